@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* csv.h - the volume: one shared LUN, its slots, its images and its leases. */
+#pragma once
+
+/*
+ * libcsv is the only code that knows what the bytes on a LUN mean. It is plain C, keeps no
+ * thread of its own and no state outside its handles. It does not talk to the sanlock daemon:
+ * who may call a writing function is decided by the lease that the *caller* holds, and
+ * each such function says which one.
+ *
+ * Results. 0 is success. A positive value is a documented condition that the caller handles
+ * (not found, exists, full ...). A negative value is fatal for the operation (I/O error, damage).
+ * Every fallible function fills `struct csv_error` (may be NULL) with one clear line.
+ * On any result but 0 the outputs are untouched, and so is the LUN unless said otherwise.
+ *
+ * Threads. A handle may be used from several threads at once; the library locks inside.
+ * All I/O is synchronous and O_DIRECT: never call it from a main loop.
+ *
+ * Format history
+ *   1  first version
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CSV_FORMAT_VERSION 1
+
+/* A name (volume, node, VM, image): 1 to 47 bytes of [A-Za-z0-9._-], the first one a letter or a
+ * digit. 47 because sanlock's names have 48 bytes. */
+#define CSV_NAME_MAX 47
+
+#define CSV_UUID_STR 37 /* bytes of a printed uuid with its NUL */
+#define CSV_PATH_MAX 512
+#define CSV_MAX_NODES 250      /* sanlock: 1 MiB lease areas with 4096 byte sectors */
+#define CSV_MAX_VMS 4096       /* bits in a node slot's running bitmap */
+#define CSV_MAX_IMAGES 16384
+#define CSV_EXTENT_DEFAULT (4u << 20)
+#define CSV_MAX_EXTENTS 200    /* of one image */
+#define CSV_DEFINITION_MAX 30000 /* bytes of a VM definition (libvirt XML) */
+#define CSV_CERT_MAX 4096      /* bytes of a node's certificate (DER) */
+
+enum csv_code {
+    CSV_OK = 0,
+    /* conditions */
+    CSV_NOT_FOUND = 1,   /* no such VM, image or node */
+    CSV_EXISTS = 2,      /* name (or uuid) taken */
+    CSV_FULL = 3,        /* no room for the data */
+    CSV_NO_SLOT = 4,     /* room for data, but no free slot */
+    CSV_BAD_NAME = 5,    /* not a name, see CSV_NAME_MAX */
+    CSV_BAD_VALUE = 6,   /* a value out of its range; text says which */
+    CSV_BUSY = 7,        /* device in use (image open, owner elsewhere) */
+    CSV_IN_USE = 8,      /* image belongs to another VM */
+    CSV_STALE_EPOCH = 9, /* a newer coordinator has written: you are not it any more */
+    CSV_ALREADY_FORMATTED = 10, /* a volume or something else is on the LUN; force overrides */
+    CSV_TOO_SMALL = 11,  /* LUN too small for the format asked for */
+    CSV_FRAGMENTED = 12, /* room, but not in one piece, and one piece is needed here */
+    /* fatal */
+    CSV_E_IO = -1,        /* read or write failed; error.sys has errno */
+    CSV_E_SYS = -2,       /* another system call failed; error.sys has errno */
+    CSV_E_NO_VOLUME = -3, /* the LUN is not a volume: blank or garbage */
+    CSV_E_FUTURE = -4,    /* formatted by a later version or with features unknown here */
+    CSV_E_SECTOR = -5,    /* formatted for another sector size than the LUN has now */
+    CSV_E_TRUNCATED = -6, /* the LUN is shorter than the volume on it */
+    CSV_E_DAMAGED = -7,   /* a block fails its checks in both copies; text says which and how */
+    CSV_E_READ_ONLY = -8, /* handle was opened read-only */
+};
+
+struct csv_error {
+    enum csv_code code;
+    int sys;        /* errno or 0 */
+    char text[256]; /* one line, no newline */
+};
+
+/* "CSV_NOT_FOUND"; never NULL */
+const char *csv_code_name(int code);
+
+/* Is this a name by the rule at CSV_NAME_MAX? */
+bool csv_name_is_valid(const char *name);
+
+struct csv_volume;
+
+/* ---- the volume ------------------------------------------------------------------------- */
+
+struct csv_info {
+    char name[CSV_NAME_MAX + 1];
+    char uuid[CSV_UUID_STR];
+    char path[CSV_PATH_MAX]; /* as given to open */
+    uint32_t version;        /* of the format */
+    uint32_t sector_bytes;   /* 512 or 4096 */
+    uint32_t io_timeout_s;   /* sanlock's, the same for every node of this volume */
+    uint32_t max_nodes, max_vms, max_images;
+    uint64_t extent_bytes;
+    uint64_t size_bytes;     /* of the volume */
+    uint64_t device_bytes;   /* of the LUN as seen now */
+    uint64_t data_offset_bytes, data_bytes;
+    uint32_t feature_compat, feature_ro_compat, feature_incompat;
+};
+
+struct csv_format_options {
+    const char *name;
+    uint32_t io_timeout_s; /* 0: 10 */
+    uint32_t max_nodes;    /* 0: 64 */
+    uint32_t max_vms;      /* 0: 256, fewer on a small LUN */
+    uint32_t max_images;   /* 0: 1024, fewer on a small LUN */
+    uint64_t extent_bytes; /* 0: CSV_EXTENT_DEFAULT; power of two, 1 MiB to 1 GiB */
+    bool force;            /* overwrite what is there */
+};
+
+/* Writes an empty volume: superblocks, slots, sanlock's lockspace and the two fixed leases. The
+ * first superblock is written last, so that a format cut short leaves no volume. Without force
+ * it refuses a LUN that carries a volume or anything else that is not all zero in the first MiB.
+ * The caller makes sure that no node has it attached (csv_probe tells its uuid). */
+int csv_format(const char *path, const struct csv_format_options *options, struct csv_info *info,
+               struct csv_error *error);
+
+#define CSV_OPEN_READ_ONLY 1u
+
+/* Opens and checks the superblock. Free with csv_close(). */
+int csv_open(const char *path, unsigned flags, struct csv_volume **volume,
+             struct csv_error *error);
+void csv_close(struct csv_volume *volume);
+
+/* Valid as long as the handle. */
+const struct csv_info *csv_volume_info(const struct csv_volume *volume);
+
+struct csv_usage {
+    uint64_t total_bytes, used_bytes, free_bytes, largest_free_bytes;
+    uint32_t images, vms;
+};
+int csv_volume_usage(struct csv_volume *volume, struct csv_usage *usage, struct csv_error *error);
+
+/* ---- leases: where they are; taking them is the caller's business --------------------------- */
+
+enum csv_lease_kind {
+    CSV_LEASE_COORDINATOR, /* changes of the catalogue (VMs, images) */
+    CSV_LEASE_REGISTRY,    /* changes of the node list */
+    CSV_LEASE_VM,          /* running one VM; index = its slot */
+};
+
+/* Everything that sanlock wants to know. */
+struct csv_lease {
+    char lockspace[CSV_NAME_MAX + 1]; /* = volume name */
+    char resource[CSV_NAME_MAX + 1];  /* VM name, or ".coordinator", ".registry" */
+    uint64_t offset_bytes;
+    uint32_t sector_bytes, align_bytes;
+};
+
+/* Fills *lease; resource is "" for a VM lease: it is the VM's name. */
+int csv_lease_locate(const struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
+                     struct csv_lease *lease, struct csv_error *error);
+/* Where sanlock's lockspace (delta leases) is. */
+void csv_lockspace_locate(const struct csv_volume *volume, struct csv_lease *lease);
+
+struct csv_lease_owner {
+    char resource[CSV_NAME_MAX + 1];
+    uint64_t host_id;         /* 0: free */
+    uint64_t host_generation;
+    uint64_t lver;
+};
+/* Reads sanlock's leader record of a lease from the LUN: who has it as far as the disk knows. */
+int csv_lease_read(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
+                   struct csv_lease_owner *owner, struct csv_error *error);
+
+/* ---- nodes: each slot is written by its owner alone, no lock ---------------------------------- */
+
+struct csv_node {
+    uint32_t host_id;      /* 1 to max_nodes, sanlock's; also the slot's number */
+    char name[CSV_NAME_MAX + 1];
+    char management[64];   /* address of the peer channel, text */
+    uint16_t port;
+    char migration[64];    /* address, text, with prefix length: 10.0.1.3/24 */
+    char cpu_vendor[16];
+    uint64_t memory_bytes; /* of the host */
+    uint64_t memory_free_bytes; /* left for VMs as the owner reckons */
+    uint32_t cpus;
+    uint32_t flags;        /* CSV_NODE_* */
+    uint64_t heartbeat;    /* +1 with every write */
+    uint64_t host_generation; /* sanlock's, of this start */
+    int64_t written_ms;    /* owner's wall clock: for people, never for decisions */
+    char version[32];      /* of migrated */
+    uint16_t cert_bytes;
+    uint8_t cert[CSV_CERT_MAX];
+    uint8_t running[CSV_MAX_VMS / 8]; /* bit per VM slot: runs here */
+};
+#define CSV_NODE_DRAINING 1u
+#define CSV_NODE_WATCHDOG 2u /* sanlock's watchdog is armed there */
+#define CSV_NODE_LEFT 4u     /* stopped in an orderly way */
+
+/* Writes node->host_id's slot (the older copy) and counts node->heartbeat up. Caller: that node. */
+int csv_node_write(struct csv_volume *volume, struct csv_node *node, struct csv_error *error);
+/* CSV_NOT_FOUND: slot never used. */
+int csv_node_read(struct csv_volume *volume, uint32_t host_id, struct csv_node *node,
+                  struct csv_error *error);
+/* All used slots in one sequential read; free(*nodes). A damaged slot is left out and counted. */
+int csv_node_list(struct csv_volume *volume, struct csv_node **nodes, size_t *count,
+                  size_t *damaged, struct csv_error *error);
+/* Empties a slot. Caller holds the registry lease. */
+int csv_node_clear(struct csv_volume *volume, uint32_t host_id, struct csv_error *error);
+
+/* ---- the catalogue: VMs and images. Writers hold the coordinator lease ------------------------- */
+
+/* Whose writes these are. Every catalogue block carries it; a block of a higher epoch on the LUN
+ * makes a writer of a lower one fail with CSV_STALE_EPOCH. */
+struct csv_epoch {
+    uint64_t lver;            /* version of the coordinator lease as acquired */
+    uint64_t host_generation; /* sanlock's, of the writer */
+    uint32_t host_id;
+};
+
+enum csv_wanted { CSV_WANTED_STOPPED = 0, CSV_WANTED_RUNNING = 1 };
+
+struct csv_vm {
+    uint32_t slot;
+    char name[CSV_NAME_MAX + 1];
+    char uuid[CSV_UUID_STR];
+    enum csv_wanted wanted;
+    uint32_t priority;       /* 0 to 1000 */
+    uint64_t memory_bytes;   /* what a node must have free to run it */
+    uint32_t vcpus;
+    uint64_t generation;     /* of the slot; read-only */
+    uint32_t last_host_id;   /* where it ran last, 0 never */
+    char *definition;        /* libvirt XML without the lease, or NULL in listings without it */
+};
+void csv_vm_clear(struct csv_vm *vm); /* frees definition, zeroes */
+
+/* Ready-made zero-terminated array; free with csv_vm_list_free(). One sequential read. */
+int csv_vm_list(struct csv_volume *volume, bool with_definition, struct csv_vm **vms,
+                size_t *count, struct csv_error *error);
+void csv_vm_list_free(struct csv_vm *vms, size_t count);
+int csv_vm_find(struct csv_volume *volume, const char *name, struct csv_vm *vm,
+                struct csv_error *error);
+
+/* New VM: picks a slot, initialises that slot's sanlock lease under the VM's name, then
+ * commits the slot. vm->slot is set. Idempotent for its own retry (same name, uuid, definition). */
+int csv_vm_create(struct csv_volume *volume, const struct csv_epoch *epoch, struct csv_vm *vm,
+                  struct csv_error *error);
+/* Replaces slot vm->slot; name and uuid must be those on the LUN; definition NULL keeps the old. */
+int csv_vm_update(struct csv_volume *volume, const struct csv_epoch *epoch,
+                  const struct csv_vm *vm, struct csv_error *error);
+/* Frees the slot and its images' ownership, and gives its lease a name that no VM can have. The
+ * caller holds the VM's lease too, or knows that it is free and that nobody can take it. */
+int csv_vm_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+                  struct csv_error *error);
+
+struct csv_extent {
+    uint64_t offset_bytes; /* on the LUN */
+    uint64_t bytes;
+};
+
+struct csv_image {
+    uint32_t slot;
+    char name[CSV_NAME_MAX + 1];
+    char uuid[CSV_UUID_STR];
+    uint64_t size_bytes;      /* what the guest sees; multiple of 1 MiB is not required, 4096 is */
+    char owner[CSV_NAME_MAX + 1]; /* VM name, "" = none */
+    uint32_t flags;           /* CSV_IMAGE_* */
+    uint64_t generation;
+    uint32_t extent_count;
+    struct csv_extent extents[CSV_MAX_EXTENTS];
+};
+#define CSV_IMAGE_SHARED 1u /* may belong to several VMs */
+
+int csv_image_list(struct csv_volume *volume, struct csv_image **images, size_t *count,
+                   struct csv_error *error); /* free(*images) */
+int csv_image_find(struct csv_volume *volume, const char *name, struct csv_image *image,
+                   struct csv_error *error);
+
+#define CSV_CREATE_ONE_PIECE 1u /* loop devices can map one extent only */
+#define CSV_CREATE_NO_ZERO 2u   /* the caller overwrites every byte (import) */
+
+/* Allocates, zeroes the space (an image never shows another one's old bytes), commits.
+ * size is rounded up to 4096. */
+int csv_image_create(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+                     uint64_t size_bytes, unsigned flags, struct csv_image *image,
+                     struct csv_error *error);
+/* The caller has made sure that it is active nowhere (owner's lease taken). */
+int csv_image_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+                     bool discard, struct csv_error *error);
+int csv_image_rename(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+                     const char *new_name, struct csv_error *error);
+/* owner "" sets free. CSV_IN_USE where another VM has it and it is not shared. */
+int csv_image_assign(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+                     const char *owner, struct csv_error *error);
+
+/* Data, without a device: import, export, tests. offset and bytes are multiples of 4096, buffer
+ * is aligned to 4096. */
+int csv_image_read(struct csv_volume *volume, const struct csv_image *image, uint64_t offset,
+                   void *buffer, size_t bytes, struct csv_error *error);
+int csv_image_write(struct csv_volume *volume, const struct csv_image *image, uint64_t offset,
+                    const void *buffer, size_t bytes, struct csv_error *error);
+
+/* ---- image devices on this node ------------------------------------------------------------- */
+
+/* /dev/csv/<volume>/<image> and /dev/csv/<volume>/.lun are symbolic links that mean the same on
+ * every node. Behind an image's link is a device-mapper linear table where the kernel has
+ * device-mapper, else a loop device with offset over the LUN (one extent, direct I/O, autoclear: it
+ * goes away with its last user). */
+
+/* Makes the .lun link and sweeps links and devices of this volume that nobody has open. */
+int csv_device_attach(struct csv_volume *volume, struct csv_error *error);
+/* Removes what csv_device_attach() and activations made; CSV_BUSY if an image is open. */
+int csv_device_detach(struct csv_volume *volume, struct csv_error *error);
+/* Does this node's kernel map images of several extents (device-mapper)? */
+bool csv_device_can_scatter(void);
+
+/* Idempotent. path (may be NULL) gets the link. The handle keeps the device open until
+ * csv_device_deactivate(), so that it cannot vanish before QEMU has opened it. */
+int csv_device_activate(struct csv_volume *volume, const struct csv_image *image, bool writable,
+                        char path[CSV_PATH_MAX], struct csv_error *error);
+/* Removes the link and lets go of the device; a loop device still open in QEMU lives on until
+ * that closes it. CSV_NOT_FOUND: was not active. */
+int csv_device_deactivate(struct csv_volume *volume, const char *image_name,
+                          struct csv_error *error);
+/* Names of active images, NULL-terminated, one malloc block: free(*names). */
+int csv_device_list(struct csv_volume *volume, char ***names, size_t *count,
+                    struct csv_error *error);
+
+/* ---- check ------------------------------------------------------------------------------ */
+
+struct csv_finding {
+    const char *code; /* stable, e.g. "image-overlap" */
+    bool is_error;    /* false: worth knowing, no harm (one torn copy, e.g.) */
+    char text[256];
+};
+/* Reads everything and calls report for each finding; *errors counts those with is_error. */
+int csv_check(struct csv_volume *volume,
+              void (*report)(const struct csv_finding *finding, void *data), void *data,
+              size_t *errors, struct csv_error *error);
