@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* api-types.h - the messages of the API as C structs; the same as in io.migrated.varlink. */
+#pragma once
+
+#include "rpc/message.h"
+
+/*
+ * Each message is one list of fields; the struct (here) and its decoding table (api-types.c) are made
+ * from that list, so they cannot disagree. A unit test compares the tables with the .varlink text.
+ * Names in JSON are the member names. Sizes are bytes, times are milliseconds, wall-clock times
+ * are milliseconds since 1970.
+ *
+ *   F(kind, member, flags, element type)     kind: STRING INT BOOL DOUBLE STRV OBJECT ARRAY
+ */
+
+#define MIG_CTYPE_STRING char *
+#define MIG_CTYPE_INT gint64
+#define MIG_CTYPE_BOOL gboolean
+#define MIG_CTYPE_DOUBLE double
+#define MIG_CTYPE_STRV char **
+#define MIG_CTYPE_OBJECT gpointer
+#define MIG_CTYPE_ARRAY GPtrArray *
+#define MIG_MEMBER(kind, member, flags, type) MIG_CTYPE_##kind member;
+
+/* clang-format off */
+#define R MIG_FIELD_REQUIRED
+#define Z MIG_FIELD_OMIT_ZERO
+
+/* --- things --- */
+#define MIG_FIELDS_ApiNode(F) \
+    F(STRING, name, R, NULL) F(INT, host_id, R, NULL) \
+    F(STRING, state, R, NULL)          /* up, suspect, down, left */ \
+    F(STRING, management, 0, NULL) F(INT, port, 0, NULL) F(STRING, migration, 0, NULL) \
+    F(STRING, cpu_vendor, 0, NULL) F(INT, cpus, 0, NULL) \
+    F(INT, memory, 0, NULL) F(INT, memory_free, 0, NULL) \
+    F(STRV, vms, 0, NULL) F(STRV, volumes, 0, NULL) \
+    F(BOOL, draining, 0, NULL) F(BOOL, watchdog, 0, NULL) \
+    F(INT, heartbeat, 0, NULL) F(INT, heartbeat_age_ms, 0, NULL) \
+    F(STRING, sanlock, 0, NULL)        /* free, live, fail, dead, unknown */ \
+    F(STRING, version, 0, NULL) F(BOOL, local, 0, NULL)
+
+#define MIG_FIELDS_ApiVolume(F) \
+    F(STRING, name, R, NULL) F(STRING, uuid, R, NULL) F(STRING, device, 0, NULL) \
+    F(STRING, state, R, NULL)          /* attached, joining, lost */ \
+    F(STRING, coordinator, 0, NULL)    /* node name or null: the lease is free */ \
+    F(INT, sector_size, 0, NULL) F(INT, io_timeout, 0, NULL) \
+    F(INT, size, 0, NULL) F(INT, used, 0, NULL) F(INT, free, 0, NULL) \
+    F(INT, largest_free, 0, NULL) F(INT, extent, 0, NULL) \
+    F(INT, images, 0, NULL) F(INT, vms, 0, NULL) \
+    F(INT, max_nodes, 0, NULL) F(INT, max_vms, 0, NULL) F(INT, max_images, 0, NULL) \
+    F(STRV, nodes, 0, NULL)            /* that have it attached */
+
+#define MIG_FIELDS_ApiImage(F) \
+    F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(INT, size, R, NULL) \
+    F(STRING, owner, 0, NULL) F(INT, extents, 0, NULL) F(BOOL, shared, 0, NULL) \
+    F(STRING, path, 0, NULL)           /* /dev/csv/VOLUME/IMAGE */ \
+    F(BOOL, active, 0, NULL)           /* on the answering node */
+
+#define MIG_FIELDS_ApiVm(F) \
+    F(STRING, name, R, NULL) F(STRING, uuid, R, NULL) F(STRING, volume, R, NULL) \
+    F(STRING, state, R, NULL)          /* running, paused, stopped, moving, unknown */ \
+    F(STRING, wanted, R, NULL)         /* running, stopped */ \
+    F(STRING, node, 0, NULL)           /* where it runs */ \
+    F(INT, memory, 0, NULL) F(INT, vcpus, 0, NULL) F(INT, priority, 0, NULL) \
+    F(STRV, images, 0, NULL)           /* volume/image */ \
+    F(STRING, lease_owner, 0, NULL) F(INT, lease_version, 0, NULL) \
+    F(STRING, job, 0, NULL) \
+    F(STRING, definition, 0, NULL)     /* GetVm only */
+
+#define MIG_FIELDS_ApiCheck(F) \
+    F(STRING, name, R, NULL) \
+    F(STRING, verdict, R, NULL)        /* pass, warn, fail */ \
+    F(STRING, text, R, NULL) F(STRING, advice, 0, NULL)
+
+#define MIG_FIELDS_ApiPhase(F) \
+    F(STRING, state, R, NULL) F(INT, at, R, NULL) F(INT, took_ms, 0, NULL) F(STRING, why, 0, NULL)
+
+#define MIG_FIELDS_ApiJob(F) \
+    F(STRING, id, R, NULL) F(STRING, kind, R, NULL) F(STRING, vm, R, NULL) \
+    F(STRING, source, 0, NULL) F(STRING, target, 0, NULL) \
+    F(STRING, state, R, NULL)          /* names of core/job-states.h */ \
+    F(BOOL, ended, 0, NULL) \
+    F(STRING, outcome, 0, NULL)        /* done, failed, cancelled */ \
+    F(STRING, error, 0, NULL)          /* wire name */ \
+    F(STRING, message, 0, NULL) \
+    F(INT, started, 0, NULL) F(INT, elapsed_ms, 0, NULL) \
+    F(INT, percent, 0, NULL) \
+    F(INT, total, 0, NULL) F(INT, transferred, 0, NULL) F(INT, remaining, 0, NULL) \
+    F(INT, rate, 0, NULL)              /* bytes/s */ \
+    F(INT, dirty_rate, 0, NULL)        /* bytes/s */ \
+    F(INT, iteration, 0, NULL) \
+    F(INT, downtime_ms, 0, NULL)       /* as QEMU reports it */ \
+    F(INT, blackout_ms, 0, NULL)       /* from the last sign of the guest here to the first there */ \
+    F(INT, downtime_limit_ms, 0, NULL) \
+    F(ARRAY, checks, 0, &mig_type_ApiCheck) F(ARRAY, phases, 0, &mig_type_ApiPhase)
+
+/* --- requests and replies --- */
+#define MIG_FIELDS_Empty(F)
+#define MIG_FIELDS_NameRequest(F) F(STRING, name, R, NULL)
+#define MIG_FIELDS_ErrorReply(F) F(STRING, message, R, NULL)
+
+#define MIG_FIELDS_StatusReply(F) \
+    F(STRING, node, R, NULL) F(STRING, version, R, NULL) \
+    F(ARRAY, nodes, R, &mig_type_ApiNode) F(ARRAY, volumes, R, &mig_type_ApiVolume) \
+    F(ARRAY, vms, R, &mig_type_ApiVm) F(ARRAY, jobs, R, &mig_type_ApiJob) \
+    F(STRV, warnings, 0, NULL)
+
+#define MIG_FIELDS_ListNodesReply(F) F(ARRAY, nodes, R, &mig_type_ApiNode)
+#define MIG_FIELDS_NodeReply(F) F(OBJECT, node, R, &mig_type_ApiNode)
+
+#define MIG_FIELDS_FormatVolumeRequest(F) \
+    F(STRING, device, R, NULL) F(STRING, name, R, NULL) F(INT, io_timeout, 0, NULL) \
+    F(INT, max_nodes, 0, NULL) F(INT, max_vms, 0, NULL) F(INT, max_images, 0, NULL) \
+    F(INT, extent, 0, NULL) F(BOOL, force, 0, NULL)
+#define MIG_FIELDS_AttachVolumeRequest(F) F(STRING, device, R, NULL)
+#define MIG_FIELDS_VolumeReply(F) F(OBJECT, volume, R, &mig_type_ApiVolume)
+#define MIG_FIELDS_ListVolumesReply(F) F(ARRAY, volumes, R, &mig_type_ApiVolume)
+
+#define MIG_FIELDS_ImageRequest(F) F(STRING, volume, R, NULL) F(STRING, name, R, NULL)
+#define MIG_FIELDS_CreateImageRequest(F) \
+    F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(INT, size, R, NULL)
+/* size 0: the file's; format null: asked of qemu-img */
+#define MIG_FIELDS_ImportImageRequest(F) \
+    F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(STRING, path, R, NULL) \
+    F(INT, size, 0, NULL) F(STRING, format, 0, NULL)
+#define MIG_FIELDS_ExportImageRequest(F) \
+    F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(STRING, path, R, NULL) \
+    F(STRING, format, 0, NULL) F(BOOL, force, 0, NULL)
+#define MIG_FIELDS_ListImagesRequest(F) F(STRING, volume, 0, NULL)
+#define MIG_FIELDS_ListImagesReply(F) F(ARRAY, images, R, &mig_type_ApiImage)
+/* interim: image null; the last one has it */
+#define MIG_FIELDS_ImageReply(F) \
+    F(OBJECT, image, 0, &mig_type_ApiImage) F(INT, done, 0, NULL) F(INT, total, 0, NULL)
+
+#define MIG_FIELDS_DefineVmRequest(F) F(STRING, volume, R, NULL) F(STRING, xml, R, NULL)
+#define MIG_FIELDS_StartVmRequest(F) F(STRING, name, R, NULL) F(STRING, node, 0, NULL)
+#define MIG_FIELDS_StopVmRequest(F) \
+    F(STRING, name, R, NULL) F(BOOL, force, 0, NULL) F(INT, timeout_ms, 0, NULL)
+#define MIG_FIELDS_UndefineVmRequest(F) F(STRING, name, R, NULL) F(BOOL, delete_images, 0, NULL)
+#define MIG_FIELDS_ListVmsReply(F) F(ARRAY, vms, R, &mig_type_ApiVm)
+#define MIG_FIELDS_VmReply(F) F(OBJECT, vm, R, &mig_type_ApiVm)
+
+#define MIG_FIELDS_MoveVmRequest(F) \
+    F(STRING, vm, R, NULL) F(STRING, node, R, NULL) \
+    F(INT, bandwidth, 0, NULL)         /* bytes/s, 0 no limit */ \
+    F(INT, max_downtime_ms, 0, NULL)   /* the policy never allows more; 0 = its default */ \
+    F(INT, timeout_ms, 0, NULL)        /* give up (source runs on); 0 = default */
+#define MIG_FIELDS_JobReply(F) F(OBJECT, job, R, &mig_type_ApiJob)
+#define MIG_FIELDS_ListJobsReply(F) F(ARRAY, jobs, R, &mig_type_ApiJob)
+#define MIG_FIELDS_JobRequest(F) F(STRING, id, R, NULL)
+
+/* --- between nodes (io.migrated.Peer) --- */
+/* What the source tells the target before anything is touched there. */
+#define MIG_FIELDS_PeerPrepareRequest(F) \
+    F(STRING, job, R, NULL) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL) \
+    F(STRING, volume, R, NULL) F(STRING, source, R, NULL) \
+    F(INT, memory, R, NULL) F(STRING, cpu_vendor, 0, NULL) \
+    F(STRING, migration, 0, NULL) F(STRV, images, R, NULL)  /* volume/image */
+#define MIG_FIELDS_PeerPrepareReply(F) \
+    F(ARRAY, checks, R, &mig_type_ApiCheck) \
+    F(STRING, migration_address, 0, NULL) F(BOOL, ready, 0, NULL)
+#define MIG_FIELDS_PeerFinishRequest(F) \
+    F(STRING, job, R, NULL) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL) \
+    F(STRING, volume, R, NULL) F(BOOL, keep, R, NULL)       /* it shall run there now */
+/* What a node's libvirt says about a VM, the truth about one side. */
+#define MIG_FIELDS_PeerDomainRequest(F) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL)
+#define MIG_FIELDS_PeerDomainReply(F) \
+    F(STRING, state, R, NULL) /* absent, running, paused, incoming, shutoff */ \
+    F(INT, running_since, 0, NULL)     /* CLOCK_MONOTONIC of a lab, see blackout */ \
+    F(BOOL, reserved, 0, NULL)
+#define MIG_FIELDS_PeerReserveRequest(F) \
+    F(STRING, job, R, NULL) F(STRING, source, R, NULL) F(STRING, target, R, NULL)
+
+/* X(type) for each message above, elements before their users */
+#define MIG_API_TYPES(X) \
+    X(ApiNode) X(ApiVolume) X(ApiImage) X(ApiVm) X(ApiCheck) X(ApiPhase) X(ApiJob) \
+    X(Empty) X(NameRequest) X(ErrorReply) X(StatusReply) X(ListNodesReply) X(NodeReply) \
+    X(FormatVolumeRequest) X(AttachVolumeRequest) X(VolumeReply) X(ListVolumesReply) \
+    X(ImageRequest) X(CreateImageRequest) X(ImportImageRequest) X(ExportImageRequest) \
+    X(ListImagesRequest) X(ListImagesReply) X(ImageReply) \
+    X(DefineVmRequest) X(StartVmRequest) X(StopVmRequest) X(UndefineVmRequest) \
+    X(ListVmsReply) X(VmReply) \
+    X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) \
+    X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) \
+    X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest)
+/* clang-format on */
+
+#define MIG_DECLARE_TYPE(T)                                                                        \
+    typedef struct Mig##T {                                                                        \
+        MIG_FIELDS_##T(MIG_MEMBER) char _unused; /* a struct is never empty */                     \
+    } Mig##T;                                                                                      \
+    extern const MigType mig_type_##T;                                                             \
+    static inline Mig##T *mig_##T##_new(void)                                                      \
+    {                                                                                              \
+        return mig_message_new(&mig_type_##T);                                                     \
+    }                                                                                              \
+    static inline void mig_##T##_free(Mig##T *message)                                             \
+    {                                                                                              \
+        mig_message_free(&mig_type_##T, message);                                                  \
+    }                                                                                              \
+    G_DEFINE_AUTOPTR_CLEANUP_FUNC(Mig##T, mig_##T##_free)
+MIG_API_TYPES(MIG_DECLARE_TYPE)
+#undef MIG_DECLARE_TYPE
+#undef R
+#undef Z
+
+/* The .varlink texts, for introspection. */
+extern const char *const mig_api_varlink;
+extern const char *const mig_peer_varlink;
+#define MIG_API_INTERFACE "io.migrated"
+#define MIG_PEER_INTERFACE "io.migrated.Peer"
+#define MIG_API_SOCKET "/run/migrated/socket"

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* server.h - a Varlink service over unix and TCP sockets. */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "rpc/message.h"
+
+/*
+ * Owns sockets, frames and the life of a call; knows nothing of what the methods mean. Varlink:
+ * NUL-terminated JSON, {"method","parameters","more","oneway","upgrade"} answered by
+ * {"parameters","continues"} or {"error","parameters"}; see varlink.org. org.varlink.service
+ * (GetInfo, GetInterfaceDescription) is answered here.
+ *
+ * Limits, all per server: frame size (MIG_MESSAGE_MAX_BYTES), connections, time to finish the first
+ * frame. A client that breaks the protocol gets an error reply where one is possible and is closed.
+ *
+ * Threads: create and run on the main loop. The mig_rpc_call_* functions may be called from any
+ * thread; replies are put on the wire by the main loop in the order in which they were given.
+ */
+
+typedef struct MigRpcServer MigRpcServer;
+typedef struct MigRpcCall MigRpcCall; /* one request; owned by the handler until finished */
+
+/* Called on the main loop. Must finish the call sooner or later with exactly one of
+ * mig_rpc_call_reply(), _fail() or _upgrade(); may hand it to a thread. request is decoded by the
+ * method's type and lives as long as the call. */
+typedef void (*MigRpcHandler)(MigRpcCall *call, gconstpointer request, gpointer user_data);
+
+#define MIG_RPC_METHOD_MORE 1u    /* may answer with a stream ("more") */
+#define MIG_RPC_METHOD_UPGRADE 2u /* needs "upgrade" */
+#define MIG_RPC_METHOD_READ 4u    /* changes nothing: group libvirt may call it */
+
+typedef struct {
+    const char *name; /* "MoveVm", without the interface */
+    const MigType *request;
+    const MigType *reply;
+    unsigned flags;
+    MigRpcHandler handler;
+} MigRpcMethod;
+
+typedef enum { MIG_RPC_ORIGIN_LOCAL, MIG_RPC_ORIGIN_PEER } MigRpcOrigin;
+
+MigRpcServer *mig_rpc_server_new(const char *vendor, const char *product, const char *version);
+void mig_rpc_server_free(MigRpcServer *server);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRpcServer, mig_rpc_server_free)
+
+/* description: the interface's .varlink text (static). methods ends with a NULL name. */
+void mig_rpc_server_add_interface(MigRpcServer *server, const char *interface,
+                                  const char *description, const MigRpcMethod *methods,
+                                  gpointer user_data);
+/* Replaces a stale socket file, but refuses (EADDRINUSE) where a live server answers. */
+gboolean mig_rpc_server_listen_unix(MigRpcServer *server, const char *path, guint mode,
+                                    GError **error);
+/* Peers: only interfaces named here are served to them. */
+gboolean mig_rpc_server_listen_peer(MigRpcServer *server, const char *address, guint16 port,
+                                    const char *only_interface, GError **error);
+
+MigRpcOrigin mig_rpc_call_get_origin(MigRpcCall *call);
+/* Local: uid of the caller; peer: G_MAXUINT32 */
+guint32 mig_rpc_call_get_uid(MigRpcCall *call);
+const char *mig_rpc_call_get_method(MigRpcCall *call);
+gboolean mig_rpc_call_wants_more(MigRpcCall *call);
+/* TRUE once the client has gone; the call must still be finished. */
+gboolean mig_rpc_call_is_gone(MigRpcCall *call);
+/* An interim answer ("continues": true); silently nothing unless the client wants more. */
+void mig_rpc_call_progress(MigRpcCall *call, gconstpointer reply);
+/* The last answer; frees the call. reply NULL: empty parameters. */
+void mig_rpc_call_reply(MigRpcCall *call, gconstpointer reply);
+/* Answers with io.migrated.<name of the code> {"message": text}; frees the call; takes error.
+ * Errors of other domains travel as Failed. */
+void mig_rpc_call_fail(MigRpcCall *call, GError *error);
+/* Sends the last answer, and gives the raw stream away once it is on the wire; frees the call. The
+ * callback runs on the main loop; stream NULL: client gone. */
+typedef void (*MigRpcUpgraded)(GIOStream *stream, gpointer user_data);
+void mig_rpc_call_upgrade(MigRpcCall *call, gconstpointer reply, MigRpcUpgraded upgraded,
+                          gpointer user_data);
