@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* config.h - migrated.conf as a plain struct, typed and checked once at load. */
+#pragma once
+
+#include <glib.h>
+
+/*
+ * The table in config.c is the only place that knows keys, ranges and defaults. The shipped
+ * conf/migrated.conf shows each of them; a test proves that both agree, and migrated.conf(5)
+ * explains them. After loading, nothing in the struct needs checking again.
+ */
+
+#define MIG_CONFIG_FILE      "/etc/migrated/migrated.conf"
+#define MIG_CONFIG_MAX_BYTES (256u << 10)
+
+typedef struct {
+    /* [node] */
+    char *node_name; /* required; [A-Za-z0-9._-], 1 to 47 bytes */
+    gint64 host_id;  /* required; 1 to 250, sanlock's */
+    /* [network] */
+    char *management; /* required; IP address of this node's peer channel */
+    gint64 port;      /* of the peer channel, the same on every node */
+    char *migration;  /* required; this node's address with prefix length: 10.77.1.1/24 */
+    /* [paths] */
+    char *socket_path;
+    char *state_dir; /* job journal: must survive a restart of the machine */
+    char *run_dir;   /* tunnel sockets and the like: gone with the machine */
+    /* [libvirt] */
+    char *libvirt_uri;
+    /* [moves] */
+    gint64 max_moves_per_node;
+    gint64 default_max_downtime_ms;
+    gint64 default_timeout_s;       /* of a whole move; 0: none */
+    gint64 default_bandwidth_mib_s; /* 0: no limit */
+    /* [volumes] */
+    char **volume_devices; /* attached at start; NULL-terminated, never NULL */
+    /* [limits] */
+    gint64 max_connections;
+    gint64 memory_reserve_mib; /* of this host, never given to VMs */
+} MigConfig;
+
+/* All defaults; the required members are NULL or 0. */
+MigConfig *mig_config_new(void);
+void mig_config_free(MigConfig *config);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigConfig, mig_config_free)
+
+/* MIG_ERROR_CONFIG, one line with file, group and key; for an unknown one the nearest known. */
+MigConfig *mig_config_load(const char *path, GError **error);
+/* The same from memory; name stands for the file in messages. */
+MigConfig *mig_config_parse(const char *name, const char *data, gsize length, GError **error);
+
+/* The n-th known key, for tests and documentation: FALSE behind the last. fallback is the default
+ * as written in the file, NULL where the key is required. */
+gboolean mig_config_describe(guint n, const char **group, const char **key, const char **fallback);

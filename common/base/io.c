@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* io.c - reading and atomically replacing small files. */
+
+#include "base/io.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* GError from errno, in the one form: "cannot <what> <path>: <reason>". */
+static gboolean
+io_fail(GError **error, const char *what, const char *path)
+{
+    int code = errno;
+
+    g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "cannot %s %s: %s", what, path, g_strerror(code));
+    return FALSE;
+}
+
+gboolean
+mig_io_write_all(int fd, const void *data, gsize length, const char *name, GError **error)
+{
+    const char *from = data;
+
+    while (length > 0) {
+        ssize_t n = write(fd, from, length);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return io_fail(error, "write", name);
+        from += n;
+        length -= (gsize)n;
+    }
+    return TRUE;
+}
+
+static gboolean
+sync_dir_of(const char *path, GError **error)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+    mig_autofd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return io_fail(error, "open", dir);
+    if (fsync(fd) < 0)
+        return io_fail(error, "sync", dir);
+    return TRUE;
+}
+
+gboolean
+mig_io_write_file(const char *path, const void *data, gsize length, mode_t mode, GError **error)
+{
+    g_autofree char *temp = g_strconcat(path, ".XXXXXX", NULL);
+    mig_autofd int fd = g_mkstemp_full(temp, O_WRONLY | O_CLOEXEC, (int)mode);
+
+    if (fd < 0)
+        return io_fail(error, "create", temp);
+    if (!mig_io_write_all(fd, data, length, temp, error)) {
+        unlink(temp);
+        return FALSE;
+    }
+    if (fsync(fd) < 0) {
+        io_fail(error, "sync", temp);
+        unlink(temp);
+        return FALSE;
+    }
+    if (rename(temp, path) < 0) {
+        io_fail(error, "replace", path);
+        unlink(temp);
+        return FALSE;
+    }
+    return sync_dir_of(path, error);
+}
+
+char *
+mig_io_read_file(const char *path, gsize max_bytes, gsize *length, GError **error)
+{
+    mig_autofd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    g_autofree char *data = NULL;
+    gsize used = 0;
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        io_fail(error, "open", path);
+        return NULL;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE, "%s is not a regular file", path);
+        return NULL;
+    }
+    /* One byte more than allowed tells "too big" without believing st_size, which may change. */
+    data = g_malloc(MIN((gsize)st.st_size, max_bytes) + 2);
+    for (gsize room = MIN((gsize)st.st_size, max_bytes) + 1; used < room;) {
+        ssize_t n = read(fd, data + used, room - used);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            io_fail(error, "read", path);
+            return NULL;
+        }
+        if (n == 0)
+            break;
+        used += (gsize)n;
+    }
+    if (used > max_bytes) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                    "%s is too big: more than %" G_GSIZE_FORMAT " bytes", path, max_bytes);
+        return NULL;
+    }
+    data[used] = '\0';
+    if (length)
+        *length = used;
+    return g_steal_pointer(&data);
+}
+
+gboolean
+mig_io_remove_file(const char *path, GError **error)
+{
+    if (unlink(path) < 0) {
+        if (errno == ENOENT)
+            return TRUE;
+        return io_fail(error, "remove", path);
+    }
+    return sync_dir_of(path, error);
+}
+
+gboolean
+mig_io_make_dir(const char *path, mode_t mode, GError **error)
+{
+    if (g_mkdir_with_parents(path, (int)mode) < 0)
+        return io_fail(error, "create directory", path);
+    return TRUE;
+}
