@@ -45,6 +45,12 @@ MigRpcServer *mig_rpc_server_new(const char *vendor, const char *product, const 
 void mig_rpc_server_free(MigRpcServer *server);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRpcServer, mig_rpc_server_free)
 
+/* Defaults: 256 connections, of which a quarter is kept for root; 10 s for one frame. */
+void mig_rpc_server_set_limits(MigRpcServer *server, guint max_connections,
+                               guint frame_timeout_ms);
+/* How many connections are open now. */
+guint mig_rpc_server_get_connections(MigRpcServer *server);
+
 /* description: the interface's .varlink text (static). methods ends with a NULL name. */
 void mig_rpc_server_add_interface(MigRpcServer *server, const char *interface,
                                   const char *description, const MigRpcMethod *methods,
@@ -71,7 +77,8 @@ void mig_rpc_call_reply(MigRpcCall *call, gconstpointer reply);
  * Errors of other domains travel as Failed. */
 void mig_rpc_call_fail(MigRpcCall *call, GError *error);
 /* Sends the last answer, and gives the raw stream away once it is on the wire; frees the call. The
- * callback runs on the main loop; stream NULL: client gone. */
+ * callback runs on the main loop and owns the stream (g_object_unref() closes it); stream NULL:
+ * client gone. */
 typedef void (*MigRpcUpgraded)(GIOStream *stream, gpointer user_data);
 void mig_rpc_call_upgrade(MigRpcCall *call, gconstpointer reply, MigRpcUpgraded upgraded,
                           gpointer user_data);

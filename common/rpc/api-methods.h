@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* api-methods.h - every method of both interfaces with its messages and flags: the one list. */
+#pragma once
+
+#include "rpc/api-types.h"
+#include "rpc/server.h"
+
+/*
+ * The .varlink texts are compared with this list by a test, and a table of handlers can be made of
+ * it, so that neither forgets a method.
+ *
+ * X(method, request, reply, flags)
+ */
+
+/* clang-format off */
+#define MIG_API_METHODS(X) \
+    X(GetStatus, Empty, StatusReply, MIG_RPC_METHOD_READ) \
+    X(ListNodes, Empty, ListNodesReply, MIG_RPC_METHOD_READ) \
+    X(GetNode, NameRequest, NodeReply, MIG_RPC_METHOD_READ) \
+    X(FormatVolume, FormatVolumeRequest, VolumeReply, 0) \
+    X(AttachVolume, AttachVolumeRequest, VolumeReply, 0) \
+    X(DetachVolume, NameRequest, Empty, 0) \
+    X(ListVolumes, Empty, ListVolumesReply, MIG_RPC_METHOD_READ) \
+    X(GetVolume, NameRequest, VolumeReply, MIG_RPC_METHOD_READ) \
+    X(CreateImage, CreateImageRequest, ImageReply, 0) \
+    X(ImportImage, ImportImageRequest, ImageReply, MIG_RPC_METHOD_MORE) \
+    X(ExportImage, ExportImageRequest, ImageReply, MIG_RPC_METHOD_MORE) \
+    X(ListImages, ListImagesRequest, ListImagesReply, MIG_RPC_METHOD_READ) \
+    X(DeleteImage, ImageRequest, Empty, 0) \
+    X(DefineVm, DefineVmRequest, VmReply, 0) \
+    X(StartVm, StartVmRequest, VmReply, 0) \
+    X(StopVm, StopVmRequest, VmReply, 0) \
+    X(ListVms, Empty, ListVmsReply, MIG_RPC_METHOD_READ) \
+    X(GetVm, NameRequest, VmReply, MIG_RPC_METHOD_READ) \
+    X(UndefineVm, UndefineVmRequest, Empty, 0) \
+    X(MoveVm, MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE) \
+    X(ListJobs, Empty, ListJobsReply, MIG_RPC_METHOD_READ) \
+    X(GetJob, JobRequest, JobReply, MIG_RPC_METHOD_READ) \
+    X(WatchJob, JobRequest, JobReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_READ) \
+    X(CancelJob, JobRequest, JobReply, 0)
+
+#define MIG_PEER_METHODS(X) \
+    X(Prepare, PeerPrepareRequest, PeerPrepareReply, 0) \
+    X(Finish, PeerFinishRequest, Empty, 0) \
+    X(GetDomain, PeerDomainRequest, PeerDomainReply, MIG_RPC_METHOD_READ) \
+    X(Reserve, PeerReserveRequest, Empty, 0) \
+    X(Release, JobRequest, Empty, 0) \
+    X(StartVm, StartVmRequest, VmReply, 0) \
+    X(StopVm, StopVmRequest, VmReply, 0) \
+    X(MoveVm, MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE) \
+    X(ListJobs, Empty, ListJobsReply, MIG_RPC_METHOD_READ) \
+    X(GetJob, JobRequest, JobReply, MIG_RPC_METHOD_READ) \
+    X(WatchJob, JobRequest, JobReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_READ) \
+    X(CancelJob, JobRequest, JobReply, 0) \
+    X(OpenLibvirt, Empty, Empty, MIG_RPC_METHOD_UPGRADE)
+/* clang-format on */

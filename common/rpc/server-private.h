@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* server-private.h - what the files of the server share. */
+#pragma once
+
+#include "rpc/envelope.h"
+#include "rpc/frame.h"
+#include "rpc/server.h"
+
+/*
+ *   server.c             interfaces, listening, accepting
+ *   server-access.c      who may call what
+ *   server-connection.c  one connection: reading, writing, deadlines
+ *   server-dispatch.c    from a frame to a handler; org.varlink.service
+ *   server-call.c        the handler's side of a call, from any thread
+ *
+ * All but server-call.c runs on the main loop only. Between the two stands the outbox of a
+ * connection: answers are pushed there under its lock, and the main loop empties it.
+ */
+
+typedef enum { MIG_RPC_ACCESS_NONE, MIG_RPC_ACCESS_READ, MIG_RPC_ACCESS_ALL } MigRpcAccess;
+
+typedef struct {
+    char *name;
+    const char *description;
+    const MigRpcMethod *methods;
+    gpointer user_data;
+} MigRpcInterface;
+
+struct MigRpcServer {
+    GMainContext *context;
+    char *vendor, *product, *version;
+    GPtrArray *interfaces;  /* MigRpcInterface */
+    GPtrArray *listeners;   /* MigRpcListener, see server.c */
+    GPtrArray *connections; /* MigRpcConnection, a reference each */
+    guint max_connections;
+    guint frame_timeout_ms;
+    gint64 full_logged_us; /* when "too many connections" was logged last */
+};
+
+/* One answer on its way from a call to the wire. */
+typedef struct {
+    GBytes *frame; /* NULL: nothing to send (oneway) */
+    gboolean is_last;
+    gboolean is_upgrade;
+    MigRpcUpgraded upgraded;
+    gpointer upgraded_data;
+} MigRpcAnswer;
+
+typedef struct {
+    gatomicrefcount references;
+    GMainContext *context;
+    MigRpcServer *server; /* NULL once closed */
+    GIOStream *stream;
+    MigRpcOrigin origin;
+    guint32 uid;
+    MigRpcAccess access;
+    const char *only_interface; /* of peers; NULL: all */
+
+    /* main loop */
+    MigFrameBuffer received;
+    guint8 read_buffer[16384];
+    GCancellable *cancellable; /* of the connection's life */
+    GCancellable *read_cancellable;
+    GSource *deadline;
+    GQueue wire;   /* MigRpcAnswer: taken from the outbox, not yet written */
+    gsize written; /* bytes of the wire's head */
+    gboolean is_reading, is_writing, is_busy, is_upgrading;
+    gboolean had_frame, had_eof, close_when_written, is_closed;
+
+    /* any thread */
+    int gone; /* atomic */
+    GMutex lock;
+    GQueue outbox;        /* MigRpcAnswer */
+    guint queued_answers; /* outbox and wire */
+    gsize queued_bytes;
+    gboolean wake_pending;
+} MigRpcConnection;
+
+struct MigRpcCall {
+    MigRpcConnection *connection;
+    const MigRpcMethod *method;
+    char *full_method;
+    gpointer request;
+    gboolean wants_more, oneway;
+};
+
+/* A slow reader gets no more interim answers while this much waits for it. */
+#define MIG_RPC_QUEUE_ANSWERS 16
+#define MIG_RPC_QUEUE_BYTES   (256u << 10)
+
+/* server-access.c */
+MigRpcAccess mig_rpc_access_of_socket(GSocket *socket, guint32 *uid);
+
+/* server-connection.c */
+MigRpcConnection *
+mig_rpc_connection_new(MigRpcServer *server, GIOStream *stream, MigRpcOrigin origin, guint32 uid,
+                       MigRpcAccess access, const char *only_interface);
+MigRpcConnection *mig_rpc_connection_ref(MigRpcConnection *connection);
+void mig_rpc_connection_unref(MigRpcConnection *connection);
+void mig_rpc_connection_close(MigRpcConnection *connection);
+/* Any thread; takes the frame. Progress (not last) is dropped where too much waits. */
+void mig_rpc_connection_push(MigRpcConnection *connection, MigRpcAnswer answer);
+
+/* server-call.c: sends the last answer, takes its frame, frees the call. Any thread. */
+void mig_rpc_call_finish(MigRpcCall *call, MigRpcAnswer answer);
+
+/* server-dispatch.c */
+void mig_rpc_dispatch(MigRpcConnection *connection, const char *json, gsize length);
+void mig_rpc_add_service_interface(MigRpcServer *server);

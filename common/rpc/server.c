@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* server.c - interfaces, listening sockets, accepting. */
+
+#include "rpc/server-private.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "rpc/tcp.h"
+
+#include <errno.h>
+#include <gio/gunixsocketaddress.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFAULT_MAX_CONNECTIONS  256
+#define DEFAULT_FRAME_TIMEOUT_MS 10000
+#define ACCEPT_PAUSE_MS          1000 /* when accept() fails: out of descriptors, most likely */
+#define BACKLOG                  64
+
+typedef struct {
+    MigRpcServer *server;
+    GSocket *socket;
+    GSource *source;
+    MigRpcOrigin origin;
+    char *unlink_path;
+    char *only_interface;
+} MigRpcListener;
+
+static void watch_listener(MigRpcListener *listener);
+
+/* ---- life ---- */
+
+static void
+interface_free(gpointer data)
+{
+    MigRpcInterface *interface = data;
+
+    g_free(interface->name);
+    g_free(interface);
+}
+
+static void
+clear_source(MigRpcListener *listener)
+{
+    if (listener->source)
+        g_source_destroy(listener->source);
+    g_clear_pointer(&listener->source, g_source_unref);
+}
+
+static void
+listener_free(gpointer data)
+{
+    MigRpcListener *listener = data;
+
+    clear_source(listener);
+    if (listener->unlink_path)
+        unlink(listener->unlink_path);
+    g_free(listener->unlink_path);
+    g_free(listener->only_interface);
+    g_socket_close(listener->socket, NULL);
+    g_object_unref(listener->socket);
+    g_free(listener);
+}
+
+MigRpcServer *
+mig_rpc_server_new(const char *vendor, const char *product, const char *version)
+{
+    MigRpcServer *server = g_new0(MigRpcServer, 1);
+
+    server->context = g_main_context_ref_thread_default();
+    server->vendor = g_strdup(vendor);
+    server->product = g_strdup(product);
+    server->version = g_strdup(version);
+    server->interfaces = g_ptr_array_new_with_free_func(interface_free);
+    server->listeners = g_ptr_array_new_with_free_func(listener_free);
+    server->connections = g_ptr_array_new_with_free_func((GDestroyNotify)mig_rpc_connection_unref);
+    mig_rpc_server_set_limits(server, DEFAULT_MAX_CONNECTIONS, DEFAULT_FRAME_TIMEOUT_MS);
+    mig_rpc_add_service_interface(server);
+    return server;
+}
+
+void
+mig_rpc_server_free(MigRpcServer *server)
+{
+    if (!server)
+        return;
+    while (server->connections->len > 0)
+        mig_rpc_connection_close(server->connections->pdata[0]);
+    g_ptr_array_unref(server->connections);
+    g_ptr_array_unref(server->listeners);
+    g_ptr_array_unref(server->interfaces);
+    g_main_context_unref(server->context);
+    g_free(server->vendor);
+    g_free(server->product);
+    g_free(server->version);
+    g_free(server);
+}
+
+void
+mig_rpc_server_set_limits(MigRpcServer *server, guint max_connections, guint frame_timeout_ms)
+{
+    server->max_connections = max_connections;
+    server->frame_timeout_ms = frame_timeout_ms;
+}
+
+guint
+mig_rpc_server_get_connections(MigRpcServer *server)
+{
+    return server->connections->len;
+}
+
+void
+mig_rpc_server_add_interface(MigRpcServer *server, const char *name, const char *description,
+                             const MigRpcMethod *methods, gpointer user_data)
+{
+    MigRpcInterface *interface = g_new0(MigRpcInterface, 1);
+
+    interface->name = g_strdup(name);
+    interface->description = description;
+    interface->methods = methods;
+    interface->user_data = user_data;
+    g_ptr_array_add(server->interfaces, interface);
+}
+
+/* ---- accepting ---- */
+
+/* The last quarter of the places is root's, so that nobody else can lock the administrator out. */
+static gboolean
+has_place(MigRpcServer *server, guint32 uid)
+{
+    guint limit = server->max_connections;
+
+    if (uid != 0 && uid != geteuid())
+        limit -= limit / 4;
+    if (server->connections->len < limit)
+        return TRUE;
+    if (g_get_monotonic_time() - server->full_logged_us > 10 * G_USEC_PER_SEC) {
+        mig_log_warning(NULL, "refusing a connection: %u are open, which is the limit",
+                        server->connections->len);
+        server->full_logged_us = g_get_monotonic_time();
+    }
+    return FALSE;
+}
+
+/* TLS of the peer channel belongs here: everything behind this function sees a GIOStream only. */
+static void
+take_socket(MigRpcListener *listener, GSocket *socket)
+{
+    MigRpcServer *server = listener->server;
+    MigRpcAccess access = MIG_RPC_ACCESS_ALL;
+    guint32 uid = G_MAXUINT32;
+    g_autoptr(GSocketConnection) stream = NULL;
+
+    if (listener->origin == MIG_RPC_ORIGIN_LOCAL)
+        access = mig_rpc_access_of_socket(socket, &uid);
+    if (!has_place(server, uid)) {
+        g_socket_close(socket, NULL);
+        return;
+    }
+    mig_tcp_tune(socket);
+    stream = g_socket_connection_factory_create_connection(socket);
+    mig_rpc_connection_unref(mig_rpc_connection_ref(mig_rpc_connection_new(
+        server, G_IO_STREAM(stream), listener->origin, uid, access, listener->only_interface)));
+}
+
+static gboolean
+on_pause_over(gpointer user_data)
+{
+    MigRpcListener *listener = user_data;
+
+    clear_source(listener);
+    watch_listener(listener);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean
+on_incoming(GSocket *socket, GIOCondition condition, gpointer user_data)
+{
+    MigRpcListener *listener = user_data;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GSocket) accepted = g_socket_accept(socket, NULL, &error);
+
+    if (accepted) {
+        take_socket(listener, accepted);
+        return G_SOURCE_CONTINUE;
+    }
+    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+        return G_SOURCE_CONTINUE;
+    /* the socket stays readable: without a pause this would spin */
+    mig_log_warning(NULL, "cannot accept a connection: %s", error->message);
+    clear_source(listener);
+    listener->source = g_timeout_source_new(ACCEPT_PAUSE_MS);
+    g_source_set_callback(listener->source, on_pause_over, listener, NULL);
+    g_source_attach(listener->source, listener->server->context);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+watch_listener(MigRpcListener *listener)
+{
+    listener->source = g_socket_create_source(listener->socket, G_IO_IN, NULL);
+    g_source_set_callback(listener->source, G_SOURCE_FUNC(on_incoming), listener, NULL);
+    g_source_attach(listener->source, listener->server->context);
+}
+
+/* ---- listening ---- */
+
+/* Takes socket, which is bound. */
+static gboolean
+start_listening(MigRpcServer *server, GSocket *socket, MigRpcOrigin origin, const char *unlink_path,
+                const char *only_interface, GError **error)
+{
+    MigRpcListener *listener;
+
+    g_socket_set_blocking(socket, FALSE);
+    g_socket_set_listen_backlog(socket, BACKLOG);
+    if (!g_socket_listen(socket, error)) {
+        g_object_unref(socket);
+        return FALSE;
+    }
+    listener = g_new0(MigRpcListener, 1);
+    listener->server = server;
+    listener->socket = socket;
+    listener->origin = origin;
+    listener->unlink_path = g_strdup(unlink_path);
+    listener->only_interface = g_strdup(only_interface);
+    g_ptr_array_add(server->listeners, listener);
+    watch_listener(listener);
+    return TRUE;
+}
+
+/* Removes what a server that was killed has left; keeps away from all else. */
+static gboolean
+remove_stale_socket(const char *path, GSocketAddress *address, GError **error)
+{
+    g_autoptr(GSocket) probe = NULL;
+    struct stat st;
+
+    if (lstat(path, &st) < 0)
+        return TRUE;
+    if (!S_ISSOCK(st.st_mode)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, "%s exists and is not a socket", path);
+        return FALSE;
+    }
+    probe =
+        g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, error);
+    if (!probe)
+        return FALSE;
+    g_socket_set_blocking(probe, FALSE); /* a full backlog is a live server, too */
+    {
+        g_autoptr(GError) refused = NULL;
+
+        if (g_socket_connect(probe, address, NULL, &refused) ||
+            !g_error_matches(refused, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED)) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE,
+                        "another server answers on %s; stop it first", path);
+            return FALSE;
+        }
+    }
+    unlink(path);
+    return TRUE;
+}
+
+gboolean
+mig_rpc_server_listen_unix(MigRpcServer *server, const char *path, guint mode, GError **error)
+{
+    g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
+    g_autoptr(GSocket) socket = NULL;
+
+    if (!remove_stale_socket(path, address, error))
+        return FALSE;
+    socket =
+        g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, error);
+    if (!socket || !g_socket_bind(socket, address, TRUE, error)) {
+        g_prefix_error(error, "cannot listen on %s: ", path);
+        return FALSE;
+    }
+    /* before listen(): nobody gets in with a mode that is not meant */
+    if (chmod(path, mode) < 0) {
+        int code = errno;
+
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code), "cannot set the mode of %s: %s",
+                    path, g_strerror(code));
+        unlink(path);
+        return FALSE;
+    }
+    return start_listening(server, g_steal_pointer(&socket), MIG_RPC_ORIGIN_LOCAL, path, NULL,
+                           error);
+}
+
+gboolean
+mig_rpc_server_listen_peer(MigRpcServer *server, const char *address, guint16 port,
+                           const char *only_interface, GError **error)
+{
+    g_autoptr(GSocketAddress) where = g_inet_socket_address_new_from_string(address, port);
+    g_autoptr(GSocket) socket = NULL;
+
+    if (!where) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "\"%s\" is no IP address",
+                    address);
+        return FALSE;
+    }
+    socket = g_socket_new(g_socket_address_get_family(where), G_SOCKET_TYPE_STREAM,
+                          G_SOCKET_PROTOCOL_TCP, error);
+    if (!socket || !g_socket_bind(socket, where, TRUE, error)) {
+        g_prefix_error(error, "cannot listen on %s port %u: ", address, port);
+        return FALSE;
+    }
+    return start_listening(server, g_steal_pointer(&socket), MIG_RPC_ORIGIN_PEER, NULL,
+                           only_interface, error);
+}
