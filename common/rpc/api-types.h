@@ -5,21 +5,21 @@
 #include "rpc/message.h"
 
 /*
- * Each message is one list of fields; the struct (here) and its decoding table (api-types.c) are made
- * from that list, so they cannot disagree. A unit test compares the tables with the .varlink text.
- * Names in JSON are the member names. Sizes are bytes, times are milliseconds, wall-clock times
- * are milliseconds since 1970.
+ * Each message is one list of fields; the struct (here) and its decoding table (api-types.c) are
+ * made from that list, so they cannot disagree. A unit test compares the tables with the .varlink
+ * text. Names in JSON are the member names. Sizes are bytes, times are milliseconds, wall-clock
+ * times are milliseconds since 1970.
  *
  *   F(kind, member, flags, element type)     kind: STRING INT BOOL DOUBLE STRV OBJECT ARRAY
  */
 
-#define MIG_CTYPE_STRING char *
-#define MIG_CTYPE_INT gint64
-#define MIG_CTYPE_BOOL gboolean
-#define MIG_CTYPE_DOUBLE double
-#define MIG_CTYPE_STRV char **
-#define MIG_CTYPE_OBJECT gpointer
-#define MIG_CTYPE_ARRAY GPtrArray *
+#define MIG_CTYPE_STRING                      char *
+#define MIG_CTYPE_INT                         gint64
+#define MIG_CTYPE_BOOL                        gboolean
+#define MIG_CTYPE_DOUBLE                      double
+#define MIG_CTYPE_STRV                        char **
+#define MIG_CTYPE_OBJECT                      gpointer
+#define MIG_CTYPE_ARRAY                       GPtrArray *
 #define MIG_MEMBER(kind, member, flags, type) MIG_CTYPE_##kind member;
 
 /* clang-format off */
@@ -185,19 +185,19 @@
     X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest)
 /* clang-format on */
 
-#define MIG_DECLARE_TYPE(T)                                                                        \
-    typedef struct Mig##T {                                                                        \
-        MIG_FIELDS_##T(MIG_MEMBER) char _unused; /* a struct is never empty */                     \
-    } Mig##T;                                                                                      \
-    extern const MigType mig_type_##T;                                                             \
-    static inline Mig##T *mig_##T##_new(void)                                                      \
-    {                                                                                              \
-        return mig_message_new(&mig_type_##T);                                                     \
-    }                                                                                              \
-    static inline void mig_##T##_free(Mig##T *message)                                             \
-    {                                                                                              \
-        mig_message_free(&mig_type_##T, message);                                                  \
-    }                                                                                              \
+#define MIG_DECLARE_TYPE(T)                                                    \
+    typedef struct Mig##T {                                                    \
+        MIG_FIELDS_##T(MIG_MEMBER) char _unused; /* a struct is never empty */ \
+    } Mig##T;                                                                  \
+    extern const MigType mig_type_##T;                                         \
+    static inline Mig##T *mig_##T##_new(void)                                  \
+    {                                                                          \
+        return mig_message_new(&mig_type_##T);                                 \
+    }                                                                          \
+    static inline void mig_##T##_free(Mig##T *message)                         \
+    {                                                                          \
+        mig_message_free(&mig_type_##T, message);                              \
+    }                                                                          \
     G_DEFINE_AUTOPTR_CLEANUP_FUNC(Mig##T, mig_##T##_free)
 MIG_API_TYPES(MIG_DECLARE_TYPE)
 #undef MIG_DECLARE_TYPE
@@ -207,6 +207,6 @@ MIG_API_TYPES(MIG_DECLARE_TYPE)
 /* The .varlink texts, for introspection. */
 extern const char *const mig_api_varlink;
 extern const char *const mig_peer_varlink;
-#define MIG_API_INTERFACE "io.migrated"
+#define MIG_API_INTERFACE  "io.migrated"
 #define MIG_PEER_INTERFACE "io.migrated.Peer"
-#define MIG_API_SOCKET "/run/migrated/socket"
+#define MIG_API_SOCKET     "/run/migrated/socket"

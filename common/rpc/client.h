@@ -10,14 +10,15 @@
  * Blocking on purpose: the CLI is a straight line, and the daemon calls peers from worker threads.
  * One connection carries one call at a time; a handle belongs to one thread at a time.
  * Errors of the service come back as GErrors of MIG_ERROR with the service's own text;
- * MIG_ERROR_NO_DAEMON / NODE_UNREACHABLE where nobody answers, MIG_ERROR_TIMEOUT, MIG_ERROR_PROTOCOL.
+ * MIG_ERROR_NO_DAEMON / NODE_UNREACHABLE where nobody answers, MIG_ERROR_TIMEOUT,
+ * MIG_ERROR_PROTOCOL.
  */
 
 typedef struct MigRpcClient MigRpcClient;
 
 MigRpcClient *mig_rpc_client_new_unix(const char *path, GError **error);
-MigRpcClient *mig_rpc_client_new_tcp(const char *address, guint16 port, guint timeout_ms,
-                                     GError **error);
+MigRpcClient *
+mig_rpc_client_new_tcp(const char *address, guint16 port, guint timeout_ms, GError **error);
 void mig_rpc_client_free(MigRpcClient *client);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRpcClient, mig_rpc_client_free)
 
@@ -28,13 +29,13 @@ gpointer mig_rpc_client_call(MigRpcClient *client, const char *method, const Mig
                              GCancellable *cancellable, GError **error);
 /* "more": progress is called for each interim answer; the last one is returned. */
 typedef void (*MigRpcProgress)(gconstpointer reply, gpointer user_data);
-gpointer mig_rpc_client_call_more(MigRpcClient *client, const char *method,
-                                  const MigType *request_type, gconstpointer request,
-                                  const MigType *reply_type, MigRpcProgress progress,
-                                  gpointer user_data, guint timeout_ms, GCancellable *cancellable,
-                                  GError **error);
+gpointer
+mig_rpc_client_call_more(MigRpcClient *client, const char *method, const MigType *request_type,
+                         gconstpointer request, const MigType *reply_type, MigRpcProgress progress,
+                         gpointer user_data, guint timeout_ms, GCancellable *cancellable,
+                         GError **error);
 /* "upgrade": after the answer the stream is the caller's, and the client can only be freed. */
-GIOStream *mig_rpc_client_upgrade(MigRpcClient *client, const char *method,
-                                  const MigType *request_type, gconstpointer request,
-                                  const MigType *reply_type, gpointer *reply, guint timeout_ms,
-                                  GError **error);
+GIOStream *
+mig_rpc_client_upgrade(MigRpcClient *client, const char *method, const MigType *request_type,
+                       gconstpointer request, const MigType *reply_type, gpointer *reply,
+                       guint timeout_ms, GError **error);

@@ -22,10 +22,10 @@ typedef enum {
     MIG_FIELD_DOUBLE, /* double */
     MIG_FIELD_STRV,   /* char **, NULL when absent or empty */
     MIG_FIELD_OBJECT, /* pointer to a struct by .type, NULL when absent */
-    MIG_FIELD_ARRAY,  /* GPtrArray * of structs by .type with their free function, NULL when absent */
+    MIG_FIELD_ARRAY,  /* GPtrArray * made by mig_message_array_new(.type), NULL when absent */
 } MigFieldKind;
 
-#define MIG_FIELD_REQUIRED 1u
+#define MIG_FIELD_REQUIRED  1u
 #define MIG_FIELD_OMIT_ZERO 2u /* INT, DOUBLE, BOOL: left out of the JSON when 0 */
 
 typedef struct MigType MigType;

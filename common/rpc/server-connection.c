@@ -252,6 +252,11 @@ pump_wire(MigRpcConnection *c)
         MigRpcAnswer *head = g_queue_peek_head(&c->wire);
         gsize size = 0;
 
+        /* Before the answer goes out: the client's next byte is not ours. on_read() comes back. */
+        if (head->is_upgrade && c->is_reading) {
+            g_cancellable_cancel(c->read_cancellable);
+            return FALSE;
+        }
         if (head->frame)
             size = g_bytes_get_size(head->frame);
         if (c->written < size) {
@@ -265,10 +270,6 @@ pump_wire(MigRpcConnection *c)
             return FALSE;
         }
         if (head->is_upgrade) {
-            if (c->is_reading) {
-                g_cancellable_cancel(c->read_cancellable);
-                return FALSE; /* on_read() comes back here */
-            }
             /* bytes sent before the answer was there: not a client of this protocol */
             if (mig_frame_buffer_length(&c->received) > 0) {
                 mig_rpc_connection_close(c);

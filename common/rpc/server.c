@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* server.c - interfaces, listening sockets, accepting. */
 
-#include "rpc/server-private.h"
+#include "rpc/server.h"
 
 #include "base/error.h"
 #include "base/log.h"
+#include "rpc/server-private.h"
 #include "rpc/tcp.h"
 
 #include <errno.h>

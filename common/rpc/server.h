@@ -27,9 +27,9 @@ typedef struct MigRpcCall MigRpcCall; /* one request; owned by the handler until
  * method's type and lives as long as the call. */
 typedef void (*MigRpcHandler)(MigRpcCall *call, gconstpointer request, gpointer user_data);
 
-#define MIG_RPC_METHOD_MORE 1u    /* may answer with a stream ("more") */
+#define MIG_RPC_METHOD_MORE    1u /* may answer with a stream ("more") */
 #define MIG_RPC_METHOD_UPGRADE 2u /* needs "upgrade" */
-#define MIG_RPC_METHOD_READ 4u    /* changes nothing: group libvirt may call it */
+#define MIG_RPC_METHOD_READ    4u /* changes nothing: group libvirt may call it */
 
 typedef struct {
     const char *name; /* "MoveVm", without the interface */
@@ -46,18 +46,17 @@ void mig_rpc_server_free(MigRpcServer *server);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRpcServer, mig_rpc_server_free)
 
 /* Defaults: 256 connections, of which a quarter is kept for root; 10 s for one frame. */
-void mig_rpc_server_set_limits(MigRpcServer *server, guint max_connections,
-                               guint frame_timeout_ms);
+void mig_rpc_server_set_limits(MigRpcServer *server, guint max_connections, guint frame_timeout_ms);
 /* How many connections are open now. */
 guint mig_rpc_server_get_connections(MigRpcServer *server);
 
 /* description: the interface's .varlink text (static). methods ends with a NULL name. */
-void mig_rpc_server_add_interface(MigRpcServer *server, const char *interface,
-                                  const char *description, const MigRpcMethod *methods,
-                                  gpointer user_data);
+void
+mig_rpc_server_add_interface(MigRpcServer *server, const char *interface, const char *description,
+                             const MigRpcMethod *methods, gpointer user_data);
 /* Replaces a stale socket file, but refuses (EADDRINUSE) where a live server answers. */
-gboolean mig_rpc_server_listen_unix(MigRpcServer *server, const char *path, guint mode,
-                                    GError **error);
+gboolean
+mig_rpc_server_listen_unix(MigRpcServer *server, const char *path, guint mode, GError **error);
 /* Peers: only interfaces named here are served to them. */
 gboolean mig_rpc_server_listen_peer(MigRpcServer *server, const char *address, guint16 port,
                                     const char *only_interface, GError **error);
