@@ -10,10 +10,9 @@ static gint option_bandwidth_mib, option_max_downtime_ms, option_timeout_s;
 static gboolean option_detach;
 
 const GOptionEntry mig_options_move[] = {
-    {"bandwidth", 0, 0, G_OPTION_ARG_INT, &option_bandwidth_mib,
-     "Send no faster (MiB/s; the daemon's default)", "MIB"},
+    {"bandwidth", 0, 0, G_OPTION_ARG_INT, &option_bandwidth_mib, "Send no faster, MiB/s", "MIB"},
     {"max-downtime", 0, 0, G_OPTION_ARG_INT, &option_max_downtime_ms,
-     "The guest stands still no longer (ms; the daemon's default)", "MS"},
+     "Longest standstill of the guest, ms", "MS"},
     {"timeout", 0, 0, G_OPTION_ARG_INT, &option_timeout_s,
      "Give up after so many seconds; the VM then stays", "S"},
     {"detach", 0, 0, G_OPTION_ARG_NONE, &option_detach, "Start the move, print its job, and leave",

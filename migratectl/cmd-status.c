@@ -36,8 +36,10 @@ mig_cmd_status(MigCli *cli, char **arguments, GError **error)
         puts("");
         mig_print_jobs(status->jobs, TRUE);
     }
+    if (status->warnings)
+        puts("");
     for (guint i = 0; status->warnings && status->warnings[i]; i++)
-        mig_print_line("%sWarning: %s", i ? "" : "\n", status->warnings[i]);
+        mig_print_line("Warning: %s", status->warnings[i]);
     return TRUE;
 }
 

@@ -18,7 +18,8 @@ static const MigCommand commands[] = {
     {"node", "show", "NODE", 1, 1, mig_cmd_node_show, NULL, "One node", NULL},
     {"volume", "format", "DEVICE --name NAME", 1, 1, mig_cmd_volume_format,
      mig_options_volume_format, "Make a volume of a shared LUN",
-     "Everything on the device is lost. A device that carries anything is refused without --force."},
+     "Everything on the device is lost. A device that carries anything is refused\n"
+     "without --force."},
     {"volume", "attach", "DEVICE", 1, 1, mig_cmd_volume_attach, NULL, "Use a volume on this node", NULL},
     {"volume", "detach", "VOLUME", 1, 1, mig_cmd_volume_detach, NULL, "Stop using it on this node", NULL},
     {"volume", "list", "", 0, 0, mig_cmd_volume_list, NULL, "Volumes attached here", NULL},
@@ -31,7 +32,8 @@ static const MigCommand commands[] = {
     {"image", "list", "[VOLUME]", 0, 1, mig_cmd_image_list, NULL, "VM disks of a volume, or of all", NULL},
     {"image", "delete", "VOLUME NAME", 2, 2, mig_cmd_image_delete, NULL, "Delete a VM disk", NULL},
     {"vm", "define", "VOLUME FILE", 2, 2, mig_cmd_vm_define, NULL, "New VM from libvirt XML",
-     "FILE - is standard input. Disks are images of attached volumes; there must be no <lease>."},
+     "FILE - is standard input. Disks are images of attached volumes; there must be\n"
+     "no <lease>."},
     {"vm", "start", "VM", 1, 1, mig_cmd_vm_start, mig_options_vm_start, "Start a VM", NULL},
     {"vm", "stop", "VM", 1, 1, mig_cmd_vm_stop, mig_options_vm_stop, "Stop a VM", NULL},
     {"vm", "list", "", 0, 0, mig_cmd_vm_list, NULL, "All VMs", NULL},
@@ -39,8 +41,8 @@ static const MigCommand commands[] = {
     {"vm", "undefine", "VM", 1, 1, mig_cmd_vm_undefine, mig_options_vm_undefine, "Forget a stopped VM", NULL},
     {"move", NULL, "VM NODE", 2, 2, mig_cmd_move, mig_options_move,
      "Move a running VM to another node",
-     "Ctrl-C cancels the move and waits for its end; a second Ctrl-C leaves without waiting. Where\n"
-     "migratectl is killed or detached, the move goes on."},
+     "Ctrl-C cancels the move and waits for its end; a second Ctrl-C leaves without\n"
+     "waiting. Where migratectl is killed or detached, the move goes on."},
     {"job", "list", "", 0, 0, mig_cmd_job_list, NULL, "Moves, also those that have ended", NULL},
     {"job", "show", "JOB", 1, 1, mig_cmd_job_show, NULL, "One move with its checks and states", NULL},
     {"job", "watch", "JOB", 1, 1, mig_cmd_job_watch, NULL, "Follow a move to its end",
@@ -56,7 +58,7 @@ static char *option_socket;
 static const GOptionEntry global_options[] = {
     {"json", 0, 0, G_OPTION_ARG_NONE, &option_json, "Print the daemon's answer as JSON", NULL},
     {"socket", 0, 0, G_OPTION_ARG_FILENAME, &option_socket,
-     "The daemon's socket (" MIG_ENV_SOCKET ", else " MIG_API_SOCKET ")", "PATH"},
+     "The daemon's socket (else $" MIG_ENV_SOCKET ")", "PATH"},
     {"help", 'h', 0, G_OPTION_ARG_NONE, &option_help, "Help, also of one command", NULL},
     {"version", 0, 0, G_OPTION_ARG_NONE, &option_version, "The version", NULL},
     {NULL},

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fake-daemon.c - answers like migrated would, with canned data: only for the tests of the CLI. */
+
+/*
+ * fake-daemon SOCKET. Whatever is named like an error of the table (a VM "VmBusy", a volume
+ * "VolumeFull" ...) answers with that error, so that all exit codes can be walked. Moves go to:
+ *   nodeB  well, in five steps;  nodeC  fails in the end, with a failed check;
+ *   nodeS  slowly, until it is cancelled;  nodeD  well, but the first time the daemon dies
+ * half-way.
+ */
+
+#include "base/error.h"
+#include "base/log.h"
+#include "rpc/api-methods.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MIB     (1024 * 1024)
+#define STEPS   5
+#define STEP_MS 60
+
+static int cancelled; /* atomic */
+static const char *state_path;
+
+/* Answers with the error of this name, if it is one. */
+static gboolean
+fails(MigRpcCall *call, const char *name)
+{
+    MigErrorCode code = mig_error_from_name(name);
+
+    if (code == MIG_ERROR_FAILED && g_strcmp0(name, "Failed") != 0)
+        return FALSE;
+    mig_rpc_call_fail(
+        call, g_error_new(MIG_ERROR, (int)code, "%s: that is how it is; do otherwise", name));
+    return TRUE;
+}
+
+/* ---- things ---- */
+
+static MigApiNode *
+new_node(const char *name, int id)
+{
+    MigApiNode *node = mig_ApiNode_new();
+
+    node->name = g_strdup(name);
+    node->host_id = id;
+    node->state = g_strdup("up");
+    node->management = g_strdup_printf("10.77.0.%d", id);
+    node->migration = g_strdup_printf("10.77.1.%d/24", id);
+    node->port = 7420;
+    node->cpus = 2;
+    node->memory = 8ll * 1024 * MIB;
+    node->memory_free = 6ll * 1024 * MIB;
+    node->volumes = g_strsplit("vol1", ",", -1);
+    node->local = id == 1;
+    return node;
+}
+
+static MigApiVolume *
+new_volume(const char *name)
+{
+    MigApiVolume *volume = mig_ApiVolume_new();
+
+    volume->name = g_strdup(name);
+    volume->uuid = g_strdup("0c4b3f0e-0000-4000-8000-000000000001");
+    volume->state = g_strdup("attached");
+    volume->device = g_strdup("/dev/sdx");
+    volume->coordinator = g_strdup("nodeA");
+    volume->size = 10240ll * MIB;
+    volume->used = 512ll * MIB;
+    volume->free = 9728ll * MIB;
+    volume->nodes = g_strsplit("nodeA,nodeB", ",", -1);
+    return volume;
+}
+
+static MigApiVm *
+new_vm(const char *name, const char *state, const char *node)
+{
+    MigApiVm *vm = mig_ApiVm_new();
+
+    vm->name = g_strdup(name);
+    vm->uuid = g_strdup("0c4b3f0e-0000-4000-8000-000000000002");
+    vm->volume = g_strdup("vol1");
+    vm->state = g_strdup(state);
+    vm->wanted = g_strdup("running");
+    vm->node = g_strdup(node);
+    vm->memory = 512ll * MIB;
+    vm->vcpus = 1;
+    vm->definition = g_strdup("<domain>\n  <name>web</name>\n</domain>\n");
+    return vm;
+}
+
+static MigApiImage *
+new_image(const char *volume, const char *name, gint64 size)
+{
+    MigApiImage *image = mig_ApiImage_new();
+
+    image->volume = g_strdup(volume);
+    image->name = g_strdup(name);
+    image->size = size;
+    return image;
+}
+
+static MigJobReply *
+new_job(const MigMoveVmRequest *request, int step, const char *state)
+{
+    MigJobReply *reply = mig_JobReply_new();
+    MigApiJob *job = mig_ApiJob_new();
+
+    reply->job = job;
+    job->id = g_strdup("17");
+    job->kind = g_strdup("move");
+    job->vm = g_strdup(request ? request->vm : "web");
+    job->source = g_strdup("nodeA");
+    job->target = g_strdup(request ? request->node : "nodeB");
+    job->state = g_strdup(state);
+    job->started = 1700000000000;
+    job->elapsed_ms = step * STEP_MS;
+    job->percent = step * 100 / STEPS;
+    job->total = 512ll * MIB;
+    job->transferred = job->total * step / STEPS;
+    job->remaining = job->total - job->transferred;
+    job->rate = 95ll * MIB;
+    job->dirty_rate = 20ll * MIB;
+    job->iteration = 1 + step / 2;
+    return reply;
+}
+
+static void
+end_job(MigJobReply *reply, const char *outcome)
+{
+    MigApiJob *job = reply->job;
+
+    job->ended = TRUE;
+    job->outcome = g_strdup(outcome);
+    job->downtime_ms = 43;
+    job->blackout_ms = 55;
+}
+
+/* ---- methods ---- */
+
+static void
+get_status(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    g_autoptr(MigStatusReply) status = mig_StatusReply_new();
+
+    status->node = g_strdup("nodeA");
+    status->version = g_strdup("0.1.0");
+    status->nodes = mig_message_array_new(&mig_type_ApiNode);
+    g_ptr_array_add(status->nodes, new_node("nodeA", 1));
+    g_ptr_array_add(status->nodes, new_node("nodeB", 2));
+    status->volumes = mig_message_array_new(&mig_type_ApiVolume);
+    g_ptr_array_add(status->volumes, new_volume("vol1"));
+    status->vms = mig_message_array_new(&mig_type_ApiVm);
+    g_ptr_array_add(status->vms, new_vm("web", "running", "nodeA"));
+    /* somebody else's cluster software has been here: escape sequences, C1, right-to-left */
+    g_ptr_array_add(status->vms, new_vm("evil\x1b[31m\xc2\x9b"
+                                        "2J\xe2\x80\xae\n\x7f",
+                                        "stopped", NULL));
+    status->jobs = mig_message_array_new(&mig_type_ApiJob);
+    {
+        MigJobReply *reply = new_job(NULL, 2, "perform");
+
+        g_ptr_array_add(status->jobs, g_steal_pointer(&reply->job));
+        mig_JobReply_free(reply);
+    }
+    status->warnings = g_strsplit("node nodeC was not seen for 5 minutes", "\n", -1);
+    mig_rpc_call_reply(call, status);
+}
+
+static void
+get_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigNameRequest *request = data;
+    g_autoptr(MigVmReply) reply = mig_VmReply_new();
+
+    if (fails(call, request->name))
+        return;
+    reply->vm = new_vm(request->name, "running", "nodeA");
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
+define_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigDefineVmRequest *request = data;
+    g_autoptr(MigVmReply) reply = mig_VmReply_new();
+
+    if (fails(call, request->volume))
+        return;
+    reply->vm = new_vm("defined", "stopped", NULL);
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
+start_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigStartVmRequest *request = data;
+    g_autoptr(MigVmReply) reply = mig_VmReply_new();
+
+    if (fails(call, request->name))
+        return;
+    reply->vm = new_vm(request->name, "running", request->node ? request->node : "nodeA");
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
+get_volume(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigNameRequest *request = data;
+    g_autoptr(MigVolumeReply) reply = mig_VolumeReply_new();
+
+    if (fails(call, request->name))
+        return;
+    reply->volume = new_volume(request->name);
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
+format_volume(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigFormatVolumeRequest *request = data;
+    g_autoptr(MigVolumeReply) reply = mig_VolumeReply_new();
+
+    if (fails(call, request->name))
+        return;
+    reply->volume = new_volume(request->name);
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
+create_image(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigCreateImageRequest *request = data;
+    g_autoptr(MigImageReply) reply = mig_ImageReply_new();
+
+    if (fails(call, request->volume) || fails(call, request->name))
+        return;
+    reply->image = new_image(request->volume, request->name, request->size);
+    mig_rpc_call_reply(call, reply);
+}
+
+/* The path comes back as the owner, so that the test can see what the CLI made of it. */
+static void
+import_image(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigImportImageRequest *request = data;
+    g_autoptr(MigImageReply) reply = mig_ImageReply_new();
+
+    reply->total = 2 * MIB;
+    mig_rpc_call_progress(call, reply);
+    reply->done = reply->total;
+    reply->image = new_image(request->volume, request->name, 2 * MIB);
+    ((MigApiImage *)reply->image)->owner = g_strdup(request->path);
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
+list_images(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigListImagesRequest *request = data;
+    g_autoptr(MigListImagesReply) reply = mig_ListImagesReply_new();
+
+    reply->images = mig_message_array_new(&mig_type_ApiImage);
+    g_ptr_array_add(reply->images,
+                    new_image(request->volume ? request->volume : "vol1", "disk1", 4 * MIB));
+    mig_rpc_call_reply(call, reply);
+}
+
+typedef struct {
+    MigRpcCall *call;
+    MigMoveVmRequest *request;
+} Move;
+
+static gpointer
+move_thread(gpointer data)
+{
+    Move *move = data;
+    const char *target = move->request->node;
+    static const char *const states[] = {"checking", "prepare", "perform", "perform", "finish"};
+    gboolean slow = g_str_equal(target, "nodeS");
+
+    for (int step = 0; step < STEPS || (slow && !g_atomic_int_get(&cancelled)); step++) {
+        g_autoptr(MigJobReply) reply =
+            new_job(move->request, MIN(step, STEPS - 1), states[MIN(step, STEPS - 1)]);
+
+        mig_rpc_call_progress(move->call, reply);
+        g_usleep(STEP_MS * 1000);
+        if (step == 2 && g_str_equal(target, "nodeD") && access(state_path, F_OK) < 0) {
+            g_file_set_contents(state_path, "", 0, NULL);
+            _exit(9);
+        }
+    }
+    {
+        g_autoptr(MigJobReply) reply =
+            new_job(move->request, slow ? 3 : STEPS, slow ? "cancelled" : "done");
+
+        if (g_str_equal(target, "nodeC")) {
+            MigApiJob *job = reply->job;
+            MigApiCheck *check = mig_ApiCheck_new();
+
+            check->name = g_strdup("memory");
+            check->verdict = g_strdup("fail");
+            check->text = g_strdup("512 MiB needed, 100 MiB free");
+            check->advice = g_strdup("stop or move another VM there");
+            job->checks = mig_message_array_new(&mig_type_ApiCheck);
+            g_ptr_array_add(job->checks, check);
+            job->error = g_strdup("CheckRefused");
+            job->message = g_strdup("nodeC has too little memory");
+        }
+        end_job(reply, slow ? "cancelled" : g_str_equal(target, "nodeC") ? "failed" : "done");
+        mig_rpc_call_reply(move->call, reply);
+    }
+    mig_MoveVmRequest_free(move->request);
+    g_free(move);
+    return NULL;
+}
+
+static void
+move_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigMoveVmRequest *request = data;
+
+    if (fails(call, request->vm))
+        return;
+    if (!mig_rpc_call_wants_more(call)) {
+        g_autoptr(MigJobReply) reply = new_job(request, 0, "checking");
+
+        mig_rpc_call_reply(call, reply);
+        return;
+    }
+    {
+        Move *move = g_new0(Move, 1);
+
+        g_atomic_int_set(&cancelled, 0);
+        move->call = call;
+        move->request = mig_message_copy(&mig_type_MoveVmRequest, request);
+        g_thread_unref(g_thread_new("move", move_thread, move));
+    }
+}
+
+static void
+watch_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigJobRequest *request = data;
+    g_autoptr(MigJobReply) reply = NULL;
+
+    if (fails(call, request->id))
+        return;
+    reply = new_job(NULL, STEPS, "done");
+    end_job(reply, "done");
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
+cancel_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigJobRequest *request = data;
+    g_autoptr(MigJobReply) reply = NULL;
+
+    if (fails(call, request->id))
+        return;
+    g_atomic_int_set(&cancelled, 1);
+    reply = new_job(NULL, 3, "cancelling");
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
+detach_volume(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigNameRequest *request = data;
+
+    if (!fails(call, request->name))
+        mig_rpc_call_reply(call, NULL);
+}
+
+#define METHOD(name, request, reply, flags, handler)                 \
+    {                                                                \
+        name, &mig_type_##request, &mig_type_##reply, flags, handler \
+    }
+static const MigRpcMethod methods[] = {
+    METHOD("GetStatus", Empty, StatusReply, MIG_RPC_METHOD_READ, get_status),
+    METHOD("GetVm", NameRequest, VmReply, MIG_RPC_METHOD_READ, get_vm),
+    METHOD("DefineVm", DefineVmRequest, VmReply, 0, define_vm),
+    METHOD("StartVm", StartVmRequest, VmReply, 0, start_vm),
+    METHOD("GetVolume", NameRequest, VolumeReply, MIG_RPC_METHOD_READ, get_volume),
+    METHOD("FormatVolume", FormatVolumeRequest, VolumeReply, 0, format_volume),
+    METHOD("DetachVolume", NameRequest, Empty, 0, detach_volume),
+    METHOD("CreateImage", CreateImageRequest, ImageReply, 0, create_image),
+    METHOD("ImportImage", ImportImageRequest, ImageReply, MIG_RPC_METHOD_MORE, import_image),
+    METHOD("ListImages", ListImagesRequest, ListImagesReply, MIG_RPC_METHOD_READ, list_images),
+    METHOD("MoveVm", MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE, move_vm),
+    METHOD("GetJob", JobRequest, JobReply, MIG_RPC_METHOD_READ, watch_job),
+    METHOD("WatchJob", JobRequest, JobReply, MIG_RPC_METHOD_MORE, watch_job),
+    METHOD("CancelJob", JobRequest, JobReply, 0, cancel_job),
+    {NULL},
+};
+
+int
+main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigRpcServer) server = mig_rpc_server_new("test", "fake-daemon", MIG_VERSION);
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+
+    if (argc != 2)
+        return 2;
+    mig_log_init(FALSE);
+    state_path = g_strconcat(argv[1], ".died", NULL);
+    mig_rpc_server_add_interface(server, MIG_API_INTERFACE, mig_api_varlink, methods, NULL);
+    if (!mig_rpc_server_listen_unix(server, argv[1], 0600, &error)) {
+        fprintf(stderr, "fake-daemon: %s\n", error->message);
+        return 1;
+    }
+    g_main_loop_run(loop);
+    return 0;
+}

@@ -1,0 +1,252 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# test-migratectl.sh - migratectl against no daemon, and against a fake one.
+# usage: test-migratectl.sh MIGRATECTL FAKE-DAEMON SOURCE-ROOT
+set -u
+CTL=$(realpath "$1") FAKE=$(realpath "$2") ROOT=$(realpath "$3")
+# shellcheck source=../lib/tap.sh
+. "$ROOT/tests/lib/tap.sh"
+unset MIGRATED_SOCKET
+export LC_ALL=C.UTF-8
+
+one_line() { # of stderr
+    is "$1: one line on stderr" "$(printf '%s\n' "$ERR" | wc -l)" 1
+    like "$1: it says who speaks" "$ERR" '^migratectl: .'
+}
+
+stop() { kill "$1" 2>/dev/null; }
+
+ESCAPE=$(printf '\033')
+
+# ---- the command line ----
+exits "no command" 2 "$CTL"
+one_line "no command"
+exits "unknown command" 2 "$CTL" frobnicate
+one_line "unknown command"
+exits "unknown verb" 2 "$CTL" vm destroy
+like "unknown verb: names the known ones" "$ERR" 'start.*undefine'
+exits "missing verb" 2 "$CTL" vm
+exits "too few arguments" 2 "$CTL" move web
+like "too few: shows the form" "$ERR" 'migratectl move VM NODE'
+exits "too many arguments" 2 "$CTL" move a b c
+exits "unknown option" 2 "$CTL" move --fast a b
+exits "option without value" 2 "$CTL" move a b --timeout
+exits "option of another command" 2 "$CTL" vm list --force
+exits "not a number" 2 "$CTL" move a b --timeout 1x
+exits "empty argument" 2 "$CTL" vm show ""
+exits "not UTF-8" 2 "$CTL" vm show "$(printf 'a\377')"
+exits "format without name" 2 "$CTL" volume format /dev/null
+exits "bad size" 51 "$CTL" image create v i 10X
+one_line "bad size"
+exits "bad range" 51 "$CTL" move a b --max-downtime -5
+exits "name with an escape in an error" 2 "$CTL" "x${ESCAPE}[31m"
+unlike "no raw escape in an error" "$ERR" "$ESCAPE"
+exits "help" 0 "$CTL" --help
+like "help: has the commands" "$OUT" 'move VM NODE'
+is "help: fits 80 columns" "$(printf '%s\n' "$OUT" | awk 'length > 80' | wc -l)" 0
+exits "version" 0 "$CTL" --version
+like "version: shown" "$OUT" '^migratectl [0-9]'
+exits "help of a noun" 0 "$CTL" vm --help
+while read -r noun verb; do
+    # shellcheck disable=SC2086
+    exits "help of $noun $verb" 0 "$CTL" $noun $verb --help
+    like "help of $noun $verb: usage" "$OUT" "^Usage: migratectl $noun"
+    is "help of $noun $verb: fits 80 columns" "$(printf '%s\n' "$OUT" | awk 'length > 80' | wc -l)" 0
+done <<LIST
+status
+node list
+node show
+volume format
+volume attach
+volume detach
+volume list
+volume show
+image create
+image import
+image export
+image list
+image delete
+vm define
+vm start
+vm stop
+vm list
+vm show
+vm undefine
+move
+job list
+job show
+job watch
+job cancel
+LIST
+
+# ---- nobody answers ----
+exits "no daemon" 60 "$CTL" --socket "$TMP/none" status
+one_line "no daemon"
+like "no daemon: says where and what to do" "$ERR" "$TMP/none; start it"
+MIGRATED_SOCKET=$TMP/env exits "socket from the environment" 60 "$CTL" status
+like "socket from the environment: used" "$ERR" "$TMP/env"
+exits "socket path too long" 51 "$CTL" --socket "/$(printf '%0200d' 0)" status
+exits "a file is no socket" 60 "$CTL" --socket "$ROOT/COPYING" status
+
+# ---- the fake daemon ----
+SOCKET=$TMP/socket
+"$FAKE" "$SOCKET" 2>"$TMP/fake.log" &
+FAKE_PID=$!
+at_exit stop "$FAKE_PID"
+retry 5 test -S "$SOCKET" || bail "the fake daemon does not start"
+export MIGRATED_SOCKET=$SOCKET
+
+exits "status" 0 "$CTL" status
+like "status: the VM and its node" "$OUT" '^web +running +running +nodeA +512 MiB'
+like "status: the answering node has a star" "$OUT" '^nodeA\*'
+like "status: the running job" "$OUT" '^17 +web +nodeA +nodeB +perform +40%'
+like "status: the warning" "$OUT" '^Warning: node nodeC'
+is "status: nothing on stderr" "$ERR" ""
+unlike "status: no raw escape" "$OUT" "$ESCAPE"
+unlike "status: no raw C1" "$OUT" "$(printf '\302\233')"
+unlike "status: no bidi override" "$OUT" "$(printf '\342\200\256')"
+like "status: they are shown instead" "$OUT" 'evil\\x1b\[31m\\xc2\\x9b2J'
+exits "status --json" 0 "$CTL" --json status
+ok "status --json: is JSON" python3 -c 'import json,sys; json.load(open(sys.argv[1]))' "$TMP/out"
+unlike "status --json: no raw escape" "$OUT" "$ESCAPE"
+unlike "status --json: no raw C1" "$OUT" "$(printf '\302\233')"
+unlike "status --json: no raw DEL" "$OUT" "$(printf '\177')"
+is "status --json: the name is what it was" \
+    "$(python3 -c 'import json,sys; print(ascii(json.load(open(sys.argv[1]))["vms"][1]["name"]))' "$TMP/out")" \
+    "'evil\\x1b[31m\\x9b2J\\u202e\\n\\x7f'"
+exits "status on a terminal" 0 script -qec "stty cols 80 2>/dev/null; '$CTL' status" /dev/null
+is "status: fits 80 columns" \
+    "$(printf '%s\n' "$OUT" | tr -d '\r' | awk 'length > 80' | wc -l)" 0
+exits "global option behind the command" 0 "$CTL" status --json
+like "global option behind the command: obeyed" "$OUT" '^\{'
+
+# every error of the table has its own exit status and arrives as one line
+sed -n 's/^ *X(MIG_ERROR_[A-Z_]*, "\([A-Za-z]*\)", \([0-9]*\)).*/\1 \2/p' "$ROOT/common/base/error.h" \
+    >"$TMP/errors"
+ok "the table of errors was found" test "$(wc -l <"$TMP/errors")" -ge 38
+while read -r name status; do
+    exits "error $name" "$status" "$CTL" vm show "$name"
+    is "error $name: its text, alone" "$ERR" "migratectl: $name: that is how it is; do otherwise"
+    is "error $name: nothing on stdout" "$OUT" ""
+done <"$TMP/errors"
+
+exits "method of another version" 65 "$CTL" node list
+like "method of another version: said so" "$ERR" 'another version'
+exits "vm show" 0 "$CTL" vm show web
+like "vm show: node" "$OUT" '^Node: +nodeA'
+exits "vm show --xml" 0 "$CTL" vm show --xml web
+is "vm show --xml: only that" "$(head -n 1 "$TMP/out")" "<domain>"
+exits "vm start" 0 "$CTL" vm start web --node nodeB
+is "vm start: talk goes to stderr" "$OUT$ERR" "VM web runs on nodeB"
+exits "volume show" 0 "$CTL" volume show vol1
+like "volume show: free" "$OUT" '^Free: +9.5 GiB'
+exits "volume format" 0 "$CTL" volume format /dev/null --name vol9 --extent 8M
+like "volume format: said" "$ERR" '^volume vol9 formatted'
+exits "volume format refused" 47 "$CTL" volume format /dev/null --name AlreadyFormatted
+exits "volume detach --json" 0 "$CTL" volume detach vol1 --json
+is "volume detach --json: empty object" "$(tr -d ' \n' <"$TMP/out")" "{}"
+exits "image create" 0 "$CTL" --json image create vol1 disk 3G
+like "image create: bytes" "$OUT" '"size":3221225472'
+exits "volume full" 40 "$CTL" image create VolumeFull disk 3G
+cd "$TMP" || bail "no $TMP"
+exits "image import" 0 "$CTL" image import vol1 disk ./some//file --json
+like "image import: the path is absolute" "$OUT" "\"owner\":\"$TMP/some/file\""
+is "image import --json: a line for each answer" "$(wc -l <"$TMP/out")" 2
+exits "image list of one volume" 0 "$CTL" image list vol7
+like "image list: asked for that one" "$OUT" '^vol7 +disk1 +4.0 MiB'
+printf '<domain/>' >"$TMP/vm.xml"
+exits "vm define from a file" 0 "$CTL" vm define vol1 "$TMP/vm.xml"
+exits "vm define from stdin" 0 "$CTL" vm define vol1 - <"$TMP/vm.xml"
+exits "vm define of a missing file" 46 "$CTL" vm define vol1 "$TMP/none.xml"
+exits "vm define of a directory" 51 "$CTL" vm define vol1 "$TMP"
+exits "vm define of no XML" 52 "$CTL" vm define vol1 - </dev/null
+printf '<a\377>' >"$TMP/bad.xml"
+exits "vm define of no UTF-8" 52 "$CTL" vm define vol1 "$TMP/bad.xml"
+exits "full disk" 46 bash -c "'$CTL' status >/dev/full"
+
+# ---- moves ----
+exits "move" 0 "$CTL" move web nodeB
+is "move: the summary" "$OUT" \
+    "web moved from nodeA to nodeB in 300 ms; downtime 43 ms, blackout 55 ms, sent 512 MiB"
+like "move: a line for each state" "$ERR" '^ +0% checking'
+is "move: not a line for each step" "$(grep -c perform <<<"$ERR")" 1
+like "move: all that one wants to know" "$ERR" \
+    '40% perform  sent 205M left 307M  95M/s dirty 20M/s  pass 2  0\.1s'
+exits "move --json" 0 "$CTL" --json move web nodeB
+is "move --json: a line for each answer" "$(wc -l <"$TMP/out")" 6
+ok "move --json: each is JSON" python3 -c '
+import json, sys
+jobs = [json.loads(line)["job"] for line in open(sys.argv[1])]
+assert [j["ended"] for j in jobs] == [False] * 5 + [True], jobs' "$TMP/out"
+exits "move on a terminal" 0 script -qec "stty cols 80 2>/dev/null; '$CTL' move web nodeB" /dev/null
+like "move on a terminal: a bar" "$OUT" '\[#+\.+\] +40% perform'
+like "move on a terminal: repaints one line" "$OUT" "$(printf '\r')\["
+is "move on a terminal: never wider than it" \
+    "$(tr '\r' '\n' <"$TMP/out" | sed "s/$ESCAPE\[K//" | awk '/%/ && length > 80' | wc -l)" 0
+exits "move that is refused" 24 "$CTL" move VmBusy nodeB
+exits "move that fails" 28 "$CTL" move web nodeC
+like "move that fails: the check and its advice" "$ERR" \
+    '^check memory: fail: 512 MiB needed, 100 MiB free; stop or move another VM there'
+like "move that fails: why" "$ERR" '^migratectl: web was not moved: nodeC has too little memory'
+exits "move --detach" 0 "$CTL" move web nodeB --detach
+is "move --detach: the job" "$OUT" 17
+exits "job watch" 0 "$CTL" job watch 17
+exits "job cancel of an ended one" 27 "$CTL" job cancel JobEnded
+
+# Ctrl-C: the first cancels and waits for the end, the second leaves
+"$CTL" move web nodeS >"$TMP/out" 2>"$TMP/err" &
+pid=$!
+ok "slow move: is under way" retry 5 grep -q perform "$TMP/err"
+kill -INT $pid
+wait $pid
+is "Ctrl-C: exit status" $? 63
+like "Ctrl-C: says what happened" "$(cat "$TMP/err")" 'job 17 cancelled; web runs on nodeA'
+kill -STOP $FAKE_PID # it will not answer the cancelling
+"$CTL" move web nodeS >"$TMP/out" 2>"$TMP/err" &
+pid=$!
+sleep 0.3
+kill -INT $pid
+sleep 0.3
+kill -INT $pid
+wait $pid
+is "second Ctrl-C: exit status" $? 63
+like "second Ctrl-C: says that the job may run" "$(cat "$TMP/err")" 'left; the job may still run'
+kill -CONT $FAKE_PID
+
+# ---- names for completion ----
+exits "_names vm" 0 "$CTL" _names vm
+is "_names vm: no odd ones" "$OUT" web
+exits "_names image" 0 "$CTL" _names image vol1
+is "_names image: of the volume" "$OUT" disk1
+MIGRATED_SOCKET=$TMP/none exits "_names without a daemon" 0 "$CTL" _names vm
+is "_names without a daemon: silent" "$OUT$ERR" ""
+complete_words() {
+    bash -c '
+        . "$1/conf/completion/migratectl"
+        PATH=$2:$PATH
+        shift 2
+        COMP_WORDS=("$@")
+        COMP_CWORD=$(($# - 1))
+        _migratectl
+        printf "%s\n" "${COMPREPLY[@]}" | sort | tr "\n" " "' - "$ROOT" "$(dirname "$CTL")" "$@"
+}
+is "completion: verbs" "$(complete_words migratectl job '')" "cancel list show watch "
+is "completion: VMs" "$(complete_words migratectl move '')" "web "
+is "completion: nodes" "$(complete_words migratectl move web n)" "nodeA nodeB "
+is "completion: options" "$(complete_words migratectl vm stop --)" \
+    "--force --help --json --socket --timeout "
+is "completion: images" "$(complete_words migratectl image delete vol1 d)" "disk1 "
+
+# ---- a daemon that dies under a move; what it started goes on, and is found again ----
+(
+    wait_died() { [ -e "$SOCKET.died" ]; }
+    retry 10 wait_died
+    sleep 0.5
+    exec "$FAKE" "$SOCKET" 2>>"$TMP/fake.log"
+) &
+at_exit stop $!
+exits "the daemon restarts during a move" 0 "$CTL" move web nodeD
+like "restart: said so" "$ERR" 'lost migrated; the move goes on'
+like "restart: the end is known" "$OUT" '^web moved from nodeA'
+
+done_testing
