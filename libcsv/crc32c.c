@@ -79,3 +79,9 @@ csv_crc32c(const void *data, size_t bytes)
 {
     return ~csv_crc32c_raw(~0u, data, bytes);
 }
+
+uint32_t
+csv_crc32c_by_table(const void *data, size_t bytes)
+{
+    return ~by_table(~0u, data, bytes);
+}
