@@ -115,8 +115,8 @@ commit(struct csv_volume *volume, const struct csv_epoch *epoch, uint64_t expect
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot write image %s", record->image.name);
     if (is_used)
         head.payload_bytes = csv_image_encode(record, block);
-    result = csv_slot_commit(volume, CSV_KIND_IMAGE, record->image.slot, expected, &head, block,
-                             true, error);
+    result =
+        csv_slot_commit(volume, CSV_KIND_IMAGE, record->image.slot, expected, &head, block, error);
     free(block);
     return result;
 }

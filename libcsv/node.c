@@ -31,11 +31,9 @@ write_slot(struct csv_volume *volume, uint32_t host_id, const struct csv_node *n
            struct csv_error *error)
 {
     uint8_t *pair = csv_dev_buffer(PAIR);
-    struct csv_dev *dev = volume->dev;
     struct csv_head head = {.is_used = node != NULL};
     uint32_t index = host_id - 1;
     struct csv_slot slot;
-    uint64_t address;
     int result;
 
     if (!pair)
@@ -47,14 +45,7 @@ write_slot(struct csv_volume *volume, uint32_t host_id, const struct csv_node *n
         head.generation = slot.head.generation + 1;
         if (node)
             head.payload_bytes = csv_node_encode(node, pair);
-        address = csv_slot_address(&volume->super, CSV_KIND_NODE, index, slot.next);
-        csv_block_seal(pair, CSV_KIND_NODE, volume->super.uuid, address, &head);
-        result = dev->ops->write(dev, address, pair, CSV_NODE_BLOCK);
-        if (!result)
-            result = dev->ops->flush(dev);
-        if (result)
-            result = csv_fail(error, CSV_E_IO, -result, "volume %s: cannot write node slot %u",
-                              volume->super.name, host_id);
+        result = csv_slot_put(volume, CSV_KIND_NODE, index, &slot, &head, pair, false, error);
     }
     free(pair);
     return result;

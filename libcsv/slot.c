@@ -212,12 +212,31 @@ put_copy(struct csv_volume *volume, enum csv_kind kind, uint32_t index, int copy
 }
 
 int
+csv_slot_put(struct csv_volume *volume, enum csv_kind kind, uint32_t index,
+             const struct csv_slot *slot, const struct csv_head *head, void *block, bool settle,
+             struct csv_error *error)
+{
+    void *back = csv_dev_buffer(csv_block_bytes(kind));
+    int result = back ? put_copy(volume, kind, index, slot->next, head, block, back) : -ENOMEM;
+
+    if (!result && settle)
+        (void)put_copy(volume, kind, index, 1 - slot->next, head, block, back);
+    free(back);
+    if (result == -EREMOTEIO)
+        return csv_fail(error, CSV_E_IO, 0, "volume %s: the LUN did not keep %s %u",
+                        volume->super.name, csv_kind_name(kind), index);
+    return result ? csv_fail(error, CSV_E_IO, -result, "volume %s: cannot write %s %u",
+                             volume->super.name, csv_kind_name(kind), index)
+                  : 0;
+}
+
+int
 csv_slot_commit(struct csv_volume *volume, enum csv_kind kind, uint32_t index, uint64_t expected,
-                const struct csv_head *head, void *block, bool settle, struct csv_error *error)
+                const struct csv_head *head, void *block, struct csv_error *error)
 {
     void *pair = csv_dev_buffer((size_t)csv_block_bytes(kind) * CSV_COPIES);
     struct csv_slot slot;
-    int result, put;
+    int result;
 
     if (!pair)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot write %s %u", csv_kind_name(kind), index);
@@ -232,17 +251,8 @@ csv_slot_commit(struct csv_volume *volume, enum csv_kind kind, uint32_t index, u
     if (!result && slot.head.generation != expected)
         result = csv_fail(error, CSV_STALE_EPOCH, 0, "%s %u was changed by somebody else meanwhile",
                           csv_kind_name(kind), index);
-    if (!result) {
-        put = put_copy(volume, kind, index, slot.next, head, block, pair);
-        if (put == -EREMOTEIO)
-            result = csv_fail(error, CSV_E_IO, 0, "the LUN did not keep %s %u", csv_kind_name(kind),
-                              index);
-        else if (put)
-            result =
-                csv_fail(error, CSV_E_IO, -put, "cannot write %s %u", csv_kind_name(kind), index);
-        else if (settle)
-            (void)put_copy(volume, kind, index, 1 - slot.next, head, block, pair);
-    }
+    if (!result)
+        result = csv_slot_put(volume, kind, index, &slot, head, block, true, error);
     free(pair);
     return result;
 }

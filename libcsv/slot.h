@@ -39,14 +39,20 @@ typedef int (*csv_slot_visit)(uint32_t index, const void *buffer, const struct c
 int csv_slot_walk(struct csv_volume *volume, enum csv_kind kind, csv_slot_visit visit, void *data,
                   struct csv_error *error);
 
-/* Commits a change: block has the payload in place (header.payload_bytes long), the header is made
- * here. expected is the generation that the change was computed from; another one on the LUN
- * means that somebody else writes, CSV_STALE_EPOCH. head->generation must be expected + 1.
+/* Writes a change without a look at who else writes: block has the payload in place
+ * (head->payload_bytes long), the header is made here.
  *
  * The older copy is written, flushed and read back: from then on the change is committed. Then,
- * with settle, the other copy is written too, with the same generation; whether that works does not
- * matter to the result. It is there so that one rotten sector later on does not bring back the
+ * with settle, the other copy is written too, with the same generation; whether that works does
+ * not matter to the result. It is there so that one rotten sector later on does not bring back the
  * past. */
+int csv_slot_put(struct csv_volume *volume, enum csv_kind kind, uint32_t index,
+                 const struct csv_slot *slot, const struct csv_head *head, void *block, bool settle,
+                 struct csv_error *error);
+
+/* Commits a change of the catalogue: reads the slot once more, refuses a damaged one, one of a
+ * later epoch, and one whose generation is not expected, the one that the change was computed from
+ * (somebody else writes: CSV_STALE_EPOCH). head->generation is expected + 1. Settles. */
 int
 csv_slot_commit(struct csv_volume *volume, enum csv_kind kind, uint32_t index, uint64_t expected,
-                const struct csv_head *head, void *block, bool settle, struct csv_error *error);
+                const struct csv_head *head, void *block, struct csv_error *error);

@@ -171,8 +171,7 @@ commit(struct csv_volume *volume, const struct csv_epoch *epoch, uint64_t expect
     if (!block)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot write VM %s", record->vm.name);
     head.payload_bytes = csv_vm_encode(record, block);
-    result =
-        csv_slot_commit(volume, CSV_KIND_VM, record->vm.slot, expected, &head, block, true, error);
+    result = csv_slot_commit(volume, CSV_KIND_VM, record->vm.slot, expected, &head, block, error);
     free(block);
     return result;
 }
