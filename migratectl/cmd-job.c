@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-job.c - jobs: moves under way and moves that have ended. */
+
+#include "cli.h"
+#include "output.h"
+#include "tables.h"
+
+#include <stdio.h>
+
+gboolean
+mig_cmd_job_list(MigCli *cli, char **arguments, GError **error)
+{
+    g_autoptr(MigListJobsReply) reply =
+        mig_cli_call(cli, "io.migrated.ListJobs", &mig_type_Empty, NULL, &mig_type_ListJobsReply,
+                     MIG_CLI_READ_TIMEOUT_MS, error);
+
+    if (!reply)
+        return FALSE;
+    if (cli->json)
+        mig_print_json(&mig_type_ListJobsReply, reply, FALSE);
+    else
+        mig_print_jobs(reply->jobs, FALSE);
+    return TRUE;
+}
+
+static void
+print_checks(GPtrArray *checks)
+{
+    MigTable *table =
+        mig_table_new((const char *const[]){"CHECK", "VERDICT", "~TEXT", "~ADVICE", NULL});
+
+    for (guint i = 0; i < checks->len; i++) {
+        MigApiCheck *check = checks->pdata[i];
+
+        mig_table_add(table, check->name, check->verdict, check->text, check->advice);
+    }
+    mig_table_print(table, TRUE);
+}
+
+static void
+print_phases(GPtrArray *phases)
+{
+    MigTable *table = mig_table_new((const char *const[]){"STATE", "AT", ">TOOK", "~WHY", NULL});
+
+    for (guint i = 0; i < phases->len; i++) {
+        MigApiPhase *phase = phases->pdata[i];
+
+        mig_table_add(table, phase->state, mig_show_time(phase->at), mig_show_ms(phase->took_ms),
+                      phase->why);
+    }
+    mig_table_print(table, TRUE);
+}
+
+static void
+print_job(const MigApiJob *job)
+{
+    g_autofree char *percent = g_strdup_printf("%d%%", (int)job->percent);
+    g_autofree char *rate = g_strdup_printf("%s/s", mig_show_size(job->rate));
+    g_autofree char *dirty = g_strdup_printf("%s/s", mig_show_size(job->dirty_rate));
+
+    mig_print_field("Job", job->id);
+    mig_print_field("Kind", job->kind);
+    mig_print_field("VM", job->vm);
+    mig_print_field("From", job->source);
+    mig_print_field("To", job->target);
+    mig_print_field("State", job->state);
+    mig_print_field("Outcome", job->outcome);
+    mig_print_field("Error", job->error);
+    mig_print_field("Message", job->message);
+    mig_print_field("Started", mig_show_time(job->started));
+    mig_print_field("Elapsed", mig_show_ms(job->elapsed_ms));
+    mig_print_field("Done", percent);
+    mig_print_field("Total", mig_show_size(job->total));
+    mig_print_field("Transferred", mig_show_size(job->transferred));
+    mig_print_field("Remaining", mig_show_size(job->remaining));
+    mig_print_field("Rate", rate);
+    mig_print_field("Dirty rate", dirty);
+    mig_print_field("Iteration", mig_show_int(job->iteration));
+    mig_print_field("Downtime limit", mig_show_ms(job->downtime_limit_ms));
+    if (job->ended) {
+        mig_print_field("Downtime", mig_show_ms(job->downtime_ms));
+        mig_print_field("Blackout", mig_show_ms(job->blackout_ms));
+    }
+    if (job->checks && job->checks->len) {
+        puts("");
+        print_checks(job->checks);
+    }
+    if (job->phases && job->phases->len) {
+        puts("");
+        print_phases(job->phases);
+    }
+}
+
+gboolean
+mig_cmd_job_show(MigCli *cli, char **arguments, GError **error)
+{
+    MigJobRequest request = {.id = arguments[0]};
+    g_autoptr(MigJobReply) reply =
+        mig_cli_call(cli, "io.migrated.GetJob", &mig_type_JobRequest, &request, &mig_type_JobReply,
+                     MIG_CLI_READ_TIMEOUT_MS, error);
+
+    if (!reply)
+        return FALSE;
+    if (cli->json)
+        mig_print_json(&mig_type_JobReply, reply, FALSE);
+    else
+        print_job(reply->job);
+    return TRUE;
+}
+
+gboolean
+mig_cmd_job_watch(MigCli *cli, char **arguments, GError **error)
+{
+    return mig_cli_follow_job(cli, NULL, arguments[0], error);
+}
+
+gboolean
+mig_cmd_job_cancel(MigCli *cli, char **arguments, GError **error)
+{
+    MigJobRequest request = {.id = arguments[0]};
+    g_autoptr(MigJobReply) reply = mig_cli_call(cli, "io.migrated.CancelJob", &mig_type_JobRequest,
+                                                &request, &mig_type_JobReply, 0, error);
+    const MigApiJob *job;
+
+    if (!reply)
+        return FALSE;
+    job = reply->job;
+    if (cli->json)
+        mig_print_json(&mig_type_JobReply, reply, FALSE);
+    else
+        mig_talk("job %s %s; VM %s stays on %s", job->id,
+                 job->ended ? "cancelled" : "is being cancelled", job->vm,
+                 job->source ? job->source : "its node");
+    return TRUE;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-move.c - moving a running VM to another node. */
+
+#include "cli.h"
+#include "output.h"
+
+#define MIB (1024 * 1024)
+
+static gint option_bandwidth_mib, option_max_downtime_ms, option_timeout_s;
+static gboolean option_detach;
+
+const GOptionEntry mig_options_move[] = {
+    {"bandwidth", 0, 0, G_OPTION_ARG_INT, &option_bandwidth_mib,
+     "Send no faster (MiB/s; the daemon's default)", "MIB"},
+    {"max-downtime", 0, 0, G_OPTION_ARG_INT, &option_max_downtime_ms,
+     "The guest stands still no longer (ms; the daemon's default)", "MS"},
+    {"timeout", 0, 0, G_OPTION_ARG_INT, &option_timeout_s,
+     "Give up after so many seconds; the VM then stays", "S"},
+    {"detach", 0, 0, G_OPTION_ARG_NONE, &option_detach, "Start the move, print its job, and leave",
+     NULL},
+    {NULL},
+};
+
+static gboolean
+detach(MigCli *cli, const MigMoveVmRequest *request, GError **error)
+{
+    g_autoptr(MigJobReply) reply = mig_cli_call(cli, "io.migrated.MoveVm", &mig_type_MoveVmRequest,
+                                                request, &mig_type_JobReply, 0, error);
+    const MigApiJob *job;
+
+    if (!reply)
+        return FALSE;
+    job = reply->job;
+    if (cli->json) {
+        mig_print_json(&mig_type_JobReply, reply, FALSE);
+    } else {
+        mig_print_line("%s", job->id);
+        mig_talk("watch it with \"migratectl job watch %s\"", job->id);
+    }
+    return TRUE;
+}
+
+gboolean
+mig_cmd_move(MigCli *cli, char **arguments, GError **error)
+{
+    MigMoveVmRequest request = {.vm = arguments[0],
+                                .node = arguments[1],
+                                .bandwidth = (gint64)option_bandwidth_mib * MIB,
+                                .max_downtime_ms = option_max_downtime_ms,
+                                .timeout_ms = (gint64)option_timeout_s * 1000};
+
+    if (!mig_cli_check_range("--bandwidth", option_bandwidth_mib, 0, 1000000, error) ||
+        !mig_cli_check_range("--max-downtime", option_max_downtime_ms, 0, 60000, error) ||
+        !mig_cli_check_range("--timeout", option_timeout_s, 0, 7 * 86400, error))
+        return FALSE;
+    if (option_detach)
+        return detach(cli, &request, error);
+    return mig_cli_follow_job(cli, &request, NULL, error);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-node.c - nodes. */
+
+#include "cli.h"
+#include "output.h"
+#include "tables.h"
+
+gboolean
+mig_cmd_node_list(MigCli *cli, char **arguments, GError **error)
+{
+    g_autoptr(MigListNodesReply) reply =
+        mig_cli_call(cli, "io.migrated.ListNodes", &mig_type_Empty, NULL, &mig_type_ListNodesReply,
+                     MIG_CLI_READ_TIMEOUT_MS, error);
+
+    if (!reply)
+        return FALSE;
+    if (cli->json)
+        mig_print_json(&mig_type_ListNodesReply, reply, FALSE);
+    else
+        mig_print_nodes(reply->nodes);
+    return TRUE;
+}
+
+gboolean
+mig_cmd_node_show(MigCli *cli, char **arguments, GError **error)
+{
+    MigNameRequest request = {.name = arguments[0]};
+    g_autoptr(MigNodeReply) reply =
+        mig_cli_call(cli, "io.migrated.GetNode", &mig_type_NameRequest, &request,
+                     &mig_type_NodeReply, MIG_CLI_READ_TIMEOUT_MS, error);
+    MigApiNode *node;
+    g_autofree char *heartbeat = NULL;
+
+    if (!reply)
+        return FALSE;
+    if (cli->json) {
+        mig_print_json(&mig_type_NodeReply, reply, FALSE);
+        return TRUE;
+    }
+    node = reply->node;
+    heartbeat = g_strdup_printf("%s, last seen %s ago", mig_show_int(node->heartbeat),
+                                mig_show_ms(node->heartbeat_age_ms));
+    mig_print_field("Name", node->name);
+    mig_print_field("Host id", mig_show_int(node->host_id));
+    mig_print_field("State", node->state);
+    mig_print_field("Answering", mig_show_yes(node->local));
+    mig_print_field("Draining", mig_show_yes(node->draining));
+    mig_print_field("Management", node->management);
+    mig_print_field("Port", mig_show_int(node->port));
+    mig_print_field("Migration", node->migration);
+    mig_print_field("CPU vendor", node->cpu_vendor);
+    mig_print_field("CPUs", mig_show_int(node->cpus));
+    mig_print_field("Memory", mig_show_size(node->memory));
+    mig_print_field("Memory free", mig_show_size(node->memory_free));
+    mig_print_field("Heartbeat", heartbeat);
+    mig_print_field("Sanlock", node->sanlock);
+    mig_print_field("Watchdog", mig_show_yes(node->watchdog));
+    mig_print_field("Version", node->version);
+    mig_print_field_list("Volumes", node->volumes);
+    mig_print_field_list("VMs", node->vms);
+    return TRUE;
+}
