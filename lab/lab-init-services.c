@@ -2,9 +2,9 @@
 /*
  * The services of a lab machine.
  *
- * A table file names them, one a line: NAME|once or respawn|GATE or -|COMMAND. A service starts
- * when its gate, a path, exists: that is the order of start. Only "respawn" ones come back by
- * themselves, after a growing pause, and not when stopped by command; the others stay dead, as
+ * A table file names them, one a line: NAME|once, respawn or manual|GATE or -|COMMAND. A service
+ * starts when its gate, a path, exists: that is the order of start. Only "respawn" ones come back
+ * by themselves, after a growing pause, and not when stopped by command; the others stay dead, as
  * tests want to look at just that. A service is signalled alone, never its group: QEMU must outlive
  * libvirtd.
  */
@@ -37,6 +37,7 @@ struct service {
     char gate[128];
     char command[1024];
     int respawn;
+    int manual; /* started by command only */
     int wanted;
     pid_t pid; /* 0 = not running */
     int starts;
@@ -77,6 +78,7 @@ lab_services_load(const char *path)
             lab_die("bad line in %s: %s", path, line);
         }
         s->respawn = !strcmp(kind, "respawn");
+        s->manual = !strcmp(kind, "manual");
         s->backoff_ms = BACKOFF_MS;
         n_services++;
     }
@@ -206,7 +208,7 @@ handle_command(const char *cmd, const char *name, char *reply)
     snprintf(reply, REPLY_SIZE, "ok\n");
     if (!strcmp(cmd, "go")) {
         for (int i = 0; i < n_services; i++)
-            if (!services[i].starts)
+            if (!services[i].starts && !services[i].manual)
                 services[i].wanted = 1;
     } else if (!strcmp(cmd, "status") && (s || name[0] == '-')) {
         reply[0] = '\0';

@@ -10,11 +10,23 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#pragma GCC visibility push(default)
+/*
+ * Both names under which a 64 bit program may call it. Assembler names, because the C library
+ * renames setrlimit() itself where this file is built with large file offsets.
+ */
+int shim_setrlimit(int resource, const void *limit) __asm__("setrlimit");
+int shim_setrlimit64(int resource, const void *limit) __asm__("setrlimit64");
+
 int
-setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
+shim_setrlimit(int resource, const void *limit)
 {
     int rc = syscall(SYS_prlimit64, 0, resource, limit, NULL);
 
     return rc && errno == EPERM ? 0 : rc;
+}
+
+int
+shim_setrlimit64(int resource, const void *limit)
+{
+    return shim_setrlimit(resource, limit);
 }

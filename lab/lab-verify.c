@@ -17,7 +17,8 @@ static int
 usage(void)
 {
     fputs("usage: lab-verify RINGFILE [--acked SEQ]   judge\n"
-          "       lab-verify --make RINGFILE SLOTS    make an empty ring\n",
+          "       lab-verify --make RINGFILE SLOTS    make an empty ring\n"
+          "       lab-verify --fill RINGFILE N        write N records more, as a guest would\n",
           stderr);
     return 2;
 }
@@ -39,6 +40,36 @@ make_ring(const char *path, unsigned long slots)
     return 0;
 }
 
+/* For tests of the judge: what to damage must first be made. */
+static int
+fill_ring(const char *path, unsigned long n)
+{
+    const char *who = getenv("MIGRATED_LAB_BOOT_ID");
+    uint8_t boot_id[16] = "lab-verify";
+    struct ring_report report;
+    struct ring_record record;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    if (fd < 0 || ring_check(fd, 0, stderr, &report)) {
+        fprintf(stderr, "lab-verify: cannot read a ring from %s: %s\n", path, strerror(errno));
+        return 2;
+    }
+    if (who)
+        snprintf((char *)boot_id, sizeof(boot_id), "%s", who);
+    for (; n; n--) {
+        uint64_t seq = ++report.head;
+
+        ring_make(&record, seq, report.head_crc, seq, boot_id);
+        report.head_crc = record.crc;
+        if (pwrite(fd, &record, sizeof(record), (seq - 1) % report.slots * sizeof(record)) !=
+            sizeof(record)) {
+            perror("lab-verify");
+            return 2;
+        }
+    }
+    return close(fd) ? 2 : 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -48,6 +79,8 @@ main(int argc, char **argv)
 
     if (argc == 4 && !strcmp(argv[1], "--make"))
         return make_ring(argv[2], strtoul(argv[3], NULL, 10));
+    if (argc == 4 && !strcmp(argv[1], "--fill"))
+        return fill_ring(argv[2], strtoul(argv[3], NULL, 10));
     if (argc == 4 && !strcmp(argv[2], "--acked"))
         acked = strtoull(argv[3], NULL, 10);
     else if (argc != 2)

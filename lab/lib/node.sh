@@ -81,7 +81,16 @@ can_raise_limits() {
     (((0x$caps >> 24) & 1)) # CAP_SYS_RESOURCE
 }
 
-# NAME|once or respawn|GATE|COMMAND, read by lab-init
+# Pairs for lab-relay: the own libvirtd for peers, and /run/lab/libvirt-PEER for each of them.
+relay_pairs() {
+    local id=$1 i
+    printf ' tcp:%s unix:/run/libvirt/libvirt-sock' "$MGMT_NET.$id:$RELAY_PORT"
+    for ((i = 1; i <= N_NODES; i++)); do
+        ((i == id)) || printf ' unix:/run/lab/libvirt-%s tcp:%s' "$(node_name "$i")" "$MGMT_NET.$i:$RELAY_PORT"
+    done
+}
+
+# NAME|once, respawn or manual|GATE|COMMAND, read by lab-init
 write_services() {
     local name=$1 shim="" daemon=$BUILD/migrated/migrated
     can_raise_limits || shim="LD_PRELOAD=$BUILD/lab/liblab-rlimit-shim.so "
@@ -89,6 +98,7 @@ write_services() {
         # -w 0: no watchdog. Its own name in the leases lets a node that comes back take its place without waiting.
         echo "sanlock|once|-|${shim}exec sanlock daemon -D -w 0 -h 0 -l 0 -U root -G root -e $name"
         echo "libvirtd|once|/run/sanlock/sanlock.sock|exec libvirtd"
+        echo "relay|manual|-|exec $BUILD/lab/lab-relay$(relay_pairs "$(node_id "$name")")"
         if [[ -x $daemon ]]; then
             echo "migrated|respawn|/run/libvirt/libvirt-sock|exec env PATH=$(machine_path) $daemon --config /etc/migrated/migrated.conf"
         fi

@@ -71,7 +71,7 @@ machine_ctl() {
 }
 
 machine_path() {
-    echo "$BUILD/migratectl:$BUILD/migrated:$BUILD/libcsv:$BUILD/lab:/usr/sbin:/usr/bin:/sbin:/bin"
+    echo "$BUILD/migratectl:$BUILD/migrated:$BUILD/libcsv:$BUILD/lab:$lab_dir:/usr/sbin:/usr/bin:/sbin:/bin"
 }
 
 cmd_on() {
@@ -89,7 +89,7 @@ cmd_on() {
     [[ -d /proc/$pid/root$wd ]] || wd=/
     exec nsenter --target "$pid" --mount --pid --net --uts --ipc --wdns="$wd" -- \
         env -i PATH="$(machine_path)" HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 \
-        LAB_NODE="$name" "$@"
+        LAB_NODE="$name" MIGRATED_BUILD="$BUILD" "$@"
 }
 
 cmd_service() {

@@ -25,7 +25,7 @@ status_json() {
         echo '{"up":false,"nodes":[]}'
         return
     fi
-    printf '{"up":true,"luns":%d,"sector":%d,"lun_mib":%d,"nodes":[' "$N_LUNS" "$SECTOR" "$LUN_MIB"
+    printf '{"up":true,"luns":%d,"sector":%d,"lun_mib":%d,"io_timeout":%d,"nodes":[' "$N_LUNS" "$SECTOR" "$LUN_MIB" "$IO_TIMEOUT"
     for ((i = 1; i <= N_NODES; i++)); do
         name=$(node_name "$i")
         pid=$(machine_pid "$name") || pid=null

@@ -5,12 +5,13 @@
 # shellcheck shell=bash
 
 parse_up_options() {
-    N_NODES=3 N_LUNS=1 SECTOR=512 LUN_MIB=4096
+    N_NODES=3 N_LUNS=1 SECTOR=512 LUN_MIB=4096 IO_TIMEOUT=2
     while (($#)); do
         case $1 in
         --luns) N_LUNS=${2:-} && shift 2 ;;
         --sector) SECTOR=${2:-} && shift 2 ;;
         --lun-size) LUN_MIB=${2:-} && shift 2 ;;
+        --io-timeout) IO_TIMEOUT=${2:-} && shift 2 ;;
         -*) die "unknown option '$1'" ;;
         *) N_NODES=$1 && shift ;;
         esac
@@ -19,13 +20,15 @@ parse_up_options() {
     is_number "$N_LUNS" && ((N_LUNS >= 1 && N_LUNS <= 10)) || die "--luns takes 1 to 10"
     [[ $SECTOR == 512 || $SECTOR == 4096 ]] || die "--sector takes 512 or 4096"
     is_number "$LUN_MIB" && ((LUN_MIB >= 64)) || die "--lun-size takes MiB, at least 64"
+    # Nothing here uses it: it is kept for the scripts that format volumes, and shown by status.
+    is_number "$IO_TIMEOUT" && ((IO_TIMEOUT >= 1 && IO_TIMEOUT <= 60)) || die "--io-timeout takes 1 to 60 s"
 }
 
 write_settings() {
     local name
     mkdir -p "$STATE"
     chmod 755 "$STATE"
-    for name in N_NODES N_LUNS SECTOR LUN_MIB STORE; do
+    for name in N_NODES N_LUNS SECTOR LUN_MIB IO_TIMEOUT STORE; do
         echo "$name=${!name@Q}"
     done >"$STATE/settings.new"
     mv "$STATE/settings.new" "$STATE/settings"
@@ -33,9 +36,9 @@ write_settings() {
 
 # The LUNs, nodes and sizes of a lab that is up are given: another wish needs a 'down' first.
 settle_settings() {
-    local wanted="$N_NODES $N_LUNS $SECTOR $LUN_MIB" asked=$1
+    local wanted="$N_NODES $N_LUNS $SECTOR $LUN_MIB $IO_TIMEOUT" asked=$1
     if load_settings; then
-        [[ $asked == 0 || $wanted == "$N_NODES $N_LUNS $SECTOR $LUN_MIB" ]] ||
+        [[ $asked == 0 || $wanted == "$N_NODES $N_LUNS $SECTOR $LUN_MIB $IO_TIMEOUT" ]] ||
             die "a lab with $N_NODES nodes, $N_LUNS LUNs of $LUN_MIB MiB and $SECTOR byte sectors is up; 'lab down' first"
     else
         write_settings
