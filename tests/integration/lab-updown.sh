@@ -32,10 +32,14 @@ our_namespaces() {
     done
 }
 
-# Processes in any of the namespaces listed in $1. A namespace lives as long as someone is in it.
+# Processes in any of the namespaces listed in $1. A namespace lives as long as someone is in it. A zombie is in none: when
+# the host's own pid 1 reaps it is not the lab's business.
 processes_in() {
     local link
     for link in /proc/[0-9]*/ns/{mnt,pid,net,uts,ipc}; do
+        if grep -q '^State:[[:space:]]*Z' "${link%/ns/*}/status" 2>/dev/null; then
+            continue
+        fi
         if grep -qxF "$(readlink "$link" 2>/dev/null || echo none)" "$1"; then
             echo "$link"
         fi
