@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What all parts of the lab share: where things are, words for people, the lock.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 lab_tree=$(readlink -f "$lab_dir/..")
 STATE=$(readlink -m "${MIGRATED_LAB_DIR:-/run/migrated-lab}")
 CACHE=/var/cache/migrated-lab
 BUILD=$(readlink -m "${MIGRATED_BUILD:-$lab_tree/build}")
-# A lab beside the usual one gets its own LUN files beside its own state, or the two would share their LUNs.
+# A lab beside the usual one gets its own LUN files beside its own state, or the two would share
+# their LUNs.
 if [[ -n ${MIGRATED_LAB_STORE:-} ]]; then
     STORE=$(readlink -m "$MIGRATED_LAB_STORE")
 elif [[ $STATE == /run/migrated-lab ]]; then
@@ -43,8 +44,8 @@ need_tools() {
     done
 }
 
-# One change of the lab at a time. The lock lies beside the state, which 'down' removes, and its descriptor is closed in
-# whatever outlives the call.
+# One change of the lab at a time. The lock lies beside the state, which 'down' removes, and its
+# descriptor is closed in whatever outlives the call.
 with_lock() {
     need_root
     mkdir -p "$(dirname "$STATE")"

@@ -1,30 +1,34 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The guest's disk image, built once and kept.
 #
-# One ext4 filesystem over the whole disk, booted from it by extlinux: the VM needs no file of its host. Debian's cloud kernel
-# is fetched and unpacked, never installed. The image is kept under a name made of all that went into it.
-# shellcheck shell=bash
+# One ext4 filesystem over the whole disk, booted from it by extlinux: the VM needs no file of its
+# host. Debian's cloud kernel is fetched and unpacked, never installed. The image is kept under a
+# name made of all that went into it.
+# shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 GUEST_MIB=256
 RING_SLOTS=4096
 # In the order they depend on each other. ext4 is built in.
 GUEST_MODULES=(virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk
     failover net_failover virtio_net button evdev)
-GUEST_CMDLINE="console=ttyS0 quiet loglevel=3 mitigations=off nowatchdog no_timer_check tsc=reliable random.trust_cpu=on panic=5"
+GUEST_CMDLINE="console=ttyS0 quiet loglevel=3 mitigations=off nowatchdog no_timer_check tsc=reliable"
+GUEST_CMDLINE+=" random.trust_cpu=on panic=5"
 
 newest_kernel_package() {
     apt-cache depends --important linux-image-cloud-amd64 2>/dev/null |
         sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1
 }
 
-# Prints the path of the unpacked kernel package. Without a package index the newest one fetched before will do.
+# Prints the path of the unpacked kernel package. Without a package index the newest one fetched
+# before will do.
 fetch_kernel() {
     local package version dir work
     package=$(newest_kernel_package)
     version=$(apt-cache show "$package" 2>/dev/null | sed -n 's/^Version: //p' | head -n 1)
     dir=$CACHE/kernel/${package}_$version
     if [[ -z $package || -z $version ]]; then
-        dir=$(find "$CACHE/kernel" -mindepth 1 -maxdepth 1 -name 'linux-image-*' 2>/dev/null | sort -V | tail -n 1)
+        dir=$(find "$CACHE/kernel" -mindepth 1 -maxdepth 1 -name 'linux-image-*' 2>/dev/null |
+            sort -V | tail -n 1)
         [[ -n $dir ]] || die "no kernel package is to be had; 'apt-get update' first"
     elif [[ ! -d $dir ]]; then
         say "fetching $package"
@@ -81,9 +85,9 @@ LABEL lab
 END
 }
 
-# extlinux wants the filesystem mounted. The kernel is copied in here and not by mke2fs, which leaves holes in it where it is
-# zero: the boot loader cannot read a file of that many extents. A mount namespace
-# of its own takes the mount along when it ends, come what may.
+# extlinux wants the filesystem mounted. The kernel is copied in here and not by mke2fs, which
+# leaves holes in it where it is zero: the boot loader cannot read a file of that many extents. A
+# mount namespace of its own takes the mount along when it ends, come what may.
 install_boot_loader() {
     # shellcheck disable=SC2016
     unshare --mount sh -euc '
@@ -102,8 +106,8 @@ build_guest_image() {
     make_initrd "$kernel" "$work"
     truncate -s "${GUEST_MIB}M" "$work/image"
     # The boot loader reads neither 64 bit nor checksummed ext4.
-    mke2fs -q -F -t ext4 -b 4096 -O ^64bit,^metadata_csum -m 0 -L lab-guest -E lazy_itable_init=0,lazy_journal_init=0 \
-        -d "$work/root" "$work/image"
+    mke2fs -q -F -t ext4 -b 4096 -O ^64bit,^metadata_csum -m 0 -L lab-guest \
+        -E lazy_itable_init=0,lazy_journal_init=0 -d "$work/root" "$work/image"
     install_boot_loader "$work/image" "$work/boot"
     cp "$work/boot/vmlinuz" "$image.vmlinuz"
     cp "$work/boot/initrd" "$image.initrd"
@@ -111,7 +115,8 @@ build_guest_image() {
     rm -rf "$work"
 }
 
-# Prints the path of the image in the cache, building it where needed. Labs side by side build it once.
+# Prints the path of the image in the cache, building it where needed. Labs side by side build it
+# once.
 cached_guest_image() {
     local kernel image lock
     need_tools lab-guest lab-verify
@@ -151,8 +156,8 @@ cmd_http() {
     ' http "$1" "$2" 2>/dev/null
 }
 
-# Takes the ring out of an image or device and has it judged. The ring's blocks are all allocated when the image is made, so
-# a journal that was not replayed does not matter.
+# Takes the ring out of an image or device and has it judged. The ring's blocks are all allocated
+# when the image is made, so a journal that was not replayed does not matter.
 cmd_verify() {
     (($# == 1 || $# == 3)) || die "usage: lab verify IMAGE [--acked SEQ]"
     need_tools lab-verify

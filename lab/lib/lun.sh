@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The LUNs: one sparse file each, and for every node a loop device of its own over it.
 #
-# One device per node, because a real LUN is one too: it can be throttled, broken or taken away for one node alone. Direct
-# I/O keeps them coherent; a page cache in between would not, so its absence is an error. Image devices made by the daemon
-# are loops over these; whatever is left of them goes with the node.
-# shellcheck shell=bash
+# One device per node, because a real LUN is one too: it can be throttled, broken or taken away for
+# one node alone. Direct I/O keeps them coherent; a page cache in between would not, so its absence
+# is an error. Image devices made by the daemon are loops over these; whatever is left of them goes
+# with the node.
+# shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 lun_file() {
     echo "$STORE/lun$1.img"

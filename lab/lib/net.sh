@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The three networks of the lab.
 #
-# A machine called 'switch' is nothing but a network namespace with three bridges that do not know each other: management,
-# migration, guest. A cable is a veth pair, made inside the namespaces so that nothing ever shows on the host. On a node
-# the guest cable ends in br-guest, to which libvirt adds the guests' taps; nodes have no address there.
-# shellcheck shell=bash
+# A machine called 'switch' is nothing but a network namespace with three bridges that do not know
+# each other: management, migration, guest. A cable is a veth pair, made inside the namespaces so
+# that nothing ever shows on the host. On a node the guest cable ends in br-guest, to which libvirt
+# adds the guests' taps; nodes have no address there.
+# shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 NETWORKS=(mgmt mig guest)
 
@@ -14,7 +15,8 @@ wire_switch() {
     pid=$(machine_pid switch)
     quiet_ipv6 "$pid"
     for net in "${NETWORKS[@]}"; do
-        # A guest that moved is announced once and must be heard at once: no listening phase, no multicast filter.
+        # A guest that moved is announced once and must be heard at once: no listening phase, no
+        # multicast filter.
         script+="link add $net type bridge stp_state 0 forward_delay 0 mcast_snooping 0"$'\n'
         script+="link set $net up"$'\n'
     done
@@ -24,7 +26,7 @@ wire_switch() {
 # No IPv6 in the lab: its address checks only add delays and noise.
 quiet_ipv6() {
     nsenter --target "$1" --net -- sh -c \
-        'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6' \
+        'cd /proc/sys/net/ipv6/conf && echo 1 >all/disable_ipv6 && echo 1 >default/disable_ipv6' \
         2>/dev/null || true
 }
 

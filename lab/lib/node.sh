@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# One node: its disk (configuration and state that survive a reboot), its services, boot and plug-pull.
+# One node: its disk (what survives a reboot), its services, boot and plug-pull.
 #
-# $STATE/NODE/ holds what the node calls its own: etc and var are upper layers over the host's /etc and /var/lib, log is its
-# /var/log. They lie on the host's side, so that they can be read after a kill; /run and /tmp do not outlive the node.
-# shellcheck shell=bash
+# $STATE/NODE/ holds what the node calls its own: etc and var are upper layers over the host's /etc
+# and /var/lib, log is its /var/log. They lie on the host's side, so that they can be read after a
+# kill; /run and /tmp do not outlive the node.
+# shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 make_disk() {
     local name=$1 id disk=$STATE/$1
@@ -37,8 +38,8 @@ port=$PEER_PORT
 END
 }
 
-# Local sockets only, no cgroups, no security driver: they belong to the host. Each node needs a host uuid of its own or
-# libvirt refuses to migrate "to the same host".
+# Local sockets only, no cgroups, no security driver: they belong to the host. Each node needs a
+# host uuid of its own or libvirt refuses to migrate "to the same host".
 write_libvirt_config() {
     local name=$1 id=$2 dir=$3
     cat >"$dir/libvirtd.conf" <<END
@@ -95,12 +96,14 @@ write_services() {
     local name=$1 shim="" daemon=$BUILD/migrated/migrated
     can_raise_limits || shim="LD_PRELOAD=$BUILD/lab/liblab-rlimit-shim.so "
     {
-        # -w 0: no watchdog. Its own name in the leases lets a node that comes back take its place without waiting.
+        # -w 0: no watchdog. Its own name in the leases lets a node that comes back take its place
+        # without waiting.
         echo "sanlock|once|-|${shim}exec sanlock daemon -D -w 0 -h 0 -l 0 -U root -G root -e $name"
         echo "libvirtd|once|/run/sanlock/sanlock.sock|exec libvirtd"
         echo "relay|manual|-|exec $BUILD/lab/lab-relay$(relay_pairs "$(node_id "$name")")"
         if [[ -x $daemon ]]; then
-            echo "migrated|respawn|/run/libvirt/libvirt-sock|exec env PATH=$(machine_path) $daemon --config /etc/migrated/migrated.conf"
+            echo "migrated|respawn|/run/libvirt/libvirt-sock|exec env PATH=$(machine_path)" \
+                "$daemon --config /etc/migrated/migrated.conf"
         fi
     } >"$STATE/$name/services"
 }

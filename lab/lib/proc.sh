@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The machines of the lab as processes: starting, proving and ending their pid 1.
 #
-# Every machine (nodes, client, switch) has $STATE/NAME/pid, written by lab-init: pid, start time, boot id. A pid counts as
-# ours only while all three fit, so a reused pid is never touched.
-# shellcheck shell=bash
+# Every machine (nodes, client, switch) has $STATE/NAME/pid, written by lab-init: pid, start time,
+# boot id. A pid counts as ours only while all three fit, so a reused pid is never touched.
+# shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 BOOT_ID=$(</proc/sys/kernel/random/boot_id)
 
@@ -62,7 +62,8 @@ in_net() {
     nsenter --target "$pid" --net -- "$@"
 }
 
-# Talks to a node's pid 1. Its socket is reached through /proc, so no program has to be found inside.
+# Talks to a node's pid 1. Its socket is reached through /proc, so no program has to be found
+# inside.
 machine_ctl() {
     local pid
     pid=$(need_machine "$1")

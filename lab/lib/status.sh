@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab status: what is there, for people and as JSON.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 # "name state" of each service, e.g. "sanlock running"
 node_services() {
@@ -11,9 +11,9 @@ node_services() {
 
 # LUN devices and what stands on them
 node_loops() {
-    local lun dev
+    local dev
     [[ -f $STATE/$1/loops ]] || return 0
-    while read -r lun dev; do
+    while read -r _ dev; do
         echo "$dev"
         "$BUILD/lab/lab-loops" "$dev"
     done <"$STATE/$1/loops"
@@ -25,7 +25,8 @@ status_json() {
         echo '{"up":false,"nodes":[]}'
         return
     fi
-    printf '{"up":true,"luns":%d,"sector":%d,"lun_mib":%d,"io_timeout":%d,"nodes":[' "$N_LUNS" "$SECTOR" "$LUN_MIB" "$IO_TIMEOUT"
+    printf '{"up":true,"luns":%d,"sector":%d,"lun_mib":%d,"io_timeout":%d,"nodes":[' \
+        "$N_LUNS" "$SECTOR" "$LUN_MIB" "$IO_TIMEOUT"
     for ((i = 1; i <= N_NODES; i++)); do
         name=$(node_name "$i")
         pid=$(machine_pid "$name") || pid=null
@@ -54,7 +55,9 @@ status_table() {
         for ((i = 1; i <= N_NODES; i++)); do
             name=$(node_name "$i")
             pid=$(machine_pid "$name") || pid=dead
-            echo "$name|$pid|$MGMT_NET.$i|$(node_services "$name" | tr ' ' = | paste -sd' ')|$(node_loops "$name" | paste -sd' ')"
+            printf '%s|%s|%s|%s|%s\n' "$name" "$pid" "$MGMT_NET.$i" \
+                "$(node_services "$name" | tr ' ' = | paste -sd' ')" \
+                "$(node_loops "$name" | paste -sd' ')"
         done
         for name in client switch; do
             pid=$(machine_pid "$name") || pid=dead

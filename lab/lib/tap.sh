@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What the lab's tests share: TAP lines, a lab of their own, waiting.
 #
-# A test script sources this, calls use_own_lab if it needs one, then check and check_not for each claim, then tap_done. Its
-# lab lies in a directory of its own, so that it disturbs no lab that is up already.
+# A test script sources this, calls use_own_lab if it needs one, then check and check_not for each
+# claim, then tap_done. Its lab lies in a directory of its own, so that it disturbs no lab that is
+# up already.
 # shellcheck shell=bash
 
 tap_tree=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../..")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Bringing the lab up and taking it down.
 #
-# Both start from whatever is there: 'up' adds what is missing, 'down' clears what is left, after any crash.
-# shellcheck shell=bash
+# Both start from whatever is there: 'up' adds what is missing, 'down' clears what is left, after
+# any crash.
+# shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 parse_up_options() {
     N_NODES=3 N_LUNS=1 SECTOR=512 LUN_MIB=4096 IO_TIMEOUT=2
@@ -39,13 +40,15 @@ settle_settings() {
     local wanted="$N_NODES $N_LUNS $SECTOR $LUN_MIB $IO_TIMEOUT" asked=$1
     if load_settings; then
         [[ $asked == 0 || $wanted == "$N_NODES $N_LUNS $SECTOR $LUN_MIB $IO_TIMEOUT" ]] ||
-            die "a lab with $N_NODES nodes, $N_LUNS LUNs of $LUN_MIB MiB and $SECTOR byte sectors is up; 'lab down' first"
+            die "a lab with $N_NODES nodes, $N_LUNS LUNs of $LUN_MIB MiB and $SECTOR byte sectors" \
+                "is up; 'lab down' first"
     else
         write_settings
     fi
 }
 
-# Loop devices are made one after the other (they are picked from a common pool), machines start together.
+# Loop devices are made one after the other (they are picked from a common pool), machines start
+# together.
 start_nodes() {
     local i name failed=0
     local -a jobs=()
@@ -80,7 +83,8 @@ cmd_up() {
         say "already up with $N_NODES nodes"
         return 0
     fi
-    [[ -x $BUILD/migrated/migrated ]] || say "no $BUILD/migrated/migrated yet: nodes come up without the daemon"
+    [[ -x $BUILD/migrated/migrated ]] ||
+        say "no $BUILD/migrated/migrated yet: nodes come up without the daemon"
     make_lun_files
     is_machine_up switch || start_machine switch
     wire_switch

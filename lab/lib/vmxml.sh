@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The libvirt definition of a lab guest.
 #
-# Machine type and CPU model are spelled out in full: both ends of a move must give the guest the same machine. No graphics,
-# no balloon, no USB, no local file: nothing that would hinder or slow a move.
-# shellcheck shell=bash
+# Machine type and CPU model are spelled out in full: both ends of a move must give the guest the
+# same machine. No graphics, no balloon, no USB, no local file: nothing that would hinder or slow a
+# move.
+# shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 MACHINE=pc-i440fx-7.2
 
@@ -71,7 +72,8 @@ END
 }
 
 cmd_vm_xml() {
-    (($# >= 2)) || die "usage: lab vm-xml NAME DISK [--memory MIB] [--ip-suffix N] [--lease LOCKSPACE KEY PATH OFFSET]"
+    (($# >= 2)) || die "usage: lab vm-xml NAME DISK [--memory MIB] [--ip-suffix N]" \
+        "[--lease LOCKSPACE KEY PATH OFFSET]"
     local name=$1 disk=$2 memory=512 suffix=10 lease=""
     shift 2
     while (($#)); do
@@ -86,8 +88,10 @@ cmd_vm_xml() {
         *) die "unknown option '$1'" ;;
         esac
     done
-    [[ $name =~ ^[A-Za-z0-9._-]{1,60}$ ]] || die "a guest's name is made of letters, digits, dot, dash and underscore"
+    [[ $name =~ ^[A-Za-z0-9._-]{1,60}$ ]] ||
+        die "a guest's name is made of letters, digits, dot, dash and underscore"
     is_number "$memory" && ((memory >= 128)) || die "--memory takes MiB, at least 128"
-    is_number "$suffix" && ((suffix >= 1 && suffix <= 253)) || die "--ip-suffix takes 1 to 253: the guest is $GUEST_NET.N"
+    is_number "$suffix" && ((suffix >= 1 && suffix <= 253)) ||
+        die "--ip-suffix takes 1 to 253: the guest is $GUEST_NET.N"
     print_domain "$name" "$disk" "$memory" "$suffix" "$lease"
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The lab comes up and goes down cleanly, twice, after crashes and with guests running: nothing of it is left over.
+# The lab comes up and goes down cleanly, twice, after crashes, with guests: nothing is left over.
 set -euo pipefail
 # shellcheck source=/dev/null
 . "$(dirname "$(readlink -f "$0")")/../../lab/lib/tap.sh"
@@ -32,8 +32,8 @@ our_namespaces() {
     done
 }
 
-# Processes in any of the namespaces listed in $1. A namespace lives as long as someone is in it. A zombie is in none: when
-# the host's own pid 1 reaps it is not the lab's business.
+# Processes in any of the namespaces listed in $1. A namespace lives as long as someone is in it. A
+# zombie is in none: when the host's own pid 1 reaps it is not the lab's business.
 processes_in() {
     local link
     for link in /proc/[0-9]*/ns/{mnt,pid,net,uts,ipc}; do
@@ -67,7 +67,8 @@ pid_of() {
     cut -d' ' -f1 "$MIGRATED_LAB_DIR/$1/pid"
 }
 
-# A guest without a lease on a loop over the LUN's loop, as the daemon makes them: the worst that can be left behind.
+# A guest without a lease on a loop over the LUN's loop, as the daemon makes them: the worst that
+# can be left behind.
 start_guest() {
     local node=$1
     "$LAB" vm-xml crash /dev/csv/vol1/crash --memory 128 >"$tap_work/crash.xml"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The verifier of the guest's records tells lost, doubled, reordered, corrupt and foreign records from good ones.
+# The verifier tells lost, doubled, reordered, corrupt and foreign records from good ones.
 set -euo pipefail
 # shellcheck source=/dev/null
 . "$(dirname "$(readlink -f "$0")")/../../lab/lib/tap.sh"
@@ -9,7 +9,8 @@ verify=$MIGRATED_BUILD/lab/lab-verify
 ring=$tap_work/ring
 slots=64
 
-# A ring that went round: records 1 to 200, of which 137 to 200 are left; record N lies in slot (N - 1) % 64.
+# A ring that went round: records 1 to 200, of which 137 to 200 are left; record N lies in slot (N -
+# 1) % 64.
 fresh() {
     "$verify" --make "$ring" $slots
     "$verify" --fill "$ring" 136
