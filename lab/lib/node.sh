@@ -130,6 +130,16 @@ is_node_ready() {
     ! grep -q '^migrated|' "$STATE/$1/services" || [[ -S $root/run/migrated/socket ]]
 }
 
+# A service that fell over at once will not become ready: say which, and why.
+die_if_failed() {
+    local failed
+    failed=$(machine_ctl "$1" status | sed -n 's/^\(sanlock\|libvirtd\) stopped 0 starts=[1-9].*/\1/p' |
+        head -n 1)
+    [[ -z $failed ]] && return 0
+    tail -n 3 "$STATE/$1/log/$failed.out" >&2 || true
+    die "$failed on $1 does not start, see $STATE/$1/log/$failed.out"
+}
+
 wait_node() {
     local name=$1 tries
     for ((tries = 0; tries < 600; tries++)); do
@@ -137,6 +147,7 @@ wait_node() {
             return 0
         fi
         is_machine_up "$name" || die "$name died while coming up, see $STATE/$name"
+        ((tries % 20)) || die_if_failed "$name"
         sleep 0.05
     done
     machine_ctl "$name" status >&2

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The lab's guest under plain libvirt: boots, answers, works, moves, ends, and loses no write.
 #
-# An argument is the LUN's sector size, 512 or 4096. With a lease made by hand and no daemon at all: what is proven here is the ground it stands on.
+# An argument is the LUN's sector size, 512 or 4096. With a lease made by hand and no daemon at all:
+# what is proven here is the ground it stands on.
 set -euo pipefail
 # shellcheck source=/dev/null
 . "$(dirname "$(readlink -f "$0")")/../../lab/lib/tap.sh"
