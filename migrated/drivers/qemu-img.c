@@ -5,6 +5,7 @@
 #include "base/error.h"
 
 #include <gio/gio.h>
+#include <stdio.h>
 #include <string.h>
 
 #define PROGRAM "qemu-img"
