@@ -14,8 +14,10 @@
  * Both names under which a 64 bit program may call it. Assembler names, because the C library
  * renames setrlimit() itself where this file is built with large file offsets.
  */
+#pragma GCC visibility push(default) /* the whole point is to be seen */
 int shim_setrlimit(int resource, const void *limit) __asm__("setrlimit");
 int shim_setrlimit64(int resource, const void *limit) __asm__("setrlimit64");
+#pragma GCC visibility pop
 
 int
 shim_setrlimit(int resource, const void *limit)
