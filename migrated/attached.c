@@ -19,7 +19,8 @@ struct MigAttached {
     MigDaemon *daemon;
     MigCsv *csv;
     guint64 generation;
-    GMutex write_lock; /* one writer of our slot at a time */
+    GMutex write_lock; /* one writer of our slot at a time; guards heartbeat */
+    guint64 heartbeat; /* as last written */
     GMutex lock;       /* guards what follows */
     GCond wake;
     GPtrArray *seen; /* Seen */
@@ -78,7 +79,11 @@ write_slot(MigAttached *attached, gboolean has_left, GError **error)
     node->has_left = has_left;
     mig_volumes_fill_host(daemon->volumes, node);
     mig_vms_running_bits(daemon->vms, mig_csv_name(attached->csv), node->running);
-    return mig_csv_node_write(attached->csv, node, error);
+    node->heartbeat = attached->heartbeat;
+    if (!mig_csv_node_write(attached->csv, node, error))
+        return FALSE;
+    attached->heartbeat = node->heartbeat;
+    return TRUE;
 }
 
 gboolean
@@ -295,6 +300,8 @@ is_slot_ours(MigAttached *attached, GError **error)
                         attached->daemon->node, attached->daemon->host_id);
             return FALSE;
         }
+        if (same_id) /* count on from there: the others must see it move */
+            attached->heartbeat = node->heartbeat;
     }
     return TRUE;
 }
@@ -309,9 +316,19 @@ join(MigAttached *attached, GError **error)
     if (!mig_sanlock_join(daemon->sanlock, lockspace, daemon->host_id,
                           mig_csv_io_timeout_s(attached->csv), error))
         return FALSE;
-    hosts = mig_sanlock_hosts(daemon->sanlock, lockspace->lockspace, error);
-    if (!hosts)
-        return FALSE;
+    /* sanlock knows of no hosts until its first look at all delta leases, a renewal after joining */
+    for (guint waited_ms = 0;; waited_ms += 100) {
+        g_autoptr(GError) refused = NULL;
+
+        hosts = mig_sanlock_hosts(daemon->sanlock, lockspace->lockspace, &refused);
+        if (hosts)
+            break;
+        if (waited_ms > mig_timeouts_join_ms(mig_csv_io_timeout_s(attached->csv))) {
+            g_propagate_error(error, g_steal_pointer(&refused));
+            return FALSE;
+        }
+        g_usleep(100 * 1000);
+    }
     for (guint i = 0; i < hosts->len; i++) {
         const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, i);
 

@@ -323,6 +323,7 @@ job_from_request(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunnin
     const MigConfig *config = jobs->daemon->config;
     MigJob *job = mig_job_new("");
 
+    job->started_ms = wall_ms(NULL);
     job->vm = g_strdup(running->name);
     job->uuid = g_strdup(running->uuid);
     job->volume = g_strdup(running->volume);

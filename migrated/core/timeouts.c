@@ -7,3 +7,9 @@ mig_timeouts_host_dead_s(guint io_timeout_s)
 {
     return 8 * io_timeout_s + MIG_WATCHDOG_FIRE_S;
 }
+
+guint
+mig_timeouts_join_ms(guint io_timeout_s)
+{
+    return 4 * io_timeout_s * 1000 + 10000;
+}

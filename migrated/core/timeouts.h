@@ -20,6 +20,10 @@
 /* 8 x io_timeout + watchdog, in seconds: from a host's last renewal to "dead". */
 guint mig_timeouts_host_dead_s(guint io_timeout_s);
 
+/* How long a node that has joined a lockspace waits for sanlock's first look at the other hosts: it
+ * looks at every renewal, each 2 x io_timeout; twice that and some for a slow LUN. */
+guint mig_timeouts_join_ms(guint io_timeout_s);
+
 /* How long a catalogue change waits for a coordinator lease that another node holds. Ten changes of
  * others, each some tens of ms on a healthy LUN, fit in many times over. */
 #define MIG_COORDINATOR_WAIT_MS 15000

@@ -240,48 +240,53 @@ hv_get_state(gpointer self, const char *vm, const char *uuid, MigDomainState *st
     return FALSE;
 }
 
-/* What VMs could have: free memory and what the page cache would give back. */
-static guint64
-free_memory(virConnectPtr connection)
+/* Free is what VMs could have: free memory and what the page cache would give back. Not from
+ * virNodeGetInfo(): that counts the memory of NUMA cells, which not every kernel shows in full. */
+static gboolean
+read_memory(virConnectPtr connection, MigHost *host)
 {
-    virNodeMemoryStats stats[16];
-    int count = G_N_ELEMENTS(stats);
-    guint64 kib = 0;
+    int count = 0;
+    g_autofree virNodeMemoryStats *stats = NULL;
 
+    if (virNodeGetMemoryStats(connection, VIR_NODE_MEMORY_STATS_ALL_CELLS, NULL, &count, 0) < 0)
+        return FALSE;
+    stats = g_new0(virNodeMemoryStats, (gsize)count);
     if (virNodeGetMemoryStats(connection, VIR_NODE_MEMORY_STATS_ALL_CELLS, stats, &count, 0) < 0)
-        return 0;
+        return FALSE;
     for (int i = 0; i < count; i++) {
-        if (g_str_equal(stats[i].field, VIR_NODE_MEMORY_STATS_FREE) ||
-            g_str_equal(stats[i].field, VIR_NODE_MEMORY_STATS_BUFFERS) ||
-            g_str_equal(stats[i].field, VIR_NODE_MEMORY_STATS_CACHED))
-            kib += stats[i].value;
+        guint64 bytes = stats[i].value * 1024;
+
+        if (g_str_equal(stats[i].field, VIR_NODE_MEMORY_STATS_TOTAL))
+            host->memory_bytes = bytes;
+        else if (g_str_equal(stats[i].field, VIR_NODE_MEMORY_STATS_FREE) ||
+                 g_str_equal(stats[i].field, VIR_NODE_MEMORY_STATS_BUFFERS) ||
+                 g_str_equal(stats[i].field, VIR_NODE_MEMORY_STATS_CACHED))
+            host->memory_free_bytes += bytes;
     }
-    return kib * 1024;
+    return TRUE;
 }
 
 static MigHost *
 hv_get_host(gpointer self, GError **error)
 {
     virConnectPtr connection = mig_libvirt_connect(self, error);
-    MigHost *host = NULL;
-    virNodeInfo info;
+    g_autoptr(MigHost) host = g_new0(MigHost, 1);
     char *capabilities = NULL;
+    virNodeInfo info;
 
     if (!connection)
         return NULL;
     capabilities = virConnectGetCapabilities(connection);
-    if (!capabilities || virNodeGetInfo(connection, &info) < 0) {
+    if (!capabilities || virNodeGetInfo(connection, &info) < 0 || !read_memory(connection, host)) {
         mig_libvirt_set_error(error, "asking for the host's facts");
+        g_clear_pointer(&host, mig_host_free);
     } else {
-        host = g_new0(MigHost, 1);
         host->cpu_vendor = mig_capabilities_cpu_vendor(capabilities);
-        host->memory_bytes = (guint64)info.memory * 1024;
-        host->memory_free_bytes = free_memory(connection);
         host->cpus = info.cpus;
     }
     free(capabilities);
     virConnectClose(connection);
-    return host;
+    return g_steal_pointer(&host);
 }
 
 static MigDomain *

@@ -250,6 +250,7 @@ mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error)
     to->flags = (node->is_draining ? CSV_NODE_DRAINING : 0) |
                 (node->has_watchdog ? CSV_NODE_WATCHDOG : 0) |
                 (node->has_left ? CSV_NODE_LEFT : 0);
+    to->heartbeat = node->heartbeat;
     to->host_generation = node->host_generation;
     to->written_ms = g_get_real_time() / 1000;
     g_strlcpy(to->version, node->version ? node->version : "", sizeof to->version);
