@@ -286,7 +286,7 @@ pump_wire(MigRpcConnection *c)
             c->is_busy = c->is_upgrading = FALSE;
         answer_free(head);
     }
-    if (c->close_when_written && g_queue_is_empty(&c->wire)) {
+    if (c->close_when_written && !c->is_busy && g_queue_is_empty(&c->wire)) {
         mig_rpc_connection_close(c);
         return TRUE;
     }

@@ -159,8 +159,8 @@ take_socket(MigRpcListener *listener, GSocket *socket)
     }
     mig_tcp_tune(socket);
     stream = g_socket_connection_factory_create_connection(socket);
-    mig_rpc_connection_unref(mig_rpc_connection_ref(mig_rpc_connection_new(
-        server, G_IO_STREAM(stream), listener->origin, uid, access, listener->only_interface)));
+    mig_rpc_connection_unref(mig_rpc_connection_new(server, G_IO_STREAM(stream), listener->origin,
+                                                    uid, access, listener->only_interface));
 }
 
 static gboolean
