@@ -125,14 +125,15 @@ read_pair(struct csv_volume *volume, enum csv_kind kind, uint32_t index, void *b
     return 0;
 }
 
-/* Looks again at a slot that seems damaged. */
+/* Looks again at a slot that seems damaged. Memory has no other writer to wait for. */
 static int
 look_again(struct csv_volume *volume, enum csv_kind kind, uint32_t index, void *buffer,
            struct csv_slot *slot, struct csv_error *error)
 {
     const struct timespec pause = {.tv_nsec = DAMAGE_PAUSE_NS};
 
-    for (int i = 0; i < DAMAGE_RETRIES && slot->state == CSV_SLOT_DAMAGED; i++) {
+    for (int i = 0; volume->dev->path && i < DAMAGE_RETRIES && slot->state == CSV_SLOT_DAMAGED;
+         i++) {
         int result;
         nanosleep(&pause, NULL);
         result = read_pair(volume, kind, index, buffer, error);
