@@ -108,12 +108,18 @@ write_services() {
     } >"$STATE/$name/services"
 }
 
+# New devices for a node that is not running, in place of what it may have left.
+renew_luns() {
+    mkdir -p "$STATE/$1"
+    detach_luns "$1"
+    attach_luns "$1"
+}
+
+# Its LUNs are there already: they are made one node after the other, from a common pool.
 boot_node() {
     local name=$1
     if ! is_machine_up "$name"; then
-        detach_luns "$name"
         make_disk "$name"
-        attach_luns "$name"
         LAB_DISK=$STATE/$name LAB_CACHE=$CACHE LAB_BUILD=$BUILD start_machine "$name" --private-dev \
             --setup "$lab_dir/lib/node-setup" --services "$STATE/$name/services" \
             --socket /run/lab/init.sock
@@ -122,11 +128,27 @@ boot_node() {
     machine_ctl "$name" go >/dev/null
 }
 
-# Ready means: one can work with it. The daemon counts only where it is built.
+# What runs on a node of itself: all but what is started by hand.
+node_duties() {
+    sed -n 's/^\([a-z]*\)|\(once\|respawn\)|.*/\1/p' "$STATE/$1/services"
+}
+
+# For 'up' on a node that is there already: its services may have been stopped or have fallen over.
+revive_services() {
+    local service
+    for service in $(node_duties "$1"); do
+        machine_ctl "$1" start "$service" >/dev/null
+    done
+}
+
+# Ready means: one can work with it. Sockets alone prove nothing, a killed service leaves its own.
 is_node_ready() {
-    local root
+    local root service
     root=/proc/$(machine_pid "$1")/root || return 1
     [[ -S $root/run/sanlock/sanlock.sock && -S $root/run/libvirt/libvirt-sock ]] || return 1
+    for service in $(node_duties "$1"); do
+        [[ $(machine_ctl "$1" status "$service") == *" running "* ]] || return 1
+    done
     ! grep -q '^migrated|' "$STATE/$1/services" || [[ -S $root/run/migrated/socket ]]
 }
 
@@ -165,6 +187,7 @@ cmd_boot() {
     (($# == 1)) || die "usage: lab boot NODE"
     need_node "$1"
     is_machine_up switch || die "the lab is half down; 'lab up' repairs it"
+    is_machine_up "$1" || renew_luns "$1"
     boot_node "$1"
     wait_node "$1"
 }

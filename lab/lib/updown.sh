@@ -47,18 +47,23 @@ settle_settings() {
     fi
 }
 
-# Loop devices are made one after the other (they are picked from a common pool), machines start
-# together.
+# Loop devices are made one after the other, machines start together.
 start_nodes() {
     local i name failed=0
     local -a jobs=()
     for ((i = 1; i <= N_NODES; i++)); do
         name=$(node_name "$i")
-        is_machine_up "$name" || { detach_luns "$name" && mkdir -p "$STATE/$name" && attach_luns "$name"; }
+        is_machine_up "$name" || renew_luns "$name"
     done
     for ((i = 1; i <= N_NODES; i++)); do
         name=$(node_name "$i")
-        (boot_node "$name" && wait_node "$name") &
+        (
+            was_up=0
+            is_machine_up "$name" && was_up=1
+            boot_node "$name"
+            ((was_up == 0)) || revive_services "$name"
+            wait_node "$name"
+        ) &
         jobs+=($!)
     done
     for i in "${jobs[@]}"; do

@@ -118,6 +118,10 @@ check_not "it is dead" "$LAB" on nodeA virsh -q list
 check "the guest outlives it" "$LAB" on nodeA pgrep -f "guest=crash"
 check "libvirtd starts again" "$LAB" service nodeA libvirtd start
 check "and knows the guest" wait_for 10 has_qemu nodeA
+check "both services of nodeB are killed" bash -c "
+    '$LAB' service nodeB libvirtd kill && '$LAB' service nodeB sanlock kill"
+check "up starts them again" "$LAB" up
+check "libvirt on nodeB answers" "$LAB" on nodeB virsh -q list
 check "the plug is pulled" "$LAB" kill nodeA
 check_not "nodeA is dead" "$LAB" on nodeA true
 check "its log can be read" test -s "$MIGRATED_LAB_DIR/nodeA/log/libvirt/qemu/crash.log"
