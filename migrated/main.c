@@ -166,6 +166,22 @@ on_signal(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
+/* Until the channel has TLS: only addresses that nodes have published on the LUN, and our own. */
+static gboolean
+is_node_address(const char *address, gpointer user_data)
+{
+    MigDaemon *daemon = user_data;
+    g_autoptr(GPtrArray) nodes = mig_volumes_nodes(daemon->volumes);
+
+    for (guint i = 0; i < nodes->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(nodes, i);
+
+        if (g_strcmp0(view->node->management, address) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static gboolean
 serve(MigDaemon *daemon, GError **error)
 {
@@ -174,6 +190,7 @@ serve(MigDaemon *daemon, GError **error)
     MigRpcServer *server = mig_rpc_server_new("migrated", "migrated", MIG_VERSION);
 
     mig_api_install(server, daemon);
+    mig_rpc_server_set_peer_filter(server, is_node_address, daemon);
     if (!mig_rpc_server_listen_unix(server, config->socket_path, 0660, error) ||
         !mig_rpc_server_listen_peer(server, config->management, (guint16)config->port,
                                     MIG_PEER_INTERFACE, error))
