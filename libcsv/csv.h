@@ -30,31 +30,31 @@
  * digit. 47 because sanlock's names have 48 bytes. */
 #define CSV_NAME_MAX 47
 
-#define CSV_UUID_STR 37 /* bytes of a printed uuid with its NUL */
-#define CSV_PATH_MAX 512
-#define CSV_MAX_NODES 250      /* sanlock: 1 MiB lease areas with 4096 byte sectors */
-#define CSV_MAX_VMS 4096       /* bits in a node slot's running bitmap */
-#define CSV_MAX_IMAGES 16384
+#define CSV_UUID_STR       37 /* bytes of a printed uuid with its NUL */
+#define CSV_PATH_MAX       512
+#define CSV_MAX_NODES      250  /* sanlock: 1 MiB lease areas with 4096 byte sectors */
+#define CSV_MAX_VMS        4096 /* bits in a node slot's running bitmap */
+#define CSV_MAX_IMAGES     16384
 #define CSV_EXTENT_DEFAULT (4u << 20)
-#define CSV_MAX_EXTENTS 200    /* of one image */
+#define CSV_MAX_EXTENTS    200   /* of one image */
 #define CSV_DEFINITION_MAX 30000 /* bytes of a VM definition (libvirt XML) */
-#define CSV_CERT_MAX 4096      /* bytes of a node's certificate (DER) */
+#define CSV_CERT_MAX       4096  /* bytes of a node's certificate (DER) */
 
 enum csv_code {
     CSV_OK = 0,
     /* conditions */
-    CSV_NOT_FOUND = 1,   /* no such VM, image or node */
-    CSV_EXISTS = 2,      /* name (or uuid) taken */
-    CSV_FULL = 3,        /* no room for the data */
-    CSV_NO_SLOT = 4,     /* room for data, but no free slot */
-    CSV_BAD_NAME = 5,    /* not a name, see CSV_NAME_MAX */
-    CSV_BAD_VALUE = 6,   /* a value out of its range; text says which */
-    CSV_BUSY = 7,        /* device in use (image open, owner elsewhere) */
-    CSV_IN_USE = 8,      /* image belongs to another VM */
-    CSV_STALE_EPOCH = 9, /* a newer coordinator has written: you are not it any more */
+    CSV_NOT_FOUND = 1,          /* no such VM, image or node */
+    CSV_EXISTS = 2,             /* name (or uuid) taken */
+    CSV_FULL = 3,               /* no room for the data */
+    CSV_NO_SLOT = 4,            /* room for data, but no free slot */
+    CSV_BAD_NAME = 5,           /* not a name, see CSV_NAME_MAX */
+    CSV_BAD_VALUE = 6,          /* a value out of its range; text says which */
+    CSV_BUSY = 7,               /* device in use (image open, owner elsewhere) */
+    CSV_IN_USE = 8,             /* image belongs to another VM */
+    CSV_STALE_EPOCH = 9,        /* a newer coordinator has written: you are not it any more */
     CSV_ALREADY_FORMATTED = 10, /* a volume or something else is on the LUN; force overrides */
-    CSV_TOO_SMALL = 11,  /* LUN too small for the format asked for */
-    CSV_FRAGMENTED = 12, /* room, but not in one piece, and one piece is needed here */
+    CSV_TOO_SMALL = 11,         /* LUN too small for the format asked for */
+    CSV_FRAGMENTED = 12,        /* room, but not in one piece, and one piece is needed here */
     /* fatal */
     CSV_E_IO = -1,        /* read or write failed; error.sys has errno */
     CSV_E_SYS = -2,       /* another system call failed; error.sys has errno */
@@ -91,8 +91,8 @@ struct csv_info {
     uint32_t io_timeout_s;   /* sanlock's, the same for every node of this volume */
     uint32_t max_nodes, max_vms, max_images;
     uint64_t extent_bytes;
-    uint64_t size_bytes;     /* of the volume */
-    uint64_t device_bytes;   /* of the LUN as seen now */
+    uint64_t size_bytes;   /* of the volume */
+    uint64_t device_bytes; /* of the LUN as seen now */
     uint64_t data_offset_bytes, data_bytes;
     uint32_t feature_compat, feature_ro_compat, feature_incompat;
 };
@@ -110,15 +110,14 @@ struct csv_format_options {
 /* Writes an empty volume: superblocks, slots, sanlock's lockspace and the two fixed leases. The
  * first superblock is written last, so that a format cut short leaves no volume. Without force
  * it refuses a LUN that carries a volume or anything else that is not all zero in the first MiB.
- * The caller makes sure that no node has it attached (csv_probe tells its uuid). */
+ * The caller makes sure that no node has it attached (csv_open() tells its uuid). */
 int csv_format(const char *path, const struct csv_format_options *options, struct csv_info *info,
                struct csv_error *error);
 
 #define CSV_OPEN_READ_ONLY 1u
 
 /* Opens and checks the superblock. Free with csv_close(). */
-int csv_open(const char *path, unsigned flags, struct csv_volume **volume,
-             struct csv_error *error);
+int csv_open(const char *path, unsigned flags, struct csv_volume **volume, struct csv_error *error);
 void csv_close(struct csv_volume *volume);
 
 /* Valid as long as the handle. */
@@ -154,7 +153,7 @@ void csv_lockspace_locate(const struct csv_volume *volume, struct csv_lease *lea
 
 struct csv_lease_owner {
     char resource[CSV_NAME_MAX + 1];
-    uint64_t host_id;         /* 0: free */
+    uint64_t host_id; /* 0: free */
     uint64_t host_generation;
     uint64_t lver;
 };
@@ -162,30 +161,31 @@ struct csv_lease_owner {
 int csv_lease_read(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
                    struct csv_lease_owner *owner, struct csv_error *error);
 
-/* ---- nodes: each slot is written by its owner alone, no lock ---------------------------------- */
+/* ---- nodes: each slot is written by its owner alone, no lock ----------------------------------
+ */
 
 struct csv_node {
-    uint32_t host_id;      /* 1 to max_nodes, sanlock's; also the slot's number */
+    uint32_t host_id; /* 1 to max_nodes, sanlock's; also the slot's number */
     char name[CSV_NAME_MAX + 1];
-    char management[64];   /* address of the peer channel, text */
+    char management[64]; /* address of the peer channel, text */
     uint16_t port;
-    char migration[64];    /* address, text, with prefix length: 10.0.1.3/24 */
+    char migration[64]; /* address, text, with prefix length: 10.0.1.3/24 */
     char cpu_vendor[16];
-    uint64_t memory_bytes; /* of the host */
+    uint64_t memory_bytes;      /* of the host */
     uint64_t memory_free_bytes; /* left for VMs as the owner reckons */
     uint32_t cpus;
-    uint32_t flags;        /* CSV_NODE_* */
-    uint64_t heartbeat;    /* +1 with every write */
+    uint32_t flags;           /* CSV_NODE_* */
+    uint64_t heartbeat;       /* +1 with every write */
     uint64_t host_generation; /* sanlock's, of this start */
-    int64_t written_ms;    /* owner's wall clock: for people, never for decisions */
-    char version[32];      /* of migrated */
+    int64_t written_ms;       /* owner's wall clock: for people, never for decisions */
+    char version[32];         /* of migrated */
     uint16_t cert_bytes;
     uint8_t cert[CSV_CERT_MAX];
     uint8_t running[CSV_MAX_VMS / 8]; /* bit per VM slot: runs here */
 };
 #define CSV_NODE_DRAINING 1u
 #define CSV_NODE_WATCHDOG 2u /* sanlock's watchdog is armed there */
-#define CSV_NODE_LEFT 4u     /* stopped in an orderly way */
+#define CSV_NODE_LEFT     4u /* stopped in an orderly way */
 
 /* Writes node->host_id's slot (the older copy) and counts node->heartbeat up. Caller: that node. */
 int csv_node_write(struct csv_volume *volume, struct csv_node *node, struct csv_error *error);
@@ -198,7 +198,8 @@ int csv_node_list(struct csv_volume *volume, struct csv_node **nodes, size_t *co
 /* Empties a slot. Caller holds the registry lease. */
 int csv_node_clear(struct csv_volume *volume, uint32_t host_id, struct csv_error *error);
 
-/* ---- the catalogue: VMs and images. Writers hold the coordinator lease ------------------------- */
+/* ---- the catalogue: VMs and images. Writers hold the coordinator lease -------------------------
+ */
 
 /* Whose writes these are. Every catalogue block carries it; a block of a higher epoch on the LUN
  * makes a writer of a lower one fail with CSV_STALE_EPOCH. */
@@ -215,18 +216,18 @@ struct csv_vm {
     char name[CSV_NAME_MAX + 1];
     char uuid[CSV_UUID_STR];
     enum csv_wanted wanted;
-    uint32_t priority;       /* 0 to 1000 */
-    uint64_t memory_bytes;   /* what a node must have free to run it */
+    uint32_t priority;     /* 0 to 1000 */
+    uint64_t memory_bytes; /* what a node must have free to run it */
     uint32_t vcpus;
-    uint64_t generation;     /* of the slot; read-only */
-    uint32_t last_host_id;   /* where it ran last, 0 never */
-    char *definition;        /* libvirt XML without the lease, or NULL in listings without it */
+    uint64_t generation;   /* of the slot; read-only */
+    uint32_t last_host_id; /* where it ran last, 0 never */
+    char *definition;      /* libvirt XML without the lease, or NULL in listings without it */
 };
 void csv_vm_clear(struct csv_vm *vm); /* frees definition, zeroes */
 
 /* Ready-made zero-terminated array; free with csv_vm_list_free(). One sequential read. */
-int csv_vm_list(struct csv_volume *volume, bool with_definition, struct csv_vm **vms,
-                size_t *count, struct csv_error *error);
+int csv_vm_list(struct csv_volume *volume, bool with_definition, struct csv_vm **vms, size_t *count,
+                struct csv_error *error);
 void csv_vm_list_free(struct csv_vm *vms, size_t count);
 int csv_vm_find(struct csv_volume *volume, const char *name, struct csv_vm *vm,
                 struct csv_error *error);
@@ -236,8 +237,8 @@ int csv_vm_find(struct csv_volume *volume, const char *name, struct csv_vm *vm,
 int csv_vm_create(struct csv_volume *volume, const struct csv_epoch *epoch, struct csv_vm *vm,
                   struct csv_error *error);
 /* Replaces slot vm->slot; name and uuid must be those on the LUN; definition NULL keeps the old. */
-int csv_vm_update(struct csv_volume *volume, const struct csv_epoch *epoch,
-                  const struct csv_vm *vm, struct csv_error *error);
+int csv_vm_update(struct csv_volume *volume, const struct csv_epoch *epoch, const struct csv_vm *vm,
+                  struct csv_error *error);
 /* Frees the slot and its images' ownership, and gives its lease a name that no VM can have. The
  * caller holds the VM's lease too, or knows that it is free and that nobody can take it. */
 int csv_vm_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
@@ -252,9 +253,9 @@ struct csv_image {
     uint32_t slot;
     char name[CSV_NAME_MAX + 1];
     char uuid[CSV_UUID_STR];
-    uint64_t size_bytes;      /* what the guest sees; multiple of 1 MiB is not required, 4096 is */
+    uint64_t size_bytes; /* what the guest sees; multiple of 1 MiB is not required, 4096 is */
     char owner[CSV_NAME_MAX + 1]; /* VM name, "" = none */
-    uint32_t flags;           /* CSV_IMAGE_* */
+    uint32_t flags;               /* CSV_IMAGE_* */
     uint64_t generation;
     uint32_t extent_count;
     struct csv_extent extents[CSV_MAX_EXTENTS];
@@ -267,7 +268,8 @@ int csv_image_find(struct csv_volume *volume, const char *name, struct csv_image
                    struct csv_error *error);
 
 #define CSV_CREATE_ONE_PIECE 1u /* loop devices can map one extent only */
-#define CSV_CREATE_NO_ZERO 2u   /* the caller overwrites every byte (import) */
+#define CSV_CREATE_NO_ZERO   2u /* the caller overwrites every byte (import) */
+#define CSV_CREATE_SHARED    4u /* the image gets CSV_IMAGE_SHARED */
 
 /* Allocates, zeroes the space (an image never shows another one's old bytes), commits.
  * size is rounded up to 4096. */
@@ -310,11 +312,11 @@ int csv_device_activate(struct csv_volume *volume, const struct csv_image *image
                         char path[CSV_PATH_MAX], struct csv_error *error);
 /* Removes the link and lets go of the device; a loop device still open in QEMU lives on until
  * that closes it. CSV_NOT_FOUND: was not active. */
-int csv_device_deactivate(struct csv_volume *volume, const char *image_name,
-                          struct csv_error *error);
+int
+csv_device_deactivate(struct csv_volume *volume, const char *image_name, struct csv_error *error);
 /* Names of active images, NULL-terminated, one malloc block: free(*names). */
-int csv_device_list(struct csv_volume *volume, char ***names, size_t *count,
-                    struct csv_error *error);
+int
+csv_device_list(struct csv_volume *volume, char ***names, size_t *count, struct csv_error *error);
 
 /* ---- check ------------------------------------------------------------------------------ */
 
@@ -324,6 +326,6 @@ struct csv_finding {
     char text[256];
 };
 /* Reads everything and calls report for each finding; *errors counts those with is_error. */
-int csv_check(struct csv_volume *volume,
-              void (*report)(const struct csv_finding *finding, void *data), void *data,
-              size_t *errors, struct csv_error *error);
+int
+csv_check(struct csv_volume *volume, void (*report)(const struct csv_finding *finding, void *data),
+          void *data, size_t *errors, struct csv_error *error);

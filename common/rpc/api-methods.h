@@ -41,7 +41,7 @@
 
 #define MIG_PEER_METHODS(X) \
     X(Prepare, PeerPrepareRequest, PeerPrepareReply, 0) \
-    X(Finish, PeerFinishRequest, Empty, 0) \
+    X(Finish, PeerFinishRequest, PeerFinishReply, 0) \
     X(GetDomain, PeerDomainRequest, PeerDomainReply, MIG_RPC_METHOD_READ) \
     X(Reserve, PeerReserveRequest, Empty, 0) \
     X(Release, JobRequest, Empty, 0) \

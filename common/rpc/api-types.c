@@ -79,6 +79,8 @@
 #include "rpc/api-table.h"
 #define T PeerDomainRequest
 #include "rpc/api-table.h"
+#define T PeerFinishReply
+#include "rpc/api-table.h"
 #define T PeerDomainReply
 #include "rpc/api-table.h"
 #define T PeerReserveRequest

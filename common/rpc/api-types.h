@@ -77,6 +77,8 @@
 
 #define MIG_FIELDS_ApiJob(F) \
     F(STRING, id, R, NULL) F(STRING, kind, R, NULL) F(STRING, vm, R, NULL) \
+    F(STRING, uuid, 0, NULL) F(STRING, volume, 0, NULL) F(INT, slot, 0, NULL) \
+    F(INT, memory, 0, NULL) F(STRV, images, 0, NULL) \
     F(STRING, source, 0, NULL) F(STRING, target, 0, NULL) \
     F(STRING, state, R, NULL)          /* names of core/job-states.h */ \
     F(BOOL, ended, 0, NULL) \
@@ -162,12 +164,11 @@
 #define MIG_FIELDS_PeerFinishRequest(F) \
     F(STRING, job, R, NULL) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL) \
     F(STRING, volume, R, NULL) F(BOOL, keep, R, NULL)       /* it shall run there now */
+#define MIG_FIELDS_PeerFinishReply(F) F(INT, downtime_ms, 0, NULL)
 /* What a node's libvirt says about a VM, the truth about one side. */
 #define MIG_FIELDS_PeerDomainRequest(F) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL)
 #define MIG_FIELDS_PeerDomainReply(F) \
-    F(STRING, state, R, NULL) /* absent, running, paused, incoming, shutoff */ \
-    F(INT, running_since, 0, NULL)     /* CLOCK_MONOTONIC of a lab, see blackout */ \
-    F(BOOL, reserved, 0, NULL)
+    F(STRING, state, R, NULL)          /* absent, running, paused, incoming, unknown */
 #define MIG_FIELDS_PeerReserveRequest(F) \
     F(STRING, job, R, NULL) F(STRING, source, R, NULL) F(STRING, target, R, NULL)
 
@@ -181,7 +182,7 @@
     X(DefineVmRequest) X(StartVmRequest) X(StopVmRequest) X(UndefineVmRequest) \
     X(ListVmsReply) X(VmReply) \
     X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) \
-    X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) \
+    X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \
     X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest)
 /* clang-format on */
 

@@ -27,6 +27,8 @@ typedef struct {
 } MigRpcInterface;
 
 struct MigRpcServer {
+    MigRpcPeerFilter peer_filter; /* may be NULL */
+    gpointer peer_filter_data;
     GMainContext *context;
     char *vendor, *product, *version;
     GPtrArray *interfaces;  /* MigRpcInterface */

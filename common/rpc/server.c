@@ -143,6 +143,31 @@ has_place(MigRpcServer *server, guint32 uid)
     return FALSE;
 }
 
+static gboolean
+is_peer_welcome(MigRpcServer *server, GSocket *socket)
+{
+    g_autoptr(GSocketAddress) remote = g_socket_get_remote_address(socket, NULL);
+    g_autofree char *address = NULL;
+
+    if (!server->peer_filter)
+        return TRUE;
+    if (!remote || !G_IS_INET_SOCKET_ADDRESS(remote))
+        return FALSE;
+    address = g_inet_address_to_string(
+        g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(remote)));
+    if (server->peer_filter(address, server->peer_filter_data))
+        return TRUE;
+    mig_log_warning(MIG_FIELDS(.peer = address), "refusing a peer: %s is no node of ours", address);
+    return FALSE;
+}
+
+void
+mig_rpc_server_set_peer_filter(MigRpcServer *server, MigRpcPeerFilter filter, gpointer user_data)
+{
+    server->peer_filter = filter;
+    server->peer_filter_data = user_data;
+}
+
 /* TLS of the peer channel belongs here: everything behind this function sees a GIOStream only. */
 static void
 take_socket(MigRpcListener *listener, GSocket *socket)
@@ -154,6 +179,10 @@ take_socket(MigRpcListener *listener, GSocket *socket)
 
     if (listener->origin == MIG_RPC_ORIGIN_LOCAL)
         access = mig_rpc_access_of_socket(socket, &uid);
+    else if (!is_peer_welcome(server, socket)) {
+        g_socket_close(socket, NULL);
+        return;
+    }
     if (!has_place(server, uid)) {
         g_socket_close(socket, NULL);
         return;

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The ring of numbered records by which a lost, doubled or reordered write is found out.
+ *
+ * A file of slots of 4 KiB. Record `seq` (from 1) lies in slot (seq - 1) % slots, carries the
+ * checksum of record seq - 1, and its own at the end. The chain goes on over reboots. Slots never
+ * written hold a marker, not zeros: every block of the file is allocated when the image is made, so
+ * writing a record changes no metadata, and the file can be read out of an image whose journal was
+ * not replayed. Shared by the guest, which writes, and lab-verify, which judges.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <stdio.h>
+
+#define RING_RECORD_SIZE 4096
+#define RING_PATH        "/ring/records"
+
+struct ring_record {
+    char magic[8];
+    uint64_t seq;
+    uint64_t time_ns; /* wall clock of the writer */
+    uint8_t boot_id[16];
+    uint32_t prev_crc; /* checksum of record seq - 1, 0 for the first */
+    uint32_t pad;
+    uint8_t payload[RING_RECORD_SIZE -
+                    52]; /* derived from seq, so that parts of two records can't pass as one */
+    uint32_t crc;        /* CRC32C of all before it */
+} __attribute__((packed));
+
+_Static_assert(sizeof(struct ring_record) == RING_RECORD_SIZE, "a record is one 4 KiB block");
+
+/* What a check found. */
+struct ring_report {
+    uint64_t slots;
+    uint64_t first;    /* oldest record that must be there */
+    uint64_t head;     /* newest one, 0 for an empty ring */
+    uint32_t head_crc; /* the next record's prev_crc */
+    int torn_tail;     /* the write after head was cut: allowed, it was never acknowledged */
+    unsigned findings;
+};
+
+/* Builds a record; prev_crc is the previous one's crc. */
+void ring_make(struct ring_record *r, uint64_t seq, uint32_t prev_crc, uint64_t time_ns,
+               const uint8_t boot_id[16]);
+
+/* Builds the marker of a slot never written. */
+void ring_make_empty(struct ring_record *r, uint64_t slot);
+
+/*
+ * Judges the ring in `fd` (whole file). Every finding is a line "NAME slot=S ...: text" on `out`
+ * (may be NULL); names are corrupt, lost, doubled, reordered, chain. Records up to `acked` must be
+ * there. 0, or -1 with errno when it can't be read.
+ */
+int ring_check(int fd, uint64_t acked, FILE *out, struct ring_report *report)
+    __attribute__((warn_unused_result));

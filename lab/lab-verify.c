@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * lab-verify: judges a ring of records that was read out of a guest's disk, and makes empty ones.
+ *
+ * Findings, one a line, go to stderr; one line of JSON to stdout; exit status 0 = nothing found, 1
+ * = findings, 2 = not to be judged. "lab verify IMAGE" takes the ring out of the disk image first.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "guest/ring.h"
+
+static int
+usage(void)
+{
+    fputs("usage: lab-verify RINGFILE [--acked SEQ]   judge\n"
+          "       lab-verify --make RINGFILE SLOTS    make an empty ring\n"
+          "       lab-verify --fill RINGFILE N        write N records more, as a guest would\n",
+          stderr);
+    return 2;
+}
+
+static int
+make_ring(const char *path, unsigned long slots)
+{
+    struct ring_record record;
+    FILE *f = fopen(path, "we");
+
+    for (unsigned long i = 0; f && i < slots; i++) {
+        ring_make_empty(&record, i);
+        fwrite(&record, sizeof(record), 1, f);
+    }
+    if (!f || fclose(f)) {
+        fprintf(stderr, "lab-verify: cannot write %s: %s\n", path, strerror(errno));
+        return 2;
+    }
+    return 0;
+}
+
+/* For tests of the judge: what to damage must first be made. */
+static int
+fill_ring(const char *path, unsigned long n)
+{
+    const char *who = getenv("MIGRATED_LAB_BOOT_ID");
+    uint8_t boot_id[16] = "lab-verify";
+    struct ring_report report;
+    struct ring_record record;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    if (fd < 0 || ring_check(fd, 0, stderr, &report)) {
+        fprintf(stderr, "lab-verify: cannot read a ring from %s: %s\n", path, strerror(errno));
+        return 2;
+    }
+    if (who)
+        snprintf((char *)boot_id, sizeof(boot_id), "%s", who);
+    for (; n; n--) {
+        uint64_t seq = ++report.head;
+
+        ring_make(&record, seq, report.head_crc, seq, boot_id);
+        report.head_crc = record.crc;
+        if (pwrite(fd, &record, sizeof(record), (seq - 1) % report.slots * sizeof(record)) !=
+            sizeof(record)) {
+            perror("lab-verify");
+            return 2;
+        }
+    }
+    return close(fd) ? 2 : 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct ring_report report;
+    uint64_t acked = 0;
+    int fd;
+
+    if (argc == 4 && !strcmp(argv[1], "--make"))
+        return make_ring(argv[2], strtoul(argv[3], NULL, 10));
+    if (argc == 4 && !strcmp(argv[1], "--fill"))
+        return fill_ring(argv[2], strtoul(argv[3], NULL, 10));
+    if (argc == 4 && !strcmp(argv[2], "--acked"))
+        acked = strtoull(argv[3], NULL, 10);
+    else if (argc != 2)
+        return usage();
+    fd = open(argv[1], O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || ring_check(fd, acked, stderr, &report)) {
+        fprintf(stderr, "lab-verify: cannot read a ring from %s: %s\n", argv[1], strerror(errno));
+        return 2;
+    }
+    close(fd);
+    printf("{\"ok\":%s,\"findings\":%u,\"first\":%llu,\"head\":%llu,\"acked\":%llu,\"torn_tail\":%"
+           "s}\n",
+           report.findings ? "false" : "true", report.findings, (unsigned long long)report.first,
+           (unsigned long long)report.head, (unsigned long long)acked,
+           report.torn_tail ? "true" : "false");
+    return report.findings ? 1 : 0;
+}

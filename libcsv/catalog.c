@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* catalog.c - reading the whole catalogue, and the writers' entry and exit. */
+
+/*
+ * Several nodes take turns at writing, so a writer never trusts what it read last time: each change
+ * begins with reading every slot. That is some tens of MiB at most, sequential, and catalogue
+ * changes are rare. It buys three things: no cache to invalidate, the newest epoch is seen
+ * whichever slot its writer touched, and names and space are checked against all there is.
+ */
+
+#include "catalog.h"
+
+#include "error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct walk {
+    struct csv_volume *volume;
+    struct csv_catalog *catalog;
+    size_t image_room;
+    struct csv_error *error;
+};
+
+static void
+see(struct csv_catalog *catalog, struct csv_brief *brief, const struct csv_slot *slot)
+{
+    brief->state = slot->state;
+    brief->generation = slot->head.generation;
+    if (csv_epoch_compare(&slot->head.epoch, &catalog->epoch) > 0)
+        catalog->epoch = slot->head.epoch;
+}
+
+static void
+see_damage(struct csv_catalog *catalog, enum csv_kind kind, uint32_t index,
+           const struct csv_slot *slot)
+{
+    if (!catalog->damage[0])
+        snprintf(catalog->damage, sizeof(catalog->damage), "%s %u: %s; %s", csv_kind_name(kind),
+                 index, slot->text[0], slot->text[1]);
+}
+
+static void
+hint(struct csv_volume *volume, uint32_t slot, const char *name)
+{
+    pthread_mutex_lock(&volume->hint_lock);
+    memcpy(volume->hints[slot], name, CSV_NAME_MAX + 1);
+    pthread_mutex_unlock(&volume->hint_lock);
+}
+
+static int
+visit_vm(uint32_t index, const void *buffer, const struct csv_slot *slot, void *data)
+{
+    struct walk *walk = data;
+    struct csv_catalog *catalog = walk->catalog;
+    const char *problem;
+
+    see(catalog, &catalog->vm_briefs[index], slot);
+    if (slot->state == CSV_SLOT_DAMAGED) {
+        catalog->vms_damaged++;
+        see_damage(catalog, CSV_KIND_VM, index, slot);
+    }
+    if (slot->state != CSV_SLOT_USED)
+        return 0;
+    problem = csv_vm_decode(csv_slot_block(CSV_KIND_VM, buffer, slot), &slot->head, catalog->super,
+                            index, (catalog->parts & CSV_READ_DEFINITIONS) != 0,
+                            &catalog->vms[catalog->vm_count]);
+    if (problem)
+        return csv_fail(walk->error, CSV_E_SYS, ENOMEM, "cannot read VM slot %u", index);
+    hint(walk->volume, index, catalog->vms[catalog->vm_count].vm.name);
+    catalog->vm_count++;
+    return 0;
+}
+
+static int
+visit_image(uint32_t index, const void *buffer, const struct csv_slot *slot, void *data)
+{
+    struct walk *walk = data;
+    struct csv_catalog *catalog = walk->catalog;
+
+    see(catalog, &catalog->image_briefs[index], slot);
+    if (slot->state == CSV_SLOT_DAMAGED) {
+        catalog->images_damaged++;
+        see_damage(catalog, CSV_KIND_IMAGE, index, slot);
+    }
+    if (slot->state != CSV_SLOT_USED)
+        return 0;
+    if (catalog->image_count == walk->image_room) {
+        size_t room = walk->image_room ? walk->image_room * 2 : 16;
+        struct csv_image_record *more = realloc(catalog->images, room * sizeof(*more));
+        if (!more)
+            return csv_fail(walk->error, CSV_E_SYS, ENOMEM, "cannot read the images");
+        catalog->images = more;
+        walk->image_room = room;
+    }
+    (void)csv_image_decode(csv_slot_block(CSV_KIND_IMAGE, buffer, slot), &slot->head,
+                           catalog->super, index, &catalog->images[catalog->image_count++]);
+    return 0;
+}
+
+int
+csv_catalog_read(struct csv_volume *volume, unsigned parts, struct csv_catalog *catalog,
+                 struct csv_error *error)
+{
+    const struct csv_super *super = &volume->super;
+    struct walk walk = {.volume = volume, .catalog = catalog, .error = error};
+    int result = 0;
+
+    memset(catalog, 0, sizeof(*catalog));
+    catalog->super = super;
+    catalog->parts = parts;
+    catalog->vm_briefs = calloc(super->max_vms, sizeof(*catalog->vm_briefs));
+    catalog->image_briefs = calloc(super->max_images, sizeof(*catalog->image_briefs));
+    catalog->vms = calloc(super->max_vms, sizeof(*catalog->vms));
+    if (!catalog->vm_briefs || !catalog->image_briefs || !catalog->vms)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read the catalogue");
+    if (parts & CSV_READ_VMS)
+        result = csv_slot_walk(volume, CSV_KIND_VM, visit_vm, &walk, error);
+    if (!result && (parts & CSV_READ_IMAGES))
+        result = csv_slot_walk(volume, CSV_KIND_IMAGE, visit_image, &walk, error);
+    return result;
+}
+
+void
+csv_catalog_clear(struct csv_catalog *catalog)
+{
+    for (size_t i = 0; i < catalog->vm_count; i++)
+        free(catalog->vms[i].vm.definition);
+    free(catalog->vms);
+    free(catalog->images);
+    free(catalog->vm_briefs);
+    free(catalog->image_briefs);
+    memset(catalog, 0, sizeof(*catalog));
+}
+
+int
+csv_catalog_begin(struct csv_volume *volume, const struct csv_epoch *epoch,
+                  struct csv_catalog *catalog, struct csv_error *error)
+{
+    int result;
+
+    pthread_mutex_lock(&volume->catalog_lock);
+    result = csv_need_writable(volume, error);
+    if (result) {
+        memset(catalog, 0, sizeof(*catalog));
+        return result;
+    }
+    result = csv_catalog_read(volume, CSV_READ_ALL, catalog, error);
+    if (!result && csv_epoch_compare(&catalog->epoch, epoch) > 0)
+        result = csv_fail(error, CSV_STALE_EPOCH, 0,
+                          "a later coordinator (host %u, lease version %llu) has written to volume "
+                          "%s; ours is version %llu",
+                          catalog->epoch.host_id, (unsigned long long)catalog->epoch.lver,
+                          volume->super.name, (unsigned long long)epoch->lver);
+    return result;
+}
+
+void
+csv_catalog_end(struct csv_volume *volume, struct csv_catalog *catalog)
+{
+    csv_catalog_clear(catalog);
+    pthread_mutex_unlock(&volume->catalog_lock);
+}
+
+struct csv_vm_record *
+csv_catalog_vm(const struct csv_catalog *catalog, const char *name)
+{
+    for (size_t i = 0; i < catalog->vm_count; i++)
+        if (strcmp(catalog->vms[i].vm.name, name) == 0)
+            return &catalog->vms[i];
+    return NULL;
+}
+
+struct csv_image_record *
+csv_catalog_image(const struct csv_catalog *catalog, const char *name)
+{
+    for (size_t i = 0; i < catalog->image_count; i++)
+        if (strcmp(catalog->images[i].image.name, name) == 0)
+            return &catalog->images[i];
+    return NULL;
+}
+
+const struct csv_vm_record *
+csv_catalog_owner(const struct csv_catalog *catalog, const struct csv_image_record *record)
+{
+    if (record->owner_birth == 0)
+        return NULL;
+    for (size_t i = 0; i < catalog->vm_count; i++)
+        if (catalog->vms[i].vm.slot == record->owner_slot)
+            return catalog->vms[i].birth == record->owner_birth ? &catalog->vms[i] : NULL;
+    return NULL;
+}
+
+int
+csv_catalog_space(const struct csv_catalog *catalog, struct csv_space *space,
+                  struct csv_error *error)
+{
+    struct csv_extent *claims;
+    size_t count = 0, room = 1;
+    int result;
+
+    if (catalog->images_damaged)
+        return csv_fail(error, CSV_E_DAMAGED, 0,
+                        "free space is unknown while %s; run csvtool check", catalog->damage);
+    for (size_t i = 0; i < catalog->image_count; i++)
+        room += catalog->images[i].image.extent_count;
+    claims = calloc(room, sizeof(*claims));
+    if (!claims)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot work out free space");
+    for (size_t i = 0; i < catalog->image_count; i++)
+        for (uint32_t j = 0; j < catalog->images[i].image.extent_count; j++)
+            claims[count++] = catalog->images[i].image.extents[j];
+    result = csv_space_derive(catalog->super, claims, count, space, error);
+    free(claims);
+    return result;
+}
+
+int64_t
+csv_catalog_free_slot(const struct csv_catalog *catalog, enum csv_kind kind)
+{
+    const struct csv_brief *briefs =
+        kind == CSV_KIND_VM ? catalog->vm_briefs : catalog->image_briefs;
+    uint32_t count = csv_slot_count(catalog->super, kind);
+
+    for (uint32_t i = 0; i < count; i++)
+        if (briefs[i].state == CSV_SLOT_UNUSED || briefs[i].state == CSV_SLOT_FREED)
+            return i;
+    return -1;
+}
+
+int
+csv_catalog_unsure(struct csv_volume *volume, int change, const char *name, const char *uuid,
+                   int result)
+{
+    if (result != CSV_E_IO)
+        return result;
+    volume->unsure.change = change;
+    snprintf(volume->unsure.name, sizeof(volume->unsure.name), "%s", name);
+    snprintf(volume->unsure.uuid, sizeof(volume->unsure.uuid), "%s", uuid);
+    return result;
+}
+
+bool
+csv_catalog_was_unsure(const struct csv_volume *volume, int change, const char *name)
+{
+    return (int)volume->unsure.change == change && strcmp(volume->unsure.name, name) == 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* catalog.h - the catalogue as one reading of the LUN shows it: all VMs, all images. */
+#pragma once
+
+#include "alloc.h"
+#include "slot.h"
+
+#define CSV_READ_VMS         1u
+#define CSV_READ_IMAGES      2u
+#define CSV_READ_DEFINITIONS 4u
+#define CSV_READ_ALL         (CSV_READ_VMS | CSV_READ_IMAGES)
+
+/* What a writer must know of each slot. */
+struct csv_brief {
+    enum csv_slot_state state;
+    uint64_t generation;
+};
+
+struct csv_catalog {
+    const struct csv_super *super;
+    unsigned parts;
+    struct csv_epoch epoch; /* the highest seen */
+    struct csv_brief *vm_briefs, *image_briefs;
+    struct csv_vm_record *vms; /* used slots only */
+    struct csv_image_record *images;
+    size_t vm_count, image_count;
+    size_t vms_damaged, images_damaged;
+    char damage[128]; /* the first damaged slot, in words */
+};
+
+/* Reads the parts fresh from the LUN; csv_catalog_clear() it in any case. */
+int csv_catalog_read(struct csv_volume *volume, unsigned parts, struct csv_catalog *catalog,
+                     struct csv_error *error);
+void csv_catalog_clear(struct csv_catalog *catalog);
+
+/* For a writer: locks the catalogue, reads all of it and refuses a stale epoch. On 0 the lock is
+ * held until csv_catalog_end(), which is called in any case. */
+int csv_catalog_begin(struct csv_volume *volume, const struct csv_epoch *epoch,
+                      struct csv_catalog *catalog, struct csv_error *error);
+void csv_catalog_end(struct csv_volume *volume, struct csv_catalog *catalog);
+
+/* NULL: not there. */
+struct csv_vm_record *csv_catalog_vm(const struct csv_catalog *catalog, const char *name);
+struct csv_image_record *csv_catalog_image(const struct csv_catalog *catalog, const char *name);
+
+/* The VM that owns an image: the one in owner_slot, if it is still the one born there then. NULL:
+ * none (never given, or that VM is gone). This is why deleting a VM is one write. */
+const struct csv_vm_record *
+csv_catalog_owner(const struct csv_catalog *catalog, const struct csv_image_record *record);
+
+/* Free space; damaged image slots forbid it, since what they claim is unknown. */
+int csv_catalog_space(const struct csv_catalog *catalog, struct csv_space *space,
+                      struct csv_error *error);
+
+/* A slot for something new: the first one without a user. -1: none. */
+int64_t csv_catalog_free_slot(const struct csv_catalog *catalog, enum csv_kind kind);
+
+/* Notes that a change is in doubt (result CSV_E_IO); passes result on. */
+int csv_catalog_unsure(struct csv_volume *volume, int change, const char *name, const char *uuid,
+                       int result);
+bool csv_catalog_was_unsure(const struct csv_volume *volume, int change, const char *name);

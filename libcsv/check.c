@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check.c - reading a whole volume for what is wrong with it. */
+
+/*
+ * Errors are what the library itself would refuse or get wrong; the rest is worth knowing: a torn
+ * copy is what an interrupted write leaves, and the other copy counts.
+ */
+
+#include "catalog.h"
+
+#include "error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct check {
+    struct csv_volume *volume;
+    void (*report)(const struct csv_finding *finding, void *data);
+    void *data;
+    size_t errors;
+    enum csv_kind kind; /* of the walk that is under way */
+};
+
+__attribute__((format(printf, 4, 5))) static void
+found(struct check *check, const char *code, bool is_error, const char *format, ...)
+{
+    struct csv_finding finding = {.code = code, .is_error = is_error};
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(finding.text, sizeof(finding.text), format, args);
+    va_end(args);
+    if (is_error)
+        check->errors++;
+    if (check->report)
+        check->report(&finding, check->data);
+}
+
+static void
+check_supers(struct check *check)
+{
+    const struct csv_super *ours = &check->volume->super;
+    struct csv_super copies[CSV_COPIES];
+    const char *text;
+    bool is_sound[CSV_COPIES];
+
+    for (int i = 0; i < CSV_COPIES; i++) {
+        int result =
+            csv_super_read_copy(check->volume->dev, i ? ours->tail_offset : 0, &copies[i], &text);
+        is_sound[i] = result == CSV_BLOCK_OK;
+        if (!is_sound[i])
+            found(check, "superblock-copy", true, "%s superblock: %s", i ? "second" : "first",
+                  text);
+    }
+    if (is_sound[0] && is_sound[1] && memcmp(&copies[0], &copies[1], sizeof(copies[0])) != 0)
+        found(check, "superblock-differs", true, "the two superblocks contradict each other");
+    if (check->volume->dev->size_bytes >= ours->size_bytes + CSV_MIB)
+        found(check, "lun-larger", false, "the LUN is %llu MiB larger than the volume",
+              (unsigned long long)((check->volume->dev->size_bytes - ours->size_bytes) / CSV_MIB));
+}
+
+/* Copies that say they belong elsewhere were written by somebody else's mistake, not torn. */
+static bool
+is_wrong_place(enum csv_block result)
+{
+    return result == CSV_BLOCK_FOREIGN || result == CSV_BLOCK_MISPLACED ||
+           result == CSV_BLOCK_OTHER_KIND || result == CSV_BLOCK_GARBAGE;
+}
+
+static int
+check_slot(uint32_t index, const void *buffer, const struct csv_slot *slot, void *data)
+{
+    struct check *check = data;
+    const char *kind = csv_kind_name(check->kind);
+    uint32_t number = check->kind == CSV_KIND_NODE ? index + 1 : index;
+
+    (void)buffer;
+    if (slot->state == CSV_SLOT_DAMAGED) {
+        found(check, "slot-damaged", true, "%s %u: no usable copy: %s; %s", kind, number,
+              slot->text[0], slot->text[1]);
+        return 0;
+    }
+    for (int i = 0; i < CSV_COPIES; i++) {
+        if (slot->copy[i] == CSV_BLOCK_OK || slot->copy[i] == CSV_BLOCK_BLANK)
+            continue;
+        if (is_wrong_place(slot->copy[i]))
+            found(check, "copy-misplaced", true, "%s %u, copy %d: %s", kind, number, i,
+                  slot->text[i]);
+        else
+            found(check, "copy-torn", false, "%s %u, copy %d: %s; the other copy counts", kind,
+                  number, i, slot->text[i]);
+    }
+    return 0;
+}
+
+static void
+check_names(struct check *check, const struct csv_catalog *catalog)
+{
+    for (size_t i = 0; i < catalog->vm_count; i++)
+        for (size_t j = 0; j < i; j++) {
+            const struct csv_vm *a = &catalog->vms[j].vm, *b = &catalog->vms[i].vm;
+            if (strcmp(a->name, b->name) == 0)
+                found(check, "vm-name-twice", true, "VM slots %u and %u are both named %s", a->slot,
+                      b->slot, a->name);
+            if (strcmp(a->uuid, b->uuid) == 0)
+                found(check, "vm-uuid-twice", true, "VMs %s and %s have the same uuid", a->name,
+                      b->name);
+        }
+    for (size_t i = 0; i < catalog->image_count; i++)
+        for (size_t j = 0; j < i; j++) {
+            const struct csv_image *a = &catalog->images[j].image;
+            const struct csv_image *b = &catalog->images[i].image;
+            if (strcmp(a->name, b->name) == 0)
+                found(check, "image-name-twice", true, "image slots %u and %u are both named %s",
+                      a->slot, b->slot, a->name);
+            if (strcmp(a->uuid, b->uuid) == 0)
+                found(check, "image-uuid-twice", true, "images %s and %s have the same uuid",
+                      a->name, b->name);
+        }
+}
+
+struct claim {
+    struct csv_extent extent;
+    const char *image;
+};
+
+static int
+by_offset(const void *a, const void *b)
+{
+    const struct claim *x = a, *y = b;
+
+    return x->extent.offset_bytes < y->extent.offset_bytes
+               ? -1
+               : x->extent.offset_bytes > y->extent.offset_bytes;
+}
+
+static int
+check_overlap(struct check *check, const struct csv_catalog *catalog, struct csv_error *error)
+{
+    struct claim *claims;
+    size_t count = 0, room = 1;
+    const struct claim *farthest = NULL;
+
+    for (size_t i = 0; i < catalog->image_count; i++)
+        room += catalog->images[i].image.extent_count;
+    claims = calloc(room, sizeof(*claims));
+    if (!claims)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot check extents");
+    for (size_t i = 0; i < catalog->image_count; i++)
+        for (uint32_t j = 0; j < catalog->images[i].image.extent_count; j++) {
+            claims[count].extent = catalog->images[i].image.extents[j];
+            claims[count++].image = catalog->images[i].image.name;
+        }
+    qsort(claims, count, sizeof(*claims), by_offset);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t end = claims[i].extent.offset_bytes + claims[i].extent.bytes;
+        if (farthest &&
+            claims[i].extent.offset_bytes < farthest->extent.offset_bytes + farthest->extent.bytes)
+            found(check, "image-overlap", true, "images %s and %s both claim the space at %llu",
+                  farthest->image, claims[i].image,
+                  (unsigned long long)claims[i].extent.offset_bytes);
+        if (!farthest || end > farthest->extent.offset_bytes + farthest->extent.bytes)
+            farthest = &claims[i];
+    }
+    free(claims);
+    return 0;
+}
+
+static void
+check_owners(struct check *check, const struct csv_catalog *catalog)
+{
+    for (size_t i = 0; i < catalog->image_count; i++)
+        if (catalog->images[i].owner_birth && !csv_catalog_owner(catalog, &catalog->images[i]))
+            found(check, "owner-gone", false,
+                  "image %s belonged to a VM that was deleted, and counts as free",
+                  catalog->images[i].image.name);
+}
+
+/* Each VM needs its lease, in its name; each deleted one must have lost it. */
+static void
+check_leases(struct check *check, const struct csv_catalog *catalog)
+{
+    struct csv_volume *volume = check->volume;
+    struct csv_lease_owner owner;
+    struct csv_error error;
+
+    if (!volume->dev->path)
+        return;
+    if (csv_lease_read(volume, CSV_LEASE_COORDINATOR, 0, &owner, &error) != 0)
+        found(check, "lease-damaged", true, "coordinator lease: %s", error.text);
+    if (csv_lease_read(volume, CSV_LEASE_REGISTRY, 0, &owner, &error) != 0)
+        found(check, "lease-damaged", true, "registry lease: %s", error.text);
+    for (size_t i = 0; i < catalog->vm_count; i++) {
+        const struct csv_vm *vm = &catalog->vms[i].vm;
+        if (csv_lease_read(volume, CSV_LEASE_VM, vm->slot, &owner, &error) != 0)
+            found(check, "lease-damaged", true, "VM %s: %s", vm->name, error.text);
+        else if (strcmp(owner.resource, vm->name) != 0)
+            found(check, "lease-name", true, "the lease of VM %s is named %.47s", vm->name,
+                  owner.resource);
+    }
+    for (uint32_t slot = 0; slot < volume->super.max_vms; slot++)
+        if (catalog->vm_briefs[slot].state == CSV_SLOT_FREED &&
+            csv_lease_read(volume, CSV_LEASE_VM, slot, &owner, NULL) == 0 &&
+            owner.resource[0] != '.')
+            found(check, "lease-left", false, "VM %.47s was deleted, its lease is still there",
+                  owner.resource);
+}
+
+int
+csv_check(struct csv_volume *volume, void (*report)(const struct csv_finding *finding, void *data),
+          void *data, size_t *errors, struct csv_error *error)
+{
+    static const enum csv_kind kinds[] = {CSV_KIND_NODE, CSV_KIND_VM, CSV_KIND_IMAGE};
+    struct check check = {.volume = volume, .report = report, .data = data};
+    struct csv_catalog catalog;
+    int result = 0;
+
+    check_supers(&check);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && !result; i++) {
+        check.kind = kinds[i];
+        result = csv_slot_walk(volume, kinds[i], check_slot, &check, error);
+    }
+    if (result)
+        return result;
+    result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
+    if (!result) {
+        check_names(&check, &catalog);
+        result = check_overlap(&check, &catalog, error);
+        check_owners(&check, &catalog);
+        check_leases(&check, &catalog);
+    }
+    csv_catalog_clear(&catalog);
+    if (!result && errors)
+        *errors = check.errors;
+    return result;
+}

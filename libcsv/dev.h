@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* dev.h - the port to storage: what a volume asks of the thing it lives on. */
+#pragma once
+
+/*
+ * Two implementations: dev-file.c (direct I/O on a block device or a regular file) and
+ * dev-memory.c (memory, with a fault to inject). Nothing above this line knows which one it has,
+ * but for sanlock's areas and image devices, which need a path.
+ *
+ * Every callback returns 0 or a negative errno. Offsets, sizes and buffers are multiples of 4096
+ * bytes; a read or write is complete or it failed (and a failed write may have landed, wholly or
+ * in part, in any order of its sectors).
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CSV_DEV_ALIGN 4096u
+
+struct csv_dev;
+
+struct csv_dev_ops {
+    int (*read)(struct csv_dev *dev, uint64_t offset, void *buffer, size_t bytes);
+    int (*write)(struct csv_dev *dev, uint64_t offset, const void *buffer, size_t bytes);
+    /* What was written before is durable after. */
+    int (*flush)(struct csv_dev *dev);
+    /* Reads as zero after; falls back to writing zeroes. */
+    int (*zero)(struct csv_dev *dev, uint64_t offset, uint64_t bytes);
+    /* A hint: contents are undefined after. -EOPNOTSUPP where the device has no such thing. */
+    int (*discard)(struct csv_dev *dev, uint64_t offset, uint64_t bytes);
+    void (*close)(struct csv_dev *dev);
+};
+
+struct csv_dev {
+    const struct csv_dev_ops *ops;
+    uint64_t size_bytes;
+    uint32_t sector_bytes; /* logical: 512 or 4096 */
+    bool is_read_only;
+    bool is_block;    /* a block device, not a regular file */
+    const char *path; /* NULL: memory; sanlock and image devices are out of reach */
+    int fd;           /* -1: memory */
+};
+
+/* Opens a block device or a regular file with O_DIRECT. A regular file has no sectors of its own:
+ * file_sector_bytes says how many bytes it shall count as, 0 means 512. */
+int
+csv_dev_open(const char *path, bool read_only, uint32_t file_sector_bytes, struct csv_dev **dev);
+
+/* What may go wrong with the one write (or zeroing, or flush) that is number `at`, from 1. */
+enum csv_fault_kind {
+    CSV_FAULT_NONE,
+    CSV_FAULT_ERROR,        /* nothing lands, error */
+    CSV_FAULT_LOST,         /* nothing lands, success */
+    CSV_FAULT_LANDED_ERROR, /* all lands, error */
+    CSV_FAULT_TORN_ERROR,   /* the first torn_sectors lands, error */
+    CSV_FAULT_TORN,         /* the first torn_sectors lands, success */
+    CSV_FAULT_TORN_TAIL,    /* all but the first torn_sectors lands, error */
+};
+
+struct csv_fault {
+    enum csv_fault_kind kind;
+    uint64_t at;
+    uint64_t torn_sectors; /* of 512 bytes */
+    bool then_dead;        /* everything after it fails too: the machine is gone */
+    uint64_t count;        /* writes seen so far */
+};
+
+/* A device over the caller's memory, which outlives it. fault may be NULL; it stays the caller's.
+ */
+int csv_dev_memory(void *data, uint64_t size_bytes, uint32_t sector_bytes, struct csv_fault *fault,
+                   struct csv_dev **dev);
+
+void csv_dev_close(struct csv_dev *dev);
+
+/* A zeroed buffer fit for direct I/O; free() it. NULL: no memory. */
+void *csv_dev_buffer(size_t bytes);

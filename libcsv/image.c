@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* image.c - images: catalogue, space and data. */
+
+/*
+ * An image's slot lists its extents, and that list is the only record of who has which space. So
+ * creating is: find room, zero it, write the slot; and deleting is: write the slot. Nothing else
+ * has to agree.
+ */
+
+#include "catalog.h"
+
+#include "error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void
+name_owner(const struct csv_catalog *catalog, const struct csv_image_record *record,
+           struct csv_image *image)
+{
+    const struct csv_vm_record *owner = csv_catalog_owner(catalog, record);
+
+    *image = record->image;
+    if (owner)
+        memcpy(image->owner, owner->vm.name, sizeof(image->owner));
+}
+
+static int
+not_found(const struct csv_volume *volume, const struct csv_catalog *catalog, const char *name,
+          struct csv_error *error)
+{
+    if (catalog->images_damaged)
+        return csv_fail(error, CSV_E_DAMAGED, 0, "no image %.64s among the readable ones; %s", name,
+                        catalog->damage);
+    return csv_fail(error, CSV_NOT_FOUND, 0, "no image %.64s on volume %s", name,
+                    volume->super.name);
+}
+
+int
+csv_image_list(struct csv_volume *volume, struct csv_image **images, size_t *count,
+               struct csv_error *error)
+{
+    struct csv_catalog catalog;
+    struct csv_image *made = NULL;
+    int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
+
+    if (!result) {
+        made = calloc(catalog.image_count + 1, sizeof(*made));
+        if (!made)
+            result = csv_fail(error, CSV_E_SYS, ENOMEM, "cannot list images");
+    }
+    if (!result) {
+        for (size_t i = 0; i < catalog.image_count; i++)
+            name_owner(&catalog, &catalog.images[i], &made[i]);
+        *images = made;
+        *count = catalog.image_count;
+    }
+    csv_catalog_clear(&catalog);
+    return result;
+}
+
+int
+csv_image_find(struct csv_volume *volume, const char *name, struct csv_image *image,
+               struct csv_error *error)
+{
+    struct csv_catalog catalog;
+    const struct csv_image_record *found;
+    int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
+
+    if (!result) {
+        found = csv_catalog_image(&catalog, name);
+        if (found)
+            name_owner(&catalog, found, image);
+        else
+            result = not_found(volume, &catalog, name, error);
+    }
+    csv_catalog_clear(&catalog);
+    return result;
+}
+
+int
+csv_volume_usage(struct csv_volume *volume, struct csv_usage *usage, struct csv_error *error)
+{
+    struct csv_catalog catalog;
+    struct csv_space space = {0};
+    int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
+
+    if (!result)
+        result = csv_catalog_space(&catalog, &space, error);
+    if (!result) {
+        usage->total_bytes = volume->super.data_bytes;
+        usage->used_bytes = space.used_bytes;
+        usage->free_bytes = space.free_bytes;
+        usage->largest_free_bytes = space.largest_free_bytes;
+        usage->images = (uint32_t)catalog.image_count;
+        usage->vms = (uint32_t)catalog.vm_count;
+    }
+    csv_space_clear(&space);
+    csv_catalog_clear(&catalog);
+    return result;
+}
+
+/* Writes record into its slot; NULL payload where it is freed. */
+static int
+commit(struct csv_volume *volume, const struct csv_epoch *epoch, uint64_t expected,
+       const struct csv_image_record *record, bool is_used, struct csv_error *error)
+{
+    struct csv_head head = {.generation = expected + 1, .epoch = *epoch, .is_used = is_used};
+    uint8_t *block = csv_dev_buffer(CSV_IMAGE_BLOCK);
+    int result;
+
+    if (!block)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot write image %s", record->image.name);
+    if (is_used)
+        head.payload_bytes = csv_image_encode(record, block);
+    result =
+        csv_slot_commit(volume, CSV_KIND_IMAGE, record->image.slot, expected, &head, block, error);
+    free(block);
+    return result;
+}
+
+static int
+zero_extents(struct csv_volume *volume, const struct csv_image *image, struct csv_error *error)
+{
+    struct csv_dev *dev = volume->dev;
+    int result = 0;
+
+    for (uint32_t i = 0; i < image->extent_count && !result; i++)
+        result = dev->ops->zero(dev, image->extents[i].offset_bytes, image->extents[i].bytes);
+    if (!result)
+        result = dev->ops->flush(dev);
+    return result ? csv_fail(error, CSV_E_IO, -result, "cannot zero the space of image %s",
+                             image->name)
+                  : 0;
+}
+
+static int
+check_create(const char *name, uint64_t size_bytes, unsigned flags, struct csv_error *error)
+{
+    if (!csv_name_is_valid(name))
+        return csv_fail(error, CSV_BAD_NAME, 0,
+                        "bad image name: 1 to %d of A-Z a-z 0-9 . _ -, first a letter or digit",
+                        CSV_NAME_MAX);
+    if (size_bytes == 0 || size_bytes > INT64_MAX - 4095)
+        return csv_fail(error, CSV_BAD_VALUE, 0, "image size %llu is out of range",
+                        (unsigned long long)size_bytes);
+    if (flags & ~(CSV_CREATE_ONE_PIECE | CSV_CREATE_NO_ZERO | CSV_CREATE_SHARED))
+        return csv_fail(error, CSV_BAD_VALUE, 0, "unknown flags 0x%x", flags);
+    return 0;
+}
+
+/* Name, place and space of a new image; nothing is written. */
+static int
+plan(struct csv_volume *volume, const struct csv_catalog *catalog, bool one_piece,
+     struct csv_image *image, struct csv_error *error)
+{
+    struct csv_space space = {0};
+    uint8_t uuid[CSV_UUID_BYTES];
+    int64_t slot = csv_catalog_free_slot(catalog, CSV_KIND_IMAGE);
+    int result = csv_catalog_space(catalog, &space, error);
+
+    if (!result)
+        result = csv_space_pick(&volume->super, &space, image->size_bytes, one_piece,
+                                image->extents, &image->extent_count, error);
+    if (!result && slot < 0)
+        result = csv_fail(error, CSV_NO_SLOT, 0, "volume %s has all of its %u images",
+                          volume->super.name, volume->super.max_images);
+    if (!result)
+        result = csv_uuid_make(uuid, error);
+    if (!result) {
+        csv_uuid_print(uuid, image->uuid);
+        image->slot = (uint32_t)slot;
+        image->generation = catalog->image_briefs[slot].generation + 1;
+    }
+    csv_space_clear(&space);
+    return result;
+}
+
+int
+csv_image_create(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+                 uint64_t size_bytes, unsigned flags, struct csv_image *image,
+                 struct csv_error *error)
+{
+    struct csv_image_record record = {0};
+    struct csv_catalog catalog;
+    const struct csv_image_record *there;
+    int result = check_create(name, size_bytes, flags, error);
+
+    if (result)
+        return result;
+    snprintf(record.image.name, sizeof(record.image.name), "%s", name);
+    record.image.size_bytes = (size_bytes + 4095) / 4096 * 4096;
+    record.image.flags = flags & CSV_CREATE_SHARED ? CSV_IMAGE_SHARED : 0;
+    result = csv_catalog_begin(volume, epoch, &catalog, error);
+    if (result)
+        goto out;
+    there = csv_catalog_image(&catalog, name);
+    if (there && csv_catalog_was_unsure(volume, CSV_UNSURE_IMAGE_CREATE, name) &&
+        strcmp(volume->unsure.uuid, there->image.uuid) == 0 &&
+        there->image.size_bytes == record.image.size_bytes) {
+        record = *there;
+    } else if (there) {
+        result = csv_fail(error, CSV_EXISTS, 0, "image %s exists already", name);
+    } else {
+        result = plan(volume, &catalog, (flags & CSV_CREATE_ONE_PIECE) != 0, &record.image, error);
+        if (!result && !(flags & CSV_CREATE_NO_ZERO))
+            result = zero_extents(volume, &record.image, error);
+        if (!result) {
+            result = commit(volume, epoch, record.image.generation - 1, &record, true, error);
+            csv_catalog_unsure(volume, CSV_UNSURE_IMAGE_CREATE, name, record.image.uuid, result);
+        }
+    }
+    if (!result && image)
+        *image = record.image;
+out:
+    csv_catalog_end(volume, &catalog);
+    return result;
+}
+
+static void
+discard_extents(struct csv_volume *volume, const struct csv_image *image)
+{
+    struct csv_dev *dev = volume->dev;
+
+    /* a hint to the storage; new images are zeroed whatever comes of it */
+    for (uint32_t i = 0; i < image->extent_count; i++)
+        (void)dev->ops->discard(dev, image->extents[i].offset_bytes, image->extents[i].bytes);
+}
+
+int
+csv_image_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+                 bool discard, struct csv_error *error)
+{
+    struct csv_catalog catalog;
+    const struct csv_image_record *found;
+    int result = csv_catalog_begin(volume, epoch, &catalog, error);
+
+    if (result)
+        goto out;
+    found = csv_catalog_image(&catalog, name);
+    if (!found && csv_catalog_was_unsure(volume, CSV_UNSURE_IMAGE_DELETE, name)) {
+        volume->unsure.change = CSV_UNSURE_NONE;
+    } else if (!found) {
+        result = not_found(volume, &catalog, name, error);
+    } else {
+        result = commit(volume, epoch, found->image.generation, found, false, error);
+        csv_catalog_unsure(volume, CSV_UNSURE_IMAGE_DELETE, name, found->image.uuid, result);
+        if (!result && discard)
+            discard_extents(volume, &found->image);
+    }
+out:
+    csv_catalog_end(volume, &catalog);
+    return result;
+}
+
+int
+csv_image_rename(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+                 const char *new_name, struct csv_error *error)
+{
+    struct csv_catalog catalog;
+    struct csv_image_record *found, *taken;
+    int result;
+
+    if (!csv_name_is_valid(new_name))
+        return csv_fail(error, CSV_BAD_NAME, 0,
+                        "bad image name: 1 to %d of A-Z a-z 0-9 . _ -, first a letter or digit",
+                        CSV_NAME_MAX);
+    result = csv_catalog_begin(volume, epoch, &catalog, error);
+    if (result)
+        goto out;
+    found = csv_catalog_image(&catalog, name);
+    taken = csv_catalog_image(&catalog, new_name);
+    if (!found && taken && csv_catalog_was_unsure(volume, CSV_UNSURE_IMAGE_RENAME, name) &&
+        strcmp(volume->unsure.uuid, taken->image.uuid) == 0) {
+        volume->unsure.change = CSV_UNSURE_NONE;
+    } else if (!found) {
+        result = not_found(volume, &catalog, name, error);
+    } else if (taken && taken != found) {
+        result = csv_fail(error, CSV_EXISTS, 0, "image %s exists already", new_name);
+    } else if (catalog.images_damaged) {
+        result = csv_fail(error, CSV_E_DAMAGED, 0,
+                          "cannot tell whether image %s exists: %s; run csvtool check", new_name,
+                          catalog.damage);
+    } else if (!taken) {
+        memset(found->image.name, 0, sizeof(found->image.name));
+        snprintf(found->image.name, sizeof(found->image.name), "%s", new_name);
+        result = commit(volume, epoch, found->image.generation, found, true, error);
+        csv_catalog_unsure(volume, CSV_UNSURE_IMAGE_RENAME, name, found->image.uuid, result);
+    }
+out:
+    csv_catalog_end(volume, &catalog);
+    return result;
+}
+
+int
+csv_image_assign(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+                 const char *owner, struct csv_error *error)
+{
+    struct csv_catalog catalog;
+    struct csv_image_record *found;
+    const struct csv_vm_record *now, *next = NULL;
+    int result = csv_catalog_begin(volume, epoch, &catalog, error);
+
+    if (result)
+        goto out;
+    found = csv_catalog_image(&catalog, name);
+    if (!found) {
+        result = not_found(volume, &catalog, name, error);
+        goto out;
+    }
+    if (owner[0])
+        next = csv_catalog_vm(&catalog, owner);
+    if (owner[0] && !next) {
+        result = csv_fail(error, CSV_NOT_FOUND, 0, "no VM %.64s on volume %s", owner,
+                          volume->super.name);
+        goto out;
+    }
+    now = csv_catalog_owner(&catalog, found);
+    if (next && now && now != next && !(found->image.flags & CSV_IMAGE_SHARED)) {
+        result = csv_fail(error, CSV_IN_USE, 0, "image %s belongs to VM %s", name, now->vm.name);
+        goto out;
+    }
+    if (now == next && (next || found->owner_birth == 0))
+        goto out; /* as it is */
+    found->owner_slot = next ? next->vm.slot : 0;
+    found->owner_birth = next ? next->birth : 0;
+    result = commit(volume, epoch, found->image.generation, found, true, error);
+out:
+    csv_catalog_end(volume, &catalog);
+    return result;
+}
+
+/* Reads or writes a range of an image piece by piece over its extents. */
+static int
+transfer(struct csv_volume *volume, const struct csv_image *image, uint64_t offset, uint8_t *buffer,
+         const uint8_t *source, size_t bytes, struct csv_error *error)
+{
+    const struct csv_image_record record = {.image = *image};
+    const char *problem = csv_image_problem(&record, &volume->super);
+    struct csv_dev *dev = volume->dev;
+    int result = 0;
+
+    if (problem)
+        return csv_fail(error, CSV_BAD_VALUE, 0, "image %.47s: %s", image->name, problem);
+    if (offset % 4096 || bytes % 4096 || offset > image->size_bytes ||
+        bytes > image->size_bytes - offset)
+        return csv_fail(error, CSV_BAD_VALUE, 0, "image %s: %zu bytes at %llu are out of range",
+                        image->name, bytes, (unsigned long long)offset);
+    for (uint32_t i = 0; i < image->extent_count && bytes && !result; i++) {
+        const struct csv_extent *extent = &image->extents[i];
+        size_t piece = bytes;
+        if (offset >= extent->bytes) {
+            offset -= extent->bytes;
+            continue;
+        }
+        if (piece > extent->bytes - offset)
+            piece = (size_t)(extent->bytes - offset);
+        if (buffer)
+            result = dev->ops->read(dev, extent->offset_bytes + offset, buffer, piece);
+        else
+            result = dev->ops->write(dev, extent->offset_bytes + offset, source, piece);
+        if (buffer)
+            buffer += piece;
+        else
+            source += piece;
+        bytes -= piece;
+        offset = 0;
+    }
+    return result ? csv_fail(error, CSV_E_IO, -result, "cannot %s image %s",
+                             buffer ? "read" : "write", image->name)
+                  : 0;
+}
+
+int
+csv_image_read(struct csv_volume *volume, const struct csv_image *image, uint64_t offset,
+               void *buffer, size_t bytes, struct csv_error *error)
+{
+    return transfer(volume, image, offset, buffer, NULL, bytes, error);
+}
+
+int
+csv_image_write(struct csv_volume *volume, const struct csv_image *image, uint64_t offset,
+                const void *buffer, size_t bytes, struct csv_error *error)
+{
+    int result = csv_need_writable(volume, error);
+
+    return result ? result : transfer(volume, image, offset, NULL, buffer, bytes, error);
+}

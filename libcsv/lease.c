@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lease.c - sanlock's areas on the volume: making them, finding them, reading who holds one. */
+
+/*
+ * The only file of this library that knows sanlock. Areas are written by libsanlock's
+ * "direct" functions, which need no daemon; nothing here takes or gives a lease. Reading
+ * the leader record is done here, since libsanlock offers no function for it: the layout is that of
+ * sanlock's disk version 6 (paxos leases), unchanged since 2012 and checked before use.
+ *
+ * Areas are 1 MiB for both sector sizes: sanlock allows that with 4096 byte sectors for up to
+ * 250 hosts, which is where CSV_MAX_NODES comes from.
+ */
+
+#include "volume.h"
+
+#include "crc32c.h"
+#include "error.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <sanlock.h>
+#include <sanlock_direct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGN_BYTES  (1u << 20)
+#define LEASES_FIXED 2 /* coordinator and registry, in front of the VMs' */
+
+#define COORDINATOR ".coordinator"
+#define REGISTRY    ".registry"
+
+/* sanlock's paxos leader record, as it lies on the disk (little-endian) */
+struct disk_leader {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t flags;
+    uint32_t sector_size;
+    uint64_t num_hosts;
+    uint64_t max_hosts;
+    uint64_t owner_id;
+    uint64_t owner_generation;
+    uint64_t lver;
+    uint8_t space_name[48];
+    uint8_t resource_name[48];
+    uint64_t timestamp; /* 0: free */
+    uint64_t unused1;
+    uint32_t checksum;
+    uint32_t unused2;
+};
+#define LEADER_MAGIC      0x06152010u
+#define LEADER_MAJOR      0x00060000u
+#define LEADER_MAJOR_MASK 0xffff0000u
+#define LEADER_CHECKED    offsetof(struct disk_leader, checksum)
+
+_Static_assert(offsetof(struct disk_leader, lver) == 48, "leader record");
+_Static_assert(offsetof(struct disk_leader, resource_name) == 104, "leader record");
+_Static_assert(LEADER_CHECKED == 168, "leader record");
+_Static_assert(SANLK_NAME_LEN == CSV_NAME_MAX + 1, "names are sanlock's");
+
+static uint64_t
+lease_offset(const struct csv_super *super, uint32_t number)
+{
+    return super->leases_offset + (uint64_t)number * ALIGN_BYTES;
+}
+
+/* sanlock says less in its own codes (-200 and below) than in errno, but says it. */
+static int
+sanlock_failed(int result, const char *what, struct csv_error *error)
+{
+    if (result <= -200)
+        return csv_fail(error, CSV_E_IO, 0, "%s: sanlock error %d", what, result);
+    return csv_fail(error, CSV_E_IO, -result, "%s", what);
+}
+
+/* Copies into a field that sanlock does not need terminated. */
+static void
+put_name(char field[SANLK_NAME_LEN], const char *name)
+{
+    memcpy(field, name, strnlen(name, SANLK_NAME_LEN));
+}
+
+/* sanlock wants the colon of a path escaped only in its text form, not here. */
+static int
+put_disk(struct sanlk_disk *disk, const struct csv_dev *dev, uint64_t offset,
+         struct csv_error *error)
+{
+    if (strlen(dev->path) >= sizeof(disk->path))
+        return csv_fail(error, CSV_BAD_VALUE, 0, "path too long for sanlock");
+    memcpy(disk->path, dev->path, strlen(dev->path) + 1);
+    disk->offset = offset;
+    return 0;
+}
+
+static int
+write_lockspace(struct csv_dev *dev, const struct csv_super *super, struct csv_error *error)
+{
+    struct sanlk_lockspace lockspace = {0};
+    int result;
+
+    put_name(lockspace.name, super->name);
+    lockspace.flags = SANLK_LSF_ALIGN1M |
+                      (super->sector_bytes == 4096 ? SANLK_LSF_SECTOR4K : SANLK_LSF_SECTOR512);
+    result = put_disk(&lockspace.host_id_disk, dev, super->lockspace_offset, error);
+    if (result)
+        return result;
+    result = sanlock_direct_write_lockspace(&lockspace, 0, 0, super->io_timeout_s);
+    return result < 0 ? sanlock_failed(result, "cannot write sanlock's lockspace", error) : 0;
+}
+
+static int
+write_resource(struct csv_dev *dev, const struct csv_super *super, uint32_t number,
+               const char *name, struct csv_error *error)
+{
+    struct {
+        struct sanlk_resource resource;
+        struct sanlk_disk disk;
+    } lease = {0};
+    int result;
+
+    put_name(lease.resource.lockspace_name, super->name);
+    put_name(lease.resource.name, name);
+    lease.resource.flags = SANLK_RES_ALIGN1M |
+                           (super->sector_bytes == 4096 ? SANLK_RES_SECTOR4K : SANLK_RES_SECTOR512);
+    lease.resource.num_disks = 1;
+    result = put_disk(&lease.disk, dev, lease_offset(super, number), error);
+    if (result)
+        return result;
+    result = sanlock_direct_write_resource(&lease.resource, 0, 0, 0);
+    return result < 0 ? sanlock_failed(result, "cannot write a sanlock lease", error) : 0;
+}
+
+int
+csv_lease_format(struct csv_dev *dev, const struct csv_super *super, struct csv_error *error)
+{
+    int result;
+
+    if (!dev->path)
+        return 0;
+    result = write_lockspace(dev, super, error);
+    if (!result)
+        result = write_resource(dev, super, 0, COORDINATOR, error);
+    if (!result)
+        result = write_resource(dev, super, 1, REGISTRY, error);
+    return result;
+}
+
+int
+csv_lease_reset(struct csv_volume *volume, uint32_t slot, const char *resource,
+                struct csv_error *error)
+{
+    if (!volume->dev->path)
+        return 0;
+    return write_resource(volume->dev, &volume->super, LEASES_FIXED + slot, resource, error);
+}
+
+void
+csv_lease_free_name(uint32_t slot, char name[CSV_NAME_MAX + 1])
+{
+    snprintf(name, CSV_NAME_MAX + 1, ".free-%u", slot);
+}
+
+void
+csv_lockspace_locate(const struct csv_volume *volume, struct csv_lease *lease)
+{
+    memset(lease, 0, sizeof(*lease));
+    memcpy(lease->lockspace, volume->super.name, sizeof(lease->lockspace));
+    lease->offset_bytes = volume->super.lockspace_offset;
+    lease->sector_bytes = volume->super.sector_bytes;
+    lease->align_bytes = ALIGN_BYTES;
+}
+
+int
+csv_lease_locate(const struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
+                 struct csv_lease *lease, struct csv_error *error)
+{
+    const char *name = "";
+    uint32_t number = 0;
+
+    switch (kind) {
+    case CSV_LEASE_COORDINATOR:
+        name = COORDINATOR;
+        break;
+    case CSV_LEASE_REGISTRY:
+        name = REGISTRY;
+        number = 1;
+        break;
+    case CSV_LEASE_VM:
+        if (index >= volume->super.max_vms)
+            return csv_fail(error, CSV_BAD_VALUE, 0, "VM slot %u: volume %s has %u", index,
+                            volume->super.name, volume->super.max_vms);
+        number = LEASES_FIXED + index;
+        break;
+    }
+    csv_lockspace_locate(volume, lease);
+    snprintf(lease->resource, sizeof(lease->resource), "%s", name);
+    lease->offset_bytes = lease_offset(&volume->super, number);
+    return 0;
+}
+
+/* What is wrong with a leader record; NULL: nothing. */
+static const char *
+leader_problem(const struct disk_leader *leader, const struct csv_super *super)
+{
+    char space[sizeof(leader->space_name)] = {0};
+
+    if (le32toh(leader->magic) != LEADER_MAGIC)
+        return "no lease magic";
+    if ((le32toh(leader->version) & LEADER_MAJOR_MASK) != LEADER_MAJOR)
+        return "unknown lease version";
+    /* sanlock starts its CRC-32C at the complement of one, and does not invert the end */
+    if (le32toh(leader->checksum) != csv_crc32c_raw(~1u, leader, LEADER_CHECKED))
+        return "bad lease checksum";
+    if (le32toh(leader->sector_size) != super->sector_bytes)
+        return "lease made for another sector size";
+    memcpy(space, super->name, strnlen(super->name, sizeof(space)));
+    if (memcmp(space, leader->space_name, sizeof(space)) != 0)
+        return "lease of another lockspace";
+    if (leader->resource_name[CSV_NAME_MAX])
+        return "lease name too long";
+    return NULL;
+}
+
+int
+csv_lease_read(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
+               struct csv_lease_owner *owner, struct csv_error *error)
+{
+    struct csv_dev *dev = volume->dev;
+    struct csv_lease lease;
+    struct disk_leader leader;
+    const char *problem;
+    uint8_t *block;
+    int result = csv_lease_locate(volume, kind, index, &lease, error);
+
+    if (result)
+        return result;
+    block = csv_dev_buffer(4096);
+    if (!block)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a lease");
+    result = dev->ops->read(dev, lease.offset_bytes, block, 4096);
+    memcpy(&leader, block, sizeof(leader));
+    free(block);
+    if (result)
+        return csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
+                        (unsigned long long)lease.offset_bytes);
+    if (leader.magic == 0)
+        return csv_fail(error, CSV_NOT_FOUND, 0, "no lease at %llu: that slot was never used",
+                        (unsigned long long)lease.offset_bytes);
+    problem = leader_problem(&leader, &volume->super);
+    if (problem)
+        return csv_fail(error, CSV_E_DAMAGED, 0, "lease at %llu: %s",
+                        (unsigned long long)lease.offset_bytes, problem);
+    memset(owner, 0, sizeof(*owner));
+    memcpy(owner->resource, leader.resource_name, sizeof(owner->resource));
+    owner->host_id = leader.timestamp ? le64toh(leader.owner_id) : 0;
+    owner->host_generation = le64toh(leader.owner_generation);
+    owner->lver = le64toh(leader.lver);
+    return 0;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* slot.c - judging, reading and committing slots. */
+
+/*
+ * All that atomicity on a volume comes from is here. A change goes to the copy that does not count;
+ * the moment its checksum is right on the LUN it counts, and before that it does not. So there is
+ * no journal, and nothing to replay.
+ */
+
+#include "slot.h"
+
+#include "error.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define WALK_BYTES      (1u << 20)
+#define DAMAGE_RETRIES  3
+#define DAMAGE_PAUSE_NS 5000000
+
+/* Does the content of a sound block keep the rules? */
+static const char *
+content_problem(const struct csv_super *super, enum csv_kind kind, uint32_t index,
+                const void *block, const struct csv_head *head)
+{
+    union {
+        struct csv_node node;
+        struct csv_vm_record vm;
+        struct csv_image_record image;
+    } scratch;
+
+    switch (kind) {
+    case CSV_KIND_SUPER:
+        return NULL;
+    case CSV_KIND_NODE:
+        return head->is_used ? csv_node_decode(block, head, super, index, &scratch.node) : NULL;
+    case CSV_KIND_VM:
+        return csv_vm_decode(block, head, super, index, false, &scratch.vm);
+    case CSV_KIND_IMAGE:
+        return head->is_used ? csv_image_decode(block, head, super, index, &scratch.image) : NULL;
+    }
+    return NULL;
+}
+
+static int
+compare_heads(const struct csv_head *a, const struct csv_head *b)
+{
+    int order = csv_epoch_compare(&a->epoch, &b->epoch);
+
+    if (order)
+        return order;
+    return a->generation < b->generation ? -1 : a->generation > b->generation;
+}
+
+static bool
+is_torn(enum csv_block result)
+{
+    return result == CSV_BLOCK_BAD_CRC || result == CSV_BLOCK_TORN;
+}
+
+void
+csv_slot_judge(const struct csv_super *super, enum csv_kind kind, uint32_t index,
+               const void *buffer, struct csv_slot *slot)
+{
+    struct csv_head heads[CSV_COPIES] = {{0}};
+    uint32_t bytes = csv_block_bytes(kind);
+    bool is_sound[CSV_COPIES];
+
+    memset(slot, 0, sizeof(*slot));
+    for (int i = 0; i < CSV_COPIES; i++) {
+        const uint8_t *block = (const uint8_t *)buffer + (size_t)i * bytes;
+        slot->copy[i] = csv_block_check(block, kind, super->uuid,
+                                        csv_slot_address(super, kind, index, i), &heads[i]);
+        slot->text[i] = csv_block_text(slot->copy[i]);
+        is_sound[i] = slot->copy[i] == CSV_BLOCK_OK;
+        if (is_sound[i]) {
+            const char *problem = content_problem(super, kind, index, block, &heads[i]);
+            if (problem) {
+                slot->copy[i] = CSV_BLOCK_BAD_CONTENT;
+                slot->text[i] = problem;
+                is_sound[i] = false;
+            }
+        }
+    }
+    if (is_sound[0] || is_sound[1]) {
+        if (is_sound[0] && is_sound[1])
+            slot->winner = compare_heads(&heads[0], &heads[1]) >= 0 ? 0 : 1;
+        else
+            slot->winner = is_sound[0] ? 0 : 1;
+        slot->next = 1 - slot->winner;
+        slot->head = heads[slot->winner];
+        slot->state = slot->head.is_used ? CSV_SLOT_USED : CSV_SLOT_FREED;
+        return;
+    }
+    /* Copy 0 is written first, so a torn copy 0 over a blank copy 1 is a first write that failed;
+     * anything else held something once. */
+    slot->winner = -1;
+    slot->next = 0;
+    if (slot->copy[1] == CSV_BLOCK_BLANK &&
+        (slot->copy[0] == CSV_BLOCK_BLANK || is_torn(slot->copy[0])))
+        slot->state = CSV_SLOT_UNUSED;
+    else
+        slot->state = CSV_SLOT_DAMAGED;
+}
+
+const void *
+csv_slot_block(enum csv_kind kind, const void *buffer, const struct csv_slot *slot)
+{
+    return (const uint8_t *)buffer + (size_t)slot->winner * csv_block_bytes(kind);
+}
+
+static int
+read_pair(struct csv_volume *volume, enum csv_kind kind, uint32_t index, void *buffer,
+          struct csv_error *error)
+{
+    struct csv_dev *dev = volume->dev;
+    int result = dev->ops->read(dev, csv_slot_address(&volume->super, kind, index, 0), buffer,
+                                (size_t)csv_block_bytes(kind) * CSV_COPIES);
+
+    if (result)
+        return csv_fail(error, CSV_E_IO, -result, "volume %s: cannot read %s %u",
+                        volume->super.name, csv_kind_name(kind), index);
+    return 0;
+}
+
+/* Looks again at a slot that seems damaged. Memory has no other writer to wait for. */
+static int
+look_again(struct csv_volume *volume, enum csv_kind kind, uint32_t index, void *buffer,
+           struct csv_slot *slot, struct csv_error *error)
+{
+    const struct timespec pause = {.tv_nsec = DAMAGE_PAUSE_NS};
+
+    for (int i = 0; volume->dev->path && i < DAMAGE_RETRIES && slot->state == CSV_SLOT_DAMAGED;
+         i++) {
+        int result;
+        nanosleep(&pause, NULL);
+        result = read_pair(volume, kind, index, buffer, error);
+        if (result)
+            return result;
+        csv_slot_judge(&volume->super, kind, index, buffer, slot);
+    }
+    return 0;
+}
+
+int
+csv_slot_read(struct csv_volume *volume, enum csv_kind kind, uint32_t index, void *buffer,
+              struct csv_slot *slot, struct csv_error *error)
+{
+    int result = read_pair(volume, kind, index, buffer, error);
+
+    if (result)
+        return result;
+    csv_slot_judge(&volume->super, kind, index, buffer, slot);
+    return look_again(volume, kind, index, buffer, slot, error);
+}
+
+int
+csv_slot_walk(struct csv_volume *volume, enum csv_kind kind, csv_slot_visit visit, void *data,
+              struct csv_error *error)
+{
+    const uint32_t pair = csv_block_bytes(kind) * CSV_COPIES;
+    const uint32_t per_piece = WALK_BYTES / pair;
+    const uint32_t count = csv_slot_count(&volume->super, kind);
+    struct csv_dev *dev = volume->dev;
+    uint8_t *piece = csv_dev_buffer(WALK_BYTES);
+    int result = 0;
+
+    if (!piece)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read the slots");
+    for (uint32_t start = 0; start < count && !result; start += per_piece) {
+        uint32_t here = count - start < per_piece ? count - start : per_piece;
+        result = dev->ops->read(dev, csv_slot_address(&volume->super, kind, start, 0), piece,
+                                (size_t)here * pair);
+        if (result) {
+            result = csv_fail(error, CSV_E_IO, -result, "volume %s: cannot read %ss from %u on",
+                              volume->super.name, csv_kind_name(kind), start);
+            break;
+        }
+        for (uint32_t i = 0; i < here && !result; i++) {
+            uint8_t *buffer = piece + (size_t)i * pair;
+            struct csv_slot slot;
+            csv_slot_judge(&volume->super, kind, start + i, buffer, &slot);
+            result = look_again(volume, kind, start + i, buffer, &slot, error);
+            if (!result)
+                result = visit(start + i, buffer, &slot, data);
+        }
+    }
+    free(piece);
+    return result;
+}
+
+/* Writes one copy and makes sure that it is there. back is a scratch block. */
+static int
+put_copy(struct csv_volume *volume, enum csv_kind kind, uint32_t index, int copy,
+         const struct csv_head *head, void *block, void *back)
+{
+    struct csv_dev *dev = volume->dev;
+    uint64_t address = csv_slot_address(&volume->super, kind, index, copy);
+    uint32_t bytes = csv_block_bytes(kind);
+    int result;
+
+    csv_block_seal(block, kind, volume->super.uuid, address, head);
+    result = dev->ops->write(dev, address, block, bytes);
+    if (!result)
+        result = dev->ops->flush(dev);
+    if (!result)
+        result = dev->ops->read(dev, address, back, bytes);
+    if (!result && memcmp(block, back, bytes) != 0)
+        result = -EREMOTEIO;
+    return result;
+}
+
+int
+csv_slot_put(struct csv_volume *volume, enum csv_kind kind, uint32_t index,
+             const struct csv_slot *slot, const struct csv_head *head, void *block, bool settle,
+             struct csv_error *error)
+{
+    void *back = csv_dev_buffer(csv_block_bytes(kind));
+    int result = back ? put_copy(volume, kind, index, slot->next, head, block, back) : -ENOMEM;
+
+    if (!result && settle)
+        (void)put_copy(volume, kind, index, 1 - slot->next, head, block, back);
+    free(back);
+    if (result == -EREMOTEIO)
+        return csv_fail(error, CSV_E_IO, 0, "volume %s: the LUN did not keep %s %u",
+                        volume->super.name, csv_kind_name(kind), index);
+    return result ? csv_fail(error, CSV_E_IO, -result, "volume %s: cannot write %s %u",
+                             volume->super.name, csv_kind_name(kind), index)
+                  : 0;
+}
+
+int
+csv_slot_commit(struct csv_volume *volume, enum csv_kind kind, uint32_t index, uint64_t expected,
+                const struct csv_head *head, void *block, struct csv_error *error)
+{
+    void *pair = csv_dev_buffer((size_t)csv_block_bytes(kind) * CSV_COPIES);
+    struct csv_slot slot;
+    int result;
+
+    if (!pair)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot write %s %u", csv_kind_name(kind), index);
+    result = csv_slot_read(volume, kind, index, pair, &slot, error);
+    if (!result && slot.state == CSV_SLOT_DAMAGED)
+        result = csv_fail(error, CSV_E_DAMAGED, 0, "%s %u is damaged: %s; %s", csv_kind_name(kind),
+                          index, slot.text[0], slot.text[1]);
+    if (!result && csv_epoch_compare(&slot.head.epoch, &head->epoch) > 0)
+        result = csv_fail(error, CSV_STALE_EPOCH, 0,
+                          "%s %u was written by a later coordinator (host %u)", csv_kind_name(kind),
+                          index, slot.head.epoch.host_id);
+    if (!result && slot.head.generation != expected)
+        result = csv_fail(error, CSV_STALE_EPOCH, 0, "%s %u was changed by somebody else meanwhile",
+                          csv_kind_name(kind), index);
+    if (!result)
+        result = csv_slot_put(volume, kind, index, &slot, head, block, true, error);
+    free(pair);
+    return result;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* volume.h - what is behind a volume's handle; for the files of this folder and its tests. */
+#pragma once
+
+#include "csv.h"
+#include "dev.h"
+#include "format.h"
+
+#include <pthread.h>
+
+struct csv_active; /* device.c */
+
+/* A change of this handle whose commit ended in an error and may have landed all the same: its
+ * retry finds it done, and that is no conflict with anybody. Held under catalog_lock. */
+struct csv_unsure {
+    enum {
+        CSV_UNSURE_NONE,
+        CSV_UNSURE_IMAGE_CREATE,
+        CSV_UNSURE_IMAGE_DELETE,
+        CSV_UNSURE_IMAGE_RENAME,
+        CSV_UNSURE_VM_DELETE,
+    } change;
+    char name[CSV_NAME_MAX + 1]; /* of the VM or image before the change */
+    char uuid[CSV_UUID_STR];
+};
+
+struct csv_volume {
+    struct csv_dev *dev;    /* ours to close */
+    struct csv_super super; /* as found at open; never changes */
+    struct csv_info info;
+    bool is_read_only;
+    /* Three locks, never nested: a heartbeat must not wait for an image being zeroed. */
+    pthread_mutex_t catalog_lock; /* one catalogue change at a time */
+    pthread_mutex_t node_lock;
+    pthread_mutex_t device_lock;     /* and the list of active devices */
+    pthread_mutex_t hint_lock;       /* inside catalog_lock or alone */
+    char (*hints)[CSV_NAME_MAX + 1]; /* VM slot -> name last seen there; only where to look first */
+    struct csv_unsure unsure;
+    struct csv_active *active;
+};
+
+/* As csv_format() and csv_open(), on a device. Both take the device over, failing or not. */
+int csv_format_dev(struct csv_dev *dev, const struct csv_format_options *options,
+                   struct csv_info *info, struct csv_error *error);
+int csv_open_dev(struct csv_dev *dev, unsigned flags, struct csv_volume **volume,
+                 struct csv_error *error);
+
+/* Reads the superblock by the rules at csv_open(): which copy counts, and what is wrong. */
+int csv_super_read(struct csv_dev *dev, struct csv_super *super, struct csv_error *error);
+
+/* One superblock copy; *super is filled when the result is CSV_BLOCK_OK. text (may be NULL) gets
+ * what is wrong with the content. Negative errno when it cannot be read. */
+int csv_super_read_copy(struct csv_dev *dev, uint64_t address, struct csv_super *super,
+                        const char **text);
+
+/* CSV_E_READ_ONLY where the handle may not write. */
+int csv_need_writable(const struct csv_volume *volume, struct csv_error *error);
+
+/* 16 random bytes made a version 4 uuid. */
+int csv_uuid_make(uint8_t uuid[CSV_UUID_BYTES], struct csv_error *error);
+
+/* ---- lease.c: sanlock's areas. On a device without a path these do nothing. ---------------- */
+
+int csv_lease_format(struct csv_dev *dev, const struct csv_super *super, struct csv_error *error);
+/* Writes a free lease named resource over whatever the slot's lease area holds. */
+int csv_lease_reset(struct csv_volume *volume, uint32_t slot, const char *resource,
+                    struct csv_error *error);
+/* The name that the lease of a deleted VM gets: no VM can have it. */
+void csv_lease_free_name(uint32_t slot, char name[CSV_NAME_MAX + 1]);
+
+/* ---- device.c ---------------------------------------------------------------------------- */
+
+void csv_device_close_all(struct csv_volume *volume);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* api-look.c - methods that only look. */
+#include "api-shape.h"
+#include "api.h"
+
+#include "base/error.h"
+#include "core/timeouts.h"
+#include "jobs.h"
+
+static void
+add_warnings(MigDaemon *daemon, const MigStatusReply *reply, GStrvBuilder *warnings)
+{
+    if (reply->volumes->len == 0)
+        g_strv_builder_add(warnings, "no volume is attached; 'migratectl volume attach DEVICE'");
+    if (!daemon->migration) {
+        g_autofree char *text = g_strdup_printf(
+            "this node has no address in the migration network %s", daemon->config->migration);
+
+        g_strv_builder_add(warnings, text);
+    }
+    for (guint i = 0; i < reply->vms->len; i++) {
+        const MigApiVm *vm = g_ptr_array_index(reply->vms, i);
+
+        if (g_str_equal(vm->wanted, "running") && g_str_equal(vm->state, "stopped")) {
+            g_autofree char *text = g_strdup_printf("VM %s is wanted running, and is stopped", vm->name);
+
+            g_strv_builder_add(warnings, text);
+        }
+    }
+}
+
+void
+api_GetStatus(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    g_autoptr(MigStatusReply) reply = mig_StatusReply_new();
+    g_autoptr(GStrvBuilder) warnings = g_strv_builder_new();
+    g_autoptr(GError) error = NULL;
+
+    reply->node = g_strdup(daemon->node);
+    reply->version = g_strdup(MIG_VERSION);
+    reply->volumes = mig_shape_volumes(daemon, &error);
+    reply->vms = reply->volumes ? mig_shape_vms(daemon, &error) : NULL;
+    if (!reply->vms) {
+        mig_rpc_call_fail(call, g_steal_pointer(&error));
+        return;
+    }
+    reply->nodes = mig_shape_nodes(daemon);
+    reply->jobs = mig_shape_jobs(daemon);
+    add_warnings(daemon, reply, warnings);
+    reply->warnings = g_strv_builder_end(warnings);
+    mig_rpc_call_reply(call, reply);
+}
+
+void
+api_ListNodes(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    g_autoptr(MigListNodesReply) reply = mig_ListNodesReply_new();
+
+    reply->nodes = mig_shape_nodes(daemon);
+    mig_rpc_call_reply(call, reply);
+}
+
+void
+api_GetNode(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigNameRequest *request = request_;
+    g_autoptr(GPtrArray) nodes = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigNodeView) view = mig_volumes_node(daemon->volumes, request->name, &error);
+
+    if (!view) {
+        mig_rpc_call_fail(call, g_steal_pointer(&error));
+        return;
+    }
+    nodes = mig_shape_nodes(daemon);
+    for (guint i = 0; i < nodes->len; i++) {
+        MigApiNode *node = g_ptr_array_index(nodes, i);
+        MigNodeReply reply = {.node = node};
+
+        if (g_str_equal(node->name, request->name)) {
+            mig_rpc_call_reply(call, &reply);
+            return;
+        }
+    }
+    mig_rpc_call_fail(call, g_error_new(MIG_ERROR, MIG_ERROR_NODE_UNKNOWN, "%s has just left",
+                                        request->name));
+}
+
+void
+api_ListVolumes(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    g_autoptr(MigListVolumesReply) reply = mig_ListVolumesReply_new();
+    g_autoptr(GError) error = NULL;
+
+    reply->volumes = mig_shape_volumes(daemon, &error);
+    if (reply->volumes)
+        mig_rpc_call_reply(call, reply);
+    else
+        mig_rpc_call_fail(call, g_steal_pointer(&error));
+}
+
+void
+api_GetVolume(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigNameRequest *request = request_;
+    g_autoptr(MigVolumeReply) reply = mig_VolumeReply_new();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, request->name, &error);
+
+    reply->volume = attached ? mig_shape_volume(daemon, attached, &error) : NULL;
+    if (reply->volume)
+        mig_rpc_call_reply(call, reply);
+    else
+        mig_rpc_call_fail(call, g_steal_pointer(&error));
+}
+
+static gboolean
+add_images(MigAttached *attached, GPtrArray *to, GError **error)
+{
+    g_autoptr(GPtrArray) images = mig_csv_images(mig_attached_csv(attached), error);
+
+    for (guint i = 0; images && i < images->len; i++)
+        g_ptr_array_add(to, mig_shape_image(g_ptr_array_index(images, i)));
+    return images != NULL;
+}
+
+void
+api_ListImages(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigListImagesRequest *request = request_;
+    g_autoptr(MigListImagesReply) reply = mig_ListImagesReply_new();
+    g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
+    g_autoptr(GError) error = NULL;
+    gboolean ok = TRUE;
+
+    reply->images = mig_message_array_new(&mig_type_ApiImage);
+    if (request->volume) {
+        g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, request->volume, &error);
+
+        ok = attached && add_images(attached, reply->images, &error);
+    } else {
+        for (guint i = 0; ok && i < volumes->len; i++)
+            ok = add_images(g_ptr_array_index(volumes, i), reply->images, &error);
+    }
+    if (ok)
+        mig_rpc_call_reply(call, reply);
+    else
+        mig_rpc_call_fail(call, g_steal_pointer(&error));
+}
+
+void
+api_ListVms(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    g_autoptr(MigListVmsReply) reply = mig_ListVmsReply_new();
+    g_autoptr(GError) error = NULL;
+
+    reply->vms = mig_shape_vms(daemon, &error);
+    if (reply->vms)
+        mig_rpc_call_reply(call, reply);
+    else
+        mig_rpc_call_fail(call, g_steal_pointer(&error));
+}
+
+void
+api_GetVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigNameRequest *request = request_;
+    g_autoptr(MigVmReply) reply = mig_VmReply_new();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigVmView) view = mig_vm_find(daemon, request->name, &error);
+
+    if (!view) {
+        mig_rpc_call_fail(call, g_steal_pointer(&error));
+        return;
+    }
+    reply->vm = mig_shape_vm(daemon, view);
+    mig_rpc_call_reply(call, reply);
+}
+
+void
+api_ListJobs(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    g_autoptr(MigListJobsReply) reply = mig_ListJobsReply_new();
+
+    reply->jobs = mig_shape_jobs(daemon);
+    mig_rpc_call_reply(call, reply);
+}
+
+void
+peer_ListJobs(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    g_autoptr(MigListJobsReply) reply = mig_ListJobsReply_new();
+
+    reply->jobs = mig_jobs_list(daemon->jobs, FALSE);
+    mig_rpc_call_reply(call, reply);
+}

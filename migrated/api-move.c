@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* api-move.c - methods around moves, asked by people and by peers. */
+#include "api.h"
+
+#include "base/error.h"
+#include "core/timeouts.h"
+#include "drivers/peer-tunnel.h"
+#include "incoming.h"
+#include "jobs.h"
+#include "vm-actions.h"
+
+#define LIBVIRT_SOCKET "/run/libvirt/libvirt-sock"
+
+/* ---- for people -------------------------------------------------------------------------------------- */
+
+void
+peer_MoveVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    GError *error = NULL;
+    g_autofree char *id = mig_jobs_move(daemon->jobs, request_, &error);
+
+    if (!id) {
+        mig_rpc_call_fail(call, error);
+    } else if (mig_rpc_call_wants_more(call)) {
+        mig_jobs_watch(daemon->jobs, id, call, TRUE);
+    } else {
+        MigJobReply reply = {.job = mig_jobs_get(daemon->jobs, id, NULL)};
+
+        mig_rpc_call_reply(call, &reply);
+        mig_ApiJob_free(reply.job);
+    }
+}
+
+/* The node where the VM runs runs the job. */
+void
+api_MoveVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigMoveVmRequest *request = request_;
+    GError *error = NULL;
+    g_autoptr(MigVmView) view = NULL;
+    g_autoptr(MigRunning) running = mig_vms_get(daemon->vms, request->vm);
+
+    if (running && running->state == MIG_DOMAIN_RUNNING) {
+        peer_MoveVm(daemon, call, request);
+        return;
+    }
+    view = mig_vm_find(daemon, request->vm, &error);
+    if (!view) {
+        mig_rpc_call_fail(call, error);
+        return;
+    }
+    g_autoptr(MigNodeView) target = mig_volumes_node(daemon->volumes, request->node, &error);
+
+    if (!target)
+        mig_rpc_call_fail(call, error);
+    else if (view->node && !view->is_here)
+        mig_api_forward(daemon, call, view->node, "MoveVm", &mig_type_MoveVmRequest, request,
+                        &mig_type_JobReply, 0);
+    else
+        peer_MoveVm(daemon, call, request);
+}
+
+/* A job's id says which node runs it. */
+static gboolean
+is_forwarded(MigDaemon *daemon, MigRpcCall *call, const MigJobRequest *request, const char *method,
+             guint timeout_ms)
+{
+    g_autofree char *node = mig_jobs_node_of(request->id);
+    g_autoptr(MigNodeView) view =
+        node ? mig_volumes_node(daemon->volumes, node, NULL) : NULL;
+
+    if (!view || view->is_local)
+        return FALSE;
+    mig_api_forward(daemon, call, node, method, &mig_type_JobRequest, request, &mig_type_JobReply,
+                    timeout_ms);
+    return TRUE;
+}
+
+void
+peer_GetJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigJobRequest *request = request_;
+    GError *error = NULL;
+    MigJobReply reply = {.job = mig_jobs_get(daemon->jobs, request->id, &error)};
+
+    if (!reply.job) {
+        mig_rpc_call_fail(call, error);
+        return;
+    }
+    mig_rpc_call_reply(call, &reply);
+    mig_ApiJob_free(reply.job);
+}
+
+void
+api_GetJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    if (!is_forwarded(daemon, call, request, "GetJob", MIG_PEER_CALL_MS))
+        peer_GetJob(daemon, call, request);
+}
+
+void
+peer_WatchJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigJobRequest *request = request_;
+
+    if (mig_rpc_call_wants_more(call))
+        mig_jobs_watch(daemon->jobs, request->id, call, FALSE);
+    else
+        peer_GetJob(daemon, call, request);
+}
+
+void
+api_WatchJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    if (!is_forwarded(daemon, call, request, "WatchJob", 0))
+        peer_WatchJob(daemon, call, request);
+}
+
+void
+peer_CancelJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigJobRequest *request = request_;
+    GError *error = NULL;
+
+    if (mig_jobs_cancel(daemon->jobs, request->id, &error))
+        peer_GetJob(daemon, call, request);
+    else
+        mig_rpc_call_fail(call, error);
+}
+
+void
+api_CancelJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    if (!is_forwarded(daemon, call, request, "CancelJob", MIG_PEER_CALL_MS))
+        peer_CancelJob(daemon, call, request);
+}
+
+/* ---- for peers --------------------------------------------------------------------------------------- */
+
+void
+peer_Prepare(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    GError *error = NULL;
+    g_autoptr(MigPeerPrepareReply) reply =
+        mig_incoming_prepare(daemon->incoming, request, &error);
+
+    if (reply)
+        mig_rpc_call_reply(call, reply);
+    else
+        mig_rpc_call_fail(call, error);
+}
+
+void
+peer_Finish(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    GError *error = NULL;
+    MigPeerFinishReply reply = {0};
+
+    if (mig_incoming_finish(daemon->incoming, request, &reply.downtime_ms, &error))
+        mig_rpc_call_reply(call, &reply);
+    else
+        mig_rpc_call_fail(call, error);
+}
+
+void
+peer_GetDomain(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigPeerDomainRequest *request = request_;
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
+    GError *error = NULL;
+
+    if (!daemon->hv->get_state(daemon->hv->self, request->vm, request->uuid, &state, &error)) {
+        mig_rpc_call_fail(call, error);
+        return;
+    }
+    MigPeerDomainReply reply = {.state = (char *)mig_domain_state_name(state)};
+
+    mig_rpc_call_reply(call, &reply);
+}
+
+void
+peer_Reserve(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigPeerReserveRequest *request = request_;
+    GError *error = NULL;
+
+    if (mig_incoming_reserve(daemon->incoming, request->job, request->source, request->target,
+                             &error))
+        mig_rpc_call_reply(call, NULL);
+    else
+        mig_rpc_call_fail(call, error);
+}
+
+void
+peer_Release(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigJobRequest *request = request_;
+
+    mig_incoming_release(daemon->incoming, request->id);
+    mig_rpc_call_reply(call, NULL);
+}
+
+static void
+on_upgraded(GIOStream *stream, gpointer user_data)
+{
+    if (stream)
+        mig_tunnel_serve(stream, LIBVIRT_SOCKET);
+}
+
+void
+peer_OpenLibvirt(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    mig_rpc_call_upgrade(call, NULL, on_upgraded, daemon);
+}

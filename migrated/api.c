@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* api.c - from the server's tables to the methods, by way of worker threads. */
+#include "api.h"
+
+#include "base/error.h"
+
+/* Calls that wait (moves are watched without a thread, stops and imports are not) at the same time. */
+#define WORKERS 32
+
+typedef struct {
+    MigApiMethod method;
+    MigDaemon *daemon;
+    MigRpcCall *call;
+    gconstpointer request;
+} Work;
+
+static GThreadPool *pool;
+
+static void
+work(gpointer data, gpointer user_data)
+{
+    Work *one = data;
+
+    one->method(one->daemon, one->call, one->request);
+    g_free(one);
+}
+
+static void
+push(MigApiMethod method, MigRpcCall *call, gconstpointer request, MigDaemon *daemon)
+{
+    Work *one = g_new0(Work, 1);
+
+    one->method = method;
+    one->daemon = daemon;
+    one->call = call;
+    one->request = request;
+    g_thread_pool_push(pool, one, NULL);
+}
+
+#define HANDLER(prefix, name)                                                                      \
+    static void on_##prefix##_##name(MigRpcCall *call, gconstpointer request, gpointer user_data)  \
+    {                                                                                              \
+        push(prefix##_##name, call, request, user_data);                                           \
+    }
+#define API_HANDLER(name, request, reply, flags) HANDLER(api, name)
+#define PEER_HANDLER(name, request, reply, flags) HANDLER(peer, name)
+MIG_API_METHODS(API_HANDLER)
+MIG_PEER_METHODS(PEER_HANDLER)
+
+#define API_ROW(name, request, reply, flags)                                                       \
+    {#name, &mig_type_##request, &mig_type_##reply, flags, on_api_##name},
+#define PEER_ROW(name, request, reply, flags)                                                      \
+    {#name, &mig_type_##request, &mig_type_##reply, flags, on_peer_##name},
+
+static const MigRpcMethod api_methods[] = {MIG_API_METHODS(API_ROW){NULL, NULL, NULL, 0, NULL}};
+static const MigRpcMethod peer_methods[] = {MIG_PEER_METHODS(PEER_ROW){NULL, NULL, NULL, 0, NULL}};
+
+void
+mig_api_install(MigRpcServer *server, MigDaemon *daemon)
+{
+    if (!pool)
+        pool = g_thread_pool_new(work, NULL, WORKERS, FALSE, NULL);
+    mig_rpc_server_add_interface(server, MIG_API_INTERFACE, mig_api_varlink, api_methods, daemon);
+    mig_rpc_server_add_interface(server, MIG_PEER_INTERFACE, mig_peer_varlink, peer_methods,
+                                 daemon);
+}
+
+/* ---- forwarding -------------------------------------------------------------------------------- */
+
+static void
+on_progress(gconstpointer reply, gpointer user_data)
+{
+    mig_rpc_call_progress(user_data, reply);
+}
+
+void
+mig_api_forward(MigDaemon *daemon, MigRpcCall *call, const char *node, const char *method,
+                const MigType *request_type, gconstpointer request, const MigType *reply_type,
+                guint timeout_ms)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigRpcClient) client = mig_peer_rpc_open(daemon->peer, node, &error);
+    g_autofree char *name = g_strconcat(MIG_PEER_INTERFACE ".", method, NULL);
+    gpointer reply = NULL;
+
+    if (client && mig_rpc_call_wants_more(call))
+        reply = mig_rpc_client_call_more(client, name, request_type, request, reply_type,
+                                         on_progress, call, timeout_ms, NULL, &error);
+    else if (client)
+        reply = mig_rpc_client_call(client, name, request_type, request, reply_type, timeout_ms,
+                                    NULL, &error);
+    if (!reply) {
+        mig_rpc_call_fail(call, g_steal_pointer(&error));
+        return;
+    }
+    mig_rpc_call_reply(call, reply);
+    mig_message_free(reply_type, reply);
+}

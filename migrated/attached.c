@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* attached.c - one attached volume: lockspace, heartbeat, and what the other nodes write. */
+#include "attached.h"
+
+#include "base/error.h"
+#include "core/timeouts.h"
+#include "vms.h"
+
+/* When a node's counter was last seen to move, by our own clock: two nodes' clocks are never
+ * compared. */
+typedef struct {
+    MigNode *node;
+    gint64 moved_ms;
+    MigHostState sanlock;
+} Seen;
+
+struct MigAttached {
+    gint references;
+    MigDaemon *daemon;
+    MigCsv *csv;
+    guint64 generation;
+    GMutex write_lock; /* one writer of our slot at a time; guards heartbeat */
+    guint64 heartbeat; /* as last written */
+    GMutex lock;       /* guards what follows */
+    GCond wake;
+    GPtrArray *seen; /* Seen */
+    gboolean should_stop, is_lost;
+    GThread *thread;
+};
+
+static const char *const node_state_names[] = {"up", "suspect", "down", "left"};
+
+const char *
+mig_node_state_name(MigNodeState state)
+{
+    return node_state_names[state];
+}
+
+void
+mig_node_view_free(MigNodeView *view)
+{
+    if (!view)
+        return;
+    mig_node_free(view->node);
+    g_free(view);
+}
+
+static void
+seen_free(gpointer data)
+{
+    Seen *seen = data;
+
+    mig_node_free(seen->node);
+    g_free(seen);
+}
+
+static gint64
+now_ms(void)
+{
+    return g_get_monotonic_time() / 1000;
+}
+
+/* ---- our own slot -------------------------------------------------------------------------------- */
+
+static gboolean
+write_slot(MigAttached *attached, gboolean has_left, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->write_lock);
+    MigDaemon *daemon = attached->daemon;
+    g_autoptr(MigNode) node = g_new0(MigNode, 1);
+
+    node->host_id = daemon->host_id;
+    node->name = g_strdup(daemon->node);
+    node->management = g_strdup(daemon->config->management);
+    node->port = (guint16)daemon->config->port;
+    node->migration = g_strdup(daemon->migration);
+    node->version = g_strdup(MIG_VERSION);
+    node->host_generation = attached->generation;
+    node->has_left = has_left;
+    mig_volumes_fill_host(daemon->volumes, node);
+    mig_vms_running_bits(daemon->vms, mig_csv_name(attached->csv), node->running);
+    node->heartbeat = attached->heartbeat;
+    if (!mig_csv_node_write(attached->csv, node, error))
+        return FALSE;
+    attached->heartbeat = node->heartbeat;
+    return TRUE;
+}
+
+gboolean
+mig_attached_publish(MigAttached *attached, GError **error)
+{
+    return write_slot(attached, FALSE, error);
+}
+
+/* ---- everybody's slots ------------------------------------------------------------------------------ */
+
+static Seen *
+find_seen(GPtrArray *seen, guint32 host_id)
+{
+    for (guint i = 0; i < seen->len; i++) {
+        Seen *one = g_ptr_array_index(seen, i);
+
+        if (one->node->host_id == host_id)
+            return one;
+    }
+    return NULL;
+}
+
+static void
+read_slots(MigAttached *attached)
+{
+    g_autoptr(GPtrArray) nodes = mig_csv_nodes(attached->csv, NULL);
+    g_autoptr(GArray) hosts = mig_sanlock_hosts(attached->daemon->sanlock,
+                                                mig_csv_name(attached->csv), NULL);
+    g_autoptr(GPtrArray) old = NULL;
+    GPtrArray *seen;
+
+    if (!nodes)
+        return; /* the old view stays, and grows old */
+    seen = g_ptr_array_new_with_free_func(seen_free);
+    g_ptr_array_set_free_func(nodes, NULL);
+    g_mutex_lock(&attached->lock);
+    for (guint i = 0; i < nodes->len; i++) {
+        Seen *one = g_new0(Seen, 1);
+        const Seen *before;
+
+        one->node = g_ptr_array_index(nodes, i);
+        before = find_seen(attached->seen, one->node->host_id);
+        /* a counter seen for the first time may be years old: it has to move before it counts */
+        if (!before)
+            one->moved_ms = one->node->host_id == attached->daemon->host_id ? now_ms() : G_MININT32;
+        else
+            one->moved_ms =
+                before->node->heartbeat == one->node->heartbeat ? before->moved_ms : now_ms();
+        for (guint k = 0; hosts && k < hosts->len; k++) {
+            const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, k);
+
+            if (host->host_id == one->node->host_id)
+                one->sanlock = host->state;
+        }
+        g_ptr_array_add(seen, one);
+    }
+    old = attached->seen;
+    attached->seen = seen;
+    g_mutex_unlock(&attached->lock);
+}
+
+static gpointer
+heartbeat_thread(gpointer data)
+{
+    MigAttached *attached = data;
+    gint64 next = g_get_monotonic_time();
+
+    g_mutex_lock(&attached->lock);
+    while (!attached->should_stop) {
+        g_autoptr(GError) error = NULL;
+        gboolean ok;
+
+        g_mutex_unlock(&attached->lock);
+        ok = write_slot(attached, FALSE, &error);
+        read_slots(attached);
+        g_mutex_lock(&attached->lock);
+        if (!ok && !attached->is_lost)
+            g_warning("volume %s: this node's slot cannot be written: %s",
+                      mig_csv_name(attached->csv), error->message);
+        if (ok && attached->is_lost)
+            g_message("volume %s is back", mig_csv_name(attached->csv));
+        attached->is_lost = !ok;
+        next = MAX(next + MIG_HEARTBEAT_MS * 1000, g_get_monotonic_time());
+        while (!attached->should_stop && g_cond_wait_until(&attached->wake, &attached->lock, next))
+            ;
+    }
+    g_mutex_unlock(&attached->lock);
+    return NULL;
+}
+
+static MigNodeState
+node_state(const Seen *seen, gint64 age_ms)
+{
+    if (seen->node->has_left)
+        return MIG_NODE_LEFT;
+    if (age_ms < MIG_SUSPECT_MS)
+        return MIG_NODE_UP;
+    return seen->sanlock == MIG_HOST_STATE_DEAD || seen->sanlock == MIG_HOST_STATE_FREE
+               ? MIG_NODE_DOWN
+               : MIG_NODE_SUSPECT;
+}
+
+static MigNodeView *
+view_of(MigAttached *attached, const Seen *seen)
+{
+    MigNodeView *view = g_new0(MigNodeView, 1);
+
+    view->node = mig_node_copy(seen->node);
+    view->age_ms = now_ms() - seen->moved_ms;
+    view->state = node_state(seen, view->age_ms);
+    view->sanlock = seen->sanlock;
+    view->is_local = seen->node->host_id == attached->daemon->host_id;
+    return view;
+}
+
+GPtrArray *
+mig_attached_nodes(MigAttached *attached)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);
+    GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_view_free);
+
+    for (guint i = 0; i < attached->seen->len; i++)
+        g_ptr_array_add(nodes, view_of(attached, g_ptr_array_index(attached->seen, i)));
+    return nodes;
+}
+
+char *
+mig_attached_owner_name(MigAttached *attached, const MigLeaseOwner *owner, MigNodeView **view)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);
+    const Seen *seen = owner->host_id ? find_seen(attached->seen, (guint32)owner->host_id) : NULL;
+
+    if (view)
+        *view = NULL;
+    if (owner->host_id == 0)
+        return NULL;
+    if (!seen)
+        return g_strdup_printf("host-%" G_GUINT64_FORMAT, owner->host_id);
+    /* the host has been started anew since: what it held then it holds no more */
+    if (seen->node->host_generation > owner->host_generation)
+        return NULL;
+    if (view)
+        *view = view_of(attached, seen);
+    return g_strdup(seen->node->name);
+}
+
+/* ---- life ----------------------------------------------------------------------------------------- */
+
+MigAttached *
+mig_attached_ref(MigAttached *attached)
+{
+    g_atomic_int_inc(&attached->references);
+    return attached;
+}
+
+void
+mig_attached_unref(MigAttached *attached)
+{
+    if (!attached || !g_atomic_int_dec_and_test(&attached->references))
+        return;
+    mig_csv_close(attached->csv);
+    g_ptr_array_unref(attached->seen);
+    g_mutex_clear(&attached->lock);
+    g_mutex_clear(&attached->write_lock);
+    g_cond_clear(&attached->wake);
+    g_free(attached);
+}
+
+MigCsv *
+mig_attached_csv(MigAttached *attached)
+{
+    return attached->csv;
+}
+
+const char *
+mig_attached_name(MigAttached *attached)
+{
+    return mig_csv_name(attached->csv);
+}
+
+const char *
+mig_attached_state(MigAttached *attached)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);
+
+    return attached->is_lost ? "lost" : "attached";
+}
+
+guint64
+mig_attached_generation(MigAttached *attached)
+{
+    return attached->generation;
+}
+
+/* Two nodes configured with one host id would take turns in one slot. sanlock refuses the second one
+ * while the first lives; here the clearer message. */
+static gboolean
+is_slot_ours(MigAttached *attached, GError **error)
+{
+    g_autoptr(GPtrArray) nodes = mig_csv_nodes(attached->csv, error);
+
+    if (!nodes)
+        return FALSE;
+    for (guint i = 0; i < nodes->len; i++) {
+        const MigNode *node = g_ptr_array_index(nodes, i);
+        gboolean same_id = node->host_id == attached->daemon->host_id;
+        gboolean same_name = g_str_equal(node->name, attached->daemon->node);
+
+        if (same_id != same_name) {
+            g_set_error(error, MIG_ERROR, MIG_ERROR_CONFIG,
+                        "volume %s knows node %s with host id %u, this is %s with host id %u; correct "
+                        "[node] in the configuration",
+                        mig_csv_name(attached->csv), node->name, node->host_id,
+                        attached->daemon->node, attached->daemon->host_id);
+            return FALSE;
+        }
+        if (same_id) /* count on from there: the others must see it move */
+            attached->heartbeat = node->heartbeat;
+    }
+    return TRUE;
+}
+
+static gboolean
+join(MigAttached *attached, GError **error)
+{
+    MigDaemon *daemon = attached->daemon;
+    g_autoptr(MigLease) lockspace = mig_csv_lockspace(attached->csv);
+    g_autoptr(GArray) hosts = NULL;
+
+    if (!mig_sanlock_join(daemon->sanlock, lockspace, daemon->host_id,
+                          mig_csv_io_timeout_s(attached->csv), error))
+        return FALSE;
+    /* sanlock knows of no hosts until its first look at all delta leases, a renewal after joining */
+    for (guint waited_ms = 0;; waited_ms += 100) {
+        g_autoptr(GError) refused = NULL;
+
+        hosts = mig_sanlock_hosts(daemon->sanlock, lockspace->lockspace, &refused);
+        if (hosts)
+            break;
+        if (waited_ms > mig_timeouts_join_ms(mig_csv_io_timeout_s(attached->csv))) {
+            g_propagate_error(error, g_steal_pointer(&refused));
+            return FALSE;
+        }
+        g_usleep(100 * 1000);
+    }
+    for (guint i = 0; i < hosts->len; i++) {
+        const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, i);
+
+        if (host->host_id == daemon->host_id)
+            attached->generation = host->generation;
+    }
+    return TRUE;
+}
+
+MigAttached *
+mig_attached_start(MigDaemon *daemon, MigCsv *csv, GError **error)
+{
+    g_autoptr(MigAttached) attached = g_new0(MigAttached, 1);
+
+    attached->references = 1;
+    attached->daemon = daemon;
+    attached->csv = csv;
+    attached->seen = g_ptr_array_new_with_free_func(seen_free);
+    g_mutex_init(&attached->lock);
+    g_mutex_init(&attached->write_lock);
+    g_cond_init(&attached->wake);
+    if (!is_slot_ours(attached, error) || !mig_csv_devices_attach(csv, error))
+        return NULL;
+    if (!join(attached, error)) {
+        mig_csv_devices_detach(csv, NULL);
+        return NULL;
+    }
+    if (!write_slot(attached, FALSE, error))
+        return NULL;
+    read_slots(attached);
+    attached->thread = g_thread_new("heartbeat", heartbeat_thread, attached);
+    g_message("volume %s attached from %s", mig_csv_name(csv), mig_csv_device(csv));
+    return g_steal_pointer(&attached);
+}
+
+void
+mig_attached_stop(MigAttached *attached, gboolean has_left)
+{
+    if (!attached->thread)
+        return;
+    g_mutex_lock(&attached->lock);
+    attached->should_stop = TRUE;
+    g_cond_signal(&attached->wake);
+    g_mutex_unlock(&attached->lock);
+    g_thread_join(attached->thread);
+    attached->thread = NULL;
+    if (has_left)
+        write_slot(attached, TRUE, NULL);
+}
+
+gboolean
+mig_attached_leave(MigAttached *attached, GError **error)
+{
+    MigDaemon *daemon = attached->daemon;
+    g_autoptr(MigLease) lockspace = mig_csv_lockspace(attached->csv);
+    g_autoptr(GError) leftover = NULL;
+    g_autofree char *vm = mig_vms_first_on(daemon->vms, mig_csv_name(attached->csv));
+
+    if (vm) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VOLUME_IN_USE,
+                    "%s runs here from volume %s; move or stop it first", vm,
+                    mig_csv_name(attached->csv));
+        return FALSE;
+    }
+    /* sanlock has the last word: it knows of leases that we do not */
+    if (!mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, error))
+        return FALSE;
+    mig_attached_stop(attached, TRUE);
+    /* the lockspace is left: from here on the volume is detached, whatever links remain */
+    if (!mig_csv_devices_detach(attached->csv, &leftover))
+        g_warning("volume %s: %s", mig_csv_name(attached->csv), leftover->message);
+    return TRUE;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* checks.h - may this VM move there? Pure rules on collected facts. */
+#pragma once
+
+#include "core/types.h"
+
+typedef enum { MIG_VERDICT_PASS, MIG_VERDICT_WARN, MIG_VERDICT_FAIL } MigVerdict;
+
+typedef struct {
+    char *name; /* stable, documented in migratectl(1): "lease-held-here" */
+    MigVerdict verdict;
+    char *text;   /* what was found on both sides */
+    char *advice; /* what to do about it; NULL where it passes */
+} MigCheck;
+
+MigCheck *mig_check_new(const char *name, MigVerdict verdict, char *text_take,
+                        const char *advice);
+void mig_check_free(MigCheck *check);
+const char *mig_verdict_name(MigVerdict verdict);
+MigVerdict mig_verdict_from_name(const char *name);
+/* The first one that fails, or NULL. */
+const MigCheck *mig_checks_first_failure(const GPtrArray *checks);
+
+/* Facts of the source node. */
+typedef struct {
+    const char *vm;
+    const char *node;        /* this one */
+    MigDomainState domain;
+    const char *lease_owner; /* node name or NULL */
+    const char *target;
+    gboolean is_target_known;
+    gboolean is_target_up;
+} MigSourceFacts;
+void mig_checks_source(const MigSourceFacts *facts, GPtrArray *checks);
+
+/* Facts of the target node, and what the source said of itself. */
+typedef struct {
+    const char *vm;
+    const char *node; /* this one */
+    gboolean is_draining;
+    const char *volume;
+    gboolean is_volume_attached;
+    const char *missing_image; /* first one not found here, or NULL */
+    MigDomainState domain;     /* of that name here */
+    guint64 memory_needed_bytes, memory_free_bytes, memory_reserved_bytes;
+    const char *cpu_vendor, *source_cpu_vendor;
+    const char *migration, *source_migration; /* address/prefix, or NULL */
+} MigTargetFacts;
+void mig_checks_target(const MigTargetFacts *facts, GPtrArray *checks);
+
+/* Are two "address/prefix" texts in one IPv4 subnet, with the same prefix? */
+gboolean mig_same_subnet(const char *a, const char *b);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* hv.h - port: the hypervisor of this node (libvirt). */
+#pragma once
+
+#include "core/job.h"
+#include "core/types.h"
+
+/* What a migration needs to be told. */
+typedef struct {
+    const char *vm, *uuid;
+    const char *target_uri;  /* how this node's libvirtd reaches the target's */
+    const char *ram_uri;     /* tcp://<migration address of the target> */
+    guint64 bandwidth_bytes_s; /* 0: no limit */
+    guint downtime_ms;       /* the limit to begin with */
+} MigMigration;
+
+/*
+ * All calls block and may be made from any worker thread. A domain is named by name and uuid; a
+ * domain of that name with another uuid is an error (MIG_ERROR_EXISTS), never acted upon.
+ */
+typedef struct {
+    gpointer self;
+    /* Creates a transient domain. MIG_ERROR_LEASE_HELD where sanlock refused. */
+    gboolean (*start)(gpointer self, const char *xml, GError **error);
+    /* Presses the power button. */
+    gboolean (*shutdown)(gpointer self, const char *vm, const char *uuid, GError **error);
+    /* Pulls its plug; absent is success. */
+    gboolean (*destroy)(gpointer self, const char *vm, const char *uuid, GError **error);
+    /* Lets a paused domain run; libvirt takes its lease again first, or fails. */
+    gboolean (*resume)(gpointer self, const char *vm, const char *uuid, GError **error);
+    gboolean (*get_state)(gpointer self, const char *vm, const char *uuid, MigDomainState *state,
+                          GError **error);
+    /* Live, peer to peer; returns when libvirt is through with it. FALSE does not say where the
+     * VM is now: ask both sides (core/recover.h). */
+    gboolean (*migrate)(gpointer self, const MigMigration *migration, GError **error);
+    gboolean (*get_progress)(gpointer self, const char *vm, MigProgress *progress, GError **error);
+    gboolean (*set_max_downtime)(gpointer self, const char *vm, guint ms, GError **error);
+    gboolean (*abort)(gpointer self, const char *vm, GError **error);
+    MigHost *(*get_host)(gpointer self, GError **error);
+    /* GPtrArray of MigDomain: all active domains. */
+    GPtrArray *(*list)(gpointer self, GError **error);
+} MigHv;

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* job-source.c - one move from begin to its end; the picture is in job-states.h. */
+#include "core/job-source.h"
+
+#include "base/error.h"
+#include "core/pair.h"
+#include "core/policy.h"
+#include "core/recover.h"
+#include "core/timeouts.h"
+
+/* Intent first: the state is on disk before anything is done in it. A journal that cannot be written
+ * stops a move from going on, but never one that has to be brought to its end. */
+static gboolean
+enter(MigJob *job, const MigJobEnv *env, MigJobState state, const char *why, GError **error)
+{
+    env->lock(env->self);
+    mig_job_set_state(job, state, why, env->clock->wall_ms(env->clock->self));
+    env->unlock_and_tell(env->self);
+    return env->store->save(env->store->self, job, error);
+}
+
+static void
+keep_error(MigJob *job, const MigJobEnv *env, GError *error)
+{
+    env->lock(env->self);
+    if (job->error)
+        g_error_free(error);
+    else
+        job->error = error;
+    env->unlock_and_tell(env->self);
+}
+
+/* Nothing was touched yet, or everything is cleaned up: close the job. */
+static void
+close_job(MigJob *job, const MigJobEnv *env, MigJobState state, const char *why)
+{
+    g_autoptr(GError) error = NULL;
+
+    env->peer->release(env->peer->self, job->target, job, NULL);
+    env->peer->release(env->peer->self, job->source, job, NULL);
+    if (!enter(job, env, state, why, &error))
+        g_warning("job %s: cannot write the journal: %s", job->id, error->message);
+}
+
+static MigJobState
+failure_state(const MigJob *job)
+{
+    return job->cancel_wanted || g_error_matches(job->error, MIG_ERROR, MIG_ERROR_CANCELLED)
+               ? MIG_JOB_STATE_CANCELLED
+               : MIG_JOB_STATE_FAILED;
+}
+
+/* ---- begin ------------------------------------------------------------------------------ */
+
+static GError *
+refusal(const MigCheck *check)
+{
+    return g_error_new(MIG_ERROR, MIG_ERROR_CHECK_REFUSED, "%s: %s; %s", check->name, check->text,
+                       check->advice);
+}
+
+static void
+take_checks(MigJob *job, const MigJobEnv *env, GPtrArray *checks)
+{
+    env->lock(env->self);
+    g_ptr_array_extend_and_steal(job->checks, checks);
+    env->unlock_and_tell(env->self);
+}
+
+static gboolean
+check_source(MigJob *job, const MigJobEnv *env, GError **error)
+{
+    MigSourceFacts facts = {.vm = job->vm,
+                            .node = env->node,
+                            .target = job->target,
+                            .is_target_known = env->is_target_known,
+                            .is_target_up = env->is_target_up};
+    g_autofree char *owner = NULL;
+    GPtrArray *checks = NULL;
+
+    if (!env->hv->get_state(env->hv->self, job->vm, job->uuid, &facts.domain, error) ||
+        !env->volume->lease_owner(env->volume->self, job->volume, job->slot, &owner, error))
+        return FALSE;
+    facts.lease_owner = owner;
+    checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
+    mig_checks_source(&facts, checks);
+    const MigCheck *failure = mig_checks_first_failure(checks);
+    GError *refused = failure ? refusal(failure) : NULL;
+
+    take_checks(job, env, checks);
+    if (refused)
+        g_propagate_error(error, refused);
+    return refused == NULL;
+}
+
+static gboolean
+reserve_pair(MigJob *job, const MigJobEnv *env, GError **error)
+{
+    gboolean source_first = mig_pair_source_first(env->host_id, env->target_host_id);
+    const char *first = source_first ? job->source : job->target;
+    const char *second = source_first ? job->target : job->source;
+
+    return env->peer->reserve(env->peer->self, first, job, error) &&
+           env->peer->reserve(env->peer->self, second, job, error);
+}
+
+/* ---- prepare ---------------------------------------------------------------------------- */
+
+static gboolean
+prepare(MigJob *job, const MigJobEnv *env, char **ram_address, GError **error)
+{
+    GPtrArray *checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
+    gboolean ready = env->peer->prepare(env->peer->self, job, env->cpu_vendor, env->migration,
+                                        checks, ram_address, error);
+    const MigCheck *failure = mig_checks_first_failure(checks);
+    GError *refused = failure ? refusal(failure) : NULL;
+
+    take_checks(job, env, checks);
+    if (refused) {
+        g_clear_error(error);
+        g_propagate_error(error, refused);
+        return FALSE;
+    }
+    return ready;
+}
+
+/* ---- perform ---------------------------------------------------------------------------- */
+
+typedef struct {
+    MigJob *job;
+    const MigJobEnv *env;
+    gint has_ended; /* atomic: the migrate call has returned */
+} Monitor;
+
+static void
+watch_once(Monitor *monitor, MigPolicy *policy, gint64 *deadline_ms)
+{
+    MigJob *job = monitor->job;
+    const MigJobEnv *env = monitor->env;
+    gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
+    MigProgress progress = {.downtime_ms = -1};
+
+    if (env->is_cancelled(env->self) || (*deadline_ms && now_ms >= *deadline_ms)) {
+        if (!env->is_cancelled(env->self))
+            keep_error(job, env, g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT,
+                                             "%s did not converge within %u s; the VM runs on %s; "
+                                             "allow more downtime or time, or calm the guest",
+                                             job->vm, job->timeout_ms / 1000, job->source));
+        /* repeated until the migrate call returns: an abort can come too early for libvirt */
+        env->hv->abort(env->hv->self, job->vm, NULL);
+        return;
+    }
+    if (!env->hv->get_progress(env->hv->self, job->vm, &progress, NULL))
+        return;
+    gboolean raise = mig_policy_feed(policy, &progress, now_ms);
+
+    env->lock(env->self);
+    if (progress.is_active)
+        job->progress = progress;
+    job->downtime_limit_ms = policy->limit_ms;
+    env->unlock_and_tell(env->self);
+    if (raise)
+        env->hv->set_max_downtime(env->hv->self, job->vm, policy->limit_ms, NULL);
+}
+
+static gpointer
+monitor_thread(gpointer data)
+{
+    Monitor *monitor = data;
+    const MigClock *clock = monitor->env->clock;
+    gint64 now_ms = clock->monotonic_ms(clock->self);
+    gint64 deadline_ms = monitor->job->timeout_ms ? now_ms + monitor->job->timeout_ms : 0;
+    MigPolicy policy;
+
+    mig_policy_init(&policy, monitor->job->max_downtime_ms, now_ms);
+    while (!g_atomic_int_get(&monitor->has_ended)) {
+        clock->sleep_ms(clock->self, MIG_POLICY_POLL_MS);
+        if (!g_atomic_int_get(&monitor->has_ended))
+            watch_once(monitor, &policy, &deadline_ms);
+    }
+    return NULL;
+}
+
+static gboolean
+perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **error)
+{
+    g_autofree char *target_uri = env->peer->libvirt_uri(env->peer->self, job->target, error);
+    g_autofree char *ram_uri = g_strdup_printf("tcp://%s", ram_address);
+    MigMigration migration = {.vm = job->vm,
+                              .uuid = job->uuid,
+                              .target_uri = target_uri,
+                              .ram_uri = ram_uri,
+                              .bandwidth_bytes_s = job->bandwidth_bytes_s};
+    Monitor monitor = {.job = job, .env = env};
+
+    if (!target_uri)
+        return FALSE;
+    migration.downtime_ms = MIN(MIG_POLICY_FIRST_MS,
+                                job->max_downtime_ms ? job->max_downtime_ms : MIG_POLICY_MAX_MS);
+    GThread *thread = g_thread_new("monitor", monitor_thread, &monitor);
+    gboolean ok = env->hv->migrate(env->hv->self, &migration, error);
+
+    g_atomic_int_set(&monitor.has_ended, 1);
+    g_thread_join(thread);
+    return ok;
+}
+
+/* ---- confirm ---------------------------------------------------------------------------- */
+
+static void
+gather(MigJob *job, const MigJobEnv *env, MigRecoverFacts *facts)
+{
+    g_autofree char *owner = NULL;
+
+    *facts = (MigRecoverFacts){0};
+    if (!env->hv->get_state(env->hv->self, job->vm, job->uuid, &facts->source, NULL))
+        facts->source = MIG_DOMAIN_UNKNOWN;
+    /* while the guest runs here nobody else need be asked */
+    if (facts->source == MIG_DOMAIN_RUNNING)
+        return;
+    if (!env->peer->get_domain(env->peer->self, job->target, job->vm, job->uuid, &facts->target,
+                               NULL))
+        facts->target = MIG_DOMAIN_UNKNOWN;
+    facts->is_lease_known =
+        env->volume->lease_owner(env->volume->self, job->volume, job->slot, &owner, NULL);
+    facts->has_source_lease = g_strcmp0(owner, job->source) == 0;
+    facts->has_target_lease = owner && !facts->has_source_lease;
+}
+
+static void
+moved(MigJob *job, const MigJobEnv *env)
+{
+    g_autoptr(GError) error = NULL;
+    gint64 downtime_ms = -1;
+
+    if (!env->peer->finish(env->peer->self, job, TRUE, &downtime_ms, &error))
+        g_warning("job %s: %s was not told that %s is its own now, its own events will: %s", job->id,
+                  job->target, job->vm, error->message);
+    env->volume->deactivate(env->volume->self, (const char *const *)job->images, NULL);
+    env->volume->publish(env->volume->self, job->volume, NULL);
+    env->lock(env->self);
+    g_clear_error(&job->error);
+    job->progress.downtime_ms = downtime_ms;
+    env->unlock_and_tell(env->self);
+    close_job(job, env, MIG_JOB_STATE_DONE, "runs on the target");
+}
+
+static void
+stayed(MigJob *job, const MigJobEnv *env, const char *why)
+{
+    env->peer->finish(env->peer->self, job, FALSE, NULL, NULL);
+    env->volume->publish(env->volume->self, job->volume, NULL);
+    if (!job->error)
+        keep_error(job, env, g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
+                                         "the move did not happen: %s", why));
+    close_job(job, env, failure_state(job), why);
+}
+
+/* Acts once on what is true; TRUE: the job has ended. */
+static gboolean
+confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
+{
+    MigRecoverFacts facts;
+    g_autoptr(GError) error = NULL;
+
+    gather(job, env, &facts);
+    MigRecover decision = mig_recover_decide(&facts);
+
+    g_debug("job %s: source %s, target %s, lease %s: %s", job->id,
+            mig_domain_state_name(facts.source), mig_domain_state_name(facts.target),
+            !facts.is_lease_known      ? "not asked"
+            : facts.has_source_lease   ? "here"
+            : facts.has_target_lease   ? "there"
+                                       : "free",
+            mig_recover_name(decision));
+    switch (decision) {
+    case MIG_RECOVER_MOVED:
+        moved(job, env);
+        return TRUE;
+    case MIG_RECOVER_STAYED:
+        stayed(job, env, "the VM runs on the source");
+        return TRUE;
+    case MIG_RECOVER_DESTROY_SOURCE:
+        if (!env->hv->destroy(env->hv->self, job->vm, job->uuid, &error))
+            g_warning("job %s: cannot remove what is left of %s here: %s", job->id, job->vm,
+                      error->message);
+        break;
+    case MIG_RECOVER_RESUME_SOURCE:
+        if (!env->hv->resume(env->hv->self, job->vm, job->uuid, &error))
+            g_warning("job %s: cannot resume %s: %s", job->id, job->vm, error->message);
+        break;
+    case MIG_RECOVER_RESUME_TARGET:
+        env->peer->finish(env->peer->self, job, TRUE, NULL, NULL);
+        break;
+    case MIG_RECOVER_START:
+        stayed(job, env, "the VM stopped during the move; 'migratectl vm start' starts it again");
+        return TRUE;
+    case MIG_RECOVER_WAIT:
+        break;
+    }
+    if (is_last) {
+        keep_error(job, env, g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
+                                         "%s is %s on %s and %s on %s, and its lease does not settle "
+                                         "it; nothing was started; look at both nodes",
+                                         job->vm, mig_domain_state_name(facts.source), job->source,
+                                         mig_domain_state_name(facts.target), job->target));
+        close_job(job, env, MIG_JOB_STATE_FAILED, "unclear where the VM is");
+    }
+    return is_last;
+}
+
+static void
+confirm(MigJob *job, const MigJobEnv *env, const char *why)
+{
+    gint64 start_ms = env->clock->monotonic_ms(env->clock->self);
+    g_autoptr(GError) error = NULL;
+
+    if (job->state != MIG_JOB_STATE_CONFIRM &&
+        !enter(job, env, MIG_JOB_STATE_CONFIRM, why, &error))
+        g_warning("job %s: cannot write the journal: %s", job->id, error->message);
+    for (;;) {
+        gint64 spent_ms = env->clock->monotonic_ms(env->clock->self) - start_ms;
+
+        if (confirm_once(job, env, spent_ms > MIG_CONFIRM_MS))
+            return;
+        env->clock->sleep_ms(env->clock->self, 200);
+    }
+}
+
+/* ---- the whole ---------------------------------------------------------------------------- */
+
+static gboolean
+cancelled(MigJob *job, const MigJobEnv *env, GError **error)
+{
+    if (!env->is_cancelled(env->self))
+        return FALSE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_CANCELLED, "cancelled; %s runs on %s", job->vm,
+                job->source);
+    return TRUE;
+}
+
+void
+mig_job_run(MigJob *job, const MigJobEnv *env)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *ram_address = NULL;
+
+    if (!enter(job, env, MIG_JOB_STATE_BEGIN, "asked for", &error) ||
+        !check_source(job, env, &error) || !reserve_pair(job, env, &error) ||
+        cancelled(job, env, &error)) {
+        keep_error(job, env, g_steal_pointer(&error));
+        close_job(job, env, failure_state(job), "refused before anything was touched");
+        return;
+    }
+    if (!enter(job, env, MIG_JOB_STATE_PREPARE, "checks passed here, pair is ours", &error) ||
+        !prepare(job, env, &ram_address, &error) || cancelled(job, env, &error)) {
+        keep_error(job, env, g_steal_pointer(&error));
+        confirm(job, env, "target not ready");
+        return;
+    }
+    if (!enter(job, env, MIG_JOB_STATE_PERFORM, "target is ready", &error) ||
+        !perform(job, env, ram_address, &error)) {
+        keep_error(job, env, g_steal_pointer(&error));
+        confirm(job, env, "libvirt reports a failure");
+        return;
+    }
+    confirm(job, env, "libvirt reports success");
+}
+
+static void
+wait_for_libvirt(MigJob *job, const MigJobEnv *env)
+{
+    MigProgress progress = {0};
+
+    while (env->hv->get_progress(env->hv->self, job->vm, &progress, NULL) && progress.is_active) {
+        env->lock(env->self);
+        job->progress = progress;
+        env->unlock_and_tell(env->self);
+        env->clock->sleep_ms(env->clock->self, 200);
+    }
+}
+
+void
+mig_job_resume(MigJob *job, const MigJobEnv *env)
+{
+    MigJobResume resume = mig_job_state_resume(job->state);
+
+    if (resume == MIG_JOB_RESUME_NOTHING)
+        return;
+    if (resume != MIG_JOB_RESUME_WAIT_CONFIRM)
+        keep_error(job, env, g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
+                                         "migrated on %s was restarted before the move began",
+                                         job->source));
+    if (resume == MIG_JOB_RESUME_CLOSE) {
+        close_job(job, env, MIG_JOB_STATE_FAILED, "daemon restarted, nothing had been touched");
+        return;
+    }
+    if (resume == MIG_JOB_RESUME_WAIT_CONFIRM)
+        wait_for_libvirt(job, env);
+    confirm(job, env, "daemon restarted");
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* job-source.h - runs one move, on the node where the VM runs. */
+#pragma once
+
+#include "core/hv.h"
+#include "core/peer.h"
+#include "core/store.h"
+#include "core/volume.h"
+
+/* What the job looks like to others changes only inside update(), which the owner of the job
+ * table locks; watchers are told afterwards. */
+typedef struct {
+    const MigHv *hv;
+    const MigPeer *peer;
+    const MigVolumePort *volume;
+    const MigStore *store;
+    const MigClock *clock;
+
+    const char *node;      /* this one */
+    guint32 host_id, target_host_id;
+    const char *cpu_vendor;
+    const char *migration; /* this node's migration address/prefix */
+    gboolean is_target_known, is_target_up;
+
+    void (*lock)(gpointer self);
+    void (*unlock_and_tell)(gpointer self);
+    gboolean (*is_cancelled)(gpointer self);
+    gpointer self;
+} MigJobEnv;
+
+/*
+ * Runs job from its state to its end; blocks; one thread per job. At return the job has ended, and what
+ * it says is true: see core/recover.h. The state table in job-states.h says what happens to a job
+ * whose process dies anywhere in here.
+ */
+void mig_job_run(MigJob *job, const MigJobEnv *env);
+
+/* What a restarted daemon calls for a job of its journal that has not ended. */
+void mig_job_resume(MigJob *job, const MigJobEnv *env);

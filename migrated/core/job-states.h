@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* job-states.h - the states of a move, and what a restarted daemon does in each. */
+#pragma once
+
+#include "core/sm.h"
+
+/*
+ * A move, as the source node lives it. Words are libvirt's phases; its finish phase, on the target, is
+ * a part of perform here, since libvirt runs it inside of the same call.
+ *
+ *     begin ──► prepare ──► perform ──► confirm ──► done
+ *       │          │           │           │
+ *       │          └───────────┴───────────┤
+ *       │       every failure goes through │
+ *       ▼       confirm, which asks both   └──────► failed, cancelled
+ *     failed, cancelled  sides what is true          (the VM runs on the source, or the text says
+ *     (nothing was touched)                           where it is)
+ *
+ * The state is in the journal *before* its first action. So a daemon that finds a job in state X
+ * after a restart knows that X's actions may have been done in part, and that X+1's have not:
+ *
+ *   state     | its actions                              | source node or its migrated dies here
+ *   ----------+------------------------------------------+---------------------------------------
+ *   begin     | checks; pair reserved at both ends       | nothing touched. Restart: closed as
+ *             |                                          | failed. Target: reservation expires.
+ *   prepare   | target: memory reserved, images active   | VM runs on the source. Restart: target
+ *             |                                          | told to clean up, closed as failed.
+ *   perform   | libvirt copies RAM, hands the lease over | migrated dead: libvirt ends or aborts the
+ *             | while the guest stands still, lets it    | move alone. Restart: waits for libvirt,
+ *             | run there                                | then confirm. Node dead: the lease says
+ *             |                                          | whether the target has the VM already.
+ *   confirm   | truth from both libvirts and the lease   | idempotent: done again at restart
+ *             | (core/recover.h); target publishes the   |
+ *             | VM; what is left over is removed         |
+ *   done, failed, cancelled                              | nothing to do
+ *
+ * The *target* keeps no job: it has a reservation, which ends with confirm, or by itself when its
+ * source no longer knows the job (reservations.h).
+ */
+typedef enum {
+    MIG_JOB_STATE_BEGIN,
+    MIG_JOB_STATE_PREPARE,
+    MIG_JOB_STATE_PERFORM,
+    MIG_JOB_STATE_CONFIRM,
+    MIG_JOB_STATE_DONE,
+    MIG_JOB_STATE_FAILED,
+    MIG_JOB_STATE_CANCELLED,
+} MigJobState;
+
+/* What a restart does with a job found in this state. */
+typedef enum {
+    MIG_JOB_RESUME_NOTHING,       /* ended */
+    MIG_JOB_RESUME_CLOSE,         /* nothing was touched: close as failed, drop reservations */
+    MIG_JOB_RESUME_CLEAN,         /* clean up the target, close as failed */
+    MIG_JOB_RESUME_WAIT_CONFIRM,  /* wait until libvirt has ended it, then confirm */
+} MigJobResume;
+
+extern const MigSm mig_job_sm;
+MigJobResume mig_job_state_resume(MigJobState state);
+const char *mig_job_state_name(MigJobState state);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* job.h - one move: what was asked, how far it is, what came of it. */
+#pragma once
+
+#include "core/checks.h"
+#include "core/job-states.h"
+#include "core/types.h"
+
+/* One line of a job's history. */
+typedef struct {
+    MigJobState state;
+    gint64 at_ms;   /* wall clock, since 1970: for people */
+    gint64 took_ms; /* until the next state; 0 for the current one */
+    char *why;
+} MigJobPhase;
+
+/* libvirt's job statistics, as far as they are shown or decided upon. */
+typedef struct {
+    guint64 total_bytes, transferred_bytes, remaining_bytes;
+    guint64 rate_bytes_s, dirty_rate_bytes_s;
+    guint64 iteration;
+    gint64 downtime_ms; /* QEMU's own figure; -1 not known */
+    gboolean is_active; /* libvirt knows of a running migration */
+} MigProgress;
+
+typedef struct {
+    char *id;
+    char *vm, *uuid, *volume;
+    guint32 slot;
+    char *source, *target; /* node names */
+    guint64 memory_bytes;
+    char **images; /* "volume/image" */
+
+    /* what was asked; 0 = default */
+    guint64 bandwidth_bytes_s;
+    guint max_downtime_ms;
+    guint timeout_ms;
+
+    guint state; /* MigJobState; moved by mig_job_set_state() only */
+    GPtrArray *phases; /* MigJobPhase */
+    GPtrArray *checks; /* MigCheck */
+    MigProgress progress;
+    guint downtime_limit_ms;
+    gint64 blackout_ms;  /* guest stopped here to guest runs there; -1 not known */
+    gint64 started_ms;   /* wall clock */
+    gint64 elapsed_ms;
+    gboolean cancel_wanted;
+    GError *error; /* why it failed */
+} MigJob;
+
+MigJob *mig_job_new(const char *id);
+void mig_job_free(MigJob *job);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigJob, mig_job_free)
+/* Moves the state by the table, and closes the last phase. now_ms: wall clock. */
+void mig_job_set_state(MigJob *job, MigJobState state, const char *why, gint64 now_ms);
+gboolean mig_job_has_ended(const MigJob *job);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* peer.h - port: the other nodes' migrated. */
+#pragma once
+
+#include "core/job.h"
+
+/* All calls block, have a deadline of their own, and may be made from any worker thread.
+ * MIG_ERROR_NODE_UNREACHABLE: the peer may or may not have done it. */
+typedef struct {
+    gpointer self;
+    /* The pair, at one end; node may be this one. Idempotent for the same job. */
+    gboolean (*reserve)(gpointer self, const char *node, const MigJob *job, GError **error);
+    gboolean (*release)(gpointer self, const char *node, const MigJob *job, GError **error);
+    /* The target's checks are appended to checks; TRUE: no check failed, memory is reserved, images
+     * are active. *ram_address: where the target wants the RAM. */
+    gboolean (*prepare)(gpointer self, const MigJob *job, const char *cpu_vendor,
+                        const char *migration, GPtrArray *checks, char **ram_address,
+                        GError **error);
+    /* keep: the VM shall run there now: publish it, and let it run if it stands still with its lease.
+     * Else: drop images and reservation; the target refuses to drop what runs. Idempotent.
+     * *downtime_ms (may be NULL): QEMU's figure as the target's libvirt has it, or -1. */
+    gboolean (*finish)(gpointer self, const MigJob *job, gboolean keep, gint64 *downtime_ms,
+                       GError **error);
+    gboolean (*get_domain)(gpointer self, const char *node, const char *vm, const char *uuid,
+                           MigDomainState *state, GError **error);
+    /* URI for this node's libvirtd to reach the target's. g_free(). */
+    char *(*libvirt_uri)(gpointer self, const char *node, GError **error);
+} MigPeer;

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* recover.c - the decision of recover.h. */
+#include "core/recover.h"
+
+MigRecover
+mig_recover_decide(const MigRecoverFacts *facts)
+{
+    /* A CPU that runs settles it: libvirt runs one only after it has taken the lease. */
+    if (facts->source == MIG_DOMAIN_RUNNING)
+        return MIG_RECOVER_STAYED;
+    if (facts->source == MIG_DOMAIN_UNKNOWN)
+        return MIG_RECOVER_WAIT;
+    if (facts->target == MIG_DOMAIN_RUNNING)
+        return facts->source == MIG_DOMAIN_ABSENT ? MIG_RECOVER_MOVED : MIG_RECOVER_DESTROY_SOURCE;
+
+    /* Nobody runs it, as far as we can see. From here on the lease must be known. */
+    if (!facts->is_lease_known)
+        return MIG_RECOVER_WAIT;
+    if (facts->has_target_lease) {
+        /* it may be running there, whether we can ask or not: never touch it from here */
+        if (facts->target == MIG_DOMAIN_PAUSED)
+            return MIG_RECOVER_RESUME_TARGET;
+        return MIG_RECOVER_WAIT;
+    }
+    /* The target is still receiving, or about to take the lease: libvirt is not through yet. */
+    if (facts->target == MIG_DOMAIN_INCOMING || facts->target == MIG_DOMAIN_PAUSED)
+        return MIG_RECOVER_WAIT;
+    /* Here it stands, target absent or out of reach, lease ours or free: resuming takes the
+     * lease first, so it cannot become a second one. */
+    if (facts->source == MIG_DOMAIN_PAUSED)
+        return MIG_RECOVER_RESUME_SOURCE;
+    if (facts->source == MIG_DOMAIN_ABSENT && facts->target == MIG_DOMAIN_ABSENT &&
+        !facts->has_source_lease)
+        return MIG_RECOVER_START;
+    return MIG_RECOVER_WAIT;
+}
+
+static const char *const names[] = {"moved",         "destroy-source", "stayed", "resume-source",
+                                    "resume-target", "start",          "wait"};
+
+const char *
+mig_recover_name(MigRecover decision)
+{
+    return names[decision];
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* timeouts.h - every interval of the daemon, derived and argued in one place. */
+#pragma once
+
+#include <glib.h>
+
+/*
+ * Signs of life. A node writes its slot every HEARTBEAT_MS. It is *suspect* when its counter has stood
+ * still for SUSPECT_MS as seen by the reader's own monotonic clock; clocks of two nodes are
+ * never compared. Suspicion costs nothing but a colour: it never starts a VM. Only sanlock's verdict does:
+ *
+ *   t=0        last renewal of the delta lease
+ *   8 x io     sanlock counts the renewal as failed and kills what holds leases there
+ *   + 60 s     its watchdog has fired (wdmd's timeout, fixed in sanlock 3.8.5)
+ *              => sanlock on the other nodes calls the host dead: 68, 76, 100, 140 s at io 1, 2, 5, 10
+ */
+#define MIG_HEARTBEAT_MS 1000
+#define MIG_SUSPECT_MS 3000
+#define MIG_WATCHDOG_FIRE_S 60
+/* 8 x io_timeout + watchdog, in seconds: from a host's last renewal to "dead". */
+guint mig_timeouts_host_dead_s(guint io_timeout_s);
+
+/* How long a node that has joined a lockspace waits for sanlock's first look at the other hosts: it
+ * looks at every renewal, each 2 x io_timeout; twice that and some for a slow LUN. */
+guint mig_timeouts_join_ms(guint io_timeout_s);
+
+/* How long a catalogue change waits for a coordinator lease that another node holds. Ten changes of
+ * others, each some tens of ms on a healthy LUN, fit in many times over. */
+#define MIG_COORDINATOR_WAIT_MS 15000
+
+/* Peers answer in milliseconds; one that does not within this is treated as unreachable. Longer than
+ * activating all images of a VM on a busy LUN. */
+#define MIG_PEER_CONNECT_MS 2000
+#define MIG_PEER_CALL_MS 10000
+
+/* A target's reservation without a domain is asked about after this long, and dropped if its source
+ * does not know the job any more or cannot be reached. Longer than a PREPARE takes. */
+#define MIG_RESERVATION_MS 30000
+
+/* A graceful stop: what a guest gets to shut down. */
+#define MIG_STOP_MS 90000
+
+/* A start on another node: taking a lease there can mean waiting for a host to be called dead. */
+#define MIG_START_MS 180000
+
+/* After an unclear end of a move, how long the confirm step keeps asking before it closes the job as
+ * failed with what it knows. The domain stays as it is; nothing is started. */
+#define MIG_CONFIRM_MS 60000

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* types.h - the daemon's own words for nodes, VMs, images and volumes. */
+#pragma once
+
+#include <glib.h>
+
+/*
+ * Plain structs between api, core and drivers, so that no layer sees another one's library: drivers
+ * turn csv, libvirt and sanlock structs into these, the api turns these into messages. Strings are
+ * owned by the struct and freed by the _free function beside it. Sizes are bytes.
+ */
+
+#define MIG_MAX_VM_SLOTS 4096
+
+typedef struct {
+    guint32 host_id; /* sanlock's; 1 and up */
+    char *name;
+    char *management; /* address of the peer channel */
+    guint16 port;
+    char *migration; /* address with prefix length: 10.0.1.3/24 */
+    char *cpu_vendor;
+    guint64 memory_bytes;
+    guint64 memory_free_bytes;
+    guint32 cpus;
+    gboolean is_draining;
+    gboolean has_watchdog;
+    gboolean has_left; /* stopped in an orderly way */
+    guint64 heartbeat;
+    guint64 host_generation;
+    char *version;
+    guint8 running[MIG_MAX_VM_SLOTS / 8]; /* bit per VM slot of this volume */
+} MigNode;
+
+typedef struct {
+    char *volume;
+    guint32 slot;
+    char *name;
+    char *uuid;
+    gboolean wants_running;
+    guint32 priority;
+    guint64 memory_bytes;
+    guint32 vcpus;
+    guint32 last_host_id;
+    char *definition; /* libvirt XML without the lease; NULL in listings */
+} MigVm;
+
+typedef struct {
+    char *volume;
+    char *name;
+    guint64 size_bytes;
+    char *owner; /* VM name or "" */
+    guint32 extents;
+    gboolean is_shared;
+    gboolean is_active; /* on this node */
+} MigImage;
+
+typedef struct {
+    char *name;
+    char *uuid;
+    char *device;
+    guint32 sector_bytes;
+    guint32 io_timeout_s;
+    guint64 size_bytes, used_bytes, free_bytes, largest_free_bytes, extent_bytes;
+    guint32 images, vms;
+    guint32 max_nodes, max_vms, max_images;
+} MigVolumeInfo;
+
+/* What sanlock's leader record on the LUN says about a lease. */
+typedef struct {
+    guint64 host_id; /* 0: free */
+    guint64 host_generation;
+    guint64 version;
+} MigLeaseOwner;
+
+/* Where a lease is; what sanlock and libvirt's <lease> want to know. */
+typedef struct {
+    char *lockspace;
+    char *resource;
+    char *path;
+    guint64 offset_bytes;
+    guint32 sector_bytes;
+} MigLease;
+
+/* Whose catalogue writes these are (libcsv's struct csv_epoch). */
+typedef struct {
+    guint64 version;
+    guint64 host_generation;
+    guint32 host_id;
+} MigEpoch;
+
+typedef enum {
+    MIG_DOMAIN_UNKNOWN, /* nobody could be asked */
+    MIG_DOMAIN_ABSENT,
+    MIG_DOMAIN_RUNNING,
+    MIG_DOMAIN_PAUSED,   /* exists, stands still */
+    MIG_DOMAIN_INCOMING, /* either half of a move that libvirt is not through with */
+} MigDomainState;
+
+const char *mig_domain_state_name(MigDomainState state);
+MigDomainState mig_domain_state_from_name(const char *name);
+
+typedef struct {
+    char *name;
+    char *uuid;
+    char *volume; /* lockspace of its lease; NULL: not a VM of ours */
+    char **images; /* "volume/image" for each disk under /dev/csv */
+    MigDomainState state;
+} MigDomain;
+
+typedef struct {
+    char *cpu_vendor;
+    guint64 memory_bytes;
+    guint64 memory_free_bytes;
+    guint32 cpus;
+} MigHost;
+
+void mig_node_free(MigNode *node);
+void mig_vm_free(MigVm *vm);
+void mig_image_free(MigImage *image);
+void mig_volume_info_free(MigVolumeInfo *info);
+void mig_lease_free(MigLease *lease);
+void mig_domain_free(MigDomain *domain);
+void mig_host_free(MigHost *host);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigNode, mig_node_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigVm, mig_vm_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigImage, mig_image_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigVolumeInfo, mig_volume_info_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigLease, mig_lease_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigDomain, mig_domain_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigHost, mig_host_free)
+
+MigNode *mig_node_copy(const MigNode *node);

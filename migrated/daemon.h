@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* daemon.h - what belongs to one running migrated, wired by main.c. */
+#pragma once
+
+#include "base/config.h"
+#include "drivers/hv-libvirt.h"
+#include "drivers/lease-sanlock.h"
+#include "drivers/peer-rpc.h"
+#include "drivers/peer-tunnel.h"
+#include "drivers/store-file.h"
+
+typedef struct MigVolumes MigVolumes;
+typedef struct MigVms MigVms;
+typedef struct MigIncoming MigIncoming;
+typedef struct MigJobs MigJobs;
+
+/*
+ * A bag of pointers, set once before anything runs and never changed after that; so it needs no lock.
+ * Each member guards its own state: the rule is that a module's table is only touched through its
+ * functions, which lock inside and never call another module with the lock held.
+ */
+typedef struct MigDaemon {
+    const MigConfig *config;
+    const char *node;      /* this one's name */
+    guint32 host_id;
+    char *migration;       /* this node's address with prefix in the migration network, or NULL */
+    MigLibvirt *libvirt;
+    const MigHv *hv;
+    MigSanlock *sanlock;
+    MigTunnels *tunnels;
+    MigPeerRpc *peer;
+    MigStoreFile *store;
+    MigVolumes *volumes;   /* volumes.h: attached volumes, nodes seen on them */
+    MigVms *vms;           /* vms.h: what runs here */
+    MigIncoming *incoming; /* incoming.h: moves that come here */
+    MigJobs *jobs;         /* jobs.h: moves that go from here */
+} MigDaemon;

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* definition-xml.c - the only home of libxml2. */
+#include "drivers/definition-xml.h"
+
+#include "base/error.h"
+
+#include <libxml/parser.h>
+#include <libxml/xpath.h>
+#include <string.h>
+
+#define XML_MAX_BYTES (256 * 1024)
+#define DEVICE_PREFIX "/dev/csv/"
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlXPathContext, xmlXPathFreeContext)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlXPathObject, xmlXPathFreeObject)
+
+void
+mig_definition_free(MigDefinition *definition)
+{
+    if (!definition)
+        return;
+    g_free(definition->name);
+    g_free(definition->uuid);
+    g_strfreev(definition->images);
+    g_free(definition->lockspace);
+    g_free(definition->problem);
+    g_free(definition);
+}
+
+static xmlDoc *
+read_xml(const char *xml, GError **error)
+{
+    size_t length = strlen(xml);
+    xmlDoc *doc;
+
+    if (length > XML_MAX_BYTES) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION,
+                    "definition has %zu bytes, %d are the most", length, XML_MAX_BYTES);
+        return NULL;
+    }
+    doc = xmlReadMemory(xml, (int)length, "definition.xml", NULL,
+                        XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    if (!doc) {
+        const xmlError *reason = xmlGetLastError();
+        g_autofree char *text = g_strdup(reason && reason->message ? reason->message : "not XML");
+
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION, "definition line %d: %s",
+                    reason ? reason->line : 0, g_strstrip(text));
+        return NULL;
+    }
+    if (doc->intSubset) { /* entities are the only use of a DTD here, and a bad one */
+        xmlFreeDoc(doc);
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION,
+                    "definition has a DOCTYPE; leave it out");
+        return NULL;
+    }
+    return doc;
+}
+
+/* First match as text; NULL where there is none or it is empty. */
+static char *
+get(xmlXPathContext *context, const char *path)
+{
+    g_autoptr(xmlXPathObject) found = xmlXPathEvalExpression((const xmlChar *)path, context);
+
+    if (!found || !found->nodesetval || found->nodesetval->nodeNr == 0)
+        return NULL;
+    xmlChar *content = xmlNodeGetContent(found->nodesetval->nodeTab[0]);
+    char *text = g_strstrip(g_strdup((const char *)content));
+
+    xmlFree(content);
+    if (*text == '\0')
+        g_clear_pointer(&text, g_free);
+    return text;
+}
+
+static gboolean
+has(xmlXPathContext *context, const char *path)
+{
+    g_autoptr(xmlXPathObject) found = xmlXPathEvalExpression((const xmlChar *)path, context);
+
+    return found && found->nodesetval && found->nodesetval->nodeNr > 0;
+}
+
+/* libvirt: <memory unit='KiB'>, default KiB. */
+static guint64
+memory_bytes(xmlXPathContext *context)
+{
+    static const struct {
+        const char *unit;
+        guint64 factor;
+    } units[] = {{"b", 1},           {"bytes", 1},        {"KB", 1000},         {"k", 1024},
+                 {"KiB", 1024},      {"MB", 1000000},     {"M", 1 << 20},       {"MiB", 1 << 20},
+                 {"GB", 1000000000}, {"G", 1 << 30},      {"GiB", 1 << 30}};
+    g_autofree char *value = get(context, "/domain/memory");
+    g_autofree char *unit = get(context, "/domain/memory/@unit");
+    guint64 number = 0, factor = unit ? 0 : 1024;
+
+    for (guint i = 0; unit && i < G_N_ELEMENTS(units); i++) {
+        if (g_str_equal(unit, units[i].unit))
+            factor = units[i].factor;
+    }
+    if (!value || !factor ||
+        !g_ascii_string_to_unsigned(value, 10, 1, G_MAXUINT64 / factor, &number, NULL))
+        return 0;
+    return number * factor;
+}
+
+static void
+complain(MigDefinition *definition, char *text_take)
+{
+    if (definition->problem)
+        g_free(text_take);
+    else
+        definition->problem = text_take;
+}
+
+/* /dev/csv/VOLUME/IMAGE -> VOLUME/IMAGE */
+static char *
+image_of_path(const char *path)
+{
+    if (!path || !g_str_has_prefix(path, DEVICE_PREFIX))
+        return NULL;
+    const char *image = path + strlen(DEVICE_PREFIX);
+    const char *slash = strchr(image, '/');
+
+    if (!slash || slash == image || slash[1] == '\0' || slash[1] == '.' || strchr(slash + 1, '/'))
+        return NULL;
+    return g_strdup(image);
+}
+
+static void
+read_disk(MigDefinition *definition, xmlXPathContext *context, xmlNode *node, GPtrArray *images)
+{
+    context->node = node;
+    g_autofree char *device = get(context, "@device");
+    g_autofree char *type = get(context, "@type");
+    g_autofree char *path = get(context, "source/@dev");
+    g_autofree char *cache = get(context, "driver/@cache");
+    g_autofree char *target = get(context, "target/@dev");
+    g_autofree char *image = image_of_path(path);
+    gboolean is_medium = device && !g_str_equal(device, "disk") && !g_str_equal(device, "lun");
+
+    if (is_medium && !has(context, "source"))
+        return; /* an empty drive */
+    if (!image || g_strcmp0(type, "block") != 0) {
+        complain(definition, g_strdup_printf(
+                                 "disk %s is not an image of a volume; use <disk type='block'> with "
+                                 "<source dev='" DEVICE_PREFIX "VOLUME/IMAGE'/> ('migratectl image "
+                                 "import' brings a file there)",
+                                 target ? target : "?"));
+        return;
+    }
+    /* the host's page cache of one node knows nothing of another node's writes */
+    if (g_strcmp0(cache, "none") != 0 && g_strcmp0(cache, "directsync") != 0)
+        complain(definition, g_strdup_printf("disk %s has cache='%s'; a shared disk needs <driver "
+                                             "name='qemu' type='raw' cache='none'/>",
+                                             target ? target : "?", cache ? cache : "default"));
+    g_ptr_array_add(images, g_steal_pointer(&image));
+}
+
+static void
+read_disks(MigDefinition *definition, xmlXPathContext *context)
+{
+    GPtrArray *images = g_ptr_array_new();
+    g_autoptr(xmlXPathObject) disks =
+        xmlXPathEvalExpression((const xmlChar *)"/domain/devices/disk", context);
+    int count = disks && disks->nodesetval ? disks->nodesetval->nodeNr : 0;
+
+    for (int i = 0; i < count; i++)
+        read_disk(definition, context, disks->nodesetval->nodeTab[i], images);
+    context->node = xmlDocGetRootElement(context->doc);
+    g_ptr_array_add(images, NULL);
+    definition->images = (char **)g_ptr_array_free(images, FALSE);
+}
+
+/* Whatever ties a VM to one host, or reaches past its own disks. */
+static void
+find_problems(MigDefinition *definition, xmlXPathContext *context)
+{
+    static const struct {
+        const char *path, *text;
+    } refused[] = {
+        {"/domain/devices/hostdev", "has a host device (<hostdev>), which cannot move"},
+        {"/domain/devices/filesystem", "shares a directory of the host (<filesystem>)"},
+        {"/domain/os/kernel", "boots a kernel file of the host (<kernel>); boot from its disk"},
+        {"/domain/os/initrd", "uses a file of the host (<initrd>); boot from its disk"},
+        {"/domain/os/nvram", "keeps its firmware variables in a file of the host (<nvram>)"},
+        {"/domain/devices/disk/mirror", "has a block job on a disk"},
+        {"/domain/*[local-name()='commandline']", "passes arguments to QEMU (<qemu:commandline>)"},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(refused); i++) {
+        if (has(context, refused[i].path))
+            complain(definition, g_strdup_printf("it %s", refused[i].text));
+    }
+}
+
+MigDefinition *
+mig_definition_parse(const char *xml, GError **error)
+{
+    g_autoptr(xmlDoc) doc = read_xml(xml, error);
+    g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
+    g_autoptr(MigDefinition) definition = g_new0(MigDefinition, 1);
+    guint64 vcpus = 1;
+
+    if (!doc)
+        return NULL;
+    if (!context || !has(context, "/domain")) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION,
+                    "definition is not a libvirt <domain>");
+        return NULL;
+    }
+    g_autofree char *vcpu = get(context, "/domain/vcpu");
+
+    definition->name = get(context, "/domain/name");
+    definition->uuid = get(context, "/domain/uuid");
+    definition->lockspace = get(context, "/domain/devices/lease/lockspace");
+    definition->memory_bytes = memory_bytes(context);
+    if (vcpu && !g_ascii_string_to_unsigned(vcpu, 10, 1, 4096, &vcpus, NULL))
+        complain(definition, g_strdup_printf("<vcpu>%s</vcpu> is not a number of CPUs", vcpu));
+    definition->vcpus = (guint32)vcpus;
+    if (!definition->name)
+        complain(definition, g_strdup("it has no <name>"));
+    if (definition->memory_bytes == 0)
+        complain(definition, g_strdup("it has no readable <memory>"));
+    if (definition->uuid && !g_uuid_string_is_valid(definition->uuid))
+        complain(definition, g_strdup_printf("<uuid>%s</uuid> is not a uuid", definition->uuid));
+    read_disks(definition, context);
+    find_problems(definition, context);
+    return g_steal_pointer(&definition);
+}
+
+static void
+set_child(xmlNode *parent, const char *name, const char *text)
+{
+    xmlNode *child = parent->children;
+
+    while (child && xmlStrcmp(child->name, (const xmlChar *)name) != 0)
+        child = child->next;
+    if (child)
+        xmlNodeSetContent(child, (const xmlChar *)text);
+    else
+        xmlNewTextChild(parent, NULL, (const xmlChar *)name, (const xmlChar *)text);
+}
+
+char *
+mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease, GError **error)
+{
+    g_autoptr(xmlDoc) doc = read_xml(xml, error);
+    g_autofree char *offset = g_strdup_printf("%" G_GUINT64_FORMAT, lease->offset_bytes);
+    xmlNode *domain, *devices, *node, *target;
+    xmlChar *text = NULL;
+
+    if (!doc)
+        return NULL;
+    domain = xmlDocGetRootElement(doc);
+    set_child(domain, "uuid", uuid);
+    for (devices = domain->children; devices; devices = devices->next) {
+        if (xmlStrcmp(devices->name, (const xmlChar *)"devices") == 0)
+            break;
+    }
+    if (!devices)
+        devices = xmlNewChild(domain, NULL, (const xmlChar *)"devices", NULL);
+    node = xmlNewChild(devices, NULL, (const xmlChar *)"lease", NULL);
+    xmlNewTextChild(node, NULL, (const xmlChar *)"lockspace", (const xmlChar *)lease->lockspace);
+    xmlNewTextChild(node, NULL, (const xmlChar *)"key", (const xmlChar *)lease->resource);
+    target = xmlNewChild(node, NULL, (const xmlChar *)"target", NULL);
+    xmlNewProp(target, (const xmlChar *)"path", (const xmlChar *)lease->path);
+    xmlNewProp(target, (const xmlChar *)"offset", (const xmlChar *)offset);
+    xmlDocDumpMemory(doc, &text, NULL);
+    char *result = g_strdup((const char *)text);
+
+    xmlFree(text);
+    return result;
+}
+
+char *
+mig_capabilities_cpu_vendor(const char *xml)
+{
+    g_autoptr(xmlDoc) doc = read_xml(xml, NULL);
+    g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
+
+    return context ? get(context, "/capabilities/host/cpu/vendor") : NULL;
+}

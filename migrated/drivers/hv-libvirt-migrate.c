@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* hv-libvirt-migrate.c - libvirt's peer-to-peer live migration and its statistics. */
+#include "drivers/hv-libvirt-private.h"
+
+#include "base/error.h"
+
+/* The domain if it is active here, with a reference to its connection in *connection. */
+static virDomainPtr
+active_domain(MigLibvirt *libvirt, const char *vm, const char *uuid, virConnectPtr *connection,
+              GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    virDomainPtr domain;
+
+    *connection = mig_libvirt_connect(libvirt, error);
+    if (!*connection)
+        return NULL;
+    domain = mig_libvirt_lookup(*connection, vm, uuid, &local);
+    if (domain)
+        return domain;
+    if (local)
+        g_propagate_error(error, g_steal_pointer(&local));
+    else
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED, "%s does not run here", vm);
+    g_clear_pointer(connection, virConnectClose);
+    return NULL;
+}
+
+static gboolean
+close_domain(virDomainPtr domain, virConnectPtr connection, int result, const char *doing,
+             GError **error)
+{
+    if (result < 0)
+        mig_libvirt_set_error(error, doing);
+    virDomainFree(domain);
+    virConnectClose(connection);
+    return result >= 0;
+}
+
+/*
+ * PEER2PEER: the source's libvirtd drives the move, so it does not hang on this process's life beyond
+ * the tunnel. AUTO_CONVERGE only bites where rounds do not shrink. No PERSIST_DEST: our VMs are transient
+ * on purpose, and libvirt would write the definition inside of the blackout. ABORT_ON_ERROR: an I/O error
+ * on the way ends the move, not the guest.
+ */
+gboolean
+mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error)
+{
+    unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_AUTO_CONVERGE |
+                     VIR_MIGRATE_ABORT_ON_ERROR;
+    virTypedParameterPtr params = NULL;
+    int count = 0, capacity = 0, result;
+    virConnectPtr connection;
+    virDomainPtr domain =
+        active_domain(self, migration->vm, migration->uuid, &connection, error);
+
+    if (!domain)
+        return FALSE;
+    virTypedParamsAddString(&params, &count, &capacity, VIR_MIGRATE_PARAM_URI, migration->ram_uri);
+    if (migration->bandwidth_bytes_s)
+        virTypedParamsAddULLong(&params, &count, &capacity, VIR_MIGRATE_PARAM_BANDWIDTH,
+                                MAX(migration->bandwidth_bytes_s >> 20, 1)); /* MiB/s */
+    /* there is no typed parameter for it; QEMU keeps it for the move that follows */
+    if (virDomainMigrateSetMaxDowntime(domain, migration->downtime_ms, 0) < 0)
+        g_message("libvirt takes no downtime limit before the move: %s", virGetLastErrorMessage());
+    result = virDomainMigrateToURI3(domain, migration->target_uri, params, (unsigned)count, flags);
+    gboolean ok = close_domain(domain, connection, result, "moving", error);
+
+    virTypedParamsFree(params, count);
+    return ok;
+}
+
+static guint64
+get_u64(virTypedParameterPtr params, int count, const char *name)
+{
+    unsigned long long value = 0;
+
+    return virTypedParamsGetULLong(params, count, name, &value) == 1 ? value : 0;
+}
+
+gboolean
+mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress, GError **error)
+{
+    virConnectPtr connection;
+    virDomainPtr domain = active_domain(self, vm, NULL, &connection, error);
+    virTypedParameterPtr params = NULL;
+    int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = 0;
+
+    if (!domain)
+        return FALSE;
+    int result = virDomainGetJobStats(domain, &type, &params, &count, 0);
+
+    if (!close_domain(domain, connection, result, "asking for the job's statistics", error))
+        return FALSE;
+    virTypedParamsGetInt(params, count, VIR_DOMAIN_JOB_OPERATION, &operation);
+    *progress = (MigProgress){
+        .is_active = type != VIR_DOMAIN_JOB_NONE &&
+                     operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT,
+        .total_bytes = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_TOTAL),
+        .transferred_bytes = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_PROCESSED),
+        .remaining_bytes = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_REMAINING),
+        .rate_bytes_s = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_BPS),
+        .dirty_rate_bytes_s = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE) *
+                              get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE),
+        .iteration = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_ITERATION),
+        .downtime_ms = -1,
+    };
+    virTypedParamsFree(params, count);
+    return TRUE;
+}
+
+gboolean
+mig_libvirt_set_max_downtime(gpointer self, const char *vm, guint ms, GError **error)
+{
+    virConnectPtr connection;
+    virDomainPtr domain = active_domain(self, vm, NULL, &connection, error);
+
+    if (!domain)
+        return FALSE;
+    return close_domain(domain, connection, virDomainMigrateSetMaxDowntime(domain, ms, 0),
+                        "setting the downtime limit", error);
+}
+
+gboolean
+mig_libvirt_abort(gpointer self, const char *vm, GError **error)
+{
+    virConnectPtr connection;
+    virDomainPtr domain = active_domain(self, vm, NULL, &connection, error);
+
+    if (!domain)
+        return FALSE;
+    return close_domain(domain, connection, virDomainAbortJob(domain), "cancelling", error);
+}
+
+gint64
+mig_libvirt_downtime_ms(MigLibvirt *libvirt, const char *vm)
+{
+    virConnectPtr connection;
+    virDomainPtr domain = active_domain(libvirt, vm, NULL, &connection, NULL);
+    virTypedParameterPtr params = NULL;
+    int type, count = 0;
+    unsigned long long downtime_ms = 0;
+    gint64 result = -1;
+
+    if (!domain)
+        return -1;
+    if (virDomainGetJobStats(domain, &type, &params, &count, VIR_DOMAIN_JOB_STATS_COMPLETED) == 0 &&
+        virTypedParamsGetULLong(params, count, VIR_DOMAIN_JOB_DOWNTIME, &downtime_ms) == 1)
+        result = (gint64)downtime_ms;
+    virTypedParamsFree(params, count);
+    virDomainFree(domain);
+    virConnectClose(connection);
+    return result;
+}

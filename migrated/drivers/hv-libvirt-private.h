@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* hv-libvirt-private.h - what the two files of the libvirt driver share. */
+#pragma once
+
+#include "drivers/hv-libvirt.h"
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+struct MigLibvirt {
+    char *uri;
+    GMutex lock; /* guards connection */
+    virConnectPtr connection;
+    GThread *thread;
+    gint should_stop;
+    MigLibvirtChanged changed;
+    gpointer user_data;
+    MigHv port;
+};
+
+/* A reference to the live connection: virConnectClose() it. */
+virConnectPtr mig_libvirt_connect(MigLibvirt *libvirt, GError **error);
+/* NULL without error: no such domain. uuid NULL: any. */
+virDomainPtr mig_libvirt_lookup(virConnectPtr connection, const char *vm, const char *uuid,
+                                GError **error);
+/* From libvirt's last error of this thread. */
+void mig_libvirt_set_error(GError **error, const char *doing);
+
+gboolean mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error);
+gboolean mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress,
+                                  GError **error);
+gboolean mig_libvirt_set_max_downtime(gpointer self, const char *vm, guint ms, GError **error);
+gboolean mig_libvirt_abort(gpointer self, const char *vm, GError **error);

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* hv-libvirt.c - connection, events and domains; a move itself is in hv-libvirt-migrate.c. */
+#include "drivers/hv-libvirt-private.h"
+
+#include "base/error.h"
+#include "drivers/definition-xml.h"
+
+#include <string.h>
+
+/* libvirt's text as it is, with a code of ours where a caller branches on it. */
+void
+mig_libvirt_set_error(GError **error, const char *doing)
+{
+    const virError *reason = virGetLastError();
+    const char *text = reason && reason->message ? reason->message : "unknown error";
+    MigErrorCode code = MIG_ERROR_FAILED;
+
+    if (reason && (reason->domain == VIR_FROM_LOCKING || strstr(text, "acquire lock")))
+        code = MIG_ERROR_LEASE_HELD;
+    else if (reason && reason->code == VIR_ERR_OPERATION_ABORTED)
+        code = MIG_ERROR_CANCELLED;
+    g_set_error(error, MIG_ERROR, code, "libvirt, %s: %s", doing, text);
+}
+
+/* ---- connection and events --------------------------------------------------------------- */
+
+static int
+on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail, void *opaque)
+{
+    MigLibvirt *libvirt = opaque;
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+
+    virDomainGetUUIDString(domain, uuid);
+    libvirt->changed(virDomainGetName(domain), uuid, event == VIR_DOMAIN_EVENT_STOPPED,
+                     libvirt->user_data);
+    return 0;
+}
+
+static virConnectPtr
+open_connection(MigLibvirt *libvirt, GError **error)
+{
+    virConnectPtr connection = virConnectOpen(libvirt->uri);
+
+    if (!connection) {
+        mig_libvirt_set_error(error, "connecting");
+        return NULL;
+    }
+    virConnectSetKeepAlive(connection, 5, 3);
+    if (virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                         VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), libvirt,
+                                         NULL) < 0) {
+        mig_libvirt_set_error(error, "registering for events");
+        virConnectClose(connection);
+        return NULL;
+    }
+    return connection;
+}
+
+virConnectPtr
+mig_libvirt_connect(MigLibvirt *libvirt, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&libvirt->lock);
+
+    if (libvirt->connection && virConnectIsAlive(libvirt->connection) != 1)
+        g_clear_pointer(&libvirt->connection, virConnectClose);
+    if (!libvirt->connection)
+        libvirt->connection = open_connection(libvirt, error);
+    if (!libvirt->connection)
+        return NULL;
+    virConnectRef(libvirt->connection);
+    return libvirt->connection;
+}
+
+static void
+on_timer(int timer, void *opaque)
+{
+    /* wakes the event loop so that it sees should_stop */
+}
+
+static gpointer
+event_thread(gpointer data)
+{
+    MigLibvirt *libvirt = data;
+
+    while (!g_atomic_int_get(&libvirt->should_stop)) {
+        if (virEventRunDefaultImpl() < 0)
+            g_usleep(100 * 1000);
+    }
+    return NULL;
+}
+
+/* ---- domains ------------------------------------------------------------------------------ */
+
+virDomainPtr
+mig_libvirt_lookup(virConnectPtr connection, const char *vm, const char *uuid, GError **error)
+{
+    virDomainPtr domain = virDomainLookupByName(connection, vm);
+    char found[VIR_UUID_STRING_BUFLEN] = "";
+
+    if (!domain) {
+        const virError *reason = virGetLastError();
+
+        if (!reason || reason->code != VIR_ERR_NO_DOMAIN)
+            mig_libvirt_set_error(error, "looking a domain up");
+        return NULL;
+    }
+    if (uuid && (virDomainGetUUIDString(domain, found) < 0 || g_ascii_strcasecmp(found, uuid) != 0)) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_EXISTS,
+                    "libvirt here has another domain %s (uuid %s); rename or remove that one", vm,
+                    found);
+        virDomainFree(domain);
+        return NULL;
+    }
+    return domain;
+}
+
+/* Which half of a move is this? Only asked of a domain that stands still. */
+static gboolean
+is_in_migration(virDomainPtr domain)
+{
+    virTypedParameterPtr params = NULL;
+    int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = 0;
+    gboolean result = FALSE;
+
+    if (virDomainGetJobStats(domain, &type, &params, &count, 0) == 0 &&
+        type != VIR_DOMAIN_JOB_NONE &&
+        virTypedParamsGetInt(params, count, VIR_DOMAIN_JOB_OPERATION, &operation) == 1)
+        result = operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN ||
+                 operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
+    virTypedParamsFree(params, count);
+    return result;
+}
+
+static MigDomainState
+domain_state(virDomainPtr domain)
+{
+    int state = 0, reason = 0;
+
+    if (virDomainGetState(domain, &state, &reason, 0) < 0)
+        return MIG_DOMAIN_UNKNOWN;
+    switch (state) {
+    case VIR_DOMAIN_RUNNING:
+    case VIR_DOMAIN_BLOCKED:
+    case VIR_DOMAIN_SHUTDOWN: /* still running, on its way out */
+        return MIG_DOMAIN_RUNNING;
+    case VIR_DOMAIN_SHUTOFF:
+        return MIG_DOMAIN_ABSENT; /* a stopped persistent one holds nothing */
+    case VIR_DOMAIN_PAUSED:
+        return is_in_migration(domain) ? MIG_DOMAIN_INCOMING : MIG_DOMAIN_PAUSED;
+    default: /* crashed, suspended to RAM: exists and stands still */
+        return MIG_DOMAIN_PAUSED;
+    }
+}
+
+/* Runs act() on the domain; an absent one is absent_ok or an error. */
+static gboolean
+with_domain(MigLibvirt *libvirt, const char *vm, const char *uuid, const char *doing,
+            int (*act)(virDomainPtr domain), gboolean absent_ok, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    virConnectPtr connection = mig_libvirt_connect(libvirt, error);
+    virDomainPtr domain;
+    gboolean ok = FALSE;
+
+    if (!connection)
+        return FALSE;
+    domain = mig_libvirt_lookup(connection, vm, uuid, &local);
+    if (local) {
+        g_propagate_error(error, g_steal_pointer(&local));
+    } else if (!domain) {
+        ok = absent_ok;
+        if (!ok)
+            g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED, "%s does not run here", vm);
+    } else {
+        ok = act(domain) == 0;
+        if (!ok)
+            mig_libvirt_set_error(error, doing);
+        virDomainFree(domain);
+    }
+    virConnectClose(connection);
+    return ok;
+}
+
+static gboolean
+hv_start(gpointer self, const char *xml, GError **error)
+{
+    virConnectPtr connection = mig_libvirt_connect(self, error);
+    virDomainPtr domain;
+
+    if (!connection)
+        return FALSE;
+    domain = virDomainCreateXML(connection, xml, 0);
+    if (domain)
+        virDomainFree(domain);
+    else
+        mig_libvirt_set_error(error, "starting");
+    virConnectClose(connection);
+    return domain != NULL;
+}
+
+static gboolean
+hv_shutdown(gpointer self, const char *vm, const char *uuid, GError **error)
+{
+    return with_domain(self, vm, uuid, "shutting down", virDomainShutdown, TRUE, error);
+}
+
+static gboolean
+hv_destroy(gpointer self, const char *vm, const char *uuid, GError **error)
+{
+    return with_domain(self, vm, uuid, "destroying", virDomainDestroy, TRUE, error);
+}
+
+static gboolean
+hv_resume(gpointer self, const char *vm, const char *uuid, GError **error)
+{
+    return with_domain(self, vm, uuid, "resuming", virDomainResume, FALSE, error);
+}
+
+static gboolean
+hv_get_state(gpointer self, const char *vm, const char *uuid, MigDomainState *state,
+             GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    virConnectPtr connection = mig_libvirt_connect(self, error);
+    virDomainPtr domain;
+
+    if (!connection)
+        return FALSE;
+    domain = mig_libvirt_lookup(connection, vm, uuid, &local);
+    if (local) {
+        g_propagate_error(error, g_steal_pointer(&local));
+    } else {
+        *state = domain ? domain_state(domain) : MIG_DOMAIN_ABSENT;
+        if (domain)
+            virDomainFree(domain);
+        virConnectClose(connection);
+        return TRUE;
+    }
+    virConnectClose(connection);
+    return FALSE;
+}
+
+/* Free is what VMs could have: free memory and what the page cache would give back. Not from
+ * virNodeGetInfo(): that counts the memory of NUMA cells, which not every kernel shows in full. */
+static gboolean
+read_memory(virConnectPtr connection, MigHost *host)
+{
+    int count = 0;
+    g_autofree virNodeMemoryStats *stats = NULL;
+
+    if (virNodeGetMemoryStats(connection, VIR_NODE_MEMORY_STATS_ALL_CELLS, NULL, &count, 0) < 0)
+        return FALSE;
+    stats = g_new0(virNodeMemoryStats, (gsize)count);
+    if (virNodeGetMemoryStats(connection, VIR_NODE_MEMORY_STATS_ALL_CELLS, stats, &count, 0) < 0)
+        return FALSE;
+    for (int i = 0; i < count; i++) {
+        guint64 bytes = stats[i].value * 1024;
+
+        if (g_str_equal(stats[i].field, VIR_NODE_MEMORY_STATS_TOTAL))
+            host->memory_bytes = bytes;
+        else if (g_str_equal(stats[i].field, VIR_NODE_MEMORY_STATS_FREE) ||
+                 g_str_equal(stats[i].field, VIR_NODE_MEMORY_STATS_BUFFERS) ||
+                 g_str_equal(stats[i].field, VIR_NODE_MEMORY_STATS_CACHED))
+            host->memory_free_bytes += bytes;
+    }
+    return TRUE;
+}
+
+static MigHost *
+hv_get_host(gpointer self, GError **error)
+{
+    virConnectPtr connection = mig_libvirt_connect(self, error);
+    g_autoptr(MigHost) host = g_new0(MigHost, 1);
+    char *capabilities = NULL;
+    virNodeInfo info;
+
+    if (!connection)
+        return NULL;
+    capabilities = virConnectGetCapabilities(connection);
+    if (!capabilities || virNodeGetInfo(connection, &info) < 0 || !read_memory(connection, host)) {
+        mig_libvirt_set_error(error, "asking for the host's facts");
+        g_clear_pointer(&host, mig_host_free);
+    } else {
+        host->cpu_vendor = mig_capabilities_cpu_vendor(capabilities);
+        host->cpus = info.cpus;
+    }
+    free(capabilities);
+    virConnectClose(connection);
+    return g_steal_pointer(&host);
+}
+
+static MigDomain *
+describe(virDomainPtr domain)
+{
+    char *xml = virDomainGetXMLDesc(domain, 0);
+    g_autoptr(MigDefinition) definition = xml ? mig_definition_parse(xml, NULL) : NULL;
+    MigDomain *result = NULL;
+
+    if (definition && definition->name) {
+        result = g_new0(MigDomain, 1);
+        result->name = g_steal_pointer(&definition->name);
+        result->uuid = g_steal_pointer(&definition->uuid);
+        result->volume = g_steal_pointer(&definition->lockspace);
+        result->images = g_steal_pointer(&definition->images);
+        result->state = domain_state(domain);
+    }
+    free(xml);
+    return result;
+}
+
+static GPtrArray *
+hv_list(gpointer self, GError **error)
+{
+    virConnectPtr connection = mig_libvirt_connect(self, error);
+    virDomainPtr *domains = NULL;
+    GPtrArray *list = NULL;
+    int count;
+
+    if (!connection)
+        return NULL;
+    count = virConnectListAllDomains(connection, &domains, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+    if (count < 0)
+        mig_libvirt_set_error(error, "listing domains");
+    else
+        list = g_ptr_array_new_with_free_func((GDestroyNotify)mig_domain_free);
+    for (int i = 0; i < count; i++) {
+        MigDomain *domain = describe(domains[i]); /* NULL: gone meanwhile */
+
+        if (domain)
+            g_ptr_array_add(list, domain);
+        virDomainFree(domains[i]);
+    }
+    free(domains);
+    virConnectClose(connection);
+    return list;
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+static void
+ignore_errors(void *data, virErrorPtr error)
+{
+    /* libvirt prints every error to stderr by default; ours come back as GError */
+}
+
+MigLibvirt *
+mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
+{
+    MigLibvirt *libvirt = g_new0(MigLibvirt, 1);
+
+    g_mutex_init(&libvirt->lock);
+    libvirt->uri = g_strdup(uri);
+    libvirt->changed = changed;
+    libvirt->user_data = user_data;
+    libvirt->port = (MigHv){.self = libvirt,
+                            .start = hv_start,
+                            .shutdown = hv_shutdown,
+                            .destroy = hv_destroy,
+                            .resume = hv_resume,
+                            .get_state = hv_get_state,
+                            .migrate = mig_libvirt_migrate,
+                            .get_progress = mig_libvirt_get_progress,
+                            .set_max_downtime = mig_libvirt_set_max_downtime,
+                            .abort = mig_libvirt_abort,
+                            .get_host = hv_get_host,
+                            .list = hv_list};
+    virInitialize();
+    virSetErrorFunc(NULL, ignore_errors);
+    virEventRegisterDefaultImpl();
+    virEventAddTimeout(1000, on_timer, NULL, NULL);
+    libvirt->thread = g_thread_new("libvirt-events", event_thread, libvirt);
+    return libvirt;
+}
+
+void
+mig_libvirt_free(MigLibvirt *libvirt)
+{
+    if (!libvirt)
+        return;
+    g_atomic_int_set(&libvirt->should_stop, 1);
+    g_thread_join(libvirt->thread);
+    if (libvirt->connection)
+        virConnectClose(libvirt->connection);
+    g_mutex_clear(&libvirt->lock);
+    g_free(libvirt->uri);
+    g_free(libvirt);
+}
+
+const MigHv *
+mig_libvirt_port(MigLibvirt *libvirt)
+{
+    return &libvirt->port;
+}

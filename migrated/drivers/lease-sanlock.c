@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lease-sanlock.c - the daemon's home of libsanlock_client. */
+#include "drivers/lease-sanlock.h"
+
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdint.h> /* sanlock's headers do not include what they use */
+#include <stdlib.h>
+#include <string.h>
+#include <sanlock.h>
+#include <sanlock_admin.h>
+#include <sanlock_resource.h>
+#include <sanlock_rv.h>
+#include <unistd.h>
+
+struct MigSanlock {
+    GMutex lock; /* one registered connection, one call at a time on it (sanlock_resource.h) */
+    int socket;  /* -1: not registered yet */
+};
+
+static const char *const host_state_names[] = {"unknown", "free", "live", "fail", "dead"};
+
+const char *
+mig_host_state_name(MigHostState state)
+{
+    return host_state_names[state];
+}
+
+MigSanlock *
+mig_sanlock_new(void)
+{
+    MigSanlock *sanlock = g_new0(MigSanlock, 1);
+
+    g_mutex_init(&sanlock->lock);
+    sanlock->socket = -1;
+    return sanlock;
+}
+
+void
+mig_sanlock_free(MigSanlock *sanlock)
+{
+    if (!sanlock)
+        return;
+    if (sanlock->socket >= 0)
+        close(sanlock->socket);
+    g_mutex_clear(&sanlock->lock);
+    g_free(sanlock);
+}
+
+/* -errno, or one of sanlock_rv.h's -200 and below */
+static void
+set_error(GError **error, int rv, MigErrorCode code, const char *doing, const char *what)
+{
+    if (rv > -200)
+        g_set_error(error, MIG_ERROR, code, "sanlock, %s %s: %s", doing, what, g_strerror(-rv));
+    else
+        g_set_error(error, MIG_ERROR, code, "sanlock, %s %s: error %d (sanlock_rv.h)", doing, what,
+                    rv);
+}
+
+/* Set explicitly: for 4096 byte sectors sanlock's own default would be 8 MiB areas. */
+static guint32
+geometry(guint32 sector_bytes)
+{
+    return sector_bytes == 4096 ? SANLK_LSF_ALIGN1M | SANLK_LSF_SECTOR4K
+                                : SANLK_LSF_ALIGN1M | SANLK_LSF_SECTOR512;
+}
+
+static void
+fill_lockspace(struct sanlk_lockspace *ls, const MigLease *lockspace, guint32 host_id)
+{
+    *ls = (struct sanlk_lockspace){.host_id = host_id, .flags = geometry(lockspace->sector_bytes)};
+    g_strlcpy(ls->name, lockspace->lockspace, sizeof ls->name);
+    g_strlcpy(ls->host_id_disk.path, lockspace->path, sizeof ls->host_id_disk.path);
+    ls->host_id_disk.offset = lockspace->offset_bytes;
+}
+
+gboolean
+mig_sanlock_join(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id,
+                 guint io_timeout_s, GError **error)
+{
+    struct sanlk_lockspace ls;
+    int rv;
+
+    fill_lockspace(&ls, lockspace, host_id);
+    rv = sanlock_add_lockspace_timeout(&ls, 0, io_timeout_s);
+    if (rv == -EINPROGRESS || rv == -EAGAIN) /* being added or removed by an earlier life of ours */
+        rv = sanlock_inq_lockspace(&ls, SANLK_INQ_WAIT);
+    if (rv == 0 || rv == -EEXIST)
+        return TRUE;
+    if (rv == SANLK_HOSTID_BUSY)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_LEASE_HELD,
+                    "host id %u is in use by another node on %s; give this node its own [node] "
+                    "host_id",
+                    host_id, lockspace->lockspace);
+    else if (rv == -ECONNREFUSED || rv == -ENOENT)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                    "sanlock does not answer; start it: 'systemctl start sanlock'");
+    else
+        set_error(error, rv, MIG_ERROR_FAILED, "joining", lockspace->lockspace);
+    return FALSE;
+}
+
+gboolean
+mig_sanlock_leave(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id, GError **error)
+{
+    struct sanlk_lockspace ls;
+    int rv;
+
+    fill_lockspace(&ls, lockspace, host_id);
+    rv = sanlock_rem_lockspace(&ls, SANLK_REM_UNUSED);
+    if (rv == 0 || rv == -ENOENT)
+        return TRUE;
+    if (rv == -EBUSY)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VOLUME_IN_USE,
+                    "a VM on this node holds a lease of %s; move or stop its VMs first",
+                    lockspace->lockspace);
+    else
+        set_error(error, rv, MIG_ERROR_FAILED, "leaving", lockspace->lockspace);
+    return FALSE;
+}
+
+GArray *
+mig_sanlock_hosts(MigSanlock *sanlock, const char *lockspace, GError **error)
+{
+    struct sanlk_host *hosts = NULL;
+    GArray *result;
+    int count = 0, rv = sanlock_get_hosts(lockspace, 0, &hosts, &count, 0);
+
+    if (rv < 0) {
+        set_error(error, rv, MIG_ERROR_FAILED, "asking for the hosts of", lockspace);
+        return NULL;
+    }
+    result = g_array_new(FALSE, TRUE, sizeof(MigSanlockHost));
+    for (int i = 0; i < count; i++) {
+        guint32 state = hosts[i].flags & SANLK_HOST_MASK;
+        MigSanlockHost host = {.host_id = (guint32)hosts[i].host_id,
+                               .generation = hosts[i].generation,
+                               .state = state == SANLK_HOST_FREE   ? MIG_HOST_STATE_FREE
+                                        : state == SANLK_HOST_LIVE ? MIG_HOST_STATE_LIVE
+                                        : state == SANLK_HOST_FAIL ? MIG_HOST_STATE_FAIL
+                                        : state == SANLK_HOST_DEAD ? MIG_HOST_STATE_DEAD
+                                                                   : MIG_HOST_STATE_UNKNOWN};
+        g_array_append_val(result, host);
+    }
+    free(hosts);
+    return result;
+}
+
+/* struct sanlk_resource ends in a flexible array: room for one disk behind it. */
+typedef union {
+    struct sanlk_resource resource;
+    char room[sizeof(struct sanlk_resource) + sizeof(struct sanlk_disk)];
+} Resource;
+
+static void
+fill_resource(Resource *buffer, const MigLease *lease)
+{
+    struct sanlk_resource *resource = &buffer->resource;
+
+    memset(buffer, 0, sizeof *buffer);
+    g_strlcpy(resource->lockspace_name, lease->lockspace, sizeof resource->lockspace_name);
+    g_strlcpy(resource->name, lease->resource, sizeof resource->name);
+    resource->num_disks = 1;
+    g_strlcpy(resource->disks[0].path, lease->path, sizeof resource->disks[0].path);
+    resource->disks[0].offset = lease->offset_bytes;
+}
+
+static int
+registered(MigSanlock *sanlock)
+{
+    if (sanlock->socket < 0)
+        sanlock->socket = sanlock_register();
+    return sanlock->socket;
+}
+
+gboolean
+mig_sanlock_acquire(MigSanlock *sanlock, const MigLease *lease, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sanlock->lock);
+    Resource buffer;
+    struct sanlk_resource *resources[] = {&buffer.resource};
+    int rv = registered(sanlock);
+
+    fill_resource(&buffer, lease);
+    if (rv >= 0)
+        rv = sanlock_acquire(sanlock->socket, -1, SANLK_ACQUIRE_OWNER_NOWAIT, 1, resources, NULL);
+    if (rv == 0 || rv == -EEXIST)
+        return TRUE;
+    if (rv == -EPIPE || rv == -ECONNRESET || rv == -ENOTCONN) { /* sanlock was restarted */
+        close(sanlock->socket);
+        sanlock->socket = -1;
+    }
+    if (rv == SANLK_ACQUIRE_IDLIVE || rv == SANLK_ACQUIRE_OWNED || rv == SANLK_ACQUIRE_OTHER ||
+        rv == SANLK_ACQUIRE_OWNED_RETRY || rv == SANLK_DBLOCK_LVER || rv == SANLK_DBLOCK_MBAL ||
+        rv == -EAGAIN || rv == -EBUSY)
+        set_error(error, rv, MIG_ERROR_LEASE_HELD, "another host has", lease->resource);
+    else
+        set_error(error, rv, MIG_ERROR_FAILED, "acquiring", lease->resource);
+    return FALSE;
+}
+
+gboolean
+mig_sanlock_release(MigSanlock *sanlock, const MigLease *lease, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sanlock->lock);
+    Resource buffer;
+    struct sanlk_resource *resources[] = {&buffer.resource};
+    int rv;
+
+    fill_resource(&buffer, lease);
+    rv = sanlock_release(sanlock->socket, -1, 0, 1, resources);
+    if (rv == 0 || rv == -ENOENT)
+        return TRUE;
+    set_error(error, rv, MIG_ERROR_FAILED, "releasing", lease->resource);
+    return FALSE;
+}
+
+gboolean
+mig_sanlock_release_renamed(MigSanlock *sanlock, const MigLease *lease, const char *new_name,
+                            GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sanlock->lock);
+    Resource old, renamed;
+    struct sanlk_resource *resources[] = {&old.resource, &renamed.resource};
+    int rv;
+
+    fill_resource(&old, lease);
+    fill_resource(&renamed, lease);
+    memset(renamed.resource.name, 0, sizeof renamed.resource.name);
+    g_strlcpy(renamed.resource.name, new_name, sizeof renamed.resource.name);
+    rv = sanlock_release(sanlock->socket, -1, SANLK_REL_RENAME, 2, resources);
+    if (rv == 0)
+        return TRUE;
+    set_error(error, rv, MIG_ERROR_FAILED, "retiring", lease->resource);
+    return FALSE;
+}

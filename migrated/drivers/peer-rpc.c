@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* peer-rpc.c - the port core/peer.h, as calls of io.migrated.Peer. */
+#include "drivers/peer-rpc.h"
+
+#include "base/error.h"
+#include "core/timeouts.h"
+
+struct MigPeerRpc {
+    char *node;
+    MigPeerRpcHooks hooks;
+    MigPeer port;
+};
+
+MigRpcClient *
+mig_peer_rpc_open(MigPeerRpc *rpc, const char *node, GError **error)
+{
+    g_autofree char *address = NULL;
+    guint16 port = 0;
+
+    if (!rpc->hooks.locate(rpc->hooks.self, node, &address, &port, error))
+        return NULL;
+    MigRpcClient *client = mig_rpc_client_new_tcp(address, port, MIG_PEER_CONNECT_MS, error);
+
+    if (!client)
+        g_prefix_error(error, "%s: ", node);
+    return client;
+}
+
+gpointer
+mig_peer_rpc_call(MigPeerRpc *rpc, const char *node, const char *method,
+                  const MigType *request_type, gconstpointer request, const MigType *reply_type,
+                  guint timeout_ms, GError **error)
+{
+    g_autoptr(MigRpcClient) client = mig_peer_rpc_open(rpc, node, error);
+    g_autofree char *name = g_strconcat(MIG_PEER_INTERFACE ".", method, NULL);
+
+    if (!client)
+        return NULL;
+    return mig_rpc_client_call(client, name, request_type, request, reply_type, timeout_ms, NULL,
+                               error);
+}
+
+#define CALL(rpc, node, method, Request, request, Reply, error)                                    \
+    mig_peer_rpc_call(rpc, node, method, &mig_type_##Request, request, &mig_type_##Reply,          \
+                      MIG_PEER_CALL_MS, error)
+
+static gboolean
+peer_reserve(gpointer self, const char *node, const MigJob *job, GError **error)
+{
+    MigPeerRpc *rpc = self;
+    MigPeerReserveRequest request = {.job = job->id, .source = job->source, .target = job->target};
+    g_autoptr(MigEmpty) reply = NULL;
+
+    if (g_str_equal(node, rpc->node))
+        return rpc->hooks.reserve(rpc->hooks.self, job, error);
+    reply = CALL(rpc, node, "Reserve", PeerReserveRequest, &request, Empty, error);
+    return reply != NULL;
+}
+
+static gboolean
+peer_release(gpointer self, const char *node, const MigJob *job, GError **error)
+{
+    MigPeerRpc *rpc = self;
+    MigJobRequest request = {.id = job->id};
+    g_autoptr(MigEmpty) reply = NULL;
+
+    if (g_str_equal(node, rpc->node)) {
+        rpc->hooks.release(rpc->hooks.self, job->id);
+        return TRUE;
+    }
+    reply = CALL(rpc, node, "Release", JobRequest, &request, Empty, error);
+    return reply != NULL;
+}
+
+static gboolean
+peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const char *migration,
+             GPtrArray *checks, char **ram_address, GError **error)
+{
+    MigPeerPrepareRequest request = {.job = job->id,
+                                     .vm = job->vm,
+                                     .uuid = job->uuid,
+                                     .volume = job->volume,
+                                     .source = job->source,
+                                     .memory = (gint64)job->memory_bytes,
+                                     .cpu_vendor = (char *)cpu_vendor,
+                                     .migration = (char *)migration,
+                                     .images = job->images};
+    g_autoptr(MigPeerPrepareReply) reply =
+        CALL(self, job->target, "Prepare", PeerPrepareRequest, &request, PeerPrepareReply, error);
+
+    if (!reply)
+        return FALSE;
+    for (guint i = 0; reply->checks && i < reply->checks->len; i++) {
+        const MigApiCheck *check = g_ptr_array_index(reply->checks, i);
+
+        g_ptr_array_add(checks, mig_check_new(check->name, mig_verdict_from_name(check->verdict),
+                                              g_strdup(check->text), check->advice));
+    }
+    if (!reply->ready || !reply->migration_address) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_CHECK_REFUSED, "%s is not ready to take %s",
+                    job->target, job->vm);
+        return FALSE;
+    }
+    *ram_address = g_steal_pointer(&reply->migration_address);
+    return TRUE;
+}
+
+static gboolean
+peer_finish(gpointer self, const MigJob *job, gboolean keep, gint64 *downtime_ms, GError **error)
+{
+    MigPeerFinishRequest request = {.job = job->id,
+                                    .vm = job->vm,
+                                    .uuid = job->uuid,
+                                    .volume = job->volume,
+                                    .keep = keep};
+    g_autoptr(MigPeerFinishReply) reply =
+        CALL(self, job->target, "Finish", PeerFinishRequest, &request, PeerFinishReply, error);
+
+    if (reply && downtime_ms)
+        *downtime_ms = reply->downtime_ms;
+    return reply != NULL;
+}
+
+static gboolean
+peer_get_domain(gpointer self, const char *node, const char *vm, const char *uuid,
+                MigDomainState *state, GError **error)
+{
+    MigPeerDomainRequest request = {.vm = (char *)vm, .uuid = (char *)uuid};
+    g_autoptr(MigPeerDomainReply) reply =
+        CALL(self, node, "GetDomain", PeerDomainRequest, &request, PeerDomainReply, error);
+
+    if (reply)
+        *state = mig_domain_state_from_name(reply->state);
+    return reply != NULL;
+}
+
+static char *
+peer_libvirt_uri(gpointer self, const char *node, GError **error)
+{
+    MigPeerRpc *rpc = self;
+    g_autofree char *path = rpc->hooks.libvirt_socket(rpc->hooks.self, node, error);
+
+    return path ? g_strdup_printf("qemu+unix:///system?socket=%s", path) : NULL;
+}
+
+MigPeerRpc *
+mig_peer_rpc_new(const char *this_node, const MigPeerRpcHooks *hooks)
+{
+    MigPeerRpc *rpc = g_new0(MigPeerRpc, 1);
+
+    rpc->node = g_strdup(this_node);
+    rpc->hooks = *hooks;
+    rpc->port = (MigPeer){.self = rpc,
+                          .reserve = peer_reserve,
+                          .release = peer_release,
+                          .prepare = peer_prepare,
+                          .finish = peer_finish,
+                          .get_domain = peer_get_domain,
+                          .libvirt_uri = peer_libvirt_uri};
+    return rpc;
+}
+
+void
+mig_peer_rpc_free(MigPeerRpc *rpc)
+{
+    if (!rpc)
+        return;
+    g_free(rpc->node);
+    g_free(rpc);
+}
+
+const MigPeer *
+mig_peer_rpc_port(MigPeerRpc *rpc)
+{
+    return &rpc->port;
+}

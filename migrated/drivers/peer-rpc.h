@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* peer-rpc.h - the other nodes, over the peer channel. */
+#pragma once
+
+#include "core/peer.h"
+#include "rpc/api-types.h"
+#include "rpc/client.h"
+
+/*
+ * The one place where this node talks to others. A call opens a connection to the address that the
+ * node has published in its slot, makes one Varlink call of io.migrated.Peer, and closes it.
+ * mig_peer_rpc_open() is where TLS will slip underneath.
+ */
+typedef struct MigPeerRpc MigPeerRpc;
+
+typedef struct {
+    /* Where a node listens; FALSE + NODE_UNKNOWN. *address: g_free(). */
+    gboolean (*locate)(gpointer self, const char *node, char **address, guint16 *port,
+                       GError **error);
+    /* This node's own end of the pair. */
+    gboolean (*reserve)(gpointer self, const MigJob *job, GError **error);
+    void (*release)(gpointer self, const char *job);
+    /* A unix socket here that leads to that node's libvirtd. g_free(). */
+    char *(*libvirt_socket)(gpointer self, const char *node, GError **error);
+    gpointer self;
+} MigPeerRpcHooks;
+
+MigPeerRpc *mig_peer_rpc_new(const char *this_node, const MigPeerRpcHooks *hooks);
+void mig_peer_rpc_free(MigPeerRpc *rpc);
+const MigPeer *mig_peer_rpc_port(MigPeerRpc *rpc);
+
+/* A connection of one's own: for streams and upgrades. */
+MigRpcClient *mig_peer_rpc_open(MigPeerRpc *rpc, const char *node, GError **error);
+/* One call of io.migrated.Peer.<method>. */
+gpointer mig_peer_rpc_call(MigPeerRpc *rpc, const char *node, const char *method,
+                           const MigType *request_type, gconstpointer request,
+                           const MigType *reply_type, guint timeout_ms, GError **error);

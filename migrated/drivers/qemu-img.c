@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qemu-img.c - runs qemu-img; the only place that knows its options and its output. */
+#include "drivers/qemu-img.h"
+
+#include "base/error.h"
+
+#include <gio/gio.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PROGRAM "qemu-img"
+
+static GError *
+failure(const char *doing, const char *path, const char *said)
+{
+    g_autofree char *line = g_strdup(said ? said : "");
+
+    g_strdelimit(g_strstrip(line), "\n", ' ');
+    return g_error_new(MIG_ERROR, MIG_ERROR_IO, "cannot %s %s: %s", doing, path,
+                       *line ? line : "qemu-img failed without a word");
+}
+
+gboolean
+mig_qemu_img_size(const char *path, const char *format, guint64 *bytes, GError **error)
+{
+    const char *with_format[] = {PROGRAM, "measure", "-O", "raw", "-f", format, path, NULL};
+    const char *without[] = {PROGRAM, "measure", "-O", "raw", path, NULL};
+    g_autofree char *out = NULL, *err = NULL;
+    const char *line;
+    int status = 0;
+
+    if (!g_path_is_absolute(path)) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                    "%s is not an absolute path; the daemon has no working directory of yours", path);
+        return FALSE;
+    }
+    if (!g_spawn_sync(NULL, (char **)(format ? with_format : without), NULL, G_SPAWN_SEARCH_PATH,
+                      NULL, NULL, &out, &err, &status, error))
+        return FALSE;
+    /* for a raw output "fully allocated" is the virtual size */
+    line = strstr(out, "fully allocated size: ");
+    if (!g_spawn_check_wait_status(status, NULL) || !line ||
+        sscanf(line, "fully allocated size: %" G_GUINT64_FORMAT, bytes) != 1) {
+        g_propagate_error(error, failure("read", path, err));
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* qemu-img -p writes "    (12.34/100%)\r" */
+static void
+read_progress(GInputStream *stream, guint64 total_bytes, const MigCopyHooks *hooks,
+              GSubprocess *process)
+{
+    char buffer[256];
+    gssize length;
+
+    while ((length = g_input_stream_read(stream, buffer, sizeof buffer - 1, NULL, NULL)) > 0) {
+        const char *last;
+        double percent;
+
+        buffer[length] = '\0';
+        last = strrchr(buffer, '(');
+        if (last && sscanf(last, "(%lf/100%%)", &percent) == 1 && hooks && hooks->progress)
+            hooks->progress((guint64)((double)total_bytes * CLAMP(percent, 0, 100) / 100),
+                            total_bytes, hooks->user_data);
+        if (hooks && hooks->is_cancelled && hooks->is_cancelled(hooks->user_data))
+            g_subprocess_force_exit(process);
+    }
+}
+
+gboolean
+mig_qemu_img_copy(const char *from, const char *from_format, const char *to, const char *to_format,
+                  gboolean is_device, const MigCopyHooks *hooks, GError **error)
+{
+    g_autoptr(GPtrArray) arguments = g_ptr_array_new();
+    g_autoptr(GSubprocess) process = NULL;
+    g_autofree char *said = NULL;
+    guint64 total_bytes = 0;
+    GInputStream *err;
+    gsize length = 0;
+
+    if (!mig_qemu_img_size(from, from_format, &total_bytes, error))
+        return FALSE;
+    g_ptr_array_add(arguments, (gpointer)PROGRAM);
+    g_ptr_array_add(arguments, (gpointer) "convert");
+    g_ptr_array_add(arguments, (gpointer) "-p");
+    if (from_format) {
+        g_ptr_array_add(arguments, (gpointer) "-f");
+        g_ptr_array_add(arguments, (gpointer)from_format);
+    }
+    if (is_device) {
+        g_ptr_array_add(arguments, (gpointer) "-n");
+        /* past the page cache, which other nodes do not see; a new image is zero already */
+        g_ptr_array_add(arguments, (gpointer) "-t");
+        g_ptr_array_add(arguments, (gpointer) "none");
+        g_ptr_array_add(arguments, (gpointer) "--target-is-zero");
+    }
+    g_ptr_array_add(arguments, (gpointer) "-O");
+    g_ptr_array_add(arguments, (gpointer)to_format);
+    g_ptr_array_add(arguments, (gpointer)from);
+    g_ptr_array_add(arguments, (gpointer)to);
+    g_ptr_array_add(arguments, NULL);
+    process = g_subprocess_newv((const char *const *)arguments->pdata,
+                                G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE,
+                                error);
+    if (!process)
+        return FALSE;
+    read_progress(g_subprocess_get_stdout_pipe(process), total_bytes, hooks, process);
+    err = g_subprocess_get_stderr_pipe(process);
+    said = g_malloc0(1024);
+    g_input_stream_read_all(err, said, 1023, &length, NULL, NULL);
+    if (g_subprocess_wait_check(process, NULL, NULL))
+        return TRUE;
+    if (hooks && hooks->is_cancelled && hooks->is_cancelled(hooks->user_data))
+        g_set_error(error, MIG_ERROR, MIG_ERROR_CANCELLED, "cancelled");
+    else
+        g_propagate_error(error, failure("copy", from, said));
+    return FALSE;
+}

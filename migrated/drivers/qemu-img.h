@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qemu-img.h - copying disks between formats, with QEMU's own tool. */
+#pragma once
+
+#include <glib.h>
+
+typedef struct {
+    /* May be NULL. done and total are bytes, done only grows. */
+    void (*progress)(guint64 done_bytes, guint64 total_bytes, gpointer user_data);
+    /* TRUE: give up; asked now and then. May be NULL. */
+    gboolean (*is_cancelled)(gpointer user_data);
+    gpointer user_data;
+} MigCopyHooks;
+
+/* The virtual size of a disk file; format NULL: qemu-img finds out. */
+gboolean mig_qemu_img_size(const char *path, const char *format, guint64 *bytes, GError **error);
+/* Converts from into to; is_device: to exists and is written in place. Blocks. A cancelled or failed copy
+ * leaves to as it happens to be. */
+gboolean mig_qemu_img_copy(const char *from, const char *from_format, const char *to,
+                           const char *to_format, gboolean is_device, const MigCopyHooks *hooks,
+                           GError **error);

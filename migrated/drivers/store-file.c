@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* store-file.c - jobs to files and back. */
+#include "drivers/store-file.h"
+
+#include "base/error.h"
+#include "base/io.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+struct MigStoreFile {
+    char *directory;
+    guint keep;
+    MigStore port;
+};
+
+#define FILE_MAX_BYTES (256 * 1024)
+
+/* ---- MigJob <-> MigApiJob ------------------------------------------------------------------- */
+
+MigApiJob *
+mig_job_to_message(const MigJob *job, gint64 now_ms)
+{
+    MigApiJob *to = mig_ApiJob_new();
+    const MigProgress *progress = &job->progress;
+    gboolean has_ended = mig_job_has_ended(job);
+
+    to->id = g_strdup(job->id);
+    to->kind = g_strdup("move");
+    to->vm = g_strdup(job->vm);
+    to->uuid = g_strdup(job->uuid);
+    to->volume = g_strdup(job->volume);
+    to->slot = job->slot;
+    to->images = g_strdupv(job->images);
+    to->memory = (gint64)job->memory_bytes;
+    to->source = g_strdup(job->source);
+    to->target = g_strdup(job->target);
+    to->state = g_strdup(mig_job_state_name(job->state));
+    to->ended = has_ended;
+    to->outcome = has_ended ? g_strdup(mig_job_state_name(job->state)) : NULL;
+    if (job->error) {
+        to->error = g_strdup(mig_error_name(job->error->code));
+        to->message = g_strdup(job->error->message);
+    }
+    to->started = job->started_ms;
+    to->elapsed_ms = has_ended ? job->elapsed_ms : MAX(now_ms - job->started_ms, 0);
+    to->total = (gint64)progress->total_bytes;
+    to->transferred = (gint64)progress->transferred_bytes;
+    to->remaining = (gint64)progress->remaining_bytes;
+    to->rate = (gint64)progress->rate_bytes_s;
+    to->dirty_rate = (gint64)progress->dirty_rate_bytes_s;
+    to->iteration = (gint64)progress->iteration;
+    if (job->state == MIG_JOB_STATE_DONE)
+        to->percent = 100;
+    else if (progress->total_bytes)
+        to->percent = (gint64)(100 - 100 * progress->remaining_bytes / progress->total_bytes);
+    to->downtime_ms = progress->downtime_ms;
+    to->blackout_ms = job->blackout_ms;
+    to->downtime_limit_ms = job->downtime_limit_ms;
+    to->phases = mig_message_array_new(&mig_type_ApiPhase);
+    for (guint i = 0; i < job->phases->len; i++) {
+        const MigJobPhase *phase = g_ptr_array_index(job->phases, i);
+        MigApiPhase *out = mig_ApiPhase_new();
+
+        out->state = g_strdup(mig_job_state_name(phase->state));
+        out->at = phase->at_ms;
+        out->took_ms = phase->took_ms;
+        out->why = g_strdup(phase->why);
+        g_ptr_array_add(to->phases, out);
+    }
+    to->checks = mig_message_array_new(&mig_type_ApiCheck);
+    for (guint i = 0; i < job->checks->len; i++) {
+        const MigCheck *check = g_ptr_array_index(job->checks, i);
+        MigApiCheck *out = mig_ApiCheck_new();
+
+        out->name = g_strdup(check->name);
+        out->verdict = g_strdup(mig_verdict_name(check->verdict));
+        out->text = g_strdup(check->text);
+        out->advice = g_strdup(check->advice);
+        g_ptr_array_add(to->checks, out);
+    }
+    return to;
+}
+
+static void
+read_phases(MigJob *job, const GPtrArray *phases)
+{
+    for (guint i = 0; phases && i < phases->len; i++) {
+        const MigApiPhase *phase = g_ptr_array_index(phases, i);
+        MigJobPhase *to = g_new0(MigJobPhase, 1);
+
+        to->state = mig_sm_find(&mig_job_sm, phase->state);
+        if (to->state >= mig_job_sm.count)
+            to->state = MIG_JOB_STATE_BEGIN;
+        to->at_ms = phase->at;
+        to->took_ms = phase->took_ms;
+        to->why = g_strdup(phase->why);
+        g_ptr_array_add(job->phases, to);
+    }
+}
+
+static MigJob *
+job_from(const MigApiJob *from, GError **error)
+{
+    guint state = mig_sm_find(&mig_job_sm, from->state);
+
+    if (state >= mig_job_sm.count || !from->vm || !from->uuid || !from->volume || !from->source ||
+        !from->target) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_PROTOCOL, "job %s is not whole", from->id);
+        return NULL;
+    }
+    MigJob *job = mig_job_new(from->id);
+
+    job->state = state;
+    job->vm = g_strdup(from->vm);
+    job->uuid = g_strdup(from->uuid);
+    job->volume = g_strdup(from->volume);
+    job->slot = (guint32)from->slot;
+    job->images = from->images ? g_strdupv(from->images) : g_new0(char *, 1);
+    job->memory_bytes = (guint64)from->memory;
+    job->source = g_strdup(from->source);
+    job->target = g_strdup(from->target);
+    job->started_ms = from->started;
+    job->elapsed_ms = from->elapsed_ms;
+    job->progress.total_bytes = (guint64)from->total;
+    job->progress.transferred_bytes = (guint64)from->transferred;
+    job->progress.remaining_bytes = (guint64)from->remaining;
+    job->progress.iteration = (guint64)from->iteration;
+    job->progress.downtime_ms = from->downtime_ms;
+    job->blackout_ms = from->blackout_ms;
+    job->downtime_limit_ms = (guint)from->downtime_limit_ms;
+    if (from->error)
+        job->error = g_error_new(MIG_ERROR, mig_error_from_name(from->error), "%s",
+                                 from->message ? from->message : "");
+    read_phases(job, from->phases);
+    for (guint i = 0; from->checks && i < from->checks->len; i++) {
+        const MigApiCheck *check = g_ptr_array_index(from->checks, i);
+
+        g_ptr_array_add(job->checks, mig_check_new(check->name,
+                                                   mig_verdict_from_name(check->verdict),
+                                                   g_strdup(check->text), check->advice));
+    }
+    return job;
+}
+
+/* ---- files ------------------------------------------------------------------------------------ */
+
+static gboolean
+store_save(gpointer self, const MigJob *job, GError **error)
+{
+    MigStoreFile *file = self;
+    g_autoptr(MigApiJob) message = mig_job_to_message(job, g_get_real_time() / 1000);
+    g_autofree char *json = mig_message_encode(&mig_type_ApiJob, message, TRUE);
+    g_autofree char *name = g_strconcat(job->id, ".json", NULL);
+    g_autofree char *path = g_build_filename(file->directory, name, NULL);
+
+    return mig_io_write_file(path, json, strlen(json), 0600, error);
+}
+
+static gint
+by_age(gconstpointer a, gconstpointer b)
+{
+    const MigJob *left = *(MigJob *const *)a, *right = *(MigJob *const *)b;
+
+    return left->started_ms < right->started_ms ? -1 : left->started_ms > right->started_ms;
+}
+
+static void
+forget_old(MigStoreFile *file, GPtrArray *jobs)
+{
+    guint i = 0;
+
+    while (jobs->len > file->keep && i < jobs->len) {
+        const MigJob *job = g_ptr_array_index(jobs, i);
+
+        if (!mig_job_has_ended(job)) {
+            i++;
+            continue;
+        }
+        g_autofree char *name = g_strconcat(job->id, ".json", NULL);
+        g_autofree char *path = g_build_filename(file->directory, name, NULL);
+
+        g_unlink(path);
+        g_ptr_array_remove_index(jobs, i);
+    }
+}
+
+GPtrArray *
+mig_store_file_load(MigStoreFile *file)
+{
+    GPtrArray *jobs = g_ptr_array_new_with_free_func((GDestroyNotify)mig_job_free);
+    g_autoptr(GDir) directory = g_dir_open(file->directory, 0, NULL);
+    const char *name;
+
+    while (directory && (name = g_dir_read_name(directory))) {
+        g_autofree char *path = g_build_filename(file->directory, name, NULL);
+        g_autofree char *json = NULL;
+        g_autoptr(MigApiJob) message = NULL;
+        g_autoptr(GError) error = NULL;
+        MigJob *job = NULL;
+        gsize length = 0;
+
+        if (!g_str_has_suffix(name, ".json"))
+            continue;
+        json = mig_io_read_file(path, FILE_MAX_BYTES, &length, &error);
+        if (json)
+            message = mig_message_decode(&mig_type_ApiJob, json, length, &error);
+        if (message)
+            job = job_from(message, &error);
+        if (job)
+            g_ptr_array_add(jobs, job);
+        else
+            g_warning("journal %s is left alone: %s", path, error->message);
+    }
+    g_ptr_array_sort(jobs, by_age);
+    forget_old(file, jobs);
+    return jobs;
+}
+
+MigStoreFile *
+mig_store_file_new(const char *directory, guint keep, GError **error)
+{
+    if (!mig_io_make_dir(directory, 0700, error))
+        return NULL;
+    MigStoreFile *file = g_new0(MigStoreFile, 1);
+
+    file->directory = g_strdup(directory);
+    file->keep = keep;
+    file->port = (MigStore){.self = file, .save = store_save};
+    return file;
+}
+
+void
+mig_store_file_free(MigStoreFile *file)
+{
+    if (!file)
+        return;
+    g_free(file->directory);
+    g_free(file);
+}
+
+const MigStore *
+mig_store_file_port(MigStoreFile *file)
+{
+    return &file->port;
+}
+
+gboolean
+mig_store_write_lines(const char *path, const char *const *lines, GError **error)
+{
+    g_autofree char *text = g_strjoinv("\n", (char **)lines);
+
+    return mig_io_write_file(path, text, strlen(text), 0600, error);
+}
+
+char **
+mig_store_read_lines(const char *path)
+{
+    g_autofree char *text = mig_io_read_file(path, FILE_MAX_BYTES, NULL, NULL);
+
+    if (!text || *text == '\0')
+        return g_new0(char *, 1);
+    return g_strsplit(text, "\n", 0);
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* volume-csv-catalog.c - VMs, images and image devices. */
+#include "drivers/volume-csv-private.h"
+
+#include "base/error.h"
+
+#include <stdlib.h>
+
+/* ---- VMs ---------------------------------------------------------------------------------- */
+
+static MigVm *
+vm_from(MigCsv *csv, const struct csv_vm *from)
+{
+    MigVm *vm = g_new0(MigVm, 1);
+
+    vm->volume = g_strdup(csv->info->name);
+    vm->slot = from->slot;
+    vm->name = g_strdup(from->name);
+    vm->uuid = g_strdup(from->uuid);
+    vm->wants_running = from->wanted == CSV_WANTED_RUNNING;
+    vm->priority = from->priority;
+    vm->memory_bytes = from->memory_bytes;
+    vm->vcpus = from->vcpus;
+    vm->last_host_id = from->last_host_id;
+    vm->definition = g_strdup(from->definition);
+    return vm;
+}
+
+/* Borrows vm's strings. */
+static struct csv_vm
+vm_to(const MigVm *vm)
+{
+    struct csv_vm to = {.slot = vm->slot,
+                        .wanted = vm->wants_running ? CSV_WANTED_RUNNING : CSV_WANTED_STOPPED,
+                        .priority = vm->priority,
+                        .memory_bytes = vm->memory_bytes,
+                        .vcpus = vm->vcpus,
+                        .last_host_id = vm->last_host_id,
+                        .definition = vm->definition};
+
+    g_strlcpy(to.name, vm->name, sizeof to.name);
+    g_strlcpy(to.uuid, vm->uuid, sizeof to.uuid);
+    return to;
+}
+
+GPtrArray *
+mig_csv_vms(MigCsv *csv, GError **error)
+{
+    struct csv_vm *from = NULL;
+    size_t count = 0;
+    struct csv_error reason = {0};
+
+    if (!mig_csv_ok(csv_vm_list(csv->volume, FALSE, &from, &count, &reason), &reason,
+                    MIG_ERROR_FAILED, error))
+        return NULL;
+    GPtrArray *vms = g_ptr_array_new_with_free_func((GDestroyNotify)mig_vm_free);
+
+    for (size_t i = 0; i < count; i++)
+        g_ptr_array_add(vms, vm_from(csv, &from[i]));
+    csv_vm_list_free(from, count);
+    return vms;
+}
+
+MigVm *
+mig_csv_vm(MigCsv *csv, const char *name, GError **error)
+{
+    struct csv_vm from = {0};
+    struct csv_error reason = {0};
+
+    if (!mig_csv_ok(csv_vm_find(csv->volume, name, &from, &reason), &reason, MIG_ERROR_VM_UNKNOWN,
+                    error))
+        return NULL;
+    MigVm *vm = vm_from(csv, &from);
+
+    csv_vm_clear(&from);
+    return vm;
+}
+
+gboolean
+mig_csv_vm_create(MigCsv *csv, const MigEpoch *epoch, MigVm *vm, GError **error)
+{
+    struct csv_epoch as = mig_csv_epoch(epoch);
+    struct csv_vm to;
+    struct csv_error reason = {0};
+
+    if (!csv_name_is_valid(vm->name)) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_NAME,
+                    "VM name is not valid: 1 to %d letters, digits, '.', '_' or '-', the first one a "
+                    "letter or a digit",
+                    CSV_NAME_MAX);
+        return FALSE;
+    }
+    to = vm_to(vm);
+    if (!mig_csv_ok(csv_vm_create(csv->volume, &as, &to, &reason), &reason, MIG_ERROR_VM_UNKNOWN,
+                    error))
+        return FALSE;
+    vm->slot = to.slot;
+    return TRUE;
+}
+
+gboolean
+mig_csv_vm_update(MigCsv *csv, const MigEpoch *epoch, const MigVm *vm, GError **error)
+{
+    struct csv_epoch as = mig_csv_epoch(epoch);
+    struct csv_vm to = vm_to(vm);
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_vm_update(csv->volume, &as, &to, &reason), &reason, MIG_ERROR_VM_UNKNOWN,
+                      error);
+}
+
+gboolean
+mig_csv_vm_delete(MigCsv *csv, const MigEpoch *epoch, const char *name, GError **error)
+{
+    struct csv_epoch as = mig_csv_epoch(epoch);
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_vm_delete(csv->volume, &as, name, &reason), &reason,
+                      MIG_ERROR_VM_UNKNOWN, error);
+}
+
+/* ---- images --------------------------------------------------------------------------------- */
+
+static MigImage *
+image_from(MigCsv *csv, const struct csv_image *from)
+{
+    MigImage *image = g_new0(MigImage, 1);
+
+    image->volume = g_strdup(csv->info->name);
+    image->name = g_strdup(from->name);
+    image->size_bytes = from->size_bytes;
+    image->owner = g_strdup(from->owner);
+    image->extents = from->extent_count;
+    image->is_shared = (from->flags & CSV_IMAGE_SHARED) != 0;
+    return image;
+}
+
+GPtrArray *
+mig_csv_images(MigCsv *csv, GError **error)
+{
+    struct csv_image *from = NULL;
+    size_t count = 0;
+    struct csv_error reason = {0};
+
+    if (!mig_csv_ok(csv_image_list(csv->volume, &from, &count, &reason), &reason, MIG_ERROR_FAILED,
+                    error))
+        return NULL;
+    GPtrArray *images = g_ptr_array_new_with_free_func((GDestroyNotify)mig_image_free);
+    g_auto(GStrv) active = mig_csv_active_images(csv);
+
+    for (size_t i = 0; i < count; i++) {
+        MigImage *image = image_from(csv, &from[i]);
+
+        image->is_active = g_strv_contains((const char *const *)active, image->name);
+        g_ptr_array_add(images, image);
+    }
+    free(from);
+    return images;
+}
+
+static gboolean
+find(MigCsv *csv, const char *name, struct csv_image *image, GError **error)
+{
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_image_find(csv->volume, name, image, &reason), &reason,
+                      MIG_ERROR_IMAGE_UNKNOWN, error);
+}
+
+MigImage *
+mig_csv_image(MigCsv *csv, const char *name, GError **error)
+{
+    g_autofree struct csv_image *from = g_new0(struct csv_image, 1);
+
+    return find(csv, name, from, error) ? image_from(csv, from) : NULL;
+}
+
+MigImage *
+mig_csv_image_create(MigCsv *csv, const MigEpoch *epoch, const char *name, guint64 size_bytes,
+                     GError **error)
+{
+    struct csv_epoch as = mig_csv_epoch(epoch);
+    g_autofree struct csv_image *made = g_new0(struct csv_image, 1);
+    struct csv_error reason = {0};
+    unsigned flags = csv_device_can_scatter() ? 0 : CSV_CREATE_ONE_PIECE;
+
+    if (!mig_csv_ok(csv_image_create(csv->volume, &as, name, size_bytes, flags, made, &reason),
+                    &reason, MIG_ERROR_IMAGE_UNKNOWN, error))
+        return NULL;
+    return image_from(csv, made);
+}
+
+gboolean
+mig_csv_image_delete(MigCsv *csv, const MigEpoch *epoch, const char *name, GError **error)
+{
+    struct csv_epoch as = mig_csv_epoch(epoch);
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_image_delete(csv->volume, &as, name, TRUE, &reason), &reason,
+                      MIG_ERROR_IMAGE_UNKNOWN, error);
+}
+
+gboolean
+mig_csv_image_rename(MigCsv *csv, const MigEpoch *epoch, const char *name, const char *new_name,
+                     GError **error)
+{
+    struct csv_epoch as = mig_csv_epoch(epoch);
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_image_rename(csv->volume, &as, name, new_name, &reason), &reason,
+                      MIG_ERROR_IMAGE_UNKNOWN, error);
+}
+
+gboolean
+mig_csv_image_assign(MigCsv *csv, const MigEpoch *epoch, const char *name, const char *owner,
+                     GError **error)
+{
+    struct csv_epoch as = mig_csv_epoch(epoch);
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_image_assign(csv->volume, &as, name, owner, &reason), &reason,
+                      MIG_ERROR_IMAGE_UNKNOWN, error);
+}
+
+/* ---- devices -------------------------------------------------------------------------------- */
+
+gboolean
+mig_csv_devices_attach(MigCsv *csv, GError **error)
+{
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_device_attach(csv->volume, &reason), &reason, MIG_ERROR_FAILED, error);
+}
+
+gboolean
+mig_csv_devices_detach(MigCsv *csv, GError **error)
+{
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_device_detach(csv->volume, &reason), &reason, MIG_ERROR_FAILED, error);
+}
+
+gboolean
+mig_csv_activate(MigCsv *csv, const char *image, gboolean writable, char **path, GError **error)
+{
+    g_autofree struct csv_image *found = g_new0(struct csv_image, 1);
+    struct csv_error reason = {0};
+    char link[CSV_PATH_MAX];
+
+    if (!find(csv, image, found, error) ||
+        !mig_csv_ok(csv_device_activate(csv->volume, found, writable, link, &reason), &reason,
+                    MIG_ERROR_IMAGE_UNKNOWN, error))
+        return FALSE;
+    if (path)
+        *path = g_strdup(link);
+    return TRUE;
+}
+
+gboolean
+mig_csv_deactivate(MigCsv *csv, const char *image, GError **error)
+{
+    struct csv_error reason = {0};
+    int result = csv_device_deactivate(csv->volume, image, &reason);
+
+    return result == CSV_NOT_FOUND || mig_csv_ok(result, &reason, MIG_ERROR_IMAGE_UNKNOWN, error);
+}
+
+char **
+mig_csv_active_images(MigCsv *csv)
+{
+    char **names = NULL;
+    size_t count = 0;
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    if (csv_device_list(csv->volume, &names, &count, NULL) == CSV_OK) {
+        for (size_t i = 0; i < count; i++)
+            g_strv_builder_add(builder, names[i]);
+        free(names);
+    }
+    return g_strv_builder_end(builder);
+}

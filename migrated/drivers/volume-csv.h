@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* volume-csv.h - an attached volume: libcsv in the daemon's words. */
+#pragma once
+
+#include "core/types.h"
+
+/*
+ * A thin skin: turns csv's structs into core/types.h and csv's results into GError. All calls block, and
+ * may be made from any worker thread. Writers of the catalogue pass the epoch under which they hold the
+ * coordinator lease (catalog.h does that for them).
+ */
+typedef struct MigCsv MigCsv;
+
+/* Everything but name may be 0 for a default. */
+typedef struct {
+    const char *name;
+    guint32 io_timeout_s, max_nodes, max_vms, max_images;
+    guint64 extent_bytes;
+    gboolean force;
+} MigFormat;
+
+gboolean mig_csv_format(const char *device, const MigFormat *format, GError **error);
+MigCsv *mig_csv_open(const char *device, GError **error);
+void mig_csv_close(MigCsv *csv);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigCsv, mig_csv_close)
+
+const char *mig_csv_name(MigCsv *csv);
+const char *mig_csv_uuid(MigCsv *csv);
+const char *mig_csv_device(MigCsv *csv);
+guint32 mig_csv_io_timeout_s(MigCsv *csv);
+MigVolumeInfo *mig_csv_info(MigCsv *csv, GError **error);
+
+/* leases; resource of a VM's is its name */
+MigLease *mig_csv_lockspace(MigCsv *csv);
+MigLease *mig_csv_coordinator_lease(MigCsv *csv);
+MigLease *mig_csv_vm_lease(MigCsv *csv, guint32 slot, const char *vm);
+gboolean mig_csv_vm_lease_owner(MigCsv *csv, guint32 slot, MigLeaseOwner *owner, GError **error);
+/* Does the lease on the LUN carry this resource name? FALSE where it cannot be read. */
+gboolean mig_csv_vm_lease_is_named(MigCsv *csv, guint32 slot, const char *resource);
+gboolean mig_csv_coordinator_owner(MigCsv *csv, MigLeaseOwner *owner, GError **error);
+
+/* nodes */
+gboolean mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error);
+/* GPtrArray of MigNode */
+GPtrArray *mig_csv_nodes(MigCsv *csv, GError **error);
+
+/* VMs */
+GPtrArray *mig_csv_vms(MigCsv *csv, GError **error);
+MigVm *mig_csv_vm(MigCsv *csv, const char *name, GError **error);
+gboolean mig_csv_vm_create(MigCsv *csv, const MigEpoch *epoch, MigVm *vm, GError **error);
+gboolean mig_csv_vm_update(MigCsv *csv, const MigEpoch *epoch, const MigVm *vm, GError **error);
+gboolean mig_csv_vm_delete(MigCsv *csv, const MigEpoch *epoch, const char *name, GError **error);
+
+/* images */
+GPtrArray *mig_csv_images(MigCsv *csv, GError **error);
+MigImage *mig_csv_image(MigCsv *csv, const char *name, GError **error);
+MigImage *mig_csv_image_create(MigCsv *csv, const MigEpoch *epoch, const char *name,
+                               guint64 size_bytes, GError **error);
+gboolean mig_csv_image_delete(MigCsv *csv, const MigEpoch *epoch, const char *name,
+                              GError **error);
+gboolean mig_csv_image_rename(MigCsv *csv, const MigEpoch *epoch, const char *name,
+                              const char *new_name, GError **error);
+gboolean mig_csv_image_assign(MigCsv *csv, const MigEpoch *epoch, const char *name,
+                              const char *owner, GError **error);
+
+/* image devices of this node */
+gboolean mig_csv_devices_attach(MigCsv *csv, GError **error);
+gboolean mig_csv_devices_detach(MigCsv *csv, GError **error);
+/* path may be NULL; g_free() it */
+gboolean mig_csv_activate(MigCsv *csv, const char *image, gboolean writable, char **path,
+                          GError **error);
+/* Not active is success. */
+gboolean mig_csv_deactivate(MigCsv *csv, const char *image, GError **error);
+/* Names, NULL-terminated; g_strfreev(). */
+char **mig_csv_active_images(MigCsv *csv);

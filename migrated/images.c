@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* images.c - catalogue changes around qemu-img's copying. */
+#include "images.h"
+
+#include "base/error.h"
+#include "catalog.h"
+#include "vm-actions.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+
+MigImage *
+mig_image_create(MigDaemon *daemon, const char *volume, const char *name, guint64 size_bytes,
+                 GError **error)
+{
+    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
+    g_autoptr(MigCatalog) catalog = NULL;
+
+    if (!attached)
+        return NULL;
+    if (size_bytes == 0) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE, "an image needs a size above 0");
+        return NULL;
+    }
+    catalog = mig_catalog_begin(daemon, attached, error);
+    return catalog ? mig_csv_image_create(mig_attached_csv(attached), &catalog->epoch, name,
+                                          size_bytes, error)
+                   : NULL;
+}
+
+gboolean
+mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, GError **error)
+{
+    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
+    g_autoptr(MigCatalog) catalog = attached ? mig_catalog_begin(daemon, attached, error) : NULL;
+    g_autoptr(MigImage) image =
+        catalog ? mig_csv_image(mig_attached_csv(attached), name, error) : NULL;
+
+    if (!image)
+        return FALSE;
+    if (*image->owner) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
+                    "image %s belongs to VM %s; 'migratectl vm undefine %s --delete-images' removes "
+                    "both",
+                    name, image->owner, image->owner);
+        return FALSE;
+    }
+    return mig_csv_image_delete(mig_attached_csv(attached), &catalog->epoch, name, error);
+}
+
+/* ---- import --------------------------------------------------------------------------------------- */
+
+static gboolean
+is_name_free(MigCsv *csv, const char *volume, const char *name, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    g_autoptr(MigImage) image = mig_csv_image(csv, name, &local);
+
+    if (g_error_matches(local, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN))
+        return TRUE;
+    if (image)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_EXISTS,
+                    "volume %s has an image %s already; delete it or choose another name", volume,
+                    name);
+    else
+        g_propagate_error(error, g_steal_pointer(&local));
+    return FALSE;
+}
+
+static void
+drop(MigDaemon *daemon, MigAttached *attached, const char *temporary)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, attached, &error);
+
+    if (!catalog || !mig_csv_image_delete(mig_attached_csv(attached), &catalog->epoch, temporary,
+                                          &error))
+        g_warning("half an image is left: %s; delete it by hand: %s", temporary, error->message);
+}
+
+static gboolean
+fill(MigCsv *csv, const char *temporary, const char *path, const char *format,
+     const MigCopyHooks *hooks, GError **error)
+{
+    g_autofree char *device = NULL;
+
+    if (!mig_csv_activate(csv, temporary, TRUE, &device, error))
+        return FALSE;
+    gboolean ok = mig_qemu_img_copy(path, format, device, "raw", TRUE, hooks, error);
+
+    return mig_csv_deactivate(csv, temporary, ok ? error : NULL) && ok;
+}
+
+static gboolean
+commit_name(MigDaemon *daemon, MigAttached *attached, const char *temporary, const char *name,
+            GError **error)
+{
+    g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, attached, error);
+
+    return catalog && mig_csv_image_rename(mig_attached_csv(attached), &catalog->epoch, temporary,
+                                           name, error);
+}
+
+MigImage *
+mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const char *path,
+                 const char *format, guint64 size_bytes, const MigCopyHooks *hooks, GError **error)
+{
+    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
+    g_autofree char *temporary = g_strdup_printf("import-%08x", g_random_int());
+    g_autoptr(MigImage) half = NULL;
+    guint64 virtual_bytes = 0;
+
+    if (!attached || !is_name_free(mig_attached_csv(attached), volume, name, error) ||
+        !mig_qemu_img_size(path, format, &virtual_bytes, error))
+        return NULL;
+    if (size_bytes && size_bytes < virtual_bytes) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                    "%s has %" G_GUINT64_FORMAT " bytes, more than the %" G_GUINT64_FORMAT
+                    " asked for; leave --size out, or give at least as much",
+                    path, virtual_bytes, size_bytes);
+        return NULL;
+    }
+    half = mig_image_create(daemon, volume, temporary, MAX(size_bytes, virtual_bytes), error);
+    if (!half)
+        return NULL;
+    if (!fill(mig_attached_csv(attached), temporary, path, format, hooks, error) ||
+        !commit_name(daemon, attached, temporary, name, error)) {
+        drop(daemon, attached, temporary);
+        return NULL;
+    }
+    return mig_csv_image(mig_attached_csv(attached), name, error);
+}
+
+/* ---- export --------------------------------------------------------------------------------------- */
+
+static gboolean
+is_at_rest(MigDaemon *daemon, const MigImage *image, GError **error)
+{
+    g_autoptr(MigVmView) view = *image->owner ? mig_vm_find(daemon, image->owner, NULL) : NULL;
+
+    if (!view || g_str_equal(view->state, "stopped"))
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING,
+                "image %s is in use by %s, which is %s; stop it first, a copy of a running disk is "
+                "worth nothing",
+                image->name, image->owner, view->state);
+    return FALSE;
+}
+
+MigImage *
+mig_image_export(MigDaemon *daemon, const char *volume, const char *name, const char *path,
+                 const char *format, gboolean overwrite, const MigCopyHooks *hooks,
+                 GError **error)
+{
+    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
+    g_autoptr(MigImage) image =
+        attached ? mig_csv_image(mig_attached_csv(attached), name, error) : NULL;
+    g_autofree char *temporary = g_strconcat(path, ".part", NULL);
+    g_autofree char *device = NULL;
+
+    if (!image || !is_at_rest(daemon, image, error))
+        return NULL;
+    if (!overwrite && g_file_test(path, G_FILE_TEST_EXISTS)) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_EXISTS, "%s exists; --force replaces it", path);
+        return NULL;
+    }
+    if (!mig_csv_activate(mig_attached_csv(attached), name, FALSE, &device, error))
+        return NULL;
+    gboolean ok = mig_qemu_img_copy(device, "raw", temporary, format ? format : "raw", FALSE, hooks,
+                                    error);
+
+    mig_csv_deactivate(mig_attached_csv(attached), name, NULL);
+    if (ok && g_rename(temporary, path) < 0) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "cannot write %s: %s", path, g_strerror(errno));
+        ok = FALSE;
+    }
+    if (!ok)
+        g_unlink(temporary);
+    return ok ? g_steal_pointer(&image) : NULL;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* images.h - create, import, export and delete VM disks. */
+#pragma once
+
+#include "drivers/qemu-img.h"
+#include "volumes.h"
+
+/* All of them block; import and export for as long as the data takes. */
+
+MigImage *mig_image_create(MigDaemon *daemon, const char *volume, const char *name,
+                           guint64 size_bytes, GError **error);
+/* From a file of this node, any format that qemu-img reads; format NULL: it finds out. size_bytes 0: the
+ * file's virtual size. The image appears under its name only when it is whole. */
+MigImage *mig_image_import(MigDaemon *daemon, const char *volume, const char *name,
+                           const char *path, const char *format, guint64 size_bytes,
+                           const MigCopyHooks *hooks, GError **error);
+/* To a file of this node, which appears only when it is whole. Refused while its VM runs. */
+MigImage *mig_image_export(MigDaemon *daemon, const char *volume, const char *name,
+                           const char *path, const char *format, gboolean overwrite,
+                           const MigCopyHooks *hooks, GError **error);
+gboolean mig_image_delete(MigDaemon *daemon, const char *volume, const char *name,
+                          GError **error);

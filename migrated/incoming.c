@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* incoming.c - reservations of a target; incoming.h says how each ends. */
+#include "incoming.h"
+
+#include "base/error.h"
+#include "core/checks.h"
+#include "core/pair.h"
+#include "core/timeouts.h"
+#include "vms.h"
+
+#include <string.h>
+
+typedef struct {
+    char *job, *source, *vm, *uuid;
+    char **images;
+    guint64 memory_bytes;
+    gint64 since_ms;
+} Reservation;
+
+struct MigIncoming {
+    MigDaemon *daemon;
+    GMutex lock;
+    MigPairs *pairs;
+    GHashTable *by_job; /* job -> Reservation: only those that have prepared */
+    GHashTable *pair_sources; /* job -> source name, for the sweep */
+};
+
+static void
+reservation_free(gpointer data)
+{
+    Reservation *reservation = data;
+
+    g_free(reservation->job);
+    g_free(reservation->source);
+    g_free(reservation->vm);
+    g_free(reservation->uuid);
+    g_strfreev(reservation->images);
+    g_free(reservation);
+}
+
+static gint64
+now_ms(void)
+{
+    return g_get_monotonic_time() / 1000;
+}
+
+MigIncoming *
+mig_incoming_new(MigDaemon *daemon)
+{
+    MigIncoming *incoming = g_new0(MigIncoming, 1);
+
+    incoming->daemon = daemon;
+    g_mutex_init(&incoming->lock);
+    incoming->pairs = mig_pairs_new(daemon->node, (guint)daemon->config->max_moves_per_node);
+    incoming->by_job = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, reservation_free);
+    incoming->pair_sources = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return incoming;
+}
+
+void
+mig_incoming_free(MigIncoming *incoming)
+{
+    if (!incoming)
+        return;
+    mig_pairs_free(incoming->pairs);
+    g_hash_table_unref(incoming->by_job);
+    g_hash_table_unref(incoming->pair_sources);
+    g_mutex_clear(&incoming->lock);
+    g_free(incoming);
+}
+
+gboolean
+mig_incoming_reserve(MigIncoming *incoming, const char *job, const char *source, const char *target,
+                     GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+
+    if (!mig_pairs_reserve(incoming->pairs, job, source, target, now_ms(), error))
+        return FALSE;
+    g_hash_table_insert(incoming->pair_sources, g_strdup(job), g_strdup(source));
+    return TRUE;
+}
+
+void
+mig_incoming_release(MigIncoming *incoming, const char *job)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+
+    mig_pairs_release(incoming->pairs, job);
+    g_hash_table_remove(incoming->pair_sources, job);
+}
+
+/* ---- prepare ---------------------------------------------------------------------------------------- */
+
+static guint64
+reserved_bytes(MigIncoming *incoming)
+{
+    GHashTableIter iter;
+    const Reservation *reservation;
+    guint64 sum = 0;
+
+    g_hash_table_iter_init(&iter, incoming->by_job);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&reservation))
+        sum += reservation->memory_bytes;
+    return sum;
+}
+
+static char *
+missing_image(MigAttached *attached, char **images)
+{
+    for (guint i = 0; images && images[i]; i++) {
+        const char *slash = strchr(images[i], '/');
+        g_autoptr(MigImage) image =
+            slash ? mig_csv_image(mig_attached_csv(attached), slash + 1, NULL) : NULL;
+
+        if (!image)
+            return g_strdup(images[i]);
+    }
+    return NULL;
+}
+
+/* Same name with another uuid counts as there, too. */
+static MigDomainState
+domain_of(MigDaemon *daemon, const char *vm, const char *uuid)
+{
+    g_autoptr(GError) error = NULL;
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
+
+    if (!daemon->hv->get_state(daemon->hv->self, vm, uuid, &state, &error) &&
+        g_error_matches(error, MIG_ERROR, MIG_ERROR_EXISTS))
+        state = MIG_DOMAIN_PAUSED;
+    return state;
+}
+
+static GPtrArray *
+check(MigIncoming *incoming, const MigPeerPrepareRequest *request)
+{
+    MigDaemon *daemon = incoming->daemon;
+    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, request->volume, NULL);
+    g_autofree char *missing = attached ? missing_image(attached, request->images) : NULL;
+    g_autofree char *vendor = mig_volumes_cpu_vendor(daemon->volumes);
+    GPtrArray *checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
+    MigTargetFacts facts = {.vm = request->vm,
+                            .node = daemon->node,
+                            .volume = request->volume,
+                            .is_volume_attached = attached != NULL,
+                            .missing_image = missing,
+                            .domain = domain_of(daemon, request->vm, request->uuid),
+                            .memory_needed_bytes = (guint64)request->memory,
+                            .memory_free_bytes = mig_volumes_memory_free(daemon->volumes),
+                            .cpu_vendor = vendor,
+                            .source_cpu_vendor = request->cpu_vendor,
+                            .migration = daemon->migration,
+                            .source_migration = request->migration};
+
+    g_mutex_lock(&incoming->lock);
+    facts.memory_reserved_bytes = reserved_bytes(incoming);
+    g_mutex_unlock(&incoming->lock);
+    mig_checks_target(&facts, checks);
+    return checks;
+}
+
+static void
+remember(MigIncoming *incoming, const MigPeerPrepareRequest *request)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+    Reservation *reservation = g_new0(Reservation, 1);
+
+    reservation->job = g_strdup(request->job);
+    reservation->source = g_strdup(request->source);
+    reservation->vm = g_strdup(request->vm);
+    reservation->uuid = g_strdup(request->uuid);
+    reservation->images = request->images ? g_strdupv(request->images) : g_new0(char *, 1);
+    reservation->memory_bytes = (guint64)request->memory;
+    reservation->since_ms = now_ms();
+    g_hash_table_replace(incoming->by_job, reservation->job, reservation);
+}
+
+static void
+forget(MigIncoming *incoming, const char *job)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+
+    g_hash_table_remove(incoming->by_job, job);
+    mig_pairs_release(incoming->pairs, job);
+    g_hash_table_remove(incoming->pair_sources, job);
+}
+
+static void
+fill_reply(MigPeerPrepareReply *reply, GPtrArray *checks)
+{
+    reply->checks = mig_message_array_new(&mig_type_ApiCheck);
+    for (guint i = 0; i < checks->len; i++) {
+        const MigCheck *one = g_ptr_array_index(checks, i);
+        MigApiCheck *out = mig_ApiCheck_new();
+
+        out->name = g_strdup(one->name);
+        out->verdict = g_strdup(mig_verdict_name(one->verdict));
+        out->text = g_strdup(one->text);
+        out->advice = g_strdup(one->advice);
+        g_ptr_array_add(reply->checks, out);
+    }
+}
+
+MigPeerPrepareReply *
+mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request, GError **error)
+{
+    MigDaemon *daemon = incoming->daemon;
+    const char *const none[] = {NULL};
+    const char *const *images = request->images ? (const char *const *)request->images : none;
+    g_autoptr(GPtrArray) checks = NULL;
+    g_autoptr(MigPeerPrepareReply) reply = mig_PeerPrepareReply_new();
+    gboolean has_pair;
+
+    g_mutex_lock(&incoming->lock);
+    has_pair = mig_pairs_has(incoming->pairs, request->job);
+    g_mutex_unlock(&incoming->lock);
+    if (!has_pair || request->memory <= 0) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                    "job %s has not reserved its pair here, or names no memory", request->job);
+        return NULL;
+    }
+    checks = check(incoming, request);
+    fill_reply(reply, checks);
+    if (mig_checks_first_failure(checks))
+        return g_steal_pointer(&reply);
+    /* remembered first: killed while activating, the sweep finds it */
+    remember(incoming, request);
+    if (!mig_vms_activate(daemon, images, error)) {
+        forget(incoming, request->job);
+        return NULL;
+    }
+    g_auto(GStrv) address = g_strsplit(daemon->migration, "/", 2);
+
+    reply->migration_address = g_strdup(address[0]);
+    reply->ready = TRUE;
+    return g_steal_pointer(&reply);
+}
+
+/* ---- finish ----------------------------------------------------------------------------------------- */
+
+static gboolean
+keep(MigIncoming *incoming, const MigPeerFinishRequest *request, gint64 *downtime_ms,
+     GError **error)
+{
+    MigDaemon *daemon = incoming->daemon;
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
+
+    if (!daemon->hv->get_state(daemon->hv->self, request->vm, request->uuid, &state, error))
+        return FALSE;
+    /* it has the lease and nobody else can run it; the resume takes the lease again, or fails */
+    if (state == MIG_DOMAIN_PAUSED &&
+        !daemon->hv->resume(daemon->hv->self, request->vm, request->uuid, error))
+        return FALSE;
+    mig_vms_refresh(daemon->vms);
+    *downtime_ms = mig_libvirt_downtime_ms(daemon->libvirt, request->vm);
+    forget(incoming, request->job);
+    return TRUE;
+}
+
+gboolean
+mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
+                    gint64 *downtime_ms, GError **error)
+{
+    MigDaemon *daemon = incoming->daemon;
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
+    g_auto(GStrv) images = NULL;
+    const Reservation *reservation;
+
+    *downtime_ms = -1;
+    if (request->keep)
+        return keep(incoming, request, downtime_ms, error);
+    if (!daemon->hv->get_state(daemon->hv->self, request->vm, request->uuid, &state, error))
+        return FALSE;
+    if (state != MIG_DOMAIN_ABSENT) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING, "%s is %s on %s; nothing was removed",
+                    request->vm, mig_domain_state_name(state), daemon->node);
+        return FALSE;
+    }
+    g_mutex_lock(&incoming->lock);
+    reservation = g_hash_table_lookup(incoming->by_job, request->job);
+    images = reservation ? g_strdupv(reservation->images) : g_new0(char *, 1);
+    g_mutex_unlock(&incoming->lock);
+    mig_vms_deactivate(daemon, (const char *const *)images);
+    forget(incoming, request->job);
+    return TRUE;
+}
+
+/* ---- sweep ------------------------------------------------------------------------------------------ */
+
+static gboolean
+is_job_over(MigDaemon *daemon, const char *source, const char *job)
+{
+    MigJobRequest request = {.id = (char *)job};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigJobReply) reply =
+        mig_peer_rpc_call(daemon->peer, source, "GetJob", &mig_type_JobRequest, &request,
+                          &mig_type_JobReply, MIG_PEER_CALL_MS, &error);
+
+    /* a source that cannot be asked may be in the middle of it: libvirt's half tells us below */
+    return reply ? ((MigApiJob *)reply->job)->ended : TRUE;
+}
+
+static void
+sweep_one(MigIncoming *incoming, const Reservation *reservation)
+{
+    MigDaemon *daemon = incoming->daemon;
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
+
+    if (!is_job_over(daemon, reservation->source, reservation->job) ||
+        !daemon->hv->get_state(daemon->hv->self, reservation->vm, reservation->uuid, &state, NULL))
+        return;
+    if (state == MIG_DOMAIN_INCOMING || state == MIG_DOMAIN_UNKNOWN)
+        return;
+    g_message("reservation of job %s from %s is dropped: its source knows it no more",
+              reservation->job, reservation->source);
+    if (state == MIG_DOMAIN_ABSENT)
+        mig_vms_deactivate(daemon, (const char *const *)reservation->images);
+    mig_vms_refresh(daemon->vms);
+    forget(incoming, reservation->job);
+}
+
+void
+mig_incoming_sweep(MigIncoming *incoming)
+{
+    g_autoptr(GPtrArray) old = g_ptr_array_new_with_free_func(reservation_free);
+    g_autoptr(GPtrArray) pairs = g_ptr_array_new_with_free_func(reservation_free);
+    GHashTableIter iter;
+    const Reservation *reservation;
+    const char *job, *source;
+
+    g_mutex_lock(&incoming->lock);
+    g_hash_table_iter_init(&iter, incoming->by_job);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&reservation)) {
+        if (now_ms() - reservation->since_ms < MIG_RESERVATION_MS)
+            continue;
+        Reservation *copy = g_memdup2(reservation, sizeof *reservation);
+
+        copy->job = g_strdup(reservation->job);
+        copy->source = g_strdup(reservation->source);
+        copy->vm = g_strdup(reservation->vm);
+        copy->uuid = g_strdup(reservation->uuid);
+        copy->images = g_strdupv(reservation->images);
+        g_ptr_array_add(old, copy);
+    }
+    g_hash_table_iter_init(&iter, incoming->pair_sources);
+    while (g_hash_table_iter_next(&iter, (gpointer *)&job, (gpointer *)&source)) {
+        /* our own moves release their pair themselves */
+        if (g_hash_table_contains(incoming->by_job, job) ||
+            g_str_equal(source, incoming->daemon->node))
+            continue;
+        Reservation *pair = g_new0(Reservation, 1);
+
+        pair->job = g_strdup(job);
+        pair->source = g_strdup(source);
+        g_ptr_array_add(pairs, pair);
+    }
+    g_mutex_unlock(&incoming->lock);
+    for (guint i = 0; i < old->len; i++)
+        sweep_one(incoming, g_ptr_array_index(old, i));
+    for (guint i = 0; i < pairs->len; i++) {
+        const Reservation *pair = g_ptr_array_index(pairs, i);
+
+        if (is_job_over(incoming->daemon, pair->source, pair->job))
+            mig_incoming_release(incoming, pair->job);
+    }
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* main.c - migrated: options, wiring, main loop. */
+#include "api.h"
+#include "incoming.h"
+#include "jobs.h"
+#include "vms.h"
+#include "volumes.h"
+
+#include "base/error.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "core/timeouts.h"
+#include "net.h"
+
+#include <glib-unix.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FACTS_MS 5000
+#define JOBS_KEPT 100
+
+/* ---- hooks of the peer channel --------------------------------------------------------------------- */
+
+static gboolean
+locate(gpointer self, const char *node, char **address, guint16 *port, GError **error)
+{
+    MigDaemon *daemon = self;
+    g_autoptr(MigNodeView) view = mig_volumes_node(daemon->volumes, node, error);
+
+    if (!view)
+        return FALSE;
+    *address = g_strdup(view->node->management);
+    *port = view->node->port;
+    return TRUE;
+}
+
+static gboolean
+reserve_here(gpointer self, const MigJob *job, GError **error)
+{
+    MigDaemon *daemon = self;
+
+    return mig_incoming_reserve(daemon->incoming, job->id, job->source, job->target, error);
+}
+
+static void
+release_here(gpointer self, const char *job)
+{
+    MigDaemon *daemon = self;
+
+    mig_incoming_release(daemon->incoming, job);
+}
+
+static char *
+libvirt_socket(gpointer self, const char *node, GError **error)
+{
+    MigDaemon *daemon = self;
+
+    return mig_tunnels_socket(daemon->tunnels, node, error);
+}
+
+static GIOStream *
+open_tunnel(const char *node, gpointer user_data, GError **error)
+{
+    MigDaemon *daemon = user_data;
+    g_autoptr(MigRpcClient) client = mig_peer_rpc_open(daemon->peer, node, error);
+    gpointer reply = NULL;
+
+    if (!client)
+        return NULL;
+    GIOStream *stream =
+        mig_rpc_client_upgrade(client, MIG_PEER_INTERFACE ".OpenLibvirt", &mig_type_Empty, NULL,
+                               &mig_type_Empty, &reply, MIG_PEER_CALL_MS, error);
+
+    mig_message_free(&mig_type_Empty, reply);
+    return stream;
+}
+
+/* ---- facts of this host, apart from the heartbeat: libvirt may hang, a heartbeat must not ---------- */
+
+static gpointer
+facts_thread(gpointer data)
+{
+    MigDaemon *daemon = data;
+
+    for (;;) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(MigHost) host = daemon->hv->get_host(daemon->hv->self, &error);
+
+        if (host)
+            mig_volumes_set_host(daemon->volumes, host);
+        else
+            g_warning("%s", error->message);
+        mig_vms_refresh_soon(daemon->vms);
+        mig_incoming_sweep(daemon->incoming);
+        g_usleep(FACTS_MS * 1000);
+    }
+    return NULL;
+}
+
+static gpointer
+start_thread(gpointer data)
+{
+    MigDaemon *daemon = data;
+    g_autoptr(MigHost) host = daemon->hv->get_host(daemon->hv->self, NULL);
+
+    if (host)
+        mig_volumes_set_host(daemon->volumes, host);
+    /* recover first: what is on this node must be known before anything is asked of it */
+    mig_volumes_attach_configured(daemon->volumes);
+    mig_vms_refresh(daemon->vms);
+    mig_jobs_recover(daemon->jobs);
+    g_thread_unref(g_thread_new("facts", facts_thread, daemon));
+    return NULL;
+}
+
+static void
+on_domain_changed(const char *vm, const char *uuid, gboolean has_stopped, gpointer user_data)
+{
+    MigDaemon *daemon = user_data;
+
+    mig_vms_refresh_soon(daemon->vms);
+}
+
+/* ---- life -------------------------------------------------------------------------------------------- */
+
+static gboolean
+wire(MigDaemon *daemon, GError **error)
+{
+    const MigConfig *config = daemon->config;
+    g_autofree char *jobs_dir = g_build_filename(config->state_dir, "jobs", NULL);
+    g_autofree char *peer_dir = g_build_filename(config->run_dir, "peer", NULL);
+    const MigPeerRpcHooks hooks = {.locate = locate,
+                                   .reserve = reserve_here,
+                                   .release = release_here,
+                                   .libvirt_socket = libvirt_socket,
+                                   .self = daemon};
+
+    daemon->node = config->node_name;
+    daemon->host_id = (guint32)config->host_id;
+    daemon->migration = mig_net_own_address(config->migration);
+    if (!daemon->migration)
+        g_warning("no address of this node is in the migration network %s; VMs cannot move",
+                  config->migration);
+    if (!mig_io_make_dir(config->run_dir, 0755, error) || !mig_io_make_dir(peer_dir, 0700, error))
+        return FALSE;
+    daemon->store = mig_store_file_new(jobs_dir, JOBS_KEPT, error);
+    if (!daemon->store)
+        return FALSE;
+    daemon->volumes = mig_volumes_new(daemon);
+    daemon->vms = mig_vms_new(daemon);
+    daemon->incoming = mig_incoming_new(daemon);
+    daemon->jobs = mig_jobs_new(daemon);
+    daemon->sanlock = mig_sanlock_new();
+    daemon->tunnels = mig_tunnels_new(peer_dir, open_tunnel, daemon);
+    daemon->peer = mig_peer_rpc_new(daemon->node, &hooks);
+    daemon->libvirt = mig_libvirt_new(config->libvirt_uri, on_domain_changed, daemon);
+    daemon->hv = mig_libvirt_port(daemon->libvirt);
+    return TRUE;
+}
+
+static gboolean
+on_signal(gpointer user_data)
+{
+    g_main_loop_quit(user_data);
+    return G_SOURCE_REMOVE;
+}
+
+/* Until the channel has TLS: only addresses that nodes have published on the LUN, and our own. */
+static gboolean
+is_node_address(const char *address, gpointer user_data)
+{
+    MigDaemon *daemon = user_data;
+    g_autoptr(GPtrArray) nodes = mig_volumes_nodes(daemon->volumes);
+
+    for (guint i = 0; i < nodes->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(nodes, i);
+
+        if (g_strcmp0(view->node->management, address) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean
+serve(MigDaemon *daemon, GError **error)
+{
+    const MigConfig *config = daemon->config;
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    MigRpcServer *server = mig_rpc_server_new("migrated", "migrated", MIG_VERSION);
+
+    mig_api_install(server, daemon);
+    mig_rpc_server_set_peer_filter(server, is_node_address, daemon);
+    if (!mig_rpc_server_listen_unix(server, config->socket_path, 0660, error) ||
+        !mig_rpc_server_listen_peer(server, config->management, (guint16)config->port,
+                                    MIG_PEER_INTERFACE, error))
+        return FALSE;
+    g_thread_unref(g_thread_new("start", start_thread, daemon));
+    g_unix_signal_add(SIGTERM, on_signal, loop);
+    g_unix_signal_add(SIGINT, on_signal, loop);
+    mig_log_event(MIG_ID_STARTED, NULL, "migrated %s on %s, host id %u", MIG_VERSION, daemon->node,
+                  daemon->host_id);
+    g_main_loop_run(loop);
+    mig_log_event(MIG_ID_STOPPED, NULL, "migrated stops; VMs run on");
+    return TRUE;
+}
+
+int
+main(int argc, char **argv)
+{
+    g_autofree char *path = g_strdup(MIG_CONFIG_FILE);
+    gboolean is_debug = FALSE, is_version = FALSE, is_check = FALSE;
+    GOptionEntry options[] = {
+        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &path, "Configuration file", "FILE"},
+        {"check-config", 0, 0, G_OPTION_ARG_NONE, &is_check, "Read the configuration and exit", NULL},
+        {"debug", 'd', 0, G_OPTION_ARG_NONE, &is_debug, "Log debug lines too", NULL},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &is_version, "Print the version and exit", NULL},
+        {NULL}};
+    g_autoptr(GOptionContext) context = g_option_context_new("- one LUN, many hosts, one cluster");
+    g_autoptr(MigConfig) config = NULL;
+    g_autoptr(GError) error = NULL;
+    static MigDaemon daemon;
+
+    setlocale(LC_ALL, "C.UTF-8");
+    g_option_context_add_main_entries(context, options, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &error)) {
+        g_printerr("migrated: %s\n", error->message);
+        return 2;
+    }
+    if (is_version) {
+        g_print("migrated %s\n", MIG_VERSION);
+        return 0;
+    }
+    config = mig_config_load(path, &error);
+    if (!config) {
+        g_printerr("migrated: %s\n", error->message);
+        return mig_error_exit_code(error);
+    }
+    if (is_check)
+        return 0;
+    mig_log_init(is_debug);
+    daemon.config = config;
+    if (!wire(&daemon, &error) || !serve(&daemon, &error)) {
+        g_printerr("migrated: %s\n", error->message);
+        return mig_error_exit_code(error);
+    }
+    /* The process ends here with its threads: whatever they were doing, the journal, the slots and
+     * sanlock know how to go on. Tearing down in order would only add a second way to end. */
+    fflush(NULL);
+    _Exit(0);
+}

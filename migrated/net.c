@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* net.c - looking for an address. */
+#include "net.h"
+
+#include "core/checks.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+
+char *
+mig_net_own_address(const char *network)
+{
+    struct ifaddrs *all = NULL;
+    char *result = NULL;
+
+    if (getifaddrs(&all) < 0)
+        return NULL;
+    for (const struct ifaddrs *one = all; one && !result; one = one->ifa_next) {
+        char text[INET_ADDRSTRLEN];
+        g_autofree char *address = NULL;
+        const struct sockaddr_in *in = (const struct sockaddr_in *)one->ifa_addr;
+        const struct sockaddr_in *mask = (const struct sockaddr_in *)one->ifa_netmask;
+
+        if (!in || !mask || in->sin_family != AF_INET ||
+            !inet_ntop(AF_INET, &in->sin_addr, text, sizeof text))
+            continue;
+        address = g_strdup_printf("%s/%d", text, __builtin_popcount(mask->sin_addr.s_addr));
+        if (mig_same_subnet(address, network))
+            result = g_steal_pointer(&address);
+    }
+    freeifaddrs(all);
+    return result;
+}

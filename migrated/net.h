@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* net.h - this node's own addresses. */
+#pragma once
+
+#include <glib.h>
+
+/* The address, with prefix length ("10.77.1.3/24"), that an interface of this host has within network
+ * (CIDR, or an address with prefix); NULL where there is none. g_free(). */
+char *mig_net_own_address(const char *network);

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vm-actions.c - the life of a VM on this node: start and stop; and where it is. */
+#include "vm-actions.h"
+
+#include "base/error.h"
+#include "catalog.h"
+#include "core/timeouts.h"
+#include "drivers/definition-xml.h"
+#include "jobs.h"
+
+void
+mig_vm_view_free(MigVmView *view)
+{
+    if (!view)
+        return;
+    mig_vm_free(view->vm);
+    mig_attached_unref(view->attached);
+    g_free(view->node);
+    g_free(view);
+}
+
+/* ---- where is it? ------------------------------------------------------------------------------- */
+
+static gboolean
+has_running_bit(MigAttached *attached, guint32 slot)
+{
+    g_autoptr(GPtrArray) nodes = mig_attached_nodes(attached);
+
+    for (guint i = 0; i < nodes->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(nodes, i);
+
+        if (view->state == MIG_NODE_UP && slot < MIG_MAX_VM_SLOTS &&
+            (view->node->running[slot / 8] & (1u << (slot % 8))))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* The lease on the LUN says where; this node's libvirt adds how, for those that are here. */
+static const char *
+state_of(MigDaemon *daemon, MigVmView *view)
+{
+    g_autoptr(MigRunning) running = mig_vms_get(daemon->vms, view->vm->name);
+    g_autoptr(MigNodeView) owner = NULL;
+    const char *state = "running";
+
+    if (mig_jobs_has_vm(daemon->jobs, view->vm->name)) {
+        view->node = g_strdup(daemon->node);
+        view->is_here = TRUE;
+        return "moving";
+    }
+    if (!mig_csv_vm_lease_owner(mig_attached_csv(view->attached), view->vm->slot, &view->owner,
+                                NULL))
+        return "unknown";
+    view->node = mig_attached_owner_name(view->attached, &view->owner, &owner);
+    view->is_here = g_strcmp0(view->node, daemon->node) == 0;
+    if (!view->node) {
+        /* nobody has the lease, yet somebody says that it is there: between two nodes, or
+         * paused by hand, which gives the lease back */
+        if (running && running->state == MIG_DOMAIN_PAUSED) {
+            view->node = g_strdup(daemon->node);
+            view->is_here = TRUE;
+            state = "paused";
+        } else {
+            state = has_running_bit(view->attached, view->vm->slot) ? "moving" : "stopped";
+        }
+    } else if (view->is_here && running && running->state == MIG_DOMAIN_PAUSED) {
+        state = "paused";
+    } else if (!owner || (owner->state != MIG_NODE_UP && !view->is_here)) {
+        state = "unknown";
+    }
+    return state;
+}
+
+static MigVmView *
+view_new(MigDaemon *daemon, MigAttached *attached, MigVm *vm_take)
+{
+    MigVmView *view = g_new0(MigVmView, 1);
+
+    view->vm = vm_take;
+    view->attached = mig_attached_ref(attached);
+    view->state = state_of(daemon, view);
+    return view;
+}
+
+MigVmView *
+mig_vm_find(MigDaemon *daemon, const char *name, GError **error)
+{
+    g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
+    g_autofree char *shown = g_strescape(name ? name : "", NULL);
+
+    for (guint i = 0; i < volumes->len; i++) {
+        MigAttached *attached = g_ptr_array_index(volumes, i);
+        g_autoptr(GError) local = NULL;
+        MigVm *vm = mig_csv_vm(mig_attached_csv(attached), name, &local);
+
+        if (vm)
+            return view_new(daemon, attached, vm);
+        if (!g_error_matches(local, MIG_ERROR, MIG_ERROR_VM_UNKNOWN) &&
+            !g_error_matches(local, MIG_ERROR, MIG_ERROR_BAD_NAME)) {
+            g_propagate_error(error, g_steal_pointer(&local));
+            return NULL;
+        }
+    }
+    g_set_error(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN,
+                "no VM '%s' is defined on any attached volume; see 'migratectl vm list'", shown);
+    return NULL;
+}
+
+GPtrArray *
+mig_vm_list(MigDaemon *daemon, GError **error)
+{
+    g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
+    g_autoptr(GPtrArray) views =
+        g_ptr_array_new_with_free_func((GDestroyNotify)mig_vm_view_free);
+
+    for (guint i = 0; i < volumes->len; i++) {
+        MigAttached *attached = g_ptr_array_index(volumes, i);
+        g_autoptr(GPtrArray) vms = mig_csv_vms(mig_attached_csv(attached), error);
+
+        if (!vms)
+            return NULL;
+        g_ptr_array_set_free_func(vms, NULL);
+        for (guint k = 0; k < vms->len; k++)
+            g_ptr_array_add(views, view_new(daemon, attached, g_ptr_array_index(vms, k)));
+    }
+    return g_steal_pointer(&views);
+}
+
+/* ---- start ---------------------------------------------------------------------------------------- */
+
+static gboolean
+set_wanted(MigDaemon *daemon, MigVmView *view, gboolean wants_running, GError **error)
+{
+    g_autoptr(MigCatalog) catalog = NULL;
+
+    if (view->vm->wants_running == wants_running &&
+        (!wants_running || view->vm->last_host_id == daemon->host_id))
+        return TRUE;
+    catalog = mig_catalog_begin(daemon, view->attached, error);
+    view->vm->wants_running = wants_running;
+    if (wants_running)
+        view->vm->last_host_id = daemon->host_id;
+    return catalog && mig_csv_vm_update(mig_attached_csv(view->attached), &catalog->epoch, view->vm,
+                                        error);
+}
+
+/* The quick, clear answer; the lease itself, taken by QEMU, is the safe one. */
+static gboolean
+may_start(MigDaemon *daemon, const MigVmView *view, GError **error)
+{
+    g_autoptr(MigNodeView) owner = NULL;
+    g_autofree char *name = mig_attached_owner_name(view->attached, &view->owner, &owner);
+    gboolean is_dead = owner && (owner->sanlock == MIG_HOST_STATE_DEAD ||
+                                 owner->sanlock == MIG_HOST_STATE_FREE);
+
+    if (g_str_equal(view->state, "moving")) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
+                    "%s is being moved; see 'migratectl job list'", view->vm->name);
+        return FALSE;
+    }
+    if (!name && !g_str_equal(view->state, "paused"))
+        return TRUE;
+    if (is_dead)
+        return TRUE;
+    if (g_str_equal(view->state, "unknown")) {
+        guint seconds = mig_timeouts_host_dead_s(mig_csv_io_timeout_s(
+            mig_attached_csv(view->attached)));
+
+        g_set_error(error, MIG_ERROR, MIG_ERROR_LEASE_HELD,
+                    "%s has the lease of %s and gives no sign of life; it can be started once sanlock "
+                    "calls that host dead, at most %u s after its last renewal; try again then",
+                    name, view->vm->name, seconds);
+        return FALSE;
+    }
+    g_set_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING, "%s is %s on %s", view->vm->name,
+                view->state, view->node);
+    return FALSE;
+}
+
+gboolean
+mig_vm_start(MigDaemon *daemon, const char *name, GError **error)
+{
+    g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
+    g_autoptr(MigDefinition) definition = NULL;
+    g_autoptr(MigLease) lease = NULL;
+    g_autofree char *xml = NULL;
+    gboolean wanted_before;
+
+    if (!view || !may_start(daemon, view, error))
+        return FALSE;
+    definition = mig_definition_parse(view->vm->definition, error);
+    if (!definition)
+        return FALSE;
+    lease = mig_csv_vm_lease(mig_attached_csv(view->attached), view->vm->slot, name);
+    xml = mig_definition_complete(view->vm->definition, view->vm->uuid, lease, error);
+    if (!xml)
+        return FALSE;
+    /* wanted first: killed behind it, the VM is found stopped but wanted, never the reverse */
+    wanted_before = view->vm->wants_running;
+    if (!set_wanted(daemon, view, TRUE, error))
+        return FALSE;
+    if (mig_vms_activate(daemon, (const char *const *)definition->images, error) &&
+        daemon->hv->start(daemon->hv->self, xml, error)) {
+        mig_vms_refresh(daemon->vms);
+        return TRUE;
+    }
+    mig_vms_refresh(daemon->vms); /* somebody may have started it here by hand meanwhile */
+    g_autoptr(MigRunning) running = mig_vms_get(daemon->vms, name);
+
+    if (!running)
+        mig_vms_deactivate(daemon, (const char *const *)definition->images);
+    if (!wanted_before && !running)
+        set_wanted(daemon, view, FALSE, NULL);
+    return FALSE;
+}
+
+/* ---- stop ----------------------------------------------------------------------------------------- */
+
+static gboolean
+wait_until_absent(MigDaemon *daemon, const MigVm *vm, guint timeout_ms, GError **error)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
+    gint64 next_press = g_get_monotonic_time() + 5 * G_USEC_PER_SEC;
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
+
+    for (;;) {
+        if (daemon->hv->get_state(daemon->hv->self, vm->name, vm->uuid, &state, error) &&
+            state == MIG_DOMAIN_ABSENT)
+            return TRUE;
+        if (error && *error)
+            return FALSE;
+        if (g_get_monotonic_time() > deadline) {
+            g_set_error(error, MIG_ERROR, MIG_ERROR_TIMEOUT,
+                        "%s has not shut down within %u s; its guest may ignore the power button: try "
+                        "again, or pull its plug with --force",
+                        vm->name, timeout_ms / 1000);
+            return FALSE;
+        }
+        if (g_get_monotonic_time() > next_press) { /* a booting guest misses the first one */
+            daemon->hv->shutdown(daemon->hv->self, vm->name, vm->uuid, NULL);
+            next_press += 5 * G_USEC_PER_SEC;
+        }
+        g_usleep(100 * 1000);
+    }
+}
+
+gboolean
+mig_vm_stop(MigDaemon *daemon, const char *name, gboolean force, guint timeout_ms, GError **error)
+{
+    g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
+
+    if (!view)
+        return FALSE;
+    if (mig_jobs_has_vm(daemon->jobs, name)) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
+                    "%s is being moved; wait, or cancel the job first ('migratectl job list')", name);
+        return FALSE;
+    }
+    if (!view->is_here) {
+        if (view->node)
+            g_set_error(error, MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE,
+                        "%s runs on %s, which gives no sign of life", name, view->node);
+        else
+            g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED, "%s is not running", name);
+        return FALSE;
+    }
+    if (!set_wanted(daemon, view, FALSE, error))
+        return FALSE;
+    if (force ? !daemon->hv->destroy(daemon->hv->self, name, view->vm->uuid, error)
+              : !daemon->hv->shutdown(daemon->hv->self, name, view->vm->uuid, error))
+        return FALSE;
+    if (!wait_until_absent(daemon, view->vm, timeout_ms ? timeout_ms : MIG_STOP_MS, error))
+        return FALSE;
+    mig_vms_refresh(daemon->vms);
+    return TRUE;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vm-actions.h - define, start, stop and undefine a VM; where is it? */
+#pragma once
+
+#include "vms.h"
+
+/* What is known of a VM from here. */
+typedef struct {
+    MigVm *vm;
+    MigAttached *attached;
+    const char *state; /* running, paused, stopped, moving, unknown */
+    char *node;        /* where, by its lease; NULL where it is free */
+    gboolean is_here;
+    MigLeaseOwner owner;
+} MigVmView;
+
+void mig_vm_view_free(MigVmView *view);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigVmView, mig_vm_view_free)
+
+/* All of them block. */
+
+/* MIG_ERROR_VM_UNKNOWN */
+MigVmView *mig_vm_find(MigDaemon *daemon, const char *name, GError **error);
+/* GPtrArray of MigVmView over all volumes; without definitions. */
+GPtrArray *mig_vm_list(MigDaemon *daemon, GError **error);
+
+/* The name of the new VM; g_free(). */
+char *mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, GError **error);
+gboolean mig_vm_undefine(MigDaemon *daemon, const char *name, gboolean delete_images,
+                         GError **error);
+/* On this node. */
+gboolean mig_vm_start(MigDaemon *daemon, const char *name, GError **error);
+/* One that runs on this node. timeout_ms 0: default. force: pulls its plug. */
+gboolean mig_vm_stop(MigDaemon *daemon, const char *name, gboolean force, guint timeout_ms,
+                     GError **error);

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vms.c - the table of vms.h. */
+#include "vms.h"
+
+#include "base/error.h"
+
+#include <string.h>
+
+struct MigVms {
+    MigDaemon *daemon;
+    GMutex lock;
+    GHashTable *running; /* name -> MigRunning */
+    GMutex refresh_lock; /* one refresh at a time, so that the last one to read also writes */
+    GThreadPool *pool;   /* one thread: refreshes asked for by events */
+    gint is_asked;       /* atomic: one is waiting already */
+};
+
+void
+mig_running_free(MigRunning *running)
+{
+    if (!running)
+        return;
+    g_free(running->name);
+    g_free(running->uuid);
+    g_free(running->volume);
+    g_strfreev(running->images);
+    g_free(running);
+}
+
+static MigRunning *
+running_copy(const MigRunning *from)
+{
+    MigRunning *running = g_memdup2(from, sizeof *from);
+
+    running->name = g_strdup(from->name);
+    running->uuid = g_strdup(from->uuid);
+    running->volume = g_strdup(from->volume);
+    running->images = g_strdupv(from->images);
+    return running;
+}
+
+/* ---- images of a VM -------------------------------------------------------------------------------- */
+
+/* Splits "volume/image". */
+static MigAttached *
+attached_of(MigDaemon *daemon, const char *image, const char **name, GError **error)
+{
+    const char *slash = strchr(image, '/');
+    g_autofree char *volume = g_strndup(image, slash ? (gsize)(slash - image) : 0);
+
+    *name = slash ? slash + 1 : "";
+    return mig_volumes_get(daemon->volumes, volume, error);
+}
+
+gboolean
+mig_vms_activate(MigDaemon *daemon, const char *const *images, GError **error)
+{
+    for (guint i = 0; images[i]; i++) {
+        const char *name;
+        g_autoptr(MigAttached) attached = attached_of(daemon, images[i], &name, error);
+
+        if (attached && mig_csv_activate(mig_attached_csv(attached), name, TRUE, NULL, error))
+            continue;
+        g_prefix_error(error, "image %s: ", images[i]);
+        for (guint k = 0; k < i; k++) {
+            const char *const one[] = {images[k], NULL};
+
+            mig_vms_deactivate(daemon, one);
+        }
+        return FALSE;
+    }
+    return TRUE;
+}
+
+void
+mig_vms_deactivate(MigDaemon *daemon, const char *const *images)
+{
+    for (guint i = 0; images[i]; i++) {
+        const char *name;
+        g_autoptr(GError) error = NULL;
+        g_autoptr(MigAttached) attached = attached_of(daemon, images[i], &name, NULL);
+
+        if (attached && !mig_csv_deactivate(mig_attached_csv(attached), name, &error))
+            g_warning("image %s stays active: %s", images[i], error->message);
+    }
+}
+
+/* ---- the table -------------------------------------------------------------------------------------- */
+
+static gboolean
+find_slot(MigVms *vms, const MigDomain *domain, guint32 *slot)
+{
+    g_autoptr(MigRunning) known = mig_vms_get(vms, domain->name);
+    g_autoptr(MigAttached) attached = NULL;
+    g_autoptr(MigVm) vm = NULL;
+
+    if (known && g_strcmp0(known->uuid, domain->uuid) == 0 &&
+        g_strcmp0(known->volume, domain->volume) == 0) {
+        *slot = known->slot;
+        return TRUE;
+    }
+    attached = mig_volumes_get(vms->daemon->volumes, domain->volume, NULL);
+    vm = attached ? mig_csv_vm(mig_attached_csv(attached), domain->name, NULL) : NULL;
+    if (!vm || g_strcmp0(vm->uuid, domain->uuid) != 0)
+        return FALSE;
+    *slot = vm->slot;
+    return TRUE;
+}
+
+static MigRunning *
+running_from(MigVms *vms, const MigDomain *domain)
+{
+    MigRunning *running;
+    guint32 slot;
+
+    if (!domain->volume || !find_slot(vms, domain, &slot))
+        return NULL;
+    running = g_new0(MigRunning, 1);
+    running->name = g_strdup(domain->name);
+    running->uuid = g_strdup(domain->uuid);
+    running->volume = g_strdup(domain->volume);
+    running->images = g_strdupv(domain->images);
+    running->slot = slot;
+    running->state = domain->state;
+    return running;
+}
+
+static gboolean
+is_set_equal(GHashTable *a, GHashTable *b)
+{
+    GHashTableIter iter;
+    const char *name;
+    const MigRunning *running;
+
+    if (g_hash_table_size(a) != g_hash_table_size(b))
+        return FALSE;
+    g_hash_table_iter_init(&iter, a);
+    while (g_hash_table_iter_next(&iter, (gpointer *)&name, (gpointer *)&running)) {
+        const MigRunning *other = g_hash_table_lookup(b, name);
+
+        if (!other || other->state != running->state)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void
+publish_all(MigDaemon *daemon)
+{
+    g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
+
+    for (guint i = 0; i < volumes->len; i++) {
+        g_autoptr(GError) error = NULL;
+
+        if (!mig_attached_publish(g_ptr_array_index(volumes, i), &error))
+            g_warning("cannot publish what runs here: %s", error->message);
+    }
+}
+
+void
+mig_vms_refresh(MigVms *vms)
+{
+    g_autoptr(GMutexLocker) one = g_mutex_locker_new(&vms->refresh_lock);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) domains = vms->daemon->hv->list(vms->daemon->hv->self, &error);
+    GHashTable *now, *before;
+    GHashTableIter iter;
+    const char *name;
+    MigRunning *running;
+    gboolean has_changed;
+
+    if (!domains) {
+        g_warning("%s", error->message);
+        return; /* what was known stays: libvirtd away does not mean VMs away */
+    }
+    now = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)mig_running_free);
+    for (guint i = 0; i < domains->len; i++) {
+        running = running_from(vms, g_ptr_array_index(domains, i));
+        if (running)
+            g_hash_table_insert(now, running->name, running);
+    }
+    g_mutex_lock(&vms->lock);
+    before = vms->running;
+    vms->running = now;
+    has_changed = !is_set_equal(before, now);
+    g_mutex_unlock(&vms->lock);
+    if (has_changed)
+        publish_all(vms->daemon);
+    g_hash_table_iter_init(&iter, before);
+    while (g_hash_table_iter_next(&iter, (gpointer *)&name, (gpointer *)&running)) {
+        g_autoptr(MigRunning) still = mig_vms_get(vms, name);
+
+        if (!still)
+            mig_vms_deactivate(vms->daemon, (const char *const *)running->images);
+    }
+    g_hash_table_unref(before);
+}
+
+static void
+refresh_work(gpointer data, gpointer user_data)
+{
+    MigVms *vms = user_data;
+
+    g_atomic_int_set(&vms->is_asked, 0);
+    mig_vms_refresh(vms);
+}
+
+void
+mig_vms_refresh_soon(MigVms *vms)
+{
+    if (g_atomic_int_compare_and_exchange(&vms->is_asked, 0, 1))
+        g_thread_pool_push(vms->pool, GINT_TO_POINTER(1), NULL);
+}
+
+MigRunning *
+mig_vms_get(MigVms *vms, const char *name)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&vms->lock);
+    const MigRunning *running = g_hash_table_lookup(vms->running, name);
+
+    return running ? running_copy(running) : NULL;
+}
+
+char *
+mig_vms_first_on(MigVms *vms, const char *volume)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&vms->lock);
+    GHashTableIter iter;
+    const MigRunning *running;
+
+    g_hash_table_iter_init(&iter, vms->running);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&running)) {
+        if (g_str_equal(running->volume, volume))
+            return g_strdup(running->name);
+    }
+    return NULL;
+}
+
+void
+mig_vms_running_bits(MigVms *vms, const char *volume, guint8 bits[MIG_MAX_VM_SLOTS / 8])
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&vms->lock);
+    GHashTableIter iter;
+    const MigRunning *running;
+
+    g_hash_table_iter_init(&iter, vms->running);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&running)) {
+        /* the receiving half of a move does not run here yet */
+        if (running->state != MIG_DOMAIN_INCOMING && running->slot < MIG_MAX_VM_SLOTS &&
+            g_str_equal(running->volume, volume))
+            bits[running->slot / 8] |= (guint8)(1u << (running->slot % 8));
+    }
+}
+
+MigVms *
+mig_vms_new(MigDaemon *daemon)
+{
+    MigVms *vms = g_new0(MigVms, 1);
+
+    vms->daemon = daemon;
+    g_mutex_init(&vms->lock);
+    g_mutex_init(&vms->refresh_lock);
+    vms->running = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
+                                         (GDestroyNotify)mig_running_free);
+    vms->pool = g_thread_pool_new(refresh_work, vms, 1, TRUE, NULL);
+    return vms;
+}
+
+void
+mig_vms_free(MigVms *vms)
+{
+    if (!vms)
+        return;
+    g_thread_pool_free(vms->pool, TRUE, TRUE);
+    g_hash_table_unref(vms->running);
+    g_mutex_clear(&vms->lock);
+    g_mutex_clear(&vms->refresh_lock);
+    g_free(vms);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vms.h - the VMs that run on this node, as libvirt says. */
+#pragma once
+
+#include "daemon.h"
+#include "volumes.h"
+
+/*
+ * A table made from libvirt's list of domains: read again after every lifecycle event, after our own
+ * actions, and now and then. It feeds the running bitmap of this node's slot. A domain is ours if it
+ * has a lease in the lockspace of an attached volume. When a VM of ours is gone, its image devices are
+ * let go of here, and the slots are written.
+ */
+
+typedef struct {
+    char *name, *uuid, *volume;
+    guint32 slot;
+    char **images;
+    MigDomainState state;
+} MigRunning;
+
+void mig_running_free(MigRunning *running);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRunning, mig_running_free)
+
+MigVms *mig_vms_new(MigDaemon *daemon);
+void mig_vms_free(MigVms *vms);
+/* Blocks: asks libvirt. */
+void mig_vms_refresh(MigVms *vms);
+/* From any thread, libvirt's too: refresh soon, on a worker. */
+void mig_vms_refresh_soon(MigVms *vms);
+/* A copy, or NULL. */
+MigRunning *mig_vms_get(MigVms *vms, const char *name);
+/* Name of one that runs from this volume, or NULL. g_free(). */
+char *mig_vms_first_on(MigVms *vms, const char *volume);
+void mig_vms_running_bits(MigVms *vms, const char *volume, guint8 bits[MIG_MAX_VM_SLOTS / 8]);
+
+/* "volume/image" each: all or none. */
+gboolean mig_vms_activate(MigDaemon *daemon, const char *const *images, GError **error);
+void mig_vms_deactivate(MigDaemon *daemon, const char *const *images);

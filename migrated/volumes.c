@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* volumes.c - the table of attached volumes; one of them is in attached.c. */
+#include "attached.h"
+
+#include "base/error.h"
+
+#include <string.h>
+
+#define LIST_FILE "volumes"
+
+struct MigVolumes {
+    MigDaemon *daemon;
+    GMutex lock;
+    GPtrArray *attached; /* MigAttached */
+    GMutex attach_lock;  /* one attach or detach at a time: each takes seconds */
+    MigHost host;
+};
+
+MigVolumes *
+mig_volumes_new(MigDaemon *daemon)
+{
+    MigVolumes *volumes = g_new0(MigVolumes, 1);
+
+    volumes->daemon = daemon;
+    g_mutex_init(&volumes->lock);
+    g_mutex_init(&volumes->attach_lock);
+    volumes->attached = g_ptr_array_new_with_free_func((GDestroyNotify)mig_attached_unref);
+    return volumes;
+}
+
+void
+mig_volumes_free(MigVolumes *volumes)
+{
+    if (!volumes)
+        return;
+    for (guint i = 0; i < volumes->attached->len; i++)
+        mig_attached_stop(g_ptr_array_index(volumes->attached, i), FALSE);
+    g_ptr_array_unref(volumes->attached);
+    g_free(volumes->host.cpu_vendor);
+    g_mutex_clear(&volumes->attach_lock);
+    g_mutex_clear(&volumes->lock);
+    g_free(volumes);
+}
+
+GPtrArray *
+mig_volumes_list(MigVolumes *volumes)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
+    GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)mig_attached_unref);
+
+    for (guint i = 0; i < volumes->attached->len; i++)
+        g_ptr_array_add(list, mig_attached_ref(g_ptr_array_index(volumes->attached, i)));
+    return list;
+}
+
+static MigAttached *
+find(MigVolumes *volumes, const char *name)
+{
+    g_autoptr(GPtrArray) list = mig_volumes_list(volumes);
+
+    for (guint i = 0; i < list->len; i++) {
+        MigAttached *attached = g_ptr_array_index(list, i);
+
+        if (g_strcmp0(mig_attached_name(attached), name) == 0)
+            return mig_attached_ref(attached);
+    }
+    return NULL;
+}
+
+MigAttached *
+mig_volumes_get(MigVolumes *volumes, const char *name, GError **error)
+{
+    MigAttached *attached = find(volumes, name);
+
+    if (!attached) {
+        g_autofree char *shown = g_strescape(name ? name : "", NULL);
+
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VOLUME_UNKNOWN,
+                    "no volume '%s' is attached on %s; see 'migratectl volume list', or attach it: "
+                    "'migratectl volume attach DEVICE'",
+                    shown, volumes->daemon->node);
+    }
+    return attached;
+}
+
+/* ---- attach and detach -------------------------------------------------------------------------- */
+
+static void
+remember(MigVolumes *volumes)
+{
+    g_autoptr(GPtrArray) list = mig_volumes_list(volumes);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    g_autofree char *path =
+        g_build_filename(volumes->daemon->config->state_dir, LIST_FILE, NULL);
+    g_autoptr(GError) error = NULL;
+
+    for (guint i = 0; i < list->len; i++)
+        g_strv_builder_add(builder, mig_csv_device(mig_attached_csv(g_ptr_array_index(list, i))));
+    g_auto(GStrv) lines = g_strv_builder_end(builder);
+
+    if (!mig_store_write_lines(path, (const char *const *)lines, &error))
+        g_warning("attached volumes will not be attached after a restart: %s", error->message);
+}
+
+MigAttached *
+mig_volumes_attach(MigVolumes *volumes, const char *device, GError **error)
+{
+    g_autoptr(GMutexLocker) one = g_mutex_locker_new(&volumes->attach_lock);
+    g_autoptr(MigCsv) csv = mig_csv_open(device, error);
+    g_autoptr(MigAttached) attached = NULL;
+
+    if (!csv)
+        return NULL;
+    g_autoptr(MigAttached) same = find(volumes, mig_csv_name(csv));
+
+    if (same && g_str_equal(mig_csv_uuid(mig_attached_csv(same)), mig_csv_uuid(csv)))
+        return g_steal_pointer(&same); /* attached already */
+    if (same) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_EXISTS,
+                    "another volume %s is attached already, from %s; detach that one first",
+                    mig_csv_name(csv), mig_csv_device(mig_attached_csv(same)));
+        return NULL;
+    }
+    attached = mig_attached_start(volumes->daemon, g_steal_pointer(&csv), error);
+    if (!attached)
+        return NULL;
+    g_mutex_lock(&volumes->lock);
+    g_ptr_array_add(volumes->attached, mig_attached_ref(attached));
+    g_mutex_unlock(&volumes->lock);
+    remember(volumes);
+    return g_steal_pointer(&attached);
+}
+
+gboolean
+mig_volumes_detach(MigVolumes *volumes, const char *name, GError **error)
+{
+    g_autoptr(GMutexLocker) one = g_mutex_locker_new(&volumes->attach_lock);
+    g_autoptr(MigAttached) attached = mig_volumes_get(volumes, name, error);
+
+    if (!attached || !mig_attached_leave(attached, error))
+        return FALSE;
+    g_mutex_lock(&volumes->lock);
+    g_ptr_array_remove(volumes->attached, attached);
+    g_mutex_unlock(&volumes->lock);
+    remember(volumes);
+    return TRUE;
+}
+
+void
+mig_volumes_attach_configured(MigVolumes *volumes)
+{
+    g_autofree char *path =
+        g_build_filename(volumes->daemon->config->state_dir, LIST_FILE, NULL);
+    g_auto(GStrv) remembered = mig_store_read_lines(path);
+    const char *const *lists[] = {(const char *const *)volumes->daemon->config->volume_devices,
+                                  (const char *const *)remembered};
+
+    for (guint k = 0; k < G_N_ELEMENTS(lists); k++) {
+        for (guint i = 0; lists[k] && lists[k][i]; i++) {
+            g_autoptr(GError) error = NULL;
+            g_autoptr(MigAttached) attached = mig_volumes_attach(volumes, lists[k][i], &error);
+
+            if (!attached)
+                g_warning("volume on %s is not attached: %s", lists[k][i], error->message);
+        }
+    }
+}
+
+/* ---- nodes ------------------------------------------------------------------------------------- */
+
+static gint
+by_host_id(gconstpointer a, gconstpointer b)
+{
+    const MigNodeView *left = *(MigNodeView *const *)a, *right = *(MigNodeView *const *)b;
+
+    return (gint)left->node->host_id - (gint)right->node->host_id;
+}
+
+GPtrArray *
+mig_volumes_nodes(MigVolumes *volumes)
+{
+    g_autoptr(GPtrArray) list = mig_volumes_list(volumes);
+    GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_view_free);
+
+    for (guint i = 0; i < list->len; i++) {
+        g_autoptr(GPtrArray) seen = mig_attached_nodes(g_ptr_array_index(list, i));
+
+        g_ptr_array_set_free_func(seen, NULL);
+        for (guint k = 0; k < seen->len; k++) {
+            MigNodeView *view = g_ptr_array_index(seen, k);
+            gboolean is_known = FALSE;
+
+            for (guint n = 0; n < nodes->len && !is_known; n++) {
+                MigNodeView *known = g_ptr_array_index(nodes, n);
+
+                is_known = g_str_equal(known->node->name, view->node->name);
+                /* the best sign of life on any volume counts */
+                if (is_known && view->state < known->state) {
+                    g_ptr_array_index(nodes, n) = view;
+                    view = known;
+                }
+            }
+            if (is_known)
+                mig_node_view_free(view);
+            else
+                g_ptr_array_add(nodes, view);
+        }
+    }
+    g_ptr_array_sort(nodes, by_host_id);
+    return nodes;
+}
+
+MigNodeView *
+mig_volumes_node(MigVolumes *volumes, const char *name, GError **error)
+{
+    g_autoptr(GPtrArray) nodes = mig_volumes_nodes(volumes);
+    g_autofree char *shown = g_strescape(name ? name : "", NULL);
+
+    for (guint i = 0; i < nodes->len; i++) {
+        MigNodeView *view = g_ptr_array_index(nodes, i);
+
+        if (g_str_equal(view->node->name, name)) {
+            g_ptr_array_set_free_func(nodes, NULL);
+            g_ptr_array_remove_index(nodes, i);
+            g_ptr_array_set_free_func(nodes, (GDestroyNotify)mig_node_view_free);
+            return view;
+        }
+    }
+    g_set_error(error, MIG_ERROR, MIG_ERROR_NODE_UNKNOWN,
+                "no node '%s' is known here; see 'migratectl node list'", shown);
+    return NULL;
+}
+
+/* ---- this host ---------------------------------------------------------------------------------- */
+
+void
+mig_volumes_set_host(MigVolumes *volumes, const MigHost *host)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
+
+    g_free(volumes->host.cpu_vendor);
+    volumes->host = *host;
+    volumes->host.cpu_vendor = g_strdup(host->cpu_vendor);
+}
+
+void
+mig_volumes_fill_host(MigVolumes *volumes, MigNode *node)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
+
+    node->cpu_vendor = g_strdup(volumes->host.cpu_vendor);
+    node->memory_bytes = volumes->host.memory_bytes;
+    node->memory_free_bytes = volumes->host.memory_free_bytes;
+    node->cpus = volumes->host.cpus;
+}
+
+guint64
+mig_volumes_memory_free(MigVolumes *volumes)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
+    guint64 kept = (guint64)volumes->daemon->config->memory_reserve_mib << 20;
+
+    return volumes->host.memory_free_bytes > kept ? volumes->host.memory_free_bytes - kept : 0;
+}
+
+char *
+mig_volumes_cpu_vendor(MigVolumes *volumes)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
+
+    return g_strdup(volumes->host.cpu_vendor);
+}

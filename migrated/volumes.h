@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* volumes.h - attached volumes, their heartbeat, and the nodes seen on them. */
+#pragma once
+
+#include "core/types.h"
+#include "daemon.h"
+#include "drivers/volume-csv.h"
+
+typedef enum {
+    MIG_NODE_UP,
+    MIG_NODE_SUSPECT, /* its counter stands still, sanlock has not said anything yet */
+    MIG_NODE_DOWN,    /* sanlock calls the host dead, or it holds no delta lease */
+    MIG_NODE_LEFT,    /* stopped in an orderly way */
+} MigNodeState;
+
+const char *mig_node_state_name(MigNodeState state);
+
+/* A node as seen from here. */
+typedef struct {
+    MigNode *node;
+    MigNodeState state;
+    MigHostState sanlock;
+    gint64 age_ms; /* since its counter was last seen to move, by our clock */
+    gboolean is_local;
+} MigNodeView;
+
+void mig_node_view_free(MigNodeView *view);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigNodeView, mig_node_view_free)
+
+/* One attached volume; counted, so that a detach cannot pull it away from under a worker. */
+typedef struct MigAttached MigAttached;
+MigAttached *mig_attached_ref(MigAttached *attached);
+void mig_attached_unref(MigAttached *attached);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigAttached, mig_attached_unref)
+
+MigCsv *mig_attached_csv(MigAttached *attached);
+const char *mig_attached_name(MigAttached *attached);
+/* "attached", or "lost" where this node's slot cannot be written. */
+const char *mig_attached_state(MigAttached *attached);
+/* Our sanlock generation in its lockspace. */
+guint64 mig_attached_generation(MigAttached *attached);
+/* Writes this node's slot now. */
+gboolean mig_attached_publish(MigAttached *attached, GError **error);
+/* GPtrArray of MigNodeView, from the last heartbeat. */
+GPtrArray *mig_attached_nodes(MigAttached *attached);
+/* Which node has this lease now? NULL: free, or its owner's start is over. *view (may be NULL) is the
+ * node where it is known. g_free(). */
+char *mig_attached_owner_name(MigAttached *attached, const MigLeaseOwner *owner,
+                              MigNodeView **view);
+
+MigVolumes *mig_volumes_new(MigDaemon *daemon);
+/* Stops heartbeats; marks the node as left where leave is set. Lockspaces stay: VMs run on. */
+void mig_volumes_free(MigVolumes *volumes);
+
+/* Joins the lockspace (seconds), publishes this node, and remembers the device for the next start. */
+MigAttached *mig_volumes_attach(MigVolumes *volumes, const char *device, GError **error);
+/* Attaches what the config and earlier attaches name; failures are logged, and tried again later. */
+void mig_volumes_attach_configured(MigVolumes *volumes);
+gboolean mig_volumes_detach(MigVolumes *volumes, const char *name, GError **error);
+/* MIG_ERROR_VOLUME_UNKNOWN */
+MigAttached *mig_volumes_get(MigVolumes *volumes, const char *name, GError **error);
+/* GPtrArray of MigAttached references */
+GPtrArray *mig_volumes_list(MigVolumes *volumes);
+/* By name over all volumes: GPtrArray of MigNodeView, sorted by host id. */
+GPtrArray *mig_volumes_nodes(MigVolumes *volumes);
+/* MIG_ERROR_NODE_UNKNOWN. Free with mig_node_view_free(). */
+MigNodeView *mig_volumes_node(MigVolumes *volumes, const char *name, GError **error);
+
+/* This host's facts for the node slots; refreshed by the facts thread, never by a heartbeat. */
+void mig_volumes_set_host(MigVolumes *volumes, const MigHost *host);
+/* Free memory as last seen, less what the config keeps back; cpu vendor: g_free(). */
+guint64 mig_volumes_memory_free(MigVolumes *volumes);
+char *mig_volumes_cpu_vendor(MigVolumes *volumes);

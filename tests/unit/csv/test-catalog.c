@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-catalog.c - nodes, VMs and images on a volume in memory, and on a file. */
+
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "catalog.h"
+#include "csv-test.h"
+
+static const struct csv_epoch epoch = {5, 1, 1};
+static const struct csv_format_options options = {
+    .name = "vol1", .max_nodes = 4, .max_vms = 4, .max_images = 8, .extent_bytes = MIB};
+
+struct fixture {
+    struct lun lun;
+    char *path;
+    int fd;
+    struct csv_volume *volume;
+};
+
+/* data NULL: in memory; else on a file */
+static void
+set_up(struct fixture *fixture, const void *data)
+{
+    if (data) {
+        fixture->path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
+        fixture->fd = g_mkstemp(fixture->path);
+        g_assert_cmpint(ftruncate(fixture->fd, 40 * (off_t)MIB), ==, 0);
+        assert_ok(csv_format(fixture->path, &options, NULL, error));
+        assert_ok(csv_open(fixture->path, 0, &fixture->volume, error));
+    } else {
+        lun_init(&fixture->lun, 40, 512);
+        assert_ok(lun_format(&fixture->lun, &options, error));
+        assert_ok(lun_open(&fixture->lun, 0, &fixture->volume, error));
+    }
+}
+
+static void
+tear_down(struct fixture *fixture, const void *data)
+{
+    g_assert_cmpuint(check_errors(fixture->volume), ==, 0);
+    csv_close(fixture->volume);
+    if (data) {
+        close(fixture->fd);
+        g_unlink(fixture->path);
+        g_free(fixture->path);
+    } else {
+        lun_clear(&fixture->lun);
+    }
+}
+
+static void
+test_nodes(struct fixture *fixture, const void *data)
+{
+    struct csv_node node = {.host_id = 2, .name = "b", .management = "10.0.0.2"}, back, *nodes;
+    struct csv_volume *volume = fixture->volume;
+    size_t count, damaged;
+
+    (void)data;
+    assert_code(csv_node_read(volume, 2, &back, error), CSV_NOT_FOUND);
+    for (unsigned i = 1; i <= 5; i++) {
+        assert_ok(csv_node_write(volume, &node, error));
+        g_assert_cmpuint(node.heartbeat, ==, i);
+        assert_ok(csv_node_read(volume, 2, &back, error));
+        g_assert_cmpmem(&node, sizeof(node), &back, sizeof(back));
+    }
+    node.host_id = 4;
+    g_strlcpy(node.name, "d", sizeof(node.name));
+    assert_ok(csv_node_write(volume, &node, error));
+    assert_ok(csv_node_list(volume, &nodes, &count, &damaged, error));
+    g_assert_cmpuint(count, ==, 2);
+    g_assert_cmpuint(damaged, ==, 0);
+    g_assert_cmpstr(nodes[0].name, ==, "b");
+    g_assert_cmpstr(nodes[1].name, ==, "d");
+    free(nodes);
+    assert_ok(csv_node_clear(volume, 2, error));
+    assert_code(csv_node_read(volume, 2, &back, error), CSV_NOT_FOUND);
+    assert_code(csv_node_read(volume, 5, &back, error), CSV_BAD_VALUE);
+    assert_code(csv_node_clear(volume, 0, error), CSV_BAD_VALUE);
+    node.host_id = 5;
+    assert_code(csv_node_write(volume, &node, error), CSV_BAD_VALUE);
+    node.host_id = 2;
+    g_strlcpy(node.name, "a b", sizeof(node.name));
+    assert_code(csv_node_write(volume, &node, error), CSV_BAD_VALUE);
+}
+
+static void
+test_vms(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume;
+    struct csv_vm vm = test_vm("web", 1), other = test_vm("db", 2), back, *vms;
+    struct csv_lease_owner owner;
+    size_t count;
+
+    assert_ok(csv_vm_create(volume, &epoch, &vm, error));
+    g_assert_cmpuint(vm.slot, ==, 0);
+    assert_ok(csv_vm_create(volume, &epoch, &vm, error)); /* its own retry */
+    assert_ok(csv_vm_create(volume, &epoch, &other, error));
+    g_assert_cmpuint(other.slot, ==, 1);
+    assert_ok(csv_vm_find(volume, "web", &back, error));
+    g_assert_cmpstr(back.definition, ==, vm.definition);
+    g_assert_cmpuint(back.generation, ==, 1);
+    back.wanted = CSV_WANTED_RUNNING;
+    back.last_host_id = 3;
+    free(back.definition);
+    back.definition = NULL;
+    assert_ok(csv_vm_update(volume, &epoch, &back, error));
+    assert_ok(csv_vm_find(volume, "web", &back, error));
+    g_assert_cmpuint(back.wanted, ==, CSV_WANTED_RUNNING);
+    g_assert_cmpuint(back.last_host_id, ==, 3);
+    g_assert_cmpuint(back.generation, ==, 2);
+    g_assert_cmpstr(back.definition, ==, vm.definition); /* kept */
+    back.slot = 1;
+    assert_code(csv_vm_update(volume, &epoch, &back, error), CSV_NOT_FOUND);
+    back.slot = 2;
+    assert_code(csv_vm_update(volume, &epoch, &back, error), CSV_NOT_FOUND);
+    back.slot = 4;
+    assert_code(csv_vm_update(volume, &epoch, &back, error), CSV_BAD_VALUE);
+    csv_vm_clear(&back);
+    if (data) {
+        assert_ok(csv_lease_read(volume, CSV_LEASE_VM, 0, &owner, error));
+        g_assert_cmpstr(owner.resource, ==, "web");
+    }
+    assert_ok(csv_vm_list(volume, false, &vms, &count, error));
+    g_assert_cmpuint(count, ==, 2);
+    g_assert_null(vms[0].definition);
+    csv_vm_list_free(vms, count);
+    assert_ok(csv_vm_delete(volume, &epoch, "web", error));
+    assert_code(csv_vm_delete(volume, &epoch, "web", error), CSV_NOT_FOUND);
+    assert_code(csv_vm_find(volume, "web", &back, error), CSV_NOT_FOUND);
+    if (data) {
+        assert_ok(csv_lease_read(volume, CSV_LEASE_VM, 0, &owner, error));
+        g_assert_cmpstr(owner.resource, ==, ".free-0");
+        g_assert_false(csv_name_is_valid(owner.resource));
+    }
+    vm = test_vm("mail", 3);
+    assert_ok(csv_vm_create(volume, &epoch, &vm, error));
+    g_assert_cmpuint(vm.slot, ==, 0); /* the freed one */
+}
+
+static void
+test_vm_refusals(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume;
+    struct csv_vm vm = test_vm("web", 1);
+    char name[16];
+
+    (void)data;
+    assert_ok(csv_vm_create(volume, &epoch, &vm, error));
+    vm = test_vm("web", 2);
+    assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_EXISTS);
+    vm = test_vm("web2", 1);
+    assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_EXISTS);
+    vm = test_vm("web", 1);
+    vm.definition = (char *)"<other/>";
+    assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_EXISTS);
+    vm = test_vm("a b", 3);
+    assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_BAD_NAME);
+    vm = test_vm("c", 3);
+    vm.uuid[0] = 'x';
+    assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_BAD_VALUE);
+    vm = test_vm("c", 3);
+    vm.priority = 1001;
+    assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_BAD_VALUE);
+    vm = test_vm("c", 3);
+    vm.definition = NULL;
+    assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_BAD_VALUE);
+    vm.definition = g_strnfill(CSV_DEFINITION_MAX + 1, 'x');
+    assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_BAD_VALUE);
+    vm.definition[CSV_DEFINITION_MAX] = 0;
+    assert_ok(csv_vm_create(volume, &epoch, &vm, error));
+    g_free(vm.definition);
+    for (unsigned i = 2; i < 4; i++) {
+        g_snprintf(name, sizeof(name), "vm%u", i);
+        vm = test_vm(name, 10 + i);
+        assert_ok(csv_vm_create(volume, &epoch, &vm, error));
+    }
+    vm = test_vm("more", 99);
+    assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_NO_SLOT);
+}
+
+static void
+test_images(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume;
+    struct csv_image image, back, *images;
+    struct csv_usage usage;
+    uint64_t total;
+    size_t count;
+
+    (void)data;
+    assert_ok(csv_volume_usage(volume, &usage, error));
+    total = usage.free_bytes;
+    g_assert_cmpuint(total, ==, usage.total_bytes);
+    assert_ok(csv_image_create(volume, &epoch, "disk", 3 * MIB + 1, 0, &image, error));
+    g_assert_cmpuint(image.size_bytes, ==, 3 * MIB + 4096);
+    g_assert_cmpuint(image.extent_count, ==, 1);
+    g_assert_cmpuint(image.extents[0].bytes, ==, 4 * MIB);
+    assert_code(csv_image_create(volume, &epoch, "disk", MIB, 0, &back, error), CSV_EXISTS);
+    assert_code(csv_image_create(volume, &epoch, "disk", 3 * MIB + 1, 0, &back, error), CSV_EXISTS);
+    assert_ok(csv_image_find(volume, "disk", &back, error));
+    g_assert_cmpmem(&image, sizeof(image), &back, sizeof(back));
+    assert_ok(csv_volume_usage(volume, &usage, error));
+    g_assert_cmpuint(usage.used_bytes, ==, 4 * MIB);
+    g_assert_cmpuint(usage.images, ==, 1);
+    assert_ok(csv_image_rename(volume, &epoch, "disk", "disk2", error));
+    assert_code(csv_image_rename(volume, &epoch, "disk", "disk3", error), CSV_NOT_FOUND);
+    assert_ok(csv_image_create(volume, &epoch, "disk", MIB, CSV_CREATE_SHARED, &image, error));
+    g_assert_cmpuint(image.flags, ==, CSV_IMAGE_SHARED);
+    assert_code(csv_image_rename(volume, &epoch, "disk", "disk2", error), CSV_EXISTS);
+    assert_code(csv_image_rename(volume, &epoch, "disk", "../x", error), CSV_BAD_NAME);
+    assert_ok(csv_image_list(volume, &images, &count, error));
+    g_assert_cmpuint(count, ==, 2);
+    free(images);
+    assert_ok(csv_image_delete(volume, &epoch, "disk", true, error));
+    assert_code(csv_image_delete(volume, &epoch, "disk", true, error), CSV_NOT_FOUND);
+    assert_ok(csv_image_delete(volume, &epoch, "disk2", false, error));
+    assert_ok(csv_volume_usage(volume, &usage, error));
+    g_assert_cmpuint(usage.free_bytes, ==, total);
+    assert_code(csv_image_create(volume, &epoch, "x", total + 1, 0, &image, error), CSV_FULL);
+    assert_code(csv_image_create(volume, &epoch, "x", 0, 0, &image, error), CSV_BAD_VALUE);
+    assert_code(csv_image_create(volume, &epoch, "x", UINT64_MAX, 0, &image, error), CSV_BAD_VALUE);
+    assert_code(csv_image_create(volume, &epoch, "x", 1, 64, &image, error), CSV_BAD_VALUE);
+    assert_code(csv_image_create(volume, &epoch, "x/y", 1, 0, &image, error), CSV_BAD_NAME);
+}
+
+static void
+test_image_slots_and_pieces(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume;
+    struct csv_image image;
+    struct csv_usage usage;
+    char name[16];
+
+    (void)data;
+    for (unsigned i = 0; i < 8; i++) {
+        g_snprintf(name, sizeof(name), "i%u", i);
+        assert_ok(csv_image_create(volume, &epoch, name, 2 * MIB, 0, &image, error));
+    }
+    assert_code(csv_image_create(volume, &epoch, "more", MIB, 0, &image, error), CSV_NO_SLOT);
+    for (unsigned i = 0; i < 8; i += 2) {
+        g_snprintf(name, sizeof(name), "i%u", i);
+        assert_ok(csv_image_delete(volume, &epoch, name, false, error));
+    }
+    assert_ok(csv_volume_usage(volume, &usage, error));
+    g_assert_cmpuint(usage.largest_free_bytes, <, usage.free_bytes);
+    assert_code(csv_image_create(volume, &epoch, "big", usage.free_bytes, CSV_CREATE_ONE_PIECE,
+                                 &image, error),
+                CSV_FRAGMENTED);
+    assert_ok(csv_image_create(volume, &epoch, "big", usage.free_bytes, 0, &image, error));
+    g_assert_cmpuint(image.extent_count, >, 1);
+}
+
+static void
+test_data(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume;
+    struct csv_image image;
+    struct csv_usage usage;
+    uint8_t *buffer = csv_dev_buffer(4 * MIB), *back = csv_dev_buffer(4 * MIB);
+
+    (void)data;
+    /* an image spread over pieces: what is written at an offset is read there again */
+    for (unsigned i = 0; i < 6; i++) {
+        g_autofree char *name = g_strdup_printf("i%u", i);
+        assert_ok(csv_image_create(volume, &epoch, name, MIB, 0, &image, error));
+        memset(buffer, 0xaa, MIB);
+        assert_ok(csv_image_write(volume, &image, 0, buffer, MIB, error));
+    }
+    for (unsigned i = 0; i < 6; i += 2) {
+        g_autofree char *name = g_strdup_printf("i%u", i);
+        assert_ok(csv_image_delete(volume, &epoch, name, false, error));
+    }
+    assert_ok(csv_volume_usage(volume, &usage, error));
+    assert_ok(csv_image_create(volume, &epoch, "big", usage.free_bytes, 0, &image, error));
+    g_assert_cmpuint(image.extent_count, ==, 4);
+    for (uint64_t at = 0; at < image.size_bytes; at += MIB) { /* nothing of the old ones shows */
+        assert_ok(csv_image_read(volume, &image, at, back, MIB, error));
+        g_assert_true(back[0] == 0 && memcmp(back, back + 1, MIB - 1) == 0);
+    }
+    for (size_t i = 0; i < 4 * MIB; i++)
+        buffer[i] = (uint8_t)(i >> 12);
+    assert_ok(csv_image_write(volume, &image, 4096, buffer, 4 * MIB - 8192, error));
+    assert_ok(csv_image_read(volume, &image, 4096, back, 4 * MIB - 8192, error));
+    g_assert_cmpmem(buffer, 4 * MIB - 8192, back, 4 * MIB - 8192);
+    assert_ok(csv_image_read(volume, &image, MIB, back, 4096, error));
+    g_assert_cmpmem(back, 4096, buffer + MIB - 4096, 4096);
+    assert_code(csv_image_read(volume, &image, 512, back, 4096, error), CSV_BAD_VALUE);
+    assert_code(csv_image_read(volume, &image, image.size_bytes, back, 4096, error), CSV_BAD_VALUE);
+    image.extents[0].offset_bytes = 0; /* a caller can't reach what is no data */
+    assert_code(csv_image_write(volume, &image, 0, back, 4096, error), CSV_BAD_VALUE);
+    free(buffer);
+    free(back);
+}
+
+static void
+test_owners(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume;
+    struct csv_vm web = test_vm("web", 1), db = test_vm("db", 2);
+    struct csv_image image;
+
+    (void)data;
+    assert_ok(csv_vm_create(volume, &epoch, &web, error));
+    assert_ok(csv_vm_create(volume, &epoch, &db, error));
+    assert_ok(csv_image_create(volume, &epoch, "disk", MIB, 0, &image, error));
+    assert_ok(csv_image_create(volume, &epoch, "both", MIB, CSV_CREATE_SHARED, &image, error));
+    assert_ok(csv_image_assign(volume, &epoch, "disk", "web", error));
+    assert_ok(csv_image_assign(volume, &epoch, "disk", "web", error));
+    assert_code(csv_image_assign(volume, &epoch, "disk", "db", error), CSV_IN_USE);
+    assert_code(csv_image_assign(volume, &epoch, "disk", "nobody", error), CSV_NOT_FOUND);
+    assert_code(csv_image_assign(volume, &epoch, "nothing", "db", error), CSV_NOT_FOUND);
+    assert_ok(csv_image_find(volume, "disk", &image, error));
+    g_assert_cmpstr(image.owner, ==, "web");
+    assert_ok(csv_image_assign(volume, &epoch, "both", "web", error));
+    assert_ok(csv_image_assign(volume, &epoch, "both", "db", error));
+    assert_ok(csv_image_assign(volume, &epoch, "disk", "", error));
+    assert_ok(csv_image_assign(volume, &epoch, "disk", "db", error));
+    assert_ok(csv_vm_delete(volume, &epoch, "db", error));
+    assert_ok(csv_image_find(volume, "disk", &image, error));
+    g_assert_cmpstr(image.owner, ==, "");
+    /* the next VM in that slot inherits nothing, be it the same in all */
+    assert_ok(csv_vm_create(volume, &epoch, &db, error));
+    assert_ok(csv_image_find(volume, "disk", &image, error));
+    g_assert_cmpstr(image.owner, ==, "");
+    assert_ok(csv_image_assign(volume, &epoch, "disk", "web", error));
+    /* an update is no new birth */
+    web.wanted = CSV_WANTED_RUNNING;
+    assert_ok(csv_vm_update(volume, &epoch, &web, error));
+    assert_ok(csv_image_find(volume, "disk", &image, error));
+    g_assert_cmpstr(image.owner, ==, "web");
+}
+
+static void
+test_epochs(struct fixture *fixture, const void *data)
+{
+    const struct csv_epoch older = {4, 9, 9}, newer = {6, 1, 2};
+    struct csv_volume *volume = fixture->volume;
+    struct csv_vm vm = test_vm("web", 1), db = test_vm("db", 2);
+    struct csv_image image;
+
+    (void)data;
+    assert_ok(csv_vm_create(volume, &epoch, &vm, error));
+    assert_code(csv_vm_create(volume, &older, &db, error), CSV_STALE_EPOCH);
+    assert_code(csv_image_create(volume, &older, "a", MIB, 0, &image, error), CSV_STALE_EPOCH);
+    assert_ok(csv_image_create(volume, &newer, "a", MIB, 0, &image, error));
+    /* whichever slot the newer one touched, the older one can write none */
+    assert_code(csv_vm_update(volume, &epoch, &vm, error), CSV_STALE_EPOCH);
+    assert_code(csv_vm_delete(volume, &epoch, "web", error), CSV_STALE_EPOCH);
+    assert_code(csv_vm_create(volume, &epoch, &db, error), CSV_STALE_EPOCH);
+    assert_code(csv_image_create(volume, &epoch, "b", MIB, 0, &image, error), CSV_STALE_EPOCH);
+    assert_code(csv_image_delete(volume, &epoch, "a", false, error), CSV_STALE_EPOCH);
+    assert_code(csv_image_rename(volume, &epoch, "a", "b", error), CSV_STALE_EPOCH);
+    assert_code(csv_image_assign(volume, &epoch, "a", "web", error), CSV_STALE_EPOCH);
+    assert_ok(csv_image_delete(volume, &newer, "a", false, error));
+    assert_code(csv_vm_delete(volume, &epoch, "web", error), CSV_STALE_EPOCH); /* freed ones too */
+    assert_ok(csv_vm_delete(volume, &newer, "web", error));
+}
+
+#define ADD(name, function)                                                                     \
+    g_test_add("/csv/catalog/memory/" name, struct fixture, NULL, set_up, function, tear_down); \
+    g_test_add("/csv/catalog/file/" name, struct fixture, "file", set_up, function, tear_down)
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    ADD("nodes", test_nodes);
+    ADD("vms", test_vms);
+    ADD("vm-refusals", test_vm_refusals);
+    ADD("images", test_images);
+    ADD("image-slots-and-pieces", test_image_slots_and_pieces);
+    ADD("data", test_data);
+    ADD("owners", test_owners);
+    ADD("epochs", test_epochs);
+    return g_test_run();
+}

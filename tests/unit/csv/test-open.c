@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-open.c - formatting and opening: what is a volume, and why not. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "csv-test.h"
+
+static const struct csv_format_options plain = {.name = "vol1"};
+static const struct csv_format_options forced = {.name = "vol2", .force = true};
+
+static void
+test_format(void)
+{
+    struct csv_volume *volume;
+    const struct csv_info *info;
+    struct lun lun;
+
+    lun_init(&lun, 64, 4096);
+    assert_ok(lun_format(&lun, &plain, error));
+    assert_ok(lun_open(&lun, 0, &volume, error));
+    info = csv_volume_info(volume);
+    g_assert_cmpstr(info->name, ==, "vol1");
+    g_assert_cmpuint(info->sector_bytes, ==, 4096);
+    g_assert_cmpuint(info->io_timeout_s, ==, 10);
+    g_assert_cmpuint(info->max_nodes, ==, 64);
+    g_assert_cmpuint(info->size_bytes, ==, 64 * MIB);
+    g_assert_cmpuint(info->data_bytes % info->extent_bytes, ==, 0);
+    g_assert_cmpuint(check_errors(volume), ==, 0);
+    csv_close(volume);
+
+    assert_code(lun_format(&lun, &plain, error), CSV_ALREADY_FORMATTED);
+    assert_ok(lun_format(&lun, &forced, error));
+    assert_ok(lun_open(&lun, 0, &volume, error));
+    g_assert_cmpstr(csv_volume_info(volume)->name, ==, "vol2");
+    csv_close(volume);
+    lun_clear(&lun);
+}
+
+static void
+test_options(void)
+{
+    struct lun lun;
+    const struct {
+        struct csv_format_options options;
+        int code;
+    } rows[] = {
+        {{.name = NULL}, CSV_BAD_NAME},
+        {{.name = "a/b"}, CSV_BAD_NAME},
+        {{.name = "a", .max_nodes = 251}, CSV_BAD_VALUE},
+        {{.name = "a", .max_vms = 4097}, CSV_BAD_VALUE},
+        {{.name = "a", .max_images = 16385}, CSV_BAD_VALUE},
+        {{.name = "a", .io_timeout_s = 601}, CSV_BAD_VALUE},
+        {{.name = "a", .extent_bytes = 3 * MIB}, CSV_BAD_VALUE},
+        {{.name = "a", .extent_bytes = 2048 * MIB}, CSV_BAD_VALUE},
+        {{.name = "a", .max_vms = 100}, CSV_TOO_SMALL},
+        {{.name = "a", .extent_bytes = 64 * MIB}, CSV_TOO_SMALL},
+    };
+
+    lun_init(&lun, 64, 512);
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+        assert_code(lun_format(&lun, &rows[i].options, error), rows[i].code);
+    lun.sector = 1024;
+    assert_code(lun_format(&lun, &plain, error), CSV_E_SECTOR);
+    lun.sector = 512;
+    lun.size = 8 * MIB;
+    assert_code(lun_format(&lun, &plain, error), CSV_TOO_SMALL);
+    lun.size = 4096;
+    assert_code(lun_format(&lun, &plain, error), CSV_TOO_SMALL);
+    lun_clear(&lun);
+}
+
+static void
+test_foreign_content_is_kept(void)
+{
+    struct csv_volume *volume;
+    struct lun lun;
+
+    lun_init(&lun, 64, 512);
+    lun.data[MIB - 1] = 1; /* the last byte that is looked at */
+    assert_code(lun_format(&lun, &plain, error), CSV_ALREADY_FORMATTED);
+    g_assert_cmpuint(lun.data[MIB - 1], ==, 1);
+    assert_ok(lun_format(&lun, &forced, error));
+    assert_ok(lun_open(&lun, 0, &volume, error));
+    csv_close(volume);
+    lun_clear(&lun);
+}
+
+/* Changes a byte of a superblock and seals it again, if asked to. */
+static void
+edit_super(struct lun *lun, uint64_t address, size_t offset, uint8_t value, bool seal)
+{
+    uint8_t *block = lun->data + address;
+    struct csv_disk_header header;
+    struct csv_head head = {.generation = 1, .is_used = true};
+
+    block[offset] = value;
+    if (!seal)
+        return;
+    memcpy(&header, block, sizeof(header));
+    head.payload_bytes = sizeof(struct csv_disk_super);
+    csv_block_seal(block, CSV_KIND_SUPER, header.volume_uuid, address, &head);
+}
+
+static void
+test_not_a_volume(void)
+{
+    const size_t incompat = 128 + offsetof(struct csv_disk_super, feature_incompat);
+    const size_t ro_compat = 128 + offsetof(struct csv_disk_super, feature_ro_compat);
+    const size_t compat = 128 + offsetof(struct csv_disk_super, feature_compat);
+    struct csv_volume *volume = NULL;
+    struct lun lun;
+    uint8_t *good;
+
+    lun_init(&lun, 64, 512);
+    assert_code(lun_open(&lun, 0, &volume, error), CSV_E_NO_VOLUME); /* blank */
+    assert_ok(lun_format(&lun, &plain, error));
+    good = g_memdup2(lun.data, lun.size);
+
+    for (size_t i = 0; i < lun.size; i++) /* garbage all over */
+        lun.data[i] = (uint8_t)(i * 2654435761u >> 13);
+    assert_code(lun_open(&lun, 0, &volume, error), CSV_E_NO_VOLUME);
+
+    memcpy(lun.data, good, lun.size); /* something else in front, the copy at the end intact */
+    memset(lun.data, 0x55, 8192);
+    assert_code(lun_open(&lun, 0, &volume, error), CSV_E_DAMAGED);
+
+    memcpy(lun.data, good, lun.size); /* blank in front: a format cut short */
+    memset(lun.data, 0, 4096);
+    assert_code(lun_open(&lun, 0, &volume, error), CSV_E_NO_VOLUME);
+
+    memcpy(lun.data, good, lun.size); /* formatted by the future */
+    edit_super(&lun, 0, offsetof(struct csv_disk_header, version), 2, false);
+    assert_code(lun_open(&lun, 0, &volume, error), CSV_E_FUTURE);
+
+    memcpy(lun.data, good, lun.size);
+    edit_super(&lun, 0, incompat, 1, true);
+    assert_code(lun_open(&lun, 0, &volume, error), CSV_E_FUTURE);
+    assert_code(lun_open(&lun, CSV_OPEN_READ_ONLY, &volume, error), CSV_E_FUTURE);
+
+    memcpy(lun.data, good, lun.size);
+    edit_super(&lun, 0, ro_compat, 1, true);
+    assert_code(lun_open(&lun, 0, &volume, error), CSV_E_FUTURE);
+    assert_ok(lun_open(&lun, CSV_OPEN_READ_ONLY, &volume, error));
+    csv_close(volume);
+
+    memcpy(lun.data, good, lun.size);
+    edit_super(&lun, 0, compat, 1, true);
+    assert_ok(lun_open(&lun, 0, &volume, error));
+    csv_close(volume);
+
+    memcpy(lun.data, good, lun.size);
+    lun.sector = 4096;
+    assert_code(lun_open(&lun, 0, &volume, error), CSV_E_SECTOR);
+    lun.sector = 512;
+    lun.size -= MIB;
+    assert_code(lun_open(&lun, 0, &volume, error), CSV_E_TRUNCATED);
+    lun.size = 4096;
+    assert_code(lun_open(&lun, 0, &volume, error), CSV_E_NO_VOLUME);
+    g_free(good);
+    lun_clear(&lun);
+}
+
+static void
+test_superblock_copies(void)
+{
+    struct csv_volume *volume;
+    struct lun lun;
+
+    lun_init(&lun, 64, 512);
+    assert_ok(lun_format(&lun, &plain, error));
+    edit_super(&lun, 0, 200, 0xff, false); /* the first is rotten: the second serves */
+    assert_ok(lun_open(&lun, 0, &volume, error));
+    g_assert_cmpuint(check_errors(volume), ==, 1);
+    csv_close(volume);
+    edit_super(&lun, 63 * MIB, 200, 0xff, false);
+    assert_code(lun_open(&lun, 0, &volume, error), CSV_E_DAMAGED);
+    lun_clear(&lun);
+}
+
+static void
+test_larger_lun(void)
+{
+    struct csv_volume *volume;
+    struct lun lun;
+
+    lun_init(&lun, 96, 512);
+    lun.size = 64 * MIB;
+    assert_ok(lun_format(&lun, &plain, error));
+    lun.size = 96 * MIB;
+    assert_ok(lun_open(&lun, 0, &volume, error));
+    g_assert_cmpuint(csv_volume_info(volume)->device_bytes, ==, 96 * MIB);
+    g_assert_cmpuint(csv_volume_info(volume)->size_bytes, ==, 64 * MIB);
+    g_assert_cmpuint(check_errors(volume), ==, 0);
+    csv_close(volume);
+    lun_clear(&lun);
+}
+
+static void
+test_read_only(void)
+{
+    const struct csv_epoch epoch = {1, 1, 1};
+    struct csv_vm vm = test_vm("web", 1);
+    struct csv_node node = {.host_id = 1, .name = "a"};
+    struct csv_volume *volume;
+    struct lun lun;
+
+    lun_init(&lun, 64, 512);
+    assert_ok(lun_format(&lun, &plain, error));
+    assert_ok(lun_open(&lun, CSV_OPEN_READ_ONLY, &volume, error));
+    assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_E_READ_ONLY);
+    assert_code(csv_image_create(volume, &epoch, "a", MIB, 0, NULL, error), CSV_E_READ_ONLY);
+    assert_code(csv_node_write(volume, &node, error), CSV_E_READ_ONLY);
+    assert_code(csv_node_clear(volume, 1, error), CSV_E_READ_ONLY);
+    csv_close(volume);
+    lun_clear(&lun);
+}
+
+/* The same over a real file, sanlock's areas included. */
+static void
+test_file(void)
+{
+    g_autofree char *path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
+    int fd = g_mkstemp(path);
+    struct csv_volume *volume;
+    struct csv_lease_owner owner;
+    struct csv_lease lease;
+    struct csv_info info;
+
+    g_assert_cmpint(fd, >=, 0);
+    assert_code(csv_open(path, 0, &volume, error), CSV_E_NO_VOLUME); /* empty */
+    g_assert_cmpint(ftruncate(fd, 256 * (off_t)MIB), ==, 0);
+    assert_ok(csv_format(path, &plain, &info, error));
+    g_assert_cmpstr(info.path, ==, path);
+    assert_ok(csv_open(path, 0, &volume, error));
+    g_assert_cmpuint(check_errors(volume), ==, 0);
+    assert_ok(csv_lease_read(volume, CSV_LEASE_COORDINATOR, 0, &owner, error));
+    g_assert_cmpstr(owner.resource, ==, ".coordinator");
+    g_assert_cmpuint(owner.host_id, ==, 0);
+    assert_ok(csv_lease_read(volume, CSV_LEASE_REGISTRY, 0, &owner, error));
+    g_assert_cmpstr(owner.resource, ==, ".registry");
+    assert_code(csv_lease_read(volume, CSV_LEASE_VM, 0, &owner, error), CSV_NOT_FOUND);
+    assert_code(csv_lease_read(volume, CSV_LEASE_VM, info.max_vms, &owner, error), CSV_BAD_VALUE);
+    assert_ok(csv_lease_locate(volume, CSV_LEASE_VM, 1, &lease, error));
+    g_assert_cmpuint(lease.offset_bytes, ==, 5 * MIB);
+    g_assert_cmpuint(lease.align_bytes, ==, MIB);
+    g_assert_cmpstr(lease.lockspace, ==, "vol1");
+    csv_close(volume);
+    g_assert_cmpint(ftruncate(fd, 255 * (off_t)MIB), ==, 0);
+    assert_code(csv_open(path, 0, &volume, error), CSV_E_TRUNCATED);
+    close(fd);
+    g_unlink(path);
+    assert_code(csv_open(path, 0, &volume, error), CSV_E_SYS);
+    assert_code(csv_open("/dev/null", 0, &volume, error), CSV_E_NO_VOLUME);
+}
+
+/* A lease record with any byte changed is not believed. */
+static void
+test_leader_is_checked(void)
+{
+    g_autofree char *path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
+    int fd = g_mkstemp(path);
+    struct csv_volume *volume;
+    struct csv_lease_owner owner;
+    uint8_t byte = 0xff;
+
+    g_assert_cmpint(ftruncate(fd, 256 * (off_t)MIB), ==, 0);
+    assert_ok(csv_format(path, &plain, NULL, error));
+    assert_ok(csv_open(path, 0, &volume, error));
+    /* each byte under the checksum */
+    for (off_t i = 0; i < 172; i++) {
+        uint8_t old;
+        g_assert_cmpint(pread(fd, &old, 1, 2 * (off_t)MIB + i), ==, 1);
+        byte = (uint8_t)~old;
+        g_assert_cmpint(pwrite(fd, &byte, 1, 2 * (off_t)MIB + i), ==, 1);
+        g_assert_cmpint(fdatasync(fd), ==, 0);
+        assert_code(csv_lease_read(volume, CSV_LEASE_COORDINATOR, 0, &owner, error), CSV_E_DAMAGED);
+        g_assert_cmpint(pwrite(fd, &old, 1, 2 * (off_t)MIB + i), ==, 1);
+        g_assert_cmpint(fdatasync(fd), ==, 0);
+    }
+    assert_ok(csv_lease_read(volume, CSV_LEASE_COORDINATOR, 0, &owner, error));
+    csv_close(volume);
+    close(fd);
+    g_unlink(path);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/csv/open/format", test_format);
+    g_test_add_func("/csv/open/options", test_options);
+    g_test_add_func("/csv/open/foreign-content-is-kept", test_foreign_content_is_kept);
+    g_test_add_func("/csv/open/not-a-volume", test_not_a_volume);
+    g_test_add_func("/csv/open/superblock-copies", test_superblock_copies);
+    g_test_add_func("/csv/open/larger-lun", test_larger_lun);
+    g_test_add_func("/csv/open/read-only", test_read_only);
+    g_test_add_func("/csv/open/file", test_file);
+    g_test_add_func("/csv/open/leader-is-checked", test_leader_is_checked);
+    return g_test_run();
+}
