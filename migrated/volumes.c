@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* volumes.c - the table of attached volumes; one of them is in attached.c. */
-#include "attached.h"
+#include "volumes.h"
 
+#include "attached.h"
 #include "base/error.h"
 
 #include <string.h>

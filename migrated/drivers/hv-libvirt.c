@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* hv-libvirt.c - connection, events and domains; a move itself is in hv-libvirt-migrate.c. */
+#include "drivers/hv-libvirt.h"
+
 #include "drivers/hv-libvirt-private.h"
 
 #include "base/error.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* volume-csv.c - the volume itself: errors, format, open, leases, nodes. */
+#include "drivers/volume-csv.h"
+
 #include "drivers/volume-csv-private.h"
 
 #include "base/error.h"
