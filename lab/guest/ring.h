@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ring.h - The ring of numbered records by which a lost. */
+/* ring.h - the ring of numbered records on the guest's disk. */
 
 /*
  * The ring of numbered records by which a lost, doubled or reordered write is found out.
