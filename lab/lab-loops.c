@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* lab-loops.c - finds. */
+/* lab-loops.c - finds and detaches the loop devices that end in a LUN of the lab. */
 
 /*
  * lab-loops: finds, and with --detach frees, the loop devices that stand on given files or loop

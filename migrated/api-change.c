@@ -25,19 +25,44 @@ in_range(const char *what, gint64 value, gint64 most, GError **error)
     return FALSE;
 }
 
-/* The LUN under an attached volume is not formatted from under its users on this node. */
-static gboolean
-is_not_attached(MigDaemon *daemon, const char *device, GError **error)
+static guint64
+sum_of_heartbeats(MigCsv *csv, char **names)
 {
-    g_autoptr(MigCsv) there = mig_csv_open(device, NULL);
-    g_autoptr(MigAttached) attached =
-        there ? mig_volumes_get(daemon->volumes, mig_csv_name(there), NULL) : NULL;
+    g_autoptr(GPtrArray) nodes = mig_csv_nodes(csv, NULL);
+    g_autoptr(GString) list = g_string_new(NULL);
+    guint64 sum = 0;
 
-    if (!attached || !g_str_equal(mig_csv_uuid(there), mig_csv_uuid(mig_attached_csv(attached))))
+    for (guint i = 0; nodes && i < nodes->len; i++) {
+        const MigNode *node = g_ptr_array_index(nodes, i);
+
+        sum += node->heartbeat;
+        if (!node->has_left)
+            g_string_append_printf(list, "%s%s", list->len ? ", " : "", node->name);
+    }
+    if (names)
+        *names = g_strdup(list->str);
+    return sum;
+}
+
+/* A volume in use is not formatted from under anybody, with force or without: whoever writes
+ * heartbeats has it attached, here or on any other node. */
+static gboolean
+is_not_attached(const char *device, GError **error)
+{
+    g_autoptr(MigCsv) csv = mig_csv_open(device, NULL);
+    g_autofree char *names = NULL;
+    guint64 before;
+
+    if (!csv)
         return TRUE;
-    g_set_error(error, MIG_ERROR, MIG_ERROR_VOLUME_IN_USE,
-                "volume %s on %s is attached; 'migratectl volume detach %s' on every node first",
-                mig_csv_name(there), device, mig_csv_name(there));
+    before = sum_of_heartbeats(csv, &names);
+    g_usleep(MIG_SUSPECT_MS * 1000);
+    if (before == sum_of_heartbeats(csv, NULL))
+        return TRUE;
+    g_set_error(
+        error, MIG_ERROR, MIG_ERROR_VOLUME_IN_USE,
+        "volume %s on %s is attached (%s); 'migratectl volume detach %s' on every node first",
+        mig_csv_name(csv), device, names, mig_csv_name(csv));
     return FALSE;
 }
 
@@ -55,7 +80,7 @@ api_FormatVolume(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
         !in_range("max_vms", request->max_vms, 4096, &error) ||
         !in_range("max_images", request->max_images, 16384, &error) ||
         !in_range("extent", request->extent, 1 << 30, &error) ||
-        !is_not_attached(daemon, request->device, &error)) {
+        (request->force && !is_not_attached(request->device, &error))) {
         mig_rpc_call_fail(call, g_steal_pointer(&error));
         return;
     }
@@ -99,7 +124,7 @@ api_AttachVolume(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     g_autoptr(MigAttached) attached = mig_volumes_attach(daemon->volumes, request->device, &error);
 
     if (attached) {
-        mig_vms_refresh(daemon->vms);
+        mig_vms_adopt(daemon->vms);
         reply->volume = mig_shape_volume(daemon, attached, &error);
     }
     if (reply->volume)

@@ -136,18 +136,52 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
 /* ---- export
  * --------------------------------------------------------------------------------------- */
 
+/* The image's VM stands still, and stays so while we hold its lease: *lease is NULL for an image of
+ * no VM. Killed meanwhile, sanlock frees the lease with this process. */
 static gboolean
-is_at_rest(MigDaemon *daemon, const MigImage *image, GError **error)
+keep_at_rest(MigDaemon *daemon, const MigImage *image, MigLease **lease, GError **error)
 {
     g_autoptr(MigVmView) view = *image->owner ? mig_vm_find(daemon, image->owner, NULL) : NULL;
+    g_autoptr(GError) refused = NULL;
 
-    if (!view || g_str_equal(view->state, "stopped"))
+    if (!view)
         return TRUE;
-    g_set_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING,
-                "image %s is in use by %s, which is %s; stop it first, a copy of a running disk is "
-                "worth nothing",
-                image->name, image->owner, view->state);
+    *lease = mig_csv_vm_lease(mig_attached_csv(view->attached), view->vm->slot, view->vm->name);
+    if (g_str_equal(view->state, "stopped") &&
+        mig_sanlock_acquire(daemon->sanlock, *lease, &refused))
+        return TRUE;
+    g_clear_pointer(lease, mig_lease_free);
+    if (refused && !g_error_matches(refused, MIG_ERROR, MIG_ERROR_LEASE_HELD))
+        g_propagate_error(error, g_steal_pointer(&refused));
+    else
+        g_set_error(
+            error, MIG_ERROR, MIG_ERROR_VM_RUNNING,
+            "image %s is in use by %s, which is %s; stop it first, a copy of a running disk is "
+            "worth nothing",
+            image->name, image->owner, view->state);
     return FALSE;
+}
+
+static gboolean
+copy_out(MigCsv *csv, const char *name, const char *path, const char *format,
+         const MigCopyHooks *hooks, GError **error)
+{
+    g_autofree char *temporary = g_strconcat(path, ".part", NULL);
+    g_autofree char *device = NULL;
+
+    if (!mig_csv_activate(csv, name, FALSE, &device, error))
+        return FALSE;
+    gboolean ok =
+        mig_qemu_img_copy(device, "raw", temporary, format ? format : "raw", FALSE, hooks, error);
+
+    mig_csv_deactivate(csv, name, NULL);
+    if (ok && g_rename(temporary, path) < 0) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "cannot write %s: %s", path, g_strerror(errno));
+        ok = FALSE;
+    }
+    if (!ok)
+        g_unlink(temporary);
+    return ok;
 }
 
 MigImage *
@@ -157,26 +191,19 @@ mig_image_export(MigDaemon *daemon, const char *volume, const char *name, const 
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
     g_autoptr(MigImage) image =
         attached ? mig_csv_image(mig_attached_csv(attached), name, error) : NULL;
-    g_autofree char *temporary = g_strconcat(path, ".part", NULL);
-    g_autofree char *device = NULL;
+    g_autoptr(MigLease) lease = NULL;
 
-    if (!image || !is_at_rest(daemon, image, error))
+    if (!image)
         return NULL;
     if (!overwrite && g_file_test(path, G_FILE_TEST_EXISTS)) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_EXISTS, "%s exists; --force replaces it", path);
         return NULL;
     }
-    if (!mig_csv_activate(mig_attached_csv(attached), name, FALSE, &device, error))
+    if (!keep_at_rest(daemon, image, &lease, error))
         return NULL;
-    gboolean ok =
-        mig_qemu_img_copy(device, "raw", temporary, format ? format : "raw", FALSE, hooks, error);
+    gboolean ok = copy_out(mig_attached_csv(attached), name, path, format, hooks, error);
 
-    mig_csv_deactivate(mig_attached_csv(attached), name, NULL);
-    if (ok && g_rename(temporary, path) < 0) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "cannot write %s: %s", path, g_strerror(errno));
-        ok = FALSE;
-    }
-    if (!ok)
-        g_unlink(temporary);
+    if (lease)
+        mig_sanlock_release(daemon->sanlock, lease, NULL);
     return ok ? g_steal_pointer(&image) : NULL;
 }

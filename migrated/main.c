@@ -126,7 +126,7 @@ start_thread(gpointer data)
         mig_volumes_set_host(daemon->volumes, host);
     /* recover first: what is on this node must be known before anything is asked of it */
     mig_volumes_attach_configured(daemon->volumes);
-    mig_vms_refresh(daemon->vms);
+    mig_vms_adopt(daemon->vms);
     mig_jobs_recover(daemon->jobs);
     g_thread_unref(g_thread_new("facts", facts_thread, daemon));
     return NULL;

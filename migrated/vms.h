@@ -26,6 +26,9 @@ MigVms *mig_vms_new(MigDaemon *daemon);
 void mig_vms_free(MigVms *vms);
 /* Blocks: asks libvirt. */
 void mig_vms_refresh(MigVms *vms);
+/* After a start or an attach: takes hold of the image devices of what runs here already, so that
+ * they are let go of when it stops. Blocks. */
+void mig_vms_adopt(MigVms *vms);
 /* From any thread, libvirt's too: refresh soon, on a worker. */
 void mig_vms_refresh_soon(MigVms *vms);
 /* A copy, or NULL. */
