@@ -21,7 +21,9 @@ mig_libvirt_set_error(GError **error, const char *doing)
         code = MIG_ERROR_LEASE_HELD;
     else if (reason && reason->code == VIR_ERR_OPERATION_ABORTED)
         code = MIG_ERROR_CANCELLED;
-    g_set_error(error, MIG_ERROR, code, "libvirt, %s: %s", doing, text);
+    g_autofree char *line = g_strstrip(g_strdelimit(g_strdup(text), "\r\n", ' '));
+
+    g_set_error(error, MIG_ERROR, code, "libvirt, %s: %s", doing, line);
 }
 
 /* ---- connection and events --------------------------------------------------------------- */
