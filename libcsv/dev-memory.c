@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TORN_BYTES 512u
-
 struct memory_dev {
     struct csv_dev dev;
     uint8_t *data;
@@ -63,7 +61,7 @@ change(struct memory_dev *memory, uint64_t offset, const uint8_t *from, uint64_t
     }
     if (fault->count > fault->at)
         return -EIO;
-    torn = fault->torn_sectors * TORN_BYTES;
+    torn = fault->torn_bytes;
     if (torn > bytes)
         torn = bytes;
     switch (fault->kind) {

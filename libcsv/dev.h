@@ -53,17 +53,17 @@ enum csv_fault_kind {
     CSV_FAULT_ERROR,        /* nothing lands, error */
     CSV_FAULT_LOST,         /* nothing lands, success */
     CSV_FAULT_LANDED_ERROR, /* all lands, error */
-    CSV_FAULT_TORN_ERROR,   /* the first torn_sectors lands, error */
-    CSV_FAULT_TORN,         /* the first torn_sectors lands, success */
-    CSV_FAULT_TORN_TAIL,    /* all but the first torn_sectors lands, error */
+    CSV_FAULT_TORN_ERROR,   /* the first torn_bytes land, error */
+    CSV_FAULT_TORN,         /* the first torn_bytes land, success */
+    CSV_FAULT_TORN_TAIL,    /* all but the first torn_bytes land, error */
 };
 
 struct csv_fault {
     enum csv_fault_kind kind;
     uint64_t at;
-    uint64_t torn_sectors; /* of 512 bytes */
-    bool then_dead;        /* everything after it fails too: the machine is gone */
-    uint64_t count;        /* writes seen so far */
+    uint64_t torn_bytes; /* a sector is the least that hardware tears; here any byte is */
+    bool then_dead;      /* everything after it fails too: the machine is gone */
+    uint64_t count;      /* writes seen so far */
 };
 
 /* A device over the caller's memory, which outlives it. fault may be NULL; it stays the caller's.
