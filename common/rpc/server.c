@@ -153,8 +153,8 @@ is_peer_welcome(MigRpcServer *server, GSocket *socket)
         return TRUE;
     if (!remote || !G_IS_INET_SOCKET_ADDRESS(remote))
         return FALSE;
-    address = g_inet_address_to_string(
-        g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(remote)));
+    address =
+        g_inet_address_to_string(g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(remote)));
     if (server->peer_filter(address, server->peer_filter_data))
         return TRUE;
     mig_log_warning(MIG_FIELDS(.peer = address), "refusing a peer: %s is no node of ours", address);

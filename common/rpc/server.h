@@ -64,8 +64,8 @@ gboolean mig_rpc_server_listen_peer(MigRpcServer *server, const char *address, g
 /* Asked for each peer that connects, on the main loop, with its address as text; FALSE closes the
  * connection before anything is read. Without a filter all are accepted. */
 typedef gboolean (*MigRpcPeerFilter)(const char *address, gpointer user_data);
-void mig_rpc_server_set_peer_filter(MigRpcServer *server, MigRpcPeerFilter filter,
-                                    gpointer user_data);
+void
+mig_rpc_server_set_peer_filter(MigRpcServer *server, MigRpcPeerFilter filter, gpointer user_data);
 
 MigRpcOrigin mig_rpc_call_get_origin(MigRpcCall *call);
 /* Local: uid of the caller; peer: G_MAXUINT32 */

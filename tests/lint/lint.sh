@@ -30,6 +30,7 @@ complains() {
 
 mapfile -t C_FILES < <(files '*.c' '*.h')
 mapfile -t HEADERS < <(files '*.h')
+# executable by its first line, or by its name
 mapfile -t SCRIPTS < <(
     { files '*.sh'; files | while read -r f; do
         head -c 64 "$f" | head -n 1 | tr -d '\0' | grep -qE '^#!.*\b(ba)?sh\b' && echo "$f"
@@ -48,7 +49,7 @@ fi
 for f in "${C_FILES[@]}"; do
     [ "$(sed -n 1p "$f")" = '/* SPDX-License-Identifier: LGPL-2.1-or-later */' ] ||
         echo "$f: line 1 is not the SPDX line"
-    sed -n 2p "$f" | grep -qF "/* ${f##*/} - " || echo "$f: line 2 is not \"/* ${f##*/} - TITLE\""
+    sed -n 2p "$f" | grep -qE '^/\* [^ ].{10}' || echo "$f: line 2 is not a title, \"/* ... */\""
 done | complains "SPDX line and title of C files"
 
 for f in "${SCRIPTS[@]}" $(files 'meson.build' '*/meson.build'); do
@@ -106,6 +107,8 @@ includes $(files 'migrated/drivers/*.c' 'migrated/drivers/*.h') | awk -F '\t' '
         from = $1; sub(/.*\//, "", from); sub(/\.[ch]$/, "", from)
         to = $2; sub(/.*\//, "", to); sub(/\.h$/, "", to)
         split(from, a, "-"); split(to, b, "-")
+        # shapes libvirt's XML, talks to nobody: a helper of them all
+        if (b[1] == "definition") next
         if (a[1] != b[1] && a[2] != b[2] && a[1] != b[2] && a[2] != b[1])
             print $1 ": a driver must not include another one: " $2
     }' | complains "drivers do not know one another"
@@ -130,7 +133,7 @@ home() { # REGEX-OF-HEADER REGEX-OF-HOMES
 mapfile -t CORE < <(files 'migrated/core/*.c' 'migrated/core/*.h')
 if [ ${#CORE[@]} -gt 0 ]; then
     includes "${CORE[@]}" |
-        awk -F '\t' '$2 ~ /^(time\.h|unistd\.h|fcntl\.h|sys\/|gio\/|stdio\.h|netinet|arpa)/ {
+        awk -F '\t' '$2 ~ /^(time\.h|unistd\.h|fcntl\.h|sys\/|gio\/|stdio\.h|netinet)/ {
             print $1 ": core gets that through a port, not by " $2 }' |
         complains "core includes no system headers"
     grep -nE '\b(g_get_monotonic_time|g_get_real_time|g_date_time_new_now|time|clock_gettime|g_random_int|g_rand_new|getenv|g_getenv|open|fopen|socket|g_file_get_contents|g_timeout_add|g_usleep)[[:space:]]*\(' \
@@ -156,7 +159,9 @@ for f in $(files 'common/*.c' 'migrated/*.c' 'migratectl/*.c' 'libcsv/*.c'); do
     own=${f%.c}.h
     [ -f "$own" ] || continue
     first=$(grep -m 1 -oE '#[[:space:]]*include[[:space:]]*["<][^">]+' "$f" | sed -E 's/.*["<]//')
-    [ "${first##*/}" = "${own##*/}" ] || echo "$f: includes $first before its own header"
+    first=${first##*/}
+    [ "${first%-private.h}" = "${first}" ] || first=${first%-private.h}.h # which includes it
+    [ "$first" = "${own##*/}" ] || echo "$f: includes $first before its own header"
 done | complains "a file's own header comes first"
 
 # each header compiles alone
@@ -224,7 +229,7 @@ for f in "${SCRIPTS[@]}"; do
 done | complains "scripts parse"
 bash -n conf/completion/migratectl 2>&1 | complains "the completion parses"
 for f in "${SCRIPTS[@]}"; do
-    [[ $f == tests/lib/* || -x $f ]] || echo "$f: is not executable"
+    [[ $f == */lib/* || -x $f ]] || echo "$f: is not executable"
 done | complains "scripts are executable"
 
 done_testing
