@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lab-acks.c - collects which records the guest has acknowledged, as a client sees it. */
+
 /*
- * lab-acks: collects which records the guest has acknowledged, as a client sees it.
- *
  * The highest number seen is kept in a file (decimal, rewritten in place), because the
  * verifier must later find every record up to it on the disk. It connects again whenever the guest
  * is away, until it is ended by a signal.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lab-init-dev.c - A machine's own /dev. */
+
 /*
- * A machine's own /dev.
- *
  * The kernel has one devtmpfs for all, so /dev/lab, /dev/csv and /dev/mapper in it would be shared
  * by all machines and left over on the host. A tmpfs with just the needed nodes keeps them apart
  * and goes away with the mount namespace. Loop nodes are made beforehand: the kernel adds new ones

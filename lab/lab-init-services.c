@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lab-init-services.c - The services of a lab machine. */
+
 /*
- * The services of a lab machine.
- *
  * A table file names them, one a line: NAME|once, respawn or manual|GATE or -|COMMAND. A service
  * starts when its gate, a path, exists: that is the order of start. Only "respawn" ones come back
  * by themselves, after a growing pause, and not when stopped by command; the others stay dead, as

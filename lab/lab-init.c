@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lab-init.c - pid 1 of a lab machine. */
+
 /*
- * lab-init: pid 1 of a lab machine.
- *
  * "start" makes the namespaces of one machine (mount, pid, net, uts, ipc), records the pid 1 in
  * them and returns as soon as that one is set up. Pid 1 then owns the machine: it runs its services
  * and reaps what is orphaned (libvirt waits 40 s for a QEMU that stays a zombie). Because it is pid

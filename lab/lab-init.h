@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the files of lab-init share: see lab-init.c for the whole. */
+/* lab-init.h - what the files of lab-init share: see lab-init.c for the whole. */
 #pragma once
 
 /* Prints the message with errno's text (where errno is not 0) and exits with status 1. */

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lab-loops.c - finds. */
+
 /*
  * lab-loops: finds, and with --detach frees, the loop devices that stand on given files or loop
  * devices.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lab-probe.c - watches a guest as its users would, by UDP echo every few milliseconds. */
+
 /*
- * lab-probe: watches a guest as its users would, by UDP echo every few milliseconds.
- *
  * A guest's own clock stands still while it is moved, so a standstill shows only from outside: as
  * the longest time between two answers *received*. Answers are counted whatever their age; what was
  * sent into the standstill and is answered late ends it. Prints one line of JSON at the end, which

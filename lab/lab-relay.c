@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lab-relay.c - carries libvirt connections between nodes. */
+
 /*
  * lab-relay: carries libvirt connections between nodes, for moves by hand and for measuring plain
  * virsh against.

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lab-rlimit-shim.c - A setrlimit() that says yes. */
+
 /*
  * A setrlimit() that says yes: preloaded into the lab's sanlock where CAP_SYS_RESOURCE is missing.
  *

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lab-verify.c - judges a ring of records that was read out of a guest's disk. */
+
 /*
  * lab-verify: judges a ring of records that was read out of a guest's disk, and makes empty ones.
  *

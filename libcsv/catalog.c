@@ -43,11 +43,29 @@ see_damage(struct csv_catalog *catalog, enum csv_kind kind, uint32_t index,
 }
 
 static void
-hint(struct csv_volume *volume, uint32_t slot, const char *name)
+hint(struct csv_volume *volume, enum csv_kind kind, uint32_t slot, const char *name)
 {
     pthread_mutex_lock(&volume->hint_lock);
-    memcpy(volume->hints[slot], name, CSV_NAME_MAX + 1);
+    memcpy(kind == CSV_KIND_VM ? volume->vm_hints[slot] : volume->image_hints[slot], name,
+           CSV_NAME_MAX + 1);
     pthread_mutex_unlock(&volume->hint_lock);
+}
+
+int64_t
+csv_catalog_hint(struct csv_volume *volume, enum csv_kind kind, const char *name)
+{
+    char(*hints)[CSV_NAME_MAX + 1] = kind == CSV_KIND_VM ? volume->vm_hints : volume->image_hints;
+    uint32_t count = csv_slot_count(&volume->super, kind);
+    int64_t found = -1;
+
+    if (!name[0])
+        return -1;
+    pthread_mutex_lock(&volume->hint_lock);
+    for (uint32_t i = 0; i < count && found < 0; i++)
+        if (strcmp(hints[i], name) == 0)
+            found = i;
+    pthread_mutex_unlock(&volume->hint_lock);
+    return found;
 }
 
 static int
@@ -69,7 +87,7 @@ visit_vm(uint32_t index, const void *buffer, const struct csv_slot *slot, void *
                             &catalog->vms[catalog->vm_count]);
     if (problem)
         return csv_fail(walk->error, CSV_E_SYS, ENOMEM, "cannot read VM slot %u", index);
-    hint(walk->volume, index, catalog->vms[catalog->vm_count].vm.name);
+    hint(walk->volume, CSV_KIND_VM, index, catalog->vms[catalog->vm_count].vm.name);
     catalog->vm_count++;
     return 0;
 }
@@ -96,7 +114,9 @@ visit_image(uint32_t index, const void *buffer, const struct csv_slot *slot, voi
         walk->image_room = room;
     }
     (void)csv_image_decode(csv_slot_block(CSV_KIND_IMAGE, buffer, slot), &slot->head,
-                           catalog->super, index, &catalog->images[catalog->image_count++]);
+                           catalog->super, index, &catalog->images[catalog->image_count]);
+    hint(walk->volume, CSV_KIND_IMAGE, index, catalog->images[catalog->image_count].image.name);
+    catalog->image_count++;
     return 0;
 }
 

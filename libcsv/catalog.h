@@ -59,3 +59,7 @@ int64_t csv_catalog_free_slot(const struct csv_catalog *catalog, enum csv_kind k
 int csv_catalog_unsure(struct csv_volume *volume, int change, const char *name, const char *uuid,
                        int result);
 bool csv_catalog_was_unsure(const struct csv_volume *volume, int change, const char *name);
+
+/* The slot where a VM or an image of this name was seen last by this handle, -1: nowhere. Usually
+ * it still is there, and reading that one slot tells. */
+int64_t csv_catalog_hint(struct csv_volume *volume, enum csv_kind kind, const char *name);

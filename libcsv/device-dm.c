@@ -84,14 +84,17 @@ double_hyphens(char *to, const char *from)
 static void
 make_name(const struct csv_volume *volume, const struct csv_image *image, char name[DM_NAME_SIZE])
 {
-    char volume_name[2 * CSV_NAME_MAX + 1], image_name[2 * CSV_NAME_MAX + 1];
+    char both[8 + 4 * CSV_NAME_MAX];
+    size_t length = 4;
 
-    if (double_hyphens(volume_name, volume->super.name) + double_hyphens(image_name, image->name) +
-            5 >=
-        DM_NAME_SIZE)
-        snprintf(name, DM_NAME_SIZE, "csv-%s", image->uuid);
+    memcpy(both, "csv-", 4);
+    length += double_hyphens(both + length, volume->super.name);
+    both[length++] = '-';
+    length += double_hyphens(both + length, image->name);
+    if (length < DM_NAME_SIZE)
+        memcpy(name, both, length + 1);
     else
-        snprintf(name, DM_NAME_SIZE, "csv-%s-%s", volume_name, image_name);
+        snprintf(name, DM_NAME_SIZE, "csv-%s", image->uuid);
 }
 
 /* The image's length in an extent: the last one may be longer than what is left. */

@@ -61,14 +61,50 @@ csv_image_list(struct csv_volume *volume, struct csv_image **images, size_t *cou
     return result;
 }
 
+/* Looks where the image was last time, and where its owner must be: two slots instead of all. */
+static bool
+find_hinted(struct csv_volume *volume, const char *name, struct csv_image *image)
+{
+    int64_t index = csv_catalog_hint(volume, CSV_KIND_IMAGE, name);
+    uint8_t *pair = index < 0 ? NULL : csv_dev_buffer(CSV_BLOCK_MAX * CSV_COPIES);
+    struct csv_image_record record = {0};
+    struct csv_vm_record owner;
+    struct csv_slot slot;
+    bool is_found;
+
+    if (!pair)
+        return false;
+    is_found = csv_slot_read(volume, CSV_KIND_IMAGE, (uint32_t)index, pair, &slot, NULL) == 0 &&
+               slot.state == CSV_SLOT_USED &&
+               !csv_image_decode(csv_slot_block(CSV_KIND_IMAGE, pair, &slot), &slot.head,
+                                 &volume->super, (uint32_t)index, &record) &&
+               strcmp(record.image.name, name) == 0;
+    if (is_found && record.owner_birth) {
+        if (csv_slot_read(volume, CSV_KIND_VM, record.owner_slot, pair, &slot, NULL) != 0)
+            is_found = false; /* the long way says what is wrong */
+        else if (slot.state == CSV_SLOT_USED &&
+                 !csv_vm_decode(csv_slot_block(CSV_KIND_VM, pair, &slot), &slot.head,
+                                &volume->super, record.owner_slot, false, &owner) &&
+                 owner.birth == record.owner_birth)
+            memcpy(record.image.owner, owner.vm.name, sizeof(record.image.owner));
+    }
+    if (is_found)
+        *image = record.image;
+    free(pair);
+    return is_found;
+}
+
 int
 csv_image_find(struct csv_volume *volume, const char *name, struct csv_image *image,
                struct csv_error *error)
 {
     struct csv_catalog catalog;
     const struct csv_image_record *found;
-    int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
+    int result;
 
+    if (find_hinted(volume, name, image))
+        return 0;
+    result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
     if (!result) {
         found = csv_catalog_image(&catalog, name);
         if (found)

@@ -164,7 +164,7 @@ csv_slot_walk(struct csv_volume *volume, enum csv_kind kind, csv_slot_visit visi
     const uint32_t per_piece = WALK_BYTES / pair;
     const uint32_t count = csv_slot_count(&volume->super, kind);
     struct csv_dev *dev = volume->dev;
-    uint8_t *piece = csv_dev_buffer(WALK_BYTES);
+    uint8_t *piece = csv_dev_buffer((size_t)(count < per_piece ? count : per_piece) * pair);
     int result = 0;
 
     if (!piece)

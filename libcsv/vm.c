@@ -82,26 +82,13 @@ read_one(struct csv_volume *volume, uint32_t index, struct csv_vm_record *record
     return result;
 }
 
-static int64_t
-hinted_slot(struct csv_volume *volume, const char *name)
-{
-    int64_t found = -1;
-
-    pthread_mutex_lock(&volume->hint_lock);
-    for (uint32_t i = 0; i < volume->super.max_vms && found < 0; i++)
-        if (strcmp(volume->hints[i], name) == 0)
-            found = i;
-    pthread_mutex_unlock(&volume->hint_lock);
-    return found;
-}
-
 int
 csv_vm_find(struct csv_volume *volume, const char *name, struct csv_vm *vm, struct csv_error *error)
 {
     struct csv_vm_record record;
     struct csv_vm_record *found;
     struct csv_catalog catalog;
-    int64_t slot = hinted_slot(volume, name);
+    int64_t slot = csv_catalog_hint(volume, CSV_KIND_VM, name);
     int result;
 
     /* where it was last time: usually it still is */

@@ -154,12 +154,18 @@ csv_open_dev(struct csv_dev *dev, unsigned flags, struct csv_volume **volume,
         result = check_fit(dev, &super, read_only, error);
     if (result == 0) {
         made = calloc(1, sizeof(*made));
-        if (made)
-            made->hints = calloc(super.max_vms, sizeof(*made->hints));
-        if (!made || !made->hints)
+        if (made) {
+            made->vm_hints = calloc(super.max_vms, sizeof(*made->vm_hints));
+            made->image_hints = calloc(super.max_images, sizeof(*made->image_hints));
+        }
+        if (!made || !made->vm_hints || !made->image_hints)
             result = csv_fail(error, CSV_E_SYS, ENOMEM, "cannot open the volume");
     }
     if (result) {
+        if (made) {
+            free(made->vm_hints);
+            free(made->image_hints);
+        }
         free(made);
         csv_dev_close(dev);
         return result;
@@ -203,7 +209,8 @@ csv_close(struct csv_volume *volume)
     pthread_mutex_destroy(&volume->node_lock);
     pthread_mutex_destroy(&volume->device_lock);
     pthread_mutex_destroy(&volume->hint_lock);
-    free(volume->hints);
+    free(volume->vm_hints);
+    free(volume->image_hints);
     free(volume);
 }
 

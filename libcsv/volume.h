@@ -32,9 +32,11 @@ struct csv_volume {
     /* Three locks, never nested: a heartbeat must not wait for an image being zeroed. */
     pthread_mutex_t catalog_lock; /* one catalogue change at a time */
     pthread_mutex_t node_lock;
-    pthread_mutex_t device_lock;     /* and the list of active devices */
-    pthread_mutex_t hint_lock;       /* inside catalog_lock or alone */
-    char (*hints)[CSV_NAME_MAX + 1]; /* VM slot -> name last seen there; only where to look first */
+    pthread_mutex_t device_lock; /* and the list of active devices */
+    pthread_mutex_t hint_lock;   /* inside catalog_lock or alone */
+    /* Slot -> name last seen there: where to look first, nothing more. */
+    char (*vm_hints)[CSV_NAME_MAX + 1];
+    char (*image_hints)[CSV_NAME_MAX + 1];
     struct csv_unsure unsure;
     struct csv_active *active;
 };

@@ -7,10 +7,11 @@
 #include "core/timeouts.h"
 #include "images.h"
 
-#define EMPTY_REPLY(call, ok, error)                                                               \
+#define EMPTY_REPLY(call, ok, error) \
     ((ok) ? mig_rpc_call_reply(call, NULL) : mig_rpc_call_fail(call, g_steal_pointer(error)))
 
-/* ---- volumes --------------------------------------------------------------------------------------- */
+/* ---- volumes
+ * --------------------------------------------------------------------------------------- */
 
 /* An INT of the wire within what the format can say. */
 static gboolean
@@ -19,8 +20,8 @@ in_range(const char *what, gint64 value, gint64 most, GError **error)
     if (value >= 0 && value <= most)
         return TRUE;
     g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
-                "%s is %" G_GINT64_FORMAT "; 0 (default) to %" G_GINT64_FORMAT " are possible", what,
-                value, most);
+                "%s is %" G_GINT64_FORMAT "; 0 (default) to %" G_GINT64_FORMAT " are possible",
+                what, value, most);
     return FALSE;
 }
 
@@ -32,8 +33,7 @@ is_not_attached(MigDaemon *daemon, const char *device, GError **error)
     g_autoptr(MigAttached) attached =
         there ? mig_volumes_get(daemon->volumes, mig_csv_name(there), NULL) : NULL;
 
-    if (!attached ||
-        !g_str_equal(mig_csv_uuid(there), mig_csv_uuid(mig_attached_csv(attached))))
+    if (!attached || !g_str_equal(mig_csv_uuid(there), mig_csv_uuid(mig_attached_csv(attached))))
         return TRUE;
     g_set_error(error, MIG_ERROR, MIG_ERROR_VOLUME_IN_USE,
                 "volume %s on %s is attached; 'migratectl volume detach %s' on every node first",
@@ -96,8 +96,7 @@ api_AttachVolume(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     const MigAttachVolumeRequest *request = request_;
     g_autoptr(MigVolumeReply) reply = mig_VolumeReply_new();
     g_autoptr(GError) error = NULL;
-    g_autoptr(MigAttached) attached =
-        mig_volumes_attach(daemon->volumes, request->device, &error);
+    g_autoptr(MigAttached) attached = mig_volumes_attach(daemon->volumes, request->device, &error);
 
     if (attached) {
         mig_vms_refresh(daemon->vms);
@@ -119,7 +118,8 @@ api_DetachVolume(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     EMPTY_REPLY(call, ok, &error);
 }
 
-/* ---- images ---------------------------------------------------------------------------------------- */
+/* ---- images
+ * ---------------------------------------------------------------------------------------- */
 
 static void
 image_reply(MigRpcCall *call, MigImage *image, GError *error)
@@ -196,7 +196,8 @@ api_DeleteImage(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     EMPTY_REPLY(call, ok, &error);
 }
 
-/* ---- VMs ------------------------------------------------------------------------------------------- */
+/* ---- VMs
+ * ------------------------------------------------------------------------------------------- */
 
 static void
 vm_reply(MigDaemon *daemon, MigRpcCall *call, const char *name)

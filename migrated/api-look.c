@@ -22,7 +22,8 @@ add_warnings(MigDaemon *daemon, const MigStatusReply *reply, GStrvBuilder *warni
         const MigApiVm *vm = g_ptr_array_index(reply->vms, i);
 
         if (g_str_equal(vm->wanted, "running") && g_str_equal(vm->state, "stopped")) {
-            g_autofree char *text = g_strdup_printf("VM %s is wanted running, and is stopped", vm->name);
+            g_autofree char *text =
+                g_strdup_printf("VM %s is wanted running, and is stopped", vm->name);
 
             g_strv_builder_add(warnings, text);
         }
@@ -82,8 +83,8 @@ api_GetNode(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
             return;
         }
     }
-    mig_rpc_call_fail(call, g_error_new(MIG_ERROR, MIG_ERROR_NODE_UNKNOWN, "%s has just left",
-                                        request->name));
+    mig_rpc_call_fail(
+        call, g_error_new(MIG_ERROR, MIG_ERROR_NODE_UNKNOWN, "%s has just left", request->name));
 }
 
 void

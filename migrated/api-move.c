@@ -11,14 +11,23 @@
 
 #define LIBVIRT_SOCKET "/run/libvirt/libvirt-sock"
 
-/* ---- for people -------------------------------------------------------------------------------------- */
+/* ---- for people
+ * -------------------------------------------------------------------------------------- */
 
-void
-peer_MoveVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+static void
+move_from_here(MigDaemon *daemon, MigRpcCall *call, const MigMoveVmRequest *request,
+               const MigVmView *view)
 {
+    g_autoptr(MigRunning) running = mig_vms_get(daemon->vms, request->vm);
+    g_autofree char *id = NULL;
     GError *error = NULL;
-    g_autofree char *id = mig_jobs_move(daemon->jobs, request_, &error);
 
+    if (running)
+        id = mig_jobs_move(daemon->jobs, request, running, view->vm->memory_bytes, &error);
+    else
+        error = g_error_new(MIG_ERROR, MIG_ERROR_VM_STOPPED,
+                            "%s is %s; only a running VM moves: 'migratectl vm start %s'",
+                            request->vm, view->state, request->vm);
     if (!id) {
         mig_rpc_call_fail(call, error);
     } else if (mig_rpc_call_wants_more(call)) {
@@ -31,25 +40,28 @@ peer_MoveVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     }
 }
 
+void
+peer_MoveVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigMoveVmRequest *request = request_;
+    GError *error = NULL;
+    g_autoptr(MigVmView) view = mig_vm_find(daemon, request->vm, &error);
+
+    if (view)
+        move_from_here(daemon, call, request, view);
+    else
+        mig_rpc_call_fail(call, error);
+}
+
 /* The node where the VM runs runs the job. */
 void
 api_MoveVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigMoveVmRequest *request = request_;
     GError *error = NULL;
-    g_autoptr(MigVmView) view = NULL;
-    g_autoptr(MigRunning) running = mig_vms_get(daemon->vms, request->vm);
-
-    if (running && running->state == MIG_DOMAIN_RUNNING) {
-        peer_MoveVm(daemon, call, request);
-        return;
-    }
-    view = mig_vm_find(daemon, request->vm, &error);
-    if (!view) {
-        mig_rpc_call_fail(call, error);
-        return;
-    }
-    g_autoptr(MigNodeView) target = mig_volumes_node(daemon->volumes, request->node, &error);
+    g_autoptr(MigVmView) view = mig_vm_find(daemon, request->vm, &error);
+    g_autoptr(MigNodeView) target =
+        view ? mig_volumes_node(daemon->volumes, request->node, &error) : NULL;
 
     if (!target)
         mig_rpc_call_fail(call, error);
@@ -57,7 +69,7 @@ api_MoveVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
         mig_api_forward(daemon, call, view->node, "MoveVm", &mig_type_MoveVmRequest, request,
                         &mig_type_JobReply, 0);
     else
-        peer_MoveVm(daemon, call, request);
+        move_from_here(daemon, call, request, view);
 }
 
 /* A job's id says which node runs it. */
@@ -66,8 +78,7 @@ is_forwarded(MigDaemon *daemon, MigRpcCall *call, const MigJobRequest *request, 
              guint timeout_ms)
 {
     g_autofree char *node = mig_jobs_node_of(request->id);
-    g_autoptr(MigNodeView) view =
-        node ? mig_volumes_node(daemon->volumes, node, NULL) : NULL;
+    g_autoptr(MigNodeView) view = node ? mig_volumes_node(daemon->volumes, node, NULL) : NULL;
 
     if (!view || view->is_local)
         return FALSE;
@@ -135,14 +146,14 @@ api_CancelJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
         peer_CancelJob(daemon, call, request);
 }
 
-/* ---- for peers --------------------------------------------------------------------------------------- */
+/* ---- for peers
+ * --------------------------------------------------------------------------------------- */
 
 void
 peer_Prepare(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
 {
     GError *error = NULL;
-    g_autoptr(MigPeerPrepareReply) reply =
-        mig_incoming_prepare(daemon->incoming, request, &error);
+    g_autoptr(MigPeerPrepareReply) reply = mig_incoming_prepare(daemon->incoming, request, &error);
 
     if (reply)
         mig_rpc_call_reply(call, reply);

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-/* ---- nodes ----------------------------------------------------------------------------------------- */
+/* ---- nodes
+ * ----------------------------------------------------------------------------------------- */
 
 static char **
 volumes_of_node(MigDaemon *daemon, const char *node)
@@ -80,7 +81,8 @@ mig_shape_nodes(MigDaemon *daemon)
     return nodes;
 }
 
-/* ---- volumes --------------------------------------------------------------------------------------- */
+/* ---- volumes
+ * --------------------------------------------------------------------------------------- */
 
 MigApiVolume *
 mig_shape_volume(MigDaemon *daemon, MigAttached *attached, GError **error)
@@ -154,7 +156,8 @@ mig_shape_image(const MigImage *image)
     return to;
 }
 
-/* ---- VMs ------------------------------------------------------------------------------------------- */
+/* ---- VMs
+ * ------------------------------------------------------------------------------------------- */
 
 MigApiVm *
 mig_shape_vm(MigDaemon *daemon, const MigVmView *view)
@@ -196,7 +199,8 @@ mig_shape_vms(MigDaemon *daemon, GError **error)
     return vms;
 }
 
-/* ---- jobs ------------------------------------------------------------------------------------------ */
+/* ---- jobs
+ * ------------------------------------------------------------------------------------------ */
 
 static gint
 by_start(gconstpointer a, gconstpointer b)
@@ -218,7 +222,8 @@ mig_shape_jobs(MigDaemon *daemon)
 
         if (view->is_local || view->state != MIG_NODE_UP)
             continue;
-        /* a node that does not answer has its jobs to itself; status says that it is suspect soon */
+        /* a node that does not answer has its jobs to itself; status says that it is suspect soon
+         */
         reply = mig_peer_rpc_call(daemon->peer, view->node->name, "ListJobs", &mig_type_Empty, NULL,
                                   &mig_type_ListJobsReply, MIG_PEER_CONNECT_MS, NULL);
         if (reply && reply->jobs)

@@ -4,7 +4,8 @@
 
 #include "base/error.h"
 
-/* Calls that wait (moves are watched without a thread, stops and imports are not) at the same time. */
+/* Calls that wait (moves are watched without a thread, stops and imports are not) at the same time.
+ */
 #define WORKERS 32
 
 typedef struct {
@@ -37,19 +38,19 @@ push(MigApiMethod method, MigRpcCall *call, gconstpointer request, MigDaemon *da
     g_thread_pool_push(pool, one, NULL);
 }
 
-#define HANDLER(prefix, name)                                                                      \
-    static void on_##prefix##_##name(MigRpcCall *call, gconstpointer request, gpointer user_data)  \
-    {                                                                                              \
-        push(prefix##_##name, call, request, user_data);                                           \
+#define HANDLER(prefix, name)                                                                     \
+    static void on_##prefix##_##name(MigRpcCall *call, gconstpointer request, gpointer user_data) \
+    {                                                                                             \
+        push(prefix##_##name, call, request, user_data);                                          \
     }
-#define API_HANDLER(name, request, reply, flags) HANDLER(api, name)
+#define API_HANDLER(name, request, reply, flags)  HANDLER(api, name)
 #define PEER_HANDLER(name, request, reply, flags) HANDLER(peer, name)
 MIG_API_METHODS(API_HANDLER)
 MIG_PEER_METHODS(PEER_HANDLER)
 
-#define API_ROW(name, request, reply, flags)                                                       \
+#define API_ROW(name, request, reply, flags) \
     {#name, &mig_type_##request, &mig_type_##reply, flags, on_api_##name},
-#define PEER_ROW(name, request, reply, flags)                                                      \
+#define PEER_ROW(name, request, reply, flags) \
     {#name, &mig_type_##request, &mig_type_##reply, flags, on_peer_##name},
 
 static const MigRpcMethod api_methods[] = {MIG_API_METHODS(API_ROW){NULL, NULL, NULL, 0, NULL}};
@@ -65,7 +66,8 @@ mig_api_install(MigRpcServer *server, MigDaemon *daemon)
                                  daemon);
 }
 
-/* ---- forwarding -------------------------------------------------------------------------------- */
+/* ---- forwarding --------------------------------------------------------------------------------
+ */
 
 static void
 on_progress(gconstpointer reply, gpointer user_data)

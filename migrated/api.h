@@ -6,10 +6,10 @@
 #include "rpc/api-methods.h"
 
 /*
- * Each method is one function with the name of the method, run on a worker thread: it checks the request,
- * calls the module that knows, shapes the answer, and finishes the call. A method that concerns
- * something on another node is passed on to that node's io.migrated.Peer, where it is executed and never
- * passed on again.
+ * Each method is one function with the name of the method, run on a worker thread: it checks the
+ * request, calls the module that knows, shapes the answer, and finishes the call. A method that
+ * concerns something on another node is passed on to that node's io.migrated.Peer, where it is
+ * executed and never passed on again.
  */
 
 typedef void (*MigApiMethod)(MigDaemon *daemon, MigRpcCall *call, gconstpointer request);
@@ -18,16 +18,16 @@ typedef void (*MigApiMethod)(MigDaemon *daemon, MigRpcCall *call, gconstpointer 
 void mig_api_install(MigRpcServer *server, MigDaemon *daemon);
 
 /* "api_" + method for io.migrated, "peer_" + method for io.migrated.Peer */
-#define MIG_API_DECLARE(name, request, reply, flags)                                               \
+#define MIG_API_DECLARE(name, request, reply, flags) \
     void api_##name(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_);
 MIG_API_METHODS(MIG_API_DECLARE)
 #undef MIG_API_DECLARE
-#define MIG_API_DECLARE(name, request, reply, flags)                                               \
+#define MIG_API_DECLARE(name, request, reply, flags) \
     void peer_##name(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_);
 MIG_PEER_METHODS(MIG_API_DECLARE)
 #undef MIG_API_DECLARE
 
 /* Passes a call on to another node and finishes it with that node's answer; progress too. */
 void mig_api_forward(MigDaemon *daemon, MigRpcCall *call, const char *node, const char *method,
-                     const MigType *request_type, gconstpointer request,
-                     const MigType *reply_type, guint timeout_ms);
+                     const MigType *request_type, gconstpointer request, const MigType *reply_type,
+                     guint timeout_ms);

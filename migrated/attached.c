@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "core/timeouts.h"
-#include "vms.h"
 
 /* When a node's counter was last seen to move, by our own clock: two nodes' clocks are never
  * compared. */
@@ -17,6 +16,7 @@ typedef struct {
 struct MigAttached {
     gint references;
     MigDaemon *daemon;
+    MigVolumesHooks hooks;
     MigCsv *csv;
     guint64 generation;
     GMutex write_lock; /* one writer of our slot at a time; guards heartbeat */
@@ -60,7 +60,8 @@ now_ms(void)
     return g_get_monotonic_time() / 1000;
 }
 
-/* ---- our own slot -------------------------------------------------------------------------------- */
+/* ---- our own slot
+ * -------------------------------------------------------------------------------- */
 
 static gboolean
 write_slot(MigAttached *attached, gboolean has_left, GError **error)
@@ -78,7 +79,7 @@ write_slot(MigAttached *attached, gboolean has_left, GError **error)
     node->host_generation = attached->generation;
     node->has_left = has_left;
     mig_volumes_fill_host(daemon->volumes, node);
-    mig_vms_running_bits(daemon->vms, mig_csv_name(attached->csv), node->running);
+    attached->hooks.running_bits(attached->hooks.self, mig_csv_name(attached->csv), node->running);
     node->heartbeat = attached->heartbeat;
     if (!mig_csv_node_write(attached->csv, node, error))
         return FALSE;
@@ -92,7 +93,8 @@ mig_attached_publish(MigAttached *attached, GError **error)
     return write_slot(attached, FALSE, error);
 }
 
-/* ---- everybody's slots ------------------------------------------------------------------------------ */
+/* ---- everybody's slots
+ * ------------------------------------------------------------------------------ */
 
 static Seen *
 find_seen(GPtrArray *seen, guint32 host_id)
@@ -110,8 +112,8 @@ static void
 read_slots(MigAttached *attached)
 {
     g_autoptr(GPtrArray) nodes = mig_csv_nodes(attached->csv, NULL);
-    g_autoptr(GArray) hosts = mig_sanlock_hosts(attached->daemon->sanlock,
-                                                mig_csv_name(attached->csv), NULL);
+    g_autoptr(GArray) hosts =
+        mig_sanlock_hosts(attached->daemon->sanlock, mig_csv_name(attached->csv), NULL);
     g_autoptr(GPtrArray) old = NULL;
     GPtrArray *seen;
 
@@ -230,7 +232,8 @@ mig_attached_owner_name(MigAttached *attached, const MigLeaseOwner *owner, MigNo
     return g_strdup(seen->node->name);
 }
 
-/* ---- life ----------------------------------------------------------------------------------------- */
+/* ---- life
+ * ----------------------------------------------------------------------------------------- */
 
 MigAttached *
 mig_attached_ref(MigAttached *attached)
@@ -278,8 +281,8 @@ mig_attached_generation(MigAttached *attached)
     return attached->generation;
 }
 
-/* Two nodes configured with one host id would take turns in one slot. sanlock refuses the second one
- * while the first lives; here the clearer message. */
+/* Two nodes configured with one host id would take turns in one slot. sanlock refuses the second
+ * one while the first lives; here the clearer message. */
 static gboolean
 is_slot_ours(MigAttached *attached, GError **error)
 {
@@ -293,11 +296,12 @@ is_slot_ours(MigAttached *attached, GError **error)
         gboolean same_name = g_str_equal(node->name, attached->daemon->node);
 
         if (same_id != same_name) {
-            g_set_error(error, MIG_ERROR, MIG_ERROR_CONFIG,
-                        "volume %s knows node %s with host id %u, this is %s with host id %u; correct "
-                        "[node] in the configuration",
-                        mig_csv_name(attached->csv), node->name, node->host_id,
-                        attached->daemon->node, attached->daemon->host_id);
+            g_set_error(
+                error, MIG_ERROR, MIG_ERROR_CONFIG,
+                "volume %s knows node %s with host id %u, this is %s with host id %u; correct "
+                "[node] in the configuration",
+                mig_csv_name(attached->csv), node->name, node->host_id, attached->daemon->node,
+                attached->daemon->host_id);
             return FALSE;
         }
         if (same_id) /* count on from there: the others must see it move */
@@ -316,7 +320,8 @@ join(MigAttached *attached, GError **error)
     if (!mig_sanlock_join(daemon->sanlock, lockspace, daemon->host_id,
                           mig_csv_io_timeout_s(attached->csv), error))
         return FALSE;
-    /* sanlock knows of no hosts until its first look at all delta leases, a renewal after joining */
+    /* sanlock knows of no hosts until its first look at all delta leases, a renewal after joining
+     */
     for (guint waited_ms = 0;; waited_ms += 100) {
         g_autoptr(GError) refused = NULL;
 
@@ -339,12 +344,13 @@ join(MigAttached *attached, GError **error)
 }
 
 MigAttached *
-mig_attached_start(MigDaemon *daemon, MigCsv *csv, GError **error)
+mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv, GError **error)
 {
     g_autoptr(MigAttached) attached = g_new0(MigAttached, 1);
 
     attached->references = 1;
     attached->daemon = daemon;
+    attached->hooks = *hooks;
     attached->csv = csv;
     attached->seen = g_ptr_array_new_with_free_func(seen_free);
     g_mutex_init(&attached->lock);
@@ -385,7 +391,8 @@ mig_attached_leave(MigAttached *attached, GError **error)
     MigDaemon *daemon = attached->daemon;
     g_autoptr(MigLease) lockspace = mig_csv_lockspace(attached->csv);
     g_autoptr(GError) leftover = NULL;
-    g_autofree char *vm = mig_vms_first_on(daemon->vms, mig_csv_name(attached->csv));
+    g_autofree char *vm =
+        attached->hooks.first_running(attached->hooks.self, mig_csv_name(attached->csv));
 
     if (vm) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_VOLUME_IN_USE,

@@ -5,7 +5,8 @@
 #include "volumes.h"
 
 /* Takes csv. Links devices, joins the lockspace, publishes this node, starts the heartbeat. */
-MigAttached *mig_attached_start(MigDaemon *daemon, MigCsv *csv, GError **error);
+MigAttached *
+mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv, GError **error);
 /* Stops the heartbeat; has_left: tells the others that it was on purpose. Idempotent. */
 void mig_attached_stop(MigAttached *attached, gboolean has_left);
 /* The orderly way out: refused while this node uses the volume; nothing is changed then. */

@@ -34,11 +34,12 @@ acquire(MigCatalog *catalog, GError **error)
         }
         mig_csv_coordinator_owner(mig_attached_csv(catalog->attached), &owner, NULL);
         owner_name = mig_attached_owner_name(catalog->attached, &owner, NULL);
-        g_set_error(error, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY,
-                    "%s has been coordinating volume %s for %d s, and does not let go; try again, or "
-                    "look at that node",
-                    owner_name ? owner_name : "another node", mig_attached_name(catalog->attached),
-                    MIG_COORDINATOR_WAIT_MS / 1000);
+        g_set_error(
+            error, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY,
+            "%s has been coordinating volume %s for %d s, and does not let go; try again, or "
+            "look at that node",
+            owner_name ? owner_name : "another node", mig_attached_name(catalog->attached),
+            MIG_COORDINATOR_WAIT_MS / 1000);
         return FALSE;
     }
 }

@@ -6,9 +6,9 @@
 
 /*
  * Whoever changes VMs or images of a volume holds its coordinator lease, and writes under the epoch
- * that came with it. Today each node takes the lease for the time of one change, and waits its turn;
- * killed in between, sanlock frees the lease with the process, and libcsv's slots are before or after the
- * change, never between.
+ * that came with it. Today each node takes the lease for the time of one change, and waits its
+ * turn; killed in between, sanlock frees the lease with the process, and libcsv's slots are before
+ * or after the change, never between.
  *
  * Blocks; one change at a time per volume and node.
  */

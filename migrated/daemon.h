@@ -15,15 +15,15 @@ typedef struct MigIncoming MigIncoming;
 typedef struct MigJobs MigJobs;
 
 /*
- * A bag of pointers, set once before anything runs and never changed after that; so it needs no lock.
- * Each member guards its own state: the rule is that a module's table is only touched through its
- * functions, which lock inside and never call another module with the lock held.
+ * A bag of pointers, set once before anything runs and never changed after that; so it needs no
+ * lock. Each member guards its own state: the rule is that a module's table is only touched through
+ * its functions, which lock inside and never call another module with the lock held.
  */
 typedef struct MigDaemon {
     const MigConfig *config;
-    const char *node;      /* this one's name */
+    const char *node; /* this one's name */
     guint32 host_id;
-    char *migration;       /* this node's address with prefix in the migration network, or NULL */
+    char *migration; /* this node's address with prefix in the migration network, or NULL */
     MigLibvirt *libvirt;
     const MigHv *hv;
     MigSanlock *sanlock;

@@ -39,16 +39,18 @@ mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, GError
     if (!image)
         return FALSE;
     if (*image->owner) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
-                    "image %s belongs to VM %s; 'migratectl vm undefine %s --delete-images' removes "
-                    "both",
-                    name, image->owner, image->owner);
+        g_set_error(
+            error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
+            "image %s belongs to VM %s; 'migratectl vm undefine %s --delete-images' removes "
+            "both",
+            name, image->owner, image->owner);
         return FALSE;
     }
     return mig_csv_image_delete(mig_attached_csv(attached), &catalog->epoch, name, error);
 }
 
-/* ---- import --------------------------------------------------------------------------------------- */
+/* ---- import
+ * --------------------------------------------------------------------------------------- */
 
 static gboolean
 is_name_free(MigCsv *csv, const char *volume, const char *name, GError **error)
@@ -73,8 +75,8 @@ drop(MigDaemon *daemon, MigAttached *attached, const char *temporary)
     g_autoptr(GError) error = NULL;
     g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, attached, &error);
 
-    if (!catalog || !mig_csv_image_delete(mig_attached_csv(attached), &catalog->epoch, temporary,
-                                          &error))
+    if (!catalog ||
+        !mig_csv_image_delete(mig_attached_csv(attached), &catalog->epoch, temporary, &error))
         g_warning("half an image is left: %s; delete it by hand: %s", temporary, error->message);
 }
 
@@ -131,7 +133,8 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
     return mig_csv_image(mig_attached_csv(attached), name, error);
 }
 
-/* ---- export --------------------------------------------------------------------------------------- */
+/* ---- export
+ * --------------------------------------------------------------------------------------- */
 
 static gboolean
 is_at_rest(MigDaemon *daemon, const MigImage *image, GError **error)
@@ -149,8 +152,7 @@ is_at_rest(MigDaemon *daemon, const MigImage *image, GError **error)
 
 MigImage *
 mig_image_export(MigDaemon *daemon, const char *volume, const char *name, const char *path,
-                 const char *format, gboolean overwrite, const MigCopyHooks *hooks,
-                 GError **error)
+                 const char *format, gboolean overwrite, const MigCopyHooks *hooks, GError **error)
 {
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
     g_autoptr(MigImage) image =
@@ -166,8 +168,8 @@ mig_image_export(MigDaemon *daemon, const char *volume, const char *name, const 
     }
     if (!mig_csv_activate(mig_attached_csv(attached), name, FALSE, &device, error))
         return NULL;
-    gboolean ok = mig_qemu_img_copy(device, "raw", temporary, format ? format : "raw", FALSE, hooks,
-                                    error);
+    gboolean ok =
+        mig_qemu_img_copy(device, "raw", temporary, format ? format : "raw", FALSE, hooks, error);
 
     mig_csv_deactivate(mig_attached_csv(attached), name, NULL);
     if (ok && g_rename(temporary, path) < 0) {

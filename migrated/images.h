@@ -9,14 +9,13 @@
 
 MigImage *mig_image_create(MigDaemon *daemon, const char *volume, const char *name,
                            guint64 size_bytes, GError **error);
-/* From a file of this node, any format that qemu-img reads; format NULL: it finds out. size_bytes 0: the
- * file's virtual size. The image appears under its name only when it is whole. */
-MigImage *mig_image_import(MigDaemon *daemon, const char *volume, const char *name,
-                           const char *path, const char *format, guint64 size_bytes,
-                           const MigCopyHooks *hooks, GError **error);
+/* From a file of this node, any format that qemu-img reads; format NULL: it finds out. size_bytes
+ * 0: the file's virtual size. The image appears under its name only when it is whole. */
+MigImage *
+mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const char *path,
+                 const char *format, guint64 size_bytes, const MigCopyHooks *hooks, GError **error);
 /* To a file of this node, which appears only when it is whole. Refused while its VM runs. */
-MigImage *mig_image_export(MigDaemon *daemon, const char *volume, const char *name,
-                           const char *path, const char *format, gboolean overwrite,
-                           const MigCopyHooks *hooks, GError **error);
-gboolean mig_image_delete(MigDaemon *daemon, const char *volume, const char *name,
-                          GError **error);
+MigImage *
+mig_image_export(MigDaemon *daemon, const char *volume, const char *name, const char *path,
+                 const char *format, gboolean overwrite, const MigCopyHooks *hooks, GError **error);
+gboolean mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, GError **error);

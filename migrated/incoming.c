@@ -21,7 +21,7 @@ struct MigIncoming {
     MigDaemon *daemon;
     GMutex lock;
     MigPairs *pairs;
-    GHashTable *by_job; /* job -> Reservation: only those that have prepared */
+    GHashTable *by_job;       /* job -> Reservation: only those that have prepared */
     GHashTable *pair_sources; /* job -> source name, for the sweep */
 };
 
@@ -90,7 +90,8 @@ mig_incoming_release(MigIncoming *incoming, const char *job)
     g_hash_table_remove(incoming->pair_sources, job);
 }
 
-/* ---- prepare ---------------------------------------------------------------------------------------- */
+/* ---- prepare
+ * ---------------------------------------------------------------------------------------- */
 
 static guint64
 reserved_bytes(MigIncoming *incoming)
@@ -237,7 +238,8 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
     return g_steal_pointer(&reply);
 }
 
-/* ---- finish ----------------------------------------------------------------------------------------- */
+/* ---- finish
+ * ----------------------------------------------------------------------------------------- */
 
 static gboolean
 keep(MigIncoming *incoming, const MigPeerFinishRequest *request, gint64 *downtime_ms,
@@ -259,8 +261,8 @@ keep(MigIncoming *incoming, const MigPeerFinishRequest *request, gint64 *downtim
 }
 
 gboolean
-mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
-                    gint64 *downtime_ms, GError **error)
+mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request, gint64 *downtime_ms,
+                    GError **error)
 {
     MigDaemon *daemon = incoming->daemon;
     MigDomainState state = MIG_DOMAIN_UNKNOWN;
@@ -286,7 +288,8 @@ mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
     return TRUE;
 }
 
-/* ---- sweep ------------------------------------------------------------------------------------------ */
+/* ---- sweep
+ * ------------------------------------------------------------------------------------------ */
 
 static gboolean
 is_job_over(MigDaemon *daemon, const char *source, const char *job)

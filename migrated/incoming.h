@@ -5,11 +5,11 @@
 #include "daemon.h"
 
 /*
- * A reservation is all that a target has of a move: the pair, memory, active images. Its source ends it
- * (Finish, Release). If the source cannot any more, the sweep does: a reservation older than
- * MIG_RESERVATION_MS whose source no longer knows the job is dropped, unless the VM came.
- * Nothing of it is on disk: after a restart of this daemon libvirt says what runs here, and image devices
- * that nobody has open are gone.
+ * A reservation is all that a target has of a move: the pair, memory, active images. Its source
+ * ends it (Finish, Release). If the source cannot any more, the sweep does: a reservation older
+ * than MIG_RESERVATION_MS whose source no longer knows the job is dropped, unless the VM came.
+ * Nothing of it is on disk: after a restart of this daemon libvirt says what runs here, and image
+ * devices that nobody has open are gone.
  */
 MigIncoming *mig_incoming_new(MigDaemon *daemon);
 void mig_incoming_free(MigIncoming *incoming);
@@ -21,8 +21,8 @@ void mig_incoming_release(MigIncoming *incoming, const char *job);
 
 /* Checks, reserves memory, activates images. Reply is made in any case where no error is set: a
  * failed check is an answer. Blocks. */
-MigPeerPrepareReply *mig_incoming_prepare(MigIncoming *incoming,
-                                          const MigPeerPrepareRequest *request, GError **error);
+MigPeerPrepareReply *
+mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request, GError **error);
 /* Blocks. *downtime_ms: of the move that has come in, or -1. */
 gboolean mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
                              gint64 *downtime_ms, GError **error);

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "core/job-source.h"
 #include "core/timeouts.h"
-#include "vm-actions.h"
+#include "volumes.h"
 
 #include <string.h>
 
@@ -104,7 +104,8 @@ find_or_error(MigJobs *jobs, const char *id, GError **error)
     return entry;
 }
 
-/* ---- the environment of one job ------------------------------------------------------------------------ */
+/* ---- the environment of one job
+ * ------------------------------------------------------------------------ */
 
 static void
 env_lock(gpointer self)
@@ -166,7 +167,8 @@ sleep_ms(gpointer self, guint ms)
     g_mutex_unlock(&entry->jobs->lock);
 }
 
-/* ---- the volume port -------------------------------------------------------------------------------------- */
+/* ---- the volume port
+ * -------------------------------------------------------------------------------------- */
 
 static gboolean
 port_activate(gpointer self, const char *const *images, GError **error)
@@ -203,7 +205,9 @@ port_publish(gpointer self, const char *volume, GError **error)
     return TRUE;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------ */
+/* ---- running
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void
 log_end(const MigJob *job)
@@ -214,11 +218,13 @@ log_end(const MigJob *job)
                                  .state = mig_job_state_name(job->state)};
 
     if (job->state == MIG_JOB_STATE_DONE)
-        mig_log_event(MIG_ID_MOVE_DONE, &fields, "%s moved from %s to %s in %" G_GINT64_FORMAT " ms",
-                      job->vm, job->source, job->target, job->elapsed_ms);
+        mig_log_event(MIG_ID_MOVE_DONE, &fields,
+                      "%s moved from %s to %s in %" G_GINT64_FORMAT " ms", job->vm, job->source,
+                      job->target, job->elapsed_ms);
     else
         mig_log_event(MIG_ID_MOVE_FAILED, &fields, "%s was not moved from %s to %s: %s", job->vm,
-                      job->source, job->target, job->error ? job->error->message : "no reason known");
+                      job->source, job->target,
+                      job->error ? job->error->message : "no reason known");
 }
 
 static void
@@ -332,13 +338,12 @@ job_from_request(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunnin
     job->memory_bytes = memory_bytes;
     job->source = g_strdup(jobs->daemon->node);
     job->target = g_strdup(request->node);
-    job->bandwidth_bytes_s = request->bandwidth
-                                 ? (guint64)request->bandwidth
-                                 : (guint64)config->default_bandwidth_mib_s << 20;
+    job->bandwidth_bytes_s = request->bandwidth ? (guint64)request->bandwidth
+                                                : (guint64)config->default_bandwidth_mib_s << 20;
     job->max_downtime_ms = (guint)(request->max_downtime_ms ? request->max_downtime_ms
                                                             : config->default_max_downtime_ms);
-    job->timeout_ms = (guint)(request->timeout_ms ? request->timeout_ms
-                                                  : config->default_timeout_s * 1000);
+    job->timeout_ms =
+        (guint)(request->timeout_ms ? request->timeout_ms : config->default_timeout_s * 1000);
     return job;
 }
 
@@ -349,8 +354,8 @@ check_request(MigJobs *jobs, const MigMoveVmRequest *request, GError **error)
 
     if (g_str_equal(request->node, jobs->daemon->node)) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_MOVE_TO_ITSELF,
-                    "%s runs on %s already; name another node ('migratectl node list')", request->vm,
-                    shown);
+                    "%s runs on %s already; name another node ('migratectl node list')",
+                    request->vm, shown);
         return FALSE;
     }
     if (request->bandwidth < 0 || request->max_downtime_ms < 0 ||
@@ -364,28 +369,20 @@ check_request(MigJobs *jobs, const MigMoveVmRequest *request, GError **error)
 }
 
 char *
-mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, GError **error)
+mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
+              guint64 memory_bytes, GError **error)
 {
     MigDaemon *daemon = jobs->daemon;
     g_autoptr(MigNodeView) target = NULL;
-    g_autoptr(MigRunning) running = NULL;
-    g_autoptr(MigVmView) view = mig_vm_find(daemon, request->vm, error);
     Entry *entry;
     char *id;
 
-    if (!view || !check_request(jobs, request, error))
+    if (!check_request(jobs, request, error))
         return NULL;
     target = mig_volumes_node(daemon->volumes, request->node, error);
     if (!target)
         return NULL;
-    running = mig_vms_get(daemon->vms, request->vm);
-    if (!running) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED,
-                    "%s is %s; only a running VM moves: 'migratectl vm start %s'", request->vm,
-                    view->state, request->vm);
-        return NULL;
-    }
-    entry = entry_new(jobs, job_from_request(jobs, request, running, view->vm->memory_bytes));
+    entry = entry_new(jobs, job_from_request(jobs, request, running, memory_bytes));
     look_at_target(jobs, entry);
     g_mutex_lock(&jobs->lock);
     if (!is_vm_free(jobs, request->vm, error)) {
@@ -400,13 +397,15 @@ mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, GError **error)
     g_ptr_array_add(jobs->entries, entry);
     run(jobs, entry);
     g_mutex_unlock(&jobs->lock);
-    mig_log_event(MIG_ID_MOVE_STARTED, MIG_FIELDS(.job = id, .domain = request->vm,
-                                                  .peer = request->node),
+    mig_log_event(MIG_ID_MOVE_STARTED,
+                  MIG_FIELDS(.job = id, .domain = request->vm, .peer = request->node),
                   "%s is to move from %s to %s", request->vm, daemon->node, request->node);
     return id;
 }
 
-/* ---- looking ------------------------------------------------------------------------------------------------ */
+/* ---- looking
+ * ------------------------------------------------------------------------------------------------
+ */
 
 gboolean
 mig_jobs_has_vm(MigJobs *jobs, const char *vm)
@@ -483,7 +482,9 @@ mig_jobs_node_of(const char *id)
     return dash && dash != id ? g_strndup(id, (gsize)(dash - id)) : NULL;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 void
 mig_jobs_recover(MigJobs *jobs)
@@ -497,8 +498,8 @@ mig_jobs_recover(MigJobs *jobs)
             continue;
         mig_log_event(MIG_ID_MOVE_ADOPTED,
                       MIG_FIELDS(.job = entry->job->id, .domain = entry->job->vm),
-                      "job %s was under way (%s) when this daemon ended; taking it up", entry->job->id,
-                      mig_job_state_name(entry->job->state));
+                      "job %s was under way (%s) when this daemon ended; taking it up",
+                      entry->job->id, mig_job_state_name(entry->job->state));
         entry->is_resumed = TRUE;
         look_at_target(jobs, entry);
         run(jobs, entry);

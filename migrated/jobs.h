@@ -4,18 +4,20 @@
 
 #include "daemon.h"
 #include "rpc/server.h"
+#include "vms.h"
 
 /*
- * Each running move is one thread in core/job-source.c. What others see of a job is read and changed under
- * this table's lock only; watchers get a copy after each change.
+ * Each running move is one thread in core/job-source.c. What others see of a job is read and
+ * changed under this table's lock only; watchers get a copy after each change.
  */
 MigJobs *mig_jobs_new(MigDaemon *daemon);
 void mig_jobs_free(MigJobs *jobs);
 /* Takes up what the journal says was under way; call once, when volumes and libvirt are there. */
 void mig_jobs_recover(MigJobs *jobs);
 
-/* Begins a move of a VM that runs here. The id, g_free(). */
-char *mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, GError **error);
+/* Begins a move of a VM that runs here and needs so much memory. The id, g_free(). */
+char *mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
+                    guint64 memory_bytes, GError **error);
 gboolean mig_jobs_has_vm(MigJobs *jobs, const char *vm);
 /* MIG_ERROR_JOB_UNKNOWN */
 MigApiJob *mig_jobs_get(MigJobs *jobs, const char *id, GError **error);
@@ -23,7 +25,8 @@ MigApiJob *mig_jobs_get(MigJobs *jobs, const char *id, GError **error);
 GPtrArray *mig_jobs_list(MigJobs *jobs, gboolean only_running);
 /* MIG_ERROR_JOB_ENDED where there is nothing to cancel any more. */
 gboolean mig_jobs_cancel(MigJobs *jobs, const char *id, GError **error);
-/* Takes the call: streams the job to it until it has ended. is_move: a failed job fails the call. */
+/* Takes the call: streams the job to it until it has ended. is_move: a failed job fails the call.
+ */
 void mig_jobs_watch(MigJobs *jobs, const char *id, MigRpcCall *call, gboolean is_move);
 /* Node part of "nodeA-17"; NULL where the id has none. g_free(). */
 char *mig_jobs_node_of(const char *id);

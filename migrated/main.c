@@ -17,10 +17,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FACTS_MS 5000
+#define FACTS_MS  5000
 #define JOBS_KEPT 100
 
-/* ---- hooks of the peer channel --------------------------------------------------------------------- */
+/* ---- hooks of the peer channel
+ * --------------------------------------------------------------------- */
 
 static gboolean
 locate(gpointer self, const char *node, char **address, guint16 *port, GError **error)
@@ -33,6 +34,22 @@ locate(gpointer self, const char *node, char **address, guint16 *port, GError **
     *address = g_strdup(view->node->management);
     *port = view->node->port;
     return TRUE;
+}
+
+static void
+running_bits(gpointer self, const char *volume, guint8 bits[MIG_MAX_VM_SLOTS / 8])
+{
+    MigDaemon *daemon = self;
+
+    mig_vms_running_bits(daemon->vms, volume, bits);
+}
+
+static char *
+first_running(gpointer self, const char *volume)
+{
+    MigDaemon *daemon = self;
+
+    return mig_vms_first_on(daemon->vms, volume);
 }
 
 static gboolean
@@ -76,7 +93,8 @@ open_tunnel(const char *node, gpointer user_data, GError **error)
     return stream;
 }
 
-/* ---- facts of this host, apart from the heartbeat: libvirt may hang, a heartbeat must not ---------- */
+/* ---- facts of this host, apart from the heartbeat: libvirt may hang, a heartbeat must not
+ * ---------- */
 
 static gpointer
 facts_thread(gpointer data)
@@ -122,7 +140,8 @@ on_domain_changed(const char *vm, const char *uuid, gboolean has_stopped, gpoint
     mig_vms_refresh_soon(daemon->vms);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------- */
+/* ---- life
+ * -------------------------------------------------------------------------------------------- */
 
 static gboolean
 wire(MigDaemon *daemon, GError **error)
@@ -135,6 +154,8 @@ wire(MigDaemon *daemon, GError **error)
                                    .release = release_here,
                                    .libvirt_socket = libvirt_socket,
                                    .self = daemon};
+    const MigVolumesHooks volumes_hooks = {
+        .running_bits = running_bits, .first_running = first_running, .self = daemon};
 
     daemon->node = config->node_name;
     daemon->host_id = (guint32)config->host_id;
@@ -147,7 +168,7 @@ wire(MigDaemon *daemon, GError **error)
     daemon->store = mig_store_file_new(jobs_dir, JOBS_KEPT, error);
     if (!daemon->store)
         return FALSE;
-    daemon->volumes = mig_volumes_new(daemon);
+    daemon->volumes = mig_volumes_new(daemon, &volumes_hooks);
     daemon->vms = mig_vms_new(daemon);
     daemon->incoming = mig_incoming_new(daemon);
     daemon->jobs = mig_jobs_new(daemon);
@@ -212,7 +233,8 @@ main(int argc, char **argv)
     gboolean is_debug = FALSE, is_version = FALSE, is_check = FALSE;
     GOptionEntry options[] = {
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &path, "Configuration file", "FILE"},
-        {"check-config", 0, 0, G_OPTION_ARG_NONE, &is_check, "Read the configuration and exit", NULL},
+        {"check-config", 0, 0, G_OPTION_ARG_NONE, &is_check, "Read the configuration and exit",
+         NULL},
         {"debug", 'd', 0, G_OPTION_ARG_NONE, &is_debug, "Log debug lines too", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &is_version, "Print the version and exit", NULL},
         {NULL}};

@@ -4,6 +4,6 @@
 
 #include <glib.h>
 
-/* The address, with prefix length ("10.77.1.3/24"), that an interface of this host has within network
- * (CIDR, or an address with prefix); NULL where there is none. g_free(). */
+/* The address, with prefix length ("10.77.1.3/24"), that an interface of this host has within
+ * network (CIDR, or an address with prefix); NULL where there is none. g_free(). */
 char *mig_net_own_address(const char *network);

@@ -19,7 +19,8 @@ mig_vm_view_free(MigVmView *view)
     g_free(view);
 }
 
-/* ---- where is it? ------------------------------------------------------------------------------- */
+/* ---- where is it? -------------------------------------------------------------------------------
+ */
 
 static gboolean
 has_running_bit(MigAttached *attached, guint32 slot)
@@ -111,8 +112,7 @@ GPtrArray *
 mig_vm_list(MigDaemon *daemon, GError **error)
 {
     g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
-    g_autoptr(GPtrArray) views =
-        g_ptr_array_new_with_free_func((GDestroyNotify)mig_vm_view_free);
+    g_autoptr(GPtrArray) views = g_ptr_array_new_with_free_func((GDestroyNotify)mig_vm_view_free);
 
     for (guint i = 0; i < volumes->len; i++) {
         MigAttached *attached = g_ptr_array_index(volumes, i);
@@ -127,7 +127,8 @@ mig_vm_list(MigDaemon *daemon, GError **error)
     return g_steal_pointer(&views);
 }
 
-/* ---- start ---------------------------------------------------------------------------------------- */
+/* ---- start
+ * ---------------------------------------------------------------------------------------- */
 
 static gboolean
 set_wanted(MigDaemon *daemon, MigVmView *view, gboolean wants_running, GError **error)
@@ -141,8 +142,8 @@ set_wanted(MigDaemon *daemon, MigVmView *view, gboolean wants_running, GError **
     view->vm->wants_running = wants_running;
     if (wants_running)
         view->vm->last_host_id = daemon->host_id;
-    return catalog && mig_csv_vm_update(mig_attached_csv(view->attached), &catalog->epoch, view->vm,
-                                        error);
+    return catalog &&
+           mig_csv_vm_update(mig_attached_csv(view->attached), &catalog->epoch, view->vm, error);
 }
 
 /* The quick, clear answer; the lease itself, taken by QEMU, is the safe one. */
@@ -151,8 +152,8 @@ may_start(MigDaemon *daemon, const MigVmView *view, GError **error)
 {
     g_autoptr(MigNodeView) owner = NULL;
     g_autofree char *name = mig_attached_owner_name(view->attached, &view->owner, &owner);
-    gboolean is_dead = owner && (owner->sanlock == MIG_HOST_STATE_DEAD ||
-                                 owner->sanlock == MIG_HOST_STATE_FREE);
+    gboolean is_dead =
+        owner && (owner->sanlock == MIG_HOST_STATE_DEAD || owner->sanlock == MIG_HOST_STATE_FREE);
 
     if (g_str_equal(view->state, "moving")) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
@@ -164,13 +165,14 @@ may_start(MigDaemon *daemon, const MigVmView *view, GError **error)
     if (is_dead)
         return TRUE;
     if (g_str_equal(view->state, "unknown")) {
-        guint seconds = mig_timeouts_host_dead_s(mig_csv_io_timeout_s(
-            mig_attached_csv(view->attached)));
+        guint seconds =
+            mig_timeouts_host_dead_s(mig_csv_io_timeout_s(mig_attached_csv(view->attached)));
 
-        g_set_error(error, MIG_ERROR, MIG_ERROR_LEASE_HELD,
-                    "%s has the lease of %s and gives no sign of life; it can be started once sanlock "
-                    "calls that host dead, at most %u s after its last renewal; try again then",
-                    name, view->vm->name, seconds);
+        g_set_error(
+            error, MIG_ERROR, MIG_ERROR_LEASE_HELD,
+            "%s has the lease of %s and gives no sign of life; it can be started once sanlock "
+            "calls that host dead, at most %u s after its last renewal; try again then",
+            name, view->vm->name, seconds);
         return FALSE;
     }
     g_set_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING, "%s is %s on %s", view->vm->name,
@@ -215,7 +217,8 @@ mig_vm_start(MigDaemon *daemon, const char *name, GError **error)
     return FALSE;
 }
 
-/* ---- stop ----------------------------------------------------------------------------------------- */
+/* ---- stop
+ * ----------------------------------------------------------------------------------------- */
 
 static gboolean
 wait_until_absent(MigDaemon *daemon, const MigVm *vm, guint timeout_ms, GError **error)
@@ -231,10 +234,11 @@ wait_until_absent(MigDaemon *daemon, const MigVm *vm, guint timeout_ms, GError *
         if (error && *error)
             return FALSE;
         if (g_get_monotonic_time() > deadline) {
-            g_set_error(error, MIG_ERROR, MIG_ERROR_TIMEOUT,
-                        "%s has not shut down within %u s; its guest may ignore the power button: try "
-                        "again, or pull its plug with --force",
-                        vm->name, timeout_ms / 1000);
+            g_set_error(
+                error, MIG_ERROR, MIG_ERROR_TIMEOUT,
+                "%s has not shut down within %u s; its guest may ignore the power button: try "
+                "again, or pull its plug with --force",
+                vm->name, timeout_ms / 1000);
             return FALSE;
         }
         if (g_get_monotonic_time() > next_press) { /* a booting guest misses the first one */
@@ -254,7 +258,8 @@ mig_vm_stop(MigDaemon *daemon, const char *name, gboolean force, guint timeout_m
         return FALSE;
     if (mig_jobs_has_vm(daemon->jobs, name)) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
-                    "%s is being moved; wait, or cancel the job first ('migratectl job list')", name);
+                    "%s is being moved; wait, or cancel the job first ('migratectl job list')",
+                    name);
         return FALSE;
     }
     if (!view->is_here) {

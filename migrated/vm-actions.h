@@ -26,10 +26,10 @@ GPtrArray *mig_vm_list(MigDaemon *daemon, GError **error);
 
 /* The name of the new VM; g_free(). */
 char *mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, GError **error);
-gboolean mig_vm_undefine(MigDaemon *daemon, const char *name, gboolean delete_images,
-                         GError **error);
+gboolean
+mig_vm_undefine(MigDaemon *daemon, const char *name, gboolean delete_images, GError **error);
 /* On this node. */
 gboolean mig_vm_start(MigDaemon *daemon, const char *name, GError **error);
 /* One that runs on this node. timeout_ms 0: default. force: pulls its plug. */
-gboolean mig_vm_stop(MigDaemon *daemon, const char *name, gboolean force, guint timeout_ms,
-                     GError **error);
+gboolean
+mig_vm_stop(MigDaemon *daemon, const char *name, gboolean force, guint timeout_ms, GError **error);

@@ -28,10 +28,11 @@ check_definition(const MigDefinition *definition, const char *volume, GError **e
     }
     for (guint i = 0; definition->images[i]; i++) {
         if (!g_str_has_prefix(definition->images[i], prefix)) {
-            g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION,
-                        "disk image %s is not on volume %s, the VM's home; all disks of a VM live on "
-                        "its home volume",
-                        definition->images[i], volume);
+            g_set_error(
+                error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION,
+                "disk image %s is not on volume %s, the VM's home; all disks of a VM live on "
+                "its home volume",
+                definition->images[i], volume);
             return FALSE;
         }
     }
@@ -46,8 +47,8 @@ is_name_free(MigDaemon *daemon, const char *name, GError **error)
 
     if (other) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_EXISTS,
-                    "a VM %s is defined on volume %s already; 'migratectl vm undefine' it first", name,
-                    other->vm->volume);
+                    "a VM %s is defined on volume %s already; 'migratectl vm undefine' it first",
+                    name, other->vm->volume);
         return FALSE;
     }
     if (g_error_matches(local, MIG_ERROR, MIG_ERROR_VM_UNKNOWN))
@@ -66,8 +67,7 @@ check_images(MigCsv *csv, const MigDefinition *definition, GError **error)
 
         if (!image)
             return FALSE;
-        if (*image->owner && !image->is_shared &&
-            g_strcmp0(image->owner, definition->name) != 0) {
+        if (*image->owner && !image->is_shared && g_strcmp0(image->owner, definition->name) != 0) {
             g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
                         "image %s belongs to VM %s already; one VM, one disk", name, image->owner);
             return FALSE;
@@ -113,10 +113,11 @@ mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, GError **e
     return g_strdup(vm->name);
 }
 
-/* ---- undefine ------------------------------------------------------------------------------------- */
+/* ---- undefine
+ * ------------------------------------------------------------------------------------- */
 
-/* Takes the VM's lease and leaves it under a name that no VM has: from then on nobody can start it, on
- * any node, by any tool. Done before, by a try that was cut short: fine. */
+/* Takes the VM's lease and leaves it under a name that no VM has: from then on nobody can start it,
+ * on any node, by any tool. Done before, by a try that was cut short: fine. */
 static gboolean
 retire_lease(MigDaemon *daemon, const MigVmView *view, GError **error)
 {
@@ -145,7 +146,8 @@ delete_images(MigCatalog *catalog, char **images, GError **error)
     for (guint i = 0; images && images[i]; i++) {
         const char *name = strchr(images[i], '/') + 1;
 
-        if (!mig_csv_image_delete(mig_attached_csv(catalog->attached), &catalog->epoch, name, error))
+        if (!mig_csv_image_delete(mig_attached_csv(catalog->attached), &catalog->epoch, name,
+                                  error))
             return FALSE;
     }
     return TRUE;

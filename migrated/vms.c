@@ -39,7 +39,8 @@ running_copy(const MigRunning *from)
     return running;
 }
 
-/* ---- images of a VM -------------------------------------------------------------------------------- */
+/* ---- images of a VM
+ * -------------------------------------------------------------------------------- */
 
 /* Splits "volume/image". */
 static MigAttached *
@@ -85,7 +86,8 @@ mig_vms_deactivate(MigDaemon *daemon, const char *const *images)
     }
 }
 
-/* ---- the table -------------------------------------------------------------------------------------- */
+/* ---- the table
+ * -------------------------------------------------------------------------------------- */
 
 static gboolean
 find_slot(MigVms *vms, const MigDomain *domain, guint32 *slot)
@@ -260,8 +262,8 @@ mig_vms_new(MigDaemon *daemon)
     vms->daemon = daemon;
     g_mutex_init(&vms->lock);
     g_mutex_init(&vms->refresh_lock);
-    vms->running = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
-                                         (GDestroyNotify)mig_running_free);
+    vms->running =
+        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)mig_running_free);
     vms->pool = g_thread_pool_new(refresh_work, vms, 1, TRUE, NULL);
     return vms;
 }

@@ -6,10 +6,10 @@
 #include "volumes.h"
 
 /*
- * A table made from libvirt's list of domains: read again after every lifecycle event, after our own
- * actions, and now and then. It feeds the running bitmap of this node's slot. A domain is ours if it
- * has a lease in the lockspace of an attached volume. When a VM of ours is gone, its image devices are
- * let go of here, and the slots are written.
+ * A table made from libvirt's list of domains: read again after every lifecycle event, after our
+ * own actions, and now and then. It feeds the running bitmap of this node's slot. A domain is ours
+ * if it has a lease in the lockspace of an attached volume. When a VM of ours is gone, its image
+ * devices are let go of here, and the slots are written.
  */
 
 typedef struct {

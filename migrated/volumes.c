@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* volumes.c - the table of attached volumes; one of them is in attached.c. */
-#include "attached.h"
+#include "volumes.h"
 
+#include "attached.h"
 #include "base/error.h"
 
 #include <string.h>
@@ -10,6 +11,7 @@
 
 struct MigVolumes {
     MigDaemon *daemon;
+    MigVolumesHooks hooks;
     GMutex lock;
     GPtrArray *attached; /* MigAttached */
     GMutex attach_lock;  /* one attach or detach at a time: each takes seconds */
@@ -17,11 +19,12 @@ struct MigVolumes {
 };
 
 MigVolumes *
-mig_volumes_new(MigDaemon *daemon)
+mig_volumes_new(MigDaemon *daemon, const MigVolumesHooks *hooks)
 {
     MigVolumes *volumes = g_new0(MigVolumes, 1);
 
     volumes->daemon = daemon;
+    volumes->hooks = *hooks;
     g_mutex_init(&volumes->lock);
     g_mutex_init(&volumes->attach_lock);
     volumes->attached = g_ptr_array_new_with_free_func((GDestroyNotify)mig_attached_unref);
@@ -83,15 +86,15 @@ mig_volumes_get(MigVolumes *volumes, const char *name, GError **error)
     return attached;
 }
 
-/* ---- attach and detach -------------------------------------------------------------------------- */
+/* ---- attach and detach --------------------------------------------------------------------------
+ */
 
 static void
 remember(MigVolumes *volumes)
 {
     g_autoptr(GPtrArray) list = mig_volumes_list(volumes);
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-    g_autofree char *path =
-        g_build_filename(volumes->daemon->config->state_dir, LIST_FILE, NULL);
+    g_autofree char *path = g_build_filename(volumes->daemon->config->state_dir, LIST_FILE, NULL);
     g_autoptr(GError) error = NULL;
 
     for (guint i = 0; i < list->len; i++)
@@ -121,7 +124,7 @@ mig_volumes_attach(MigVolumes *volumes, const char *device, GError **error)
                     mig_csv_name(csv), mig_csv_device(mig_attached_csv(same)));
         return NULL;
     }
-    attached = mig_attached_start(volumes->daemon, g_steal_pointer(&csv), error);
+    attached = mig_attached_start(volumes->daemon, &volumes->hooks, g_steal_pointer(&csv), error);
     if (!attached)
         return NULL;
     g_mutex_lock(&volumes->lock);
@@ -149,8 +152,7 @@ mig_volumes_detach(MigVolumes *volumes, const char *name, GError **error)
 void
 mig_volumes_attach_configured(MigVolumes *volumes)
 {
-    g_autofree char *path =
-        g_build_filename(volumes->daemon->config->state_dir, LIST_FILE, NULL);
+    g_autofree char *path = g_build_filename(volumes->daemon->config->state_dir, LIST_FILE, NULL);
     g_auto(GStrv) remembered = mig_store_read_lines(path);
     const char *const *lists[] = {(const char *const *)volumes->daemon->config->volume_devices,
                                   (const char *const *)remembered};
@@ -166,7 +168,8 @@ mig_volumes_attach_configured(MigVolumes *volumes)
     }
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------- */
+/* ---- nodes -------------------------------------------------------------------------------------
+ */
 
 static gint
 by_host_id(gconstpointer a, gconstpointer b)
@@ -231,7 +234,8 @@ mig_volumes_node(MigVolumes *volumes, const char *name, GError **error)
     return NULL;
 }
 
-/* ---- this host ---------------------------------------------------------------------------------- */
+/* ---- this host ----------------------------------------------------------------------------------
+ */
 
 void
 mig_volumes_set_host(MigVolumes *volumes, const MigHost *host)

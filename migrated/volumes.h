@@ -43,18 +43,28 @@ guint64 mig_attached_generation(MigAttached *attached);
 gboolean mig_attached_publish(MigAttached *attached, GError **error);
 /* GPtrArray of MigNodeView, from the last heartbeat. */
 GPtrArray *mig_attached_nodes(MigAttached *attached);
-/* Which node has this lease now? NULL: free, or its owner's start is over. *view (may be NULL) is the
- * node where it is known. g_free(). */
-char *mig_attached_owner_name(MigAttached *attached, const MigLeaseOwner *owner,
-                              MigNodeView **view);
+/* Which node has this lease now? NULL: free, or its owner's start is over. *view (may be NULL) is
+ * the node where it is known. g_free(). */
+char *
+mig_attached_owner_name(MigAttached *attached, const MigLeaseOwner *owner, MigNodeView **view);
 
-MigVolumes *mig_volumes_new(MigDaemon *daemon);
+/* What a node's slot says of its VMs comes from outside: the VMs' table stands on this module, not
+ * the other way round. Called from heartbeat threads; must not block. */
+typedef struct {
+    void (*running_bits)(gpointer self, const char *volume, guint8 bits[MIG_MAX_VM_SLOTS / 8]);
+    char *(*first_running)(gpointer self, const char *volume); /* NULL: none. g_free() */
+    gpointer self;
+} MigVolumesHooks;
+
+MigVolumes *mig_volumes_new(MigDaemon *daemon, const MigVolumesHooks *hooks);
 /* Stops heartbeats; marks the node as left where leave is set. Lockspaces stay: VMs run on. */
 void mig_volumes_free(MigVolumes *volumes);
 
-/* Joins the lockspace (seconds), publishes this node, and remembers the device for the next start. */
+/* Joins the lockspace (seconds), publishes this node, and remembers the device for the next start.
+ */
 MigAttached *mig_volumes_attach(MigVolumes *volumes, const char *device, GError **error);
-/* Attaches what the config and earlier attaches name; failures are logged, and tried again later. */
+/* Attaches what the config and earlier attaches name; failures are logged, and tried again later.
+ */
 void mig_volumes_attach_configured(MigVolumes *volumes);
 gboolean mig_volumes_detach(MigVolumes *volumes, const char *name, GError **error);
 /* MIG_ERROR_VOLUME_UNKNOWN */

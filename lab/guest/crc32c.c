@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* CRC32C, eight bytes a step: a whole ring is checked at boot, under emulation. */
+/* crc32c.c - CRC32C, eight bytes a step: a whole ring is checked at boot, under emulation. */
 #include "guest/crc32c.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* CRC32C for the guest's records; tables, because an emulated CPU may lack the instruction. */
+/* crc32c.h - CRC32C for the guest's records. */
 #pragma once
 
 #include <stddef.h>

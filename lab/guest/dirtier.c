@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* dirtier.c - The memory dirtier: writes to pages of a working set at a settable rate. */
+
 /*
- * The memory dirtier: writes to pages of a working set at a settable rate.
- *
  * Pages are written one after the other, some every few milliseconds, so that the load is even both
  * over time and over the set. After a standstill it does not catch up: a burst right after a move
  * would look like something the move did.

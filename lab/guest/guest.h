@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the parts of lab-guest offer one another: see main.c for the whole. */
+/* guest.h - what the parts of lab-guest offer one another: see main.c for the whole. */
 #pragma once
 
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* http.c - The guest's web server: what it is, what it does, and switches for its load. */
+
 /*
- * The guest's web server: what it is, what it does, and switches for its load.
- *
  * GET /, /stats, /load?rate=MIB_PER_S&set=MIB, /writer?rate=RECORDS_PER_S|stop, /verify. One
  * request at a time is enough.
  */

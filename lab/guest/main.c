@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* main.c - the lab's virtual machine is this one program, as its init. */
+
 /*
- * lab-guest: the lab's virtual machine is this one program, as its init.
- *
  * It runs twice: first from the initrd, where it loads the virtio modules and goes over to the
  * disk, then from the disk as pid 1. There it answers clients (echo, HTTP), dirties memory and
  * writes records, and powers off when told to. One program instead of a distribution, because a

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* net.c - The guest's network: address and echo. */
+
 /*
- * The guest's network: address and echo.
- *
  * The address follows from the MAC (52:54:00:77:02:XX is 10.77.2.XX), so that the same image serves
  * any number of guests without a DHCP server, whose delays would show in every measurement.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Making and judging the ring of records: see ring.h for its layout and why. */
+/* ring.c - making and judging the ring of records: see ring.h for its layout and why. */
 #include "guest/ring.h"
 
 #include <errno.h>

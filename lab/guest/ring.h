@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ring.h - the ring of numbered records on the guest's disk. */
+
 /*
  * The ring of numbered records by which a lost, doubled or reordered write is found out.
  *

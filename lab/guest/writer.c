@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* writer.c - The record writer: proves that no acknowledged write is lost. */
+
 /*
- * The record writer: proves that no acknowledged write is lost.
- *
  * A record counts as acknowledged when its O_DIRECT|O_DSYNC write has returned, not before.
  * Acknowledgements go to whoever is connected to the port for them, as lines "ack SEQ" (the newest
  * one, older are implied). A guest that boots anew reads where the chain ended and goes on from

@@ -112,8 +112,8 @@ check_memory(const MigTargetFacts *facts, GPtrArray *checks)
     guint64 left = facts->memory_free_bytes > facts->memory_reserved_bytes
                        ? facts->memory_free_bytes - facts->memory_reserved_bytes
                        : 0;
-    g_autofree char *needed = g_format_size_full(facts->memory_needed_bytes,
-                                                 G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *needed =
+        g_format_size_full(facts->memory_needed_bytes, G_FORMAT_SIZE_IEC_UNITS);
     g_autofree char *available = g_format_size_full(left, G_FORMAT_SIZE_IEC_UNITS);
 
     add(checks, "memory-fits", facts->memory_needed_bytes <= left,
@@ -142,8 +142,9 @@ mig_checks_target(const MigTargetFacts *facts, GPtrArray *checks)
                         facts->node),
         "the target's libvirt has a domain of that name or uuid already: remove it there");
     check_memory(facts, checks);
-    add(checks, "cpu-vendor", facts->cpu_vendor && facts->source_cpu_vendor &&
-                                  g_strcmp0(facts->cpu_vendor, facts->source_cpu_vendor) == 0,
+    add(checks, "cpu-vendor",
+        facts->cpu_vendor && facts->source_cpu_vendor &&
+            g_strcmp0(facts->cpu_vendor, facts->source_cpu_vendor) == 0,
         g_strdup_printf("source has %s, target has %s",
                         facts->source_cpu_vendor ? facts->source_cpu_vendor : "an unknown CPU",
                         facts->cpu_vendor ? facts->cpu_vendor : "an unknown CPU"),

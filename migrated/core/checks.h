@@ -13,8 +13,7 @@ typedef struct {
     char *advice; /* what to do about it; NULL where it passes */
 } MigCheck;
 
-MigCheck *mig_check_new(const char *name, MigVerdict verdict, char *text_take,
-                        const char *advice);
+MigCheck *mig_check_new(const char *name, MigVerdict verdict, char *text_take, const char *advice);
 void mig_check_free(MigCheck *check);
 const char *mig_verdict_name(MigVerdict verdict);
 MigVerdict mig_verdict_from_name(const char *name);
@@ -24,7 +23,7 @@ const MigCheck *mig_checks_first_failure(const GPtrArray *checks);
 /* Facts of the source node. */
 typedef struct {
     const char *vm;
-    const char *node;        /* this one */
+    const char *node; /* this one */
     MigDomainState domain;
     const char *lease_owner; /* node name or NULL */
     const char *target;

@@ -8,8 +8,8 @@
 #include "core/recover.h"
 #include "core/timeouts.h"
 
-/* Intent first: the state is on disk before anything is done in it. A journal that cannot be written
- * stops a move from going on, but never one that has to be brought to its end. */
+/* Intent first: the state is on disk before anything is done in it. A journal that cannot be
+ * written stops a move from going on, but never one that has to be brought to its end. */
 static gboolean
 enter(MigJob *job, const MigJobEnv *env, MigJobState state, const char *why, GError **error)
 {
@@ -142,10 +142,11 @@ watch_once(Monitor *monitor, MigPolicy *policy, gint64 *deadline_ms)
 
     if (env->is_cancelled(env->self) || (*deadline_ms && now_ms >= *deadline_ms)) {
         if (!env->is_cancelled(env->self))
-            keep_error(job, env, g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT,
-                                             "%s did not converge within %u s; the VM runs on %s; "
-                                             "allow more downtime or time, or calm the guest",
-                                             job->vm, job->timeout_ms / 1000, job->source));
+            keep_error(job, env,
+                       g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT,
+                                   "%s did not converge within %u s; the VM runs on %s; "
+                                   "allow more downtime or time, or calm the guest",
+                                   job->vm, job->timeout_ms / 1000, job->source));
         /* repeated until the migrate call returns: an abort can come too early for libvirt */
         env->hv->abort(env->hv->self, job->vm, NULL);
         return;
@@ -195,8 +196,8 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
 
     if (!target_uri)
         return FALSE;
-    migration.downtime_ms = MIN(MIG_POLICY_FIRST_MS,
-                                job->max_downtime_ms ? job->max_downtime_ms : MIG_POLICY_MAX_MS);
+    migration.downtime_ms =
+        MIN(MIG_POLICY_FIRST_MS, job->max_downtime_ms ? job->max_downtime_ms : MIG_POLICY_MAX_MS);
     GThread *thread = g_thread_new("monitor", monitor_thread, &monitor);
     gboolean ok = env->hv->migrate(env->hv->self, &migration, error);
 
@@ -234,8 +235,8 @@ moved(MigJob *job, const MigJobEnv *env)
     gint64 downtime_ms = -1;
 
     if (!env->peer->finish(env->peer->self, job, TRUE, &downtime_ms, &error))
-        g_warning("job %s: %s was not told that %s is its own now, its own events will: %s", job->id,
-                  job->target, job->vm, error->message);
+        g_warning("job %s: %s was not told that %s is its own now, its own events will: %s",
+                  job->id, job->target, job->vm, error->message);
     env->volume->deactivate(env->volume->self, (const char *const *)job->images, NULL);
     env->volume->publish(env->volume->self, job->volume, NULL);
     env->lock(env->self);
@@ -251,8 +252,9 @@ stayed(MigJob *job, const MigJobEnv *env, const char *why)
     env->peer->finish(env->peer->self, job, FALSE, NULL, NULL);
     env->volume->publish(env->volume->self, job->volume, NULL);
     if (!job->error)
-        keep_error(job, env, g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
-                                         "the move did not happen: %s", why));
+        keep_error(
+            job, env,
+            g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED, "the move did not happen: %s", why));
     close_job(job, env, failure_state(job), why);
 }
 
@@ -268,10 +270,10 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
 
     g_debug("job %s: source %s, target %s, lease %s: %s", job->id,
             mig_domain_state_name(facts.source), mig_domain_state_name(facts.target),
-            !facts.is_lease_known      ? "not asked"
-            : facts.has_source_lease   ? "here"
-            : facts.has_target_lease   ? "there"
-                                       : "free",
+            !facts.is_lease_known    ? "not asked"
+            : facts.has_source_lease ? "here"
+            : facts.has_target_lease ? "there"
+                                     : "free",
             mig_recover_name(decision));
     switch (decision) {
     case MIG_RECOVER_MOVED:
@@ -299,11 +301,12 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
         break;
     }
     if (is_last) {
-        keep_error(job, env, g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
-                                         "%s is %s on %s and %s on %s, and its lease does not settle "
-                                         "it; nothing was started; look at both nodes",
-                                         job->vm, mig_domain_state_name(facts.source), job->source,
-                                         mig_domain_state_name(facts.target), job->target));
+        keep_error(job, env,
+                   g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
+                               "%s is %s on %s and %s on %s, and its lease does not settle "
+                               "it; nothing was started; look at both nodes",
+                               job->vm, mig_domain_state_name(facts.source), job->source,
+                               mig_domain_state_name(facts.target), job->target));
         close_job(job, env, MIG_JOB_STATE_FAILED, "unclear where the VM is");
     }
     return is_last;
@@ -315,8 +318,7 @@ confirm(MigJob *job, const MigJobEnv *env, const char *why)
     gint64 start_ms = env->clock->monotonic_ms(env->clock->self);
     g_autoptr(GError) error = NULL;
 
-    if (job->state != MIG_JOB_STATE_CONFIRM &&
-        !enter(job, env, MIG_JOB_STATE_CONFIRM, why, &error))
+    if (job->state != MIG_JOB_STATE_CONFIRM && !enter(job, env, MIG_JOB_STATE_CONFIRM, why, &error))
         g_warning("job %s: cannot write the journal: %s", job->id, error->message);
     for (;;) {
         gint64 spent_ms = env->clock->monotonic_ms(env->clock->self) - start_ms;
@@ -388,9 +390,9 @@ mig_job_resume(MigJob *job, const MigJobEnv *env)
     if (resume == MIG_JOB_RESUME_NOTHING)
         return;
     if (resume != MIG_JOB_RESUME_WAIT_CONFIRM)
-        keep_error(job, env, g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
-                                         "migrated on %s was restarted before the move began",
-                                         job->source));
+        keep_error(job, env,
+                   g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
+                               "migrated on %s was restarted before the move began", job->source));
     if (resume == MIG_JOB_RESUME_CLOSE) {
         close_job(job, env, MIG_JOB_STATE_FAILED, "daemon restarted, nothing had been touched");
         return;

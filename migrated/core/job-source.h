@@ -16,7 +16,7 @@ typedef struct {
     const MigStore *store;
     const MigClock *clock;
 
-    const char *node;      /* this one */
+    const char *node; /* this one */
     guint32 host_id, target_host_id;
     const char *cpu_vendor;
     const char *migration; /* this node's migration address/prefix */
@@ -29,9 +29,9 @@ typedef struct {
 } MigJobEnv;
 
 /*
- * Runs job from its state to its end; blocks; one thread per job. At return the job has ended, and what
- * it says is true: see core/recover.h. The state table in job-states.h says what happens to a job
- * whose process dies anywhere in here.
+ * Runs job from its state to its end; blocks; one thread per job. At return the job has ended, and
+ * what it says is true: see core/recover.h. The state table in job-states.h says what happens to a
+ * job whose process dies anywhere in here.
  */
 void mig_job_run(MigJob *job, const MigJobEnv *env);
 

@@ -5,8 +5,8 @@
 #include "core/sm.h"
 
 /*
- * A move, as the source node lives it. Words are libvirt's phases; its finish phase, on the target, is
- * a part of perform here, since libvirt runs it inside of the same call.
+ * A move, as the source node lives it. Words are libvirt's phases; its finish phase, on the target,
+ * is a part of perform here, since libvirt runs it inside of the same call.
  *
  *     begin ──► prepare ──► perform ──► confirm ──► done
  *       │          │           │           │
@@ -25,14 +25,12 @@
  *             |                                          | failed. Target: reservation expires.
  *   prepare   | target: memory reserved, images active   | VM runs on the source. Restart: target
  *             |                                          | told to clean up, closed as failed.
- *   perform   | libvirt copies RAM, hands the lease over | migrated dead: libvirt ends or aborts the
- *             | while the guest stands still, lets it    | move alone. Restart: waits for libvirt,
- *             | run there                                | then confirm. Node dead: the lease says
- *             |                                          | whether the target has the VM already.
- *   confirm   | truth from both libvirts and the lease   | idempotent: done again at restart
- *             | (core/recover.h); target publishes the   |
- *             | VM; what is left over is removed         |
- *   done, failed, cancelled                              | nothing to do
+ *   perform   | libvirt copies RAM, hands the lease over | migrated dead: libvirt ends or aborts
+ * the | while the guest stands still, lets it    | move alone. Restart: waits for libvirt, | run
+ * there                                | then confirm. Node dead: the lease says | | whether the
+ * target has the VM already. confirm   | truth from both libvirts and the lease   | idempotent:
+ * done again at restart | (core/recover.h); target publishes the   | | VM; what is left over is
+ * removed         | done, failed, cancelled                              | nothing to do
  *
  * The *target* keeps no job: it has a reservation, which ends with confirm, or by itself when its
  * source no longer knows the job (reservations.h).
@@ -49,10 +47,10 @@ typedef enum {
 
 /* What a restart does with a job found in this state. */
 typedef enum {
-    MIG_JOB_RESUME_NOTHING,       /* ended */
-    MIG_JOB_RESUME_CLOSE,         /* nothing was touched: close as failed, drop reservations */
-    MIG_JOB_RESUME_CLEAN,         /* clean up the target, close as failed */
-    MIG_JOB_RESUME_WAIT_CONFIRM,  /* wait until libvirt has ended it, then confirm */
+    MIG_JOB_RESUME_NOTHING,      /* ended */
+    MIG_JOB_RESUME_CLOSE,        /* nothing was touched: close as failed, drop reservations */
+    MIG_JOB_RESUME_CLEAN,        /* clean up the target, close as failed */
+    MIG_JOB_RESUME_WAIT_CONFIRM, /* wait until libvirt has ended it, then confirm */
 } MigJobResume;
 
 extern const MigSm mig_job_sm;

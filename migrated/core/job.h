@@ -36,13 +36,13 @@ typedef struct {
     guint max_downtime_ms;
     guint timeout_ms;
 
-    guint state; /* MigJobState; moved by mig_job_set_state() only */
+    guint state;       /* MigJobState; moved by mig_job_set_state() only */
     GPtrArray *phases; /* MigJobPhase */
     GPtrArray *checks; /* MigCheck */
     MigProgress progress;
     guint downtime_limit_ms;
-    gint64 blackout_ms;  /* guest stopped here to guest runs there; -1 not known */
-    gint64 started_ms;   /* wall clock */
+    gint64 blackout_ms; /* guest stopped here to guest runs there; -1 not known */
+    gint64 started_ms;  /* wall clock */
     gint64 elapsed_ms;
     gboolean cancel_wanted;
     GError *error; /* why it failed */

@@ -61,18 +61,20 @@ mig_pairs_reserve(MigPairs *pairs, const char *job, const char *source, const ch
     g_hash_table_iter_init(&iter, pairs->by_job);
     while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&pair)) {
         if (is_same_pair(pair, source, target)) {
-            g_set_error(error, MIG_ERROR, MIG_ERROR_CHECK_REFUSED,
-                        "pair-free: move %s between %s and %s is under way; wait for it ('migratectl "
-                        "job watch %s'), one move at a time goes over a pair of nodes",
-                        pair->job, pair->source, pair->target, pair->job);
+            g_set_error(
+                error, MIG_ERROR, MIG_ERROR_CHECK_REFUSED,
+                "pair-free: move %s between %s and %s is under way; wait for it ('migratectl "
+                "job watch %s'), one move at a time goes over a pair of nodes",
+                pair->job, pair->source, pair->target, pair->job);
             return FALSE;
         }
     }
     if (g_hash_table_size(pairs->by_job) >= pairs->max_moves) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_CHECK_REFUSED,
-                    "pair-free: %s takes part in %u moves already (max_moves_per_node); wait for one "
-                    "to end",
-                    pairs->node, g_hash_table_size(pairs->by_job));
+        g_set_error(
+            error, MIG_ERROR, MIG_ERROR_CHECK_REFUSED,
+            "pair-free: %s takes part in %u moves already (max_moves_per_node); wait for one "
+            "to end",
+            pairs->node, g_hash_table_size(pairs->by_job));
         return FALSE;
     }
     pair = g_new0(MigPair, 1);

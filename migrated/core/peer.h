@@ -16,8 +16,8 @@ typedef struct {
     gboolean (*prepare)(gpointer self, const MigJob *job, const char *cpu_vendor,
                         const char *migration, GPtrArray *checks, char **ram_address,
                         GError **error);
-    /* keep: the VM shall run there now: publish it, and let it run if it stands still with its lease.
-     * Else: drop images and reservation; the target refuses to drop what runs. Idempotent.
+    /* keep: the VM shall run there now: publish it, and let it run if it stands still with its
+     * lease. Else: drop images and reservation; the target refuses to drop what runs. Idempotent.
      * *downtime_ms (may be NULL): QEMU's figure as the target's libvirt has it, or -1. */
     gboolean (*finish)(gpointer self, const MigJob *job, gboolean keep, gint64 *downtime_ms,
                        GError **error);

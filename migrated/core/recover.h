@@ -5,25 +5,25 @@
 #include "core/types.h"
 
 /*
- * The end of every move, good or bad, and of every restart: not what some call returned, but what both
- * libvirts and the lease on the LUN say. The lease decides; nothing is ever resumed or killed
+ * The end of every move, good or bad, and of every restart: not what some call returned, but what
+ * both libvirts and the lease on the LUN say. The lease decides; nothing is ever resumed or killed
  * against it.
  */
 typedef struct {
-    MigDomainState source;   /* this node's libvirt */
-    MigDomainState target;   /* the target's, UNKNOWN if it cannot be asked */
-    gboolean is_lease_known; /* the LUN could be read */
+    MigDomainState source;                       /* this node's libvirt */
+    MigDomainState target;                       /* the target's, UNKNOWN if it cannot be asked */
+    gboolean is_lease_known;                     /* the LUN could be read */
     gboolean has_source_lease, has_target_lease; /* both FALSE: free */
 } MigRecoverFacts;
 
 typedef enum {
-    MIG_RECOVER_MOVED,         /* runs on the target; nothing here: done */
+    MIG_RECOVER_MOVED,          /* runs on the target; nothing here: done */
     MIG_RECOVER_DESTROY_SOURCE, /* runs on the target with its lease; a dead half is left here */
-    MIG_RECOVER_STAYED,        /* runs here: the move failed or was cancelled */
-    MIG_RECOVER_RESUME_SOURCE, /* stands still here, nobody else can have it: let it run */
-    MIG_RECOVER_RESUME_TARGET, /* stands still there with its lease, nothing here */
-    MIG_RECOVER_START,         /* nowhere, lease free: start it again */
-    MIG_RECOVER_WAIT,          /* not clear yet: ask again */
+    MIG_RECOVER_STAYED,         /* runs here: the move failed or was cancelled */
+    MIG_RECOVER_RESUME_SOURCE,  /* stands still here, nobody else can have it: let it run */
+    MIG_RECOVER_RESUME_TARGET,  /* stands still there with its lease, nothing here */
+    MIG_RECOVER_START,          /* nowhere, lease free: start it again */
+    MIG_RECOVER_WAIT,           /* not clear yet: ask again */
 } MigRecover;
 
 MigRecover mig_recover_decide(const MigRecoverFacts *facts);

@@ -5,17 +5,19 @@
 #include <glib.h>
 
 /*
- * Signs of life. A node writes its slot every HEARTBEAT_MS. It is *suspect* when its counter has stood
- * still for SUSPECT_MS as seen by the reader's own monotonic clock; clocks of two nodes are
- * never compared. Suspicion costs nothing but a colour: it never starts a VM. Only sanlock's verdict does:
+ * Signs of life. A node writes its slot every HEARTBEAT_MS. It is *suspect* when its counter has
+ * stood still for SUSPECT_MS as seen by the reader's own monotonic clock; clocks of two nodes are
+ * never compared. Suspicion costs nothing but a colour: it never starts a VM. Only sanlock's
+ * verdict does:
  *
  *   t=0        last renewal of the delta lease
  *   8 x io     sanlock counts the renewal as failed and kills what holds leases there
  *   + 60 s     its watchdog has fired (wdmd's timeout, fixed in sanlock 3.8.5)
- *              => sanlock on the other nodes calls the host dead: 68, 76, 100, 140 s at io 1, 2, 5, 10
+ *              => sanlock on the other nodes calls the host dead: 68, 76, 100, 140 s at io 1, 2, 5,
+ * 10
  */
-#define MIG_HEARTBEAT_MS 1000
-#define MIG_SUSPECT_MS 3000
+#define MIG_HEARTBEAT_MS    1000
+#define MIG_SUSPECT_MS      3000
 #define MIG_WATCHDOG_FIRE_S 60
 /* 8 x io_timeout + watchdog, in seconds: from a host's last renewal to "dead". */
 guint mig_timeouts_host_dead_s(guint io_timeout_s);
@@ -28,10 +30,10 @@ guint mig_timeouts_join_ms(guint io_timeout_s);
  * others, each some tens of ms on a healthy LUN, fit in many times over. */
 #define MIG_COORDINATOR_WAIT_MS 15000
 
-/* Peers answer in milliseconds; one that does not within this is treated as unreachable. Longer than
- * activating all images of a VM on a busy LUN. */
+/* Peers answer in milliseconds; one that does not within this is treated as unreachable. Longer
+ * than activating all images of a VM on a busy LUN. */
 #define MIG_PEER_CONNECT_MS 2000
-#define MIG_PEER_CALL_MS 10000
+#define MIG_PEER_CALL_MS    10000
 
 /* A target's reservation without a domain is asked about after this long, and dropped if its source
  * does not know the job any more or cannot be reached. Longer than a PREPARE takes. */
@@ -43,6 +45,6 @@ guint mig_timeouts_join_ms(guint io_timeout_s);
 /* A start on another node: taking a lease there can mean waiting for a host to be called dead. */
 #define MIG_START_MS 180000
 
-/* After an unclear end of a move, how long the confirm step keeps asking before it closes the job as
- * failed with what it knows. The domain stays as it is; nothing is started. */
+/* After an unclear end of a move, how long the confirm step keeps asking before it closes the job
+ * as failed with what it knows. The domain stays as it is; nothing is started. */
 #define MIG_CONFIRM_MS 60000

@@ -102,7 +102,7 @@ MigDomainState mig_domain_state_from_name(const char *name);
 typedef struct {
     char *name;
     char *uuid;
-    char *volume; /* lockspace of its lease; NULL: not a VM of ours */
+    char *volume;  /* lockspace of its lease; NULL: not a VM of ours */
     char **images; /* "volume/image" for each disk under /dev/csv */
     MigDomainState state;
 } MigDomain;

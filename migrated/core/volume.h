@@ -11,8 +11,8 @@ typedef struct {
     gboolean (*activate)(gpointer self, const char *const *images, GError **error);
     /* Not active is fine. */
     gboolean (*deactivate)(gpointer self, const char *const *images, GError **error);
-    /* Which node has a VM's lease by the leader record on the LUN; *node NULL where it is free or its
-     * owner's start is over. g_free(). */
+    /* Which node has a VM's lease by the leader record on the LUN; *node NULL where it is free or
+     * its owner's start is over. g_free(). */
     gboolean (*lease_owner)(gpointer self, const char *volume, guint32 slot, char **node,
                             GError **error);
     /* Writes this node's slot now, with what runs here. */

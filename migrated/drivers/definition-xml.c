@@ -90,9 +90,9 @@ memory_bytes(xmlXPathContext *context)
     static const struct {
         const char *unit;
         guint64 factor;
-    } units[] = {{"b", 1},           {"bytes", 1},        {"KB", 1000},         {"k", 1024},
-                 {"KiB", 1024},      {"MB", 1000000},     {"M", 1 << 20},       {"MiB", 1 << 20},
-                 {"GB", 1000000000}, {"G", 1 << 30},      {"GiB", 1 << 30}};
+    } units[] = {{"b", 1},           {"bytes", 1},    {"KB", 1000},    {"k", 1024},
+                 {"KiB", 1024},      {"MB", 1000000}, {"M", 1 << 20},  {"MiB", 1 << 20},
+                 {"GB", 1000000000}, {"G", 1 << 30},  {"GiB", 1 << 30}};
     g_autofree char *value = get(context, "/domain/memory");
     g_autofree char *unit = get(context, "/domain/memory/@unit");
     guint64 number = 0, factor = unit ? 0 : 1024;
@@ -145,11 +145,12 @@ read_disk(MigDefinition *definition, xmlXPathContext *context, xmlNode *node, GP
     if (is_medium && !has(context, "source"))
         return; /* an empty drive */
     if (!image || g_strcmp0(type, "block") != 0) {
-        complain(definition, g_strdup_printf(
-                                 "disk %s is not an image of a volume; use <disk type='block'> with "
-                                 "<source dev='" DEVICE_PREFIX "VOLUME/IMAGE'/> ('migratectl image "
-                                 "import' brings a file there)",
-                                 target ? target : "?"));
+        complain(
+            definition,
+            g_strdup_printf("disk %s is not an image of a volume; use <disk type='block'> with "
+                            "<source dev='" DEVICE_PREFIX "VOLUME/IMAGE'/> ('migratectl image "
+                            "import' brings a file there)",
+                            target ? target : "?"));
         return;
     }
     /* the host's page cache of one node knows nothing of another node's writes */

@@ -19,10 +19,11 @@ void mig_definition_free(MigDefinition *definition);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigDefinition, mig_definition_free)
 
 /* Any domain XML, trusted or not: no network, no DTD, no entities, capped size. Problems with the
- * *content* are in ->problem; NULL + MIG_ERROR_BAD_DEFINITION only where it cannot be read. Any thread. */
+ * *content* are in ->problem; NULL + MIG_ERROR_BAD_DEFINITION only where it cannot be read. Any
+ * thread. */
 MigDefinition *mig_definition_parse(const char *xml, GError **error);
 /* The XML to give to libvirt: with this uuid, and with the VM's lease. g_free(). */
-char *mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease,
-                              GError **error);
+char *
+mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease, GError **error);
 /* <host><cpu><vendor> of libvirt's capabilities, or NULL. g_free(). */
 char *mig_capabilities_cpu_vendor(const char *xml);

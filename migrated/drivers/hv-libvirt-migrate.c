@@ -38,10 +38,10 @@ close_domain(virDomainPtr domain, virConnectPtr connection, int result, const ch
 }
 
 /*
- * PEER2PEER: the source's libvirtd drives the move, so it does not hang on this process's life beyond
- * the tunnel. AUTO_CONVERGE only bites where rounds do not shrink. No PERSIST_DEST: our VMs are transient
- * on purpose, and libvirt would write the definition inside of the blackout. ABORT_ON_ERROR: an I/O error
- * on the way ends the move, not the guest.
+ * PEER2PEER: the source's libvirtd drives the move, so it does not hang on this process's life
+ * beyond the tunnel. AUTO_CONVERGE only bites where rounds do not shrink. No PERSIST_DEST: our VMs
+ * are transient on purpose, and libvirt would write the definition inside of the blackout.
+ * ABORT_ON_ERROR: an I/O error on the way ends the move, not the guest.
  */
 gboolean
 mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error)
@@ -51,8 +51,7 @@ mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error
     virTypedParameterPtr params = NULL;
     int count = 0, capacity = 0, result;
     virConnectPtr connection;
-    virDomainPtr domain =
-        active_domain(self, migration->vm, migration->uuid, &connection, error);
+    virDomainPtr domain = active_domain(self, migration->vm, migration->uuid, &connection, error);
 
     if (!domain)
         return FALSE;
@@ -94,8 +93,8 @@ mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress, G
         return FALSE;
     virTypedParamsGetInt(params, count, VIR_DOMAIN_JOB_OPERATION, &operation);
     *progress = (MigProgress){
-        .is_active = type != VIR_DOMAIN_JOB_NONE &&
-                     operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT,
+        .is_active =
+            type != VIR_DOMAIN_JOB_NONE && operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT,
         .total_bytes = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_TOTAL),
         .transferred_bytes = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_PROCESSED),
         .remaining_bytes = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_REMAINING),

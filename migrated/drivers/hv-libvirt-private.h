@@ -21,13 +21,13 @@ struct MigLibvirt {
 /* A reference to the live connection: virConnectClose() it. */
 virConnectPtr mig_libvirt_connect(MigLibvirt *libvirt, GError **error);
 /* NULL without error: no such domain. uuid NULL: any. */
-virDomainPtr mig_libvirt_lookup(virConnectPtr connection, const char *vm, const char *uuid,
-                                GError **error);
+virDomainPtr
+mig_libvirt_lookup(virConnectPtr connection, const char *vm, const char *uuid, GError **error);
 /* From libvirt's last error of this thread. */
 void mig_libvirt_set_error(GError **error, const char *doing);
 
 gboolean mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error);
-gboolean mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress,
-                                  GError **error);
+gboolean
+mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress, GError **error);
 gboolean mig_libvirt_set_max_downtime(gpointer self, const char *vm, guint ms, GError **error);
 gboolean mig_libvirt_abort(gpointer self, const char *vm, GError **error);

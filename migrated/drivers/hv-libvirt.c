@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* hv-libvirt.c - connection, events and domains; a move itself is in hv-libvirt-migrate.c. */
+#include "drivers/hv-libvirt.h"
+
 #include "drivers/hv-libvirt-private.h"
 
 #include "base/error.h"
@@ -104,7 +106,8 @@ mig_libvirt_lookup(virConnectPtr connection, const char *vm, const char *uuid, G
             mig_libvirt_set_error(error, "looking a domain up");
         return NULL;
     }
-    if (uuid && (virDomainGetUUIDString(domain, found) < 0 || g_ascii_strcasecmp(found, uuid) != 0)) {
+    if (uuid &&
+        (virDomainGetUUIDString(domain, found) < 0 || g_ascii_strcasecmp(found, uuid) != 0)) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_EXISTS,
                     "libvirt here has another domain %s (uuid %s); rename or remove that one", vm,
                     found);
@@ -217,8 +220,7 @@ hv_resume(gpointer self, const char *vm, const char *uuid, GError **error)
 }
 
 static gboolean
-hv_get_state(gpointer self, const char *vm, const char *uuid, MigDomainState *state,
-             GError **error)
+hv_get_state(gpointer self, const char *vm, const char *uuid, MigDomainState *state, GError **error)
 {
     g_autoptr(GError) local = NULL;
     virConnectPtr connection = mig_libvirt_connect(self, error);

@@ -11,7 +11,8 @@ typedef struct MigLibvirt MigLibvirt;
 typedef void (*MigLibvirtChanged)(const char *vm, const char *uuid, gboolean has_stopped,
                                   gpointer user_data);
 
-/* Starts the event thread; connects when first needed, and again whenever libvirtd was restarted. */
+/* Starts the event thread; connects when first needed, and again whenever libvirtd was restarted.
+ */
 MigLibvirt *mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data);
 /* Stops the event thread. No call may be under way. */
 void mig_libvirt_free(MigLibvirt *libvirt);

@@ -27,20 +27,20 @@ const char *mig_host_state_name(MigHostState state);
 MigSanlock *mig_sanlock_new(void);
 void mig_sanlock_free(MigSanlock *sanlock);
 
-/* Joins the lockspace as host_id: takes the delta lease, and blocks for some io_timeouts. Being in it
- * already, as the same host, is success. */
+/* Joins the lockspace as host_id: takes the delta lease, and blocks for some io_timeouts. Being in
+ * it already, as the same host, is success. */
 gboolean mig_sanlock_join(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id,
                           guint io_timeout_s, GError **error);
 /* Refused (MIG_ERROR_VOLUME_IN_USE) while any process here holds a lease in it. */
-gboolean mig_sanlock_leave(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id,
-                           GError **error);
+gboolean
+mig_sanlock_leave(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id, GError **error);
 /* GArray of MigSanlockHost, all that were ever seen alive. */
 GArray *mig_sanlock_hosts(MigSanlock *sanlock, const char *lockspace, GError **error);
 
 /* For this process. MIG_ERROR_LEASE_HELD where another host has it and lives. */
 gboolean mig_sanlock_acquire(MigSanlock *sanlock, const MigLease *lease, GError **error);
 gboolean mig_sanlock_release(MigSanlock *sanlock, const MigLease *lease, GError **error);
-/* Releases, and gives the lease another name in the same disk write: whoever knows it by the old one
- * cannot take it any more. */
+/* Releases, and gives the lease another name in the same disk write: whoever knows it by the old
+ * one cannot take it any more. */
 gboolean mig_sanlock_release_renamed(MigSanlock *sanlock, const MigLease *lease,
                                      const char *new_name, GError **error);

@@ -40,8 +40,8 @@ mig_peer_rpc_call(MigPeerRpc *rpc, const char *node, const char *method,
                                error);
 }
 
-#define CALL(rpc, node, method, Request, request, Reply, error)                                    \
-    mig_peer_rpc_call(rpc, node, method, &mig_type_##Request, request, &mig_type_##Reply,          \
+#define CALL(rpc, node, method, Request, request, Reply, error)                           \
+    mig_peer_rpc_call(rpc, node, method, &mig_type_##Request, request, &mig_type_##Reply, \
                       MIG_PEER_CALL_MS, error)
 
 static gboolean
@@ -108,11 +108,8 @@ peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const cha
 static gboolean
 peer_finish(gpointer self, const MigJob *job, gboolean keep, gint64 *downtime_ms, GError **error)
 {
-    MigPeerFinishRequest request = {.job = job->id,
-                                    .vm = job->vm,
-                                    .uuid = job->uuid,
-                                    .volume = job->volume,
-                                    .keep = keep};
+    MigPeerFinishRequest request = {
+        .job = job->id, .vm = job->vm, .uuid = job->uuid, .volume = job->volume, .keep = keep};
     g_autoptr(MigPeerFinishReply) reply =
         CALL(self, job->target, "Finish", PeerFinishRequest, &request, PeerFinishReply, error);
 

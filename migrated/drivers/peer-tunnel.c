@@ -12,7 +12,7 @@ struct MigTunnels {
     char *directory;
     MigTunnelOpen open;
     gpointer user_data;
-    GMutex lock;         /* guards services */
+    GMutex lock;          /* guards services */
     GHashTable *services; /* node -> GSocketService */
 };
 
@@ -84,7 +84,8 @@ couple(GIOStream *left, GIOStream *right)
     g_thread_unref(g_thread_new("tunnel-in", copy_thread, copy_new(left, right, FALSE)));
 }
 
-/* ---- source: a socket for each node -------------------------------------------------------------- */
+/* ---- source: a socket for each node
+ * -------------------------------------------------------------- */
 
 typedef struct {
     MigTunnels *tunnels;

@@ -6,8 +6,8 @@
 
 /*
  * libvirt's peer-to-peer migration wants to talk to the target's libvirtd. That one listens on no
- * network: the source's libvirtd connects to a unix socket of ours instead, and the bytes go through
- * the peer channel to the target's migrated, which connects them to its own libvirtd.
+ * network: the source's libvirtd connects to a unix socket of ours instead, and the bytes go
+ * through the peer channel to the target's migrated, which connects them to its own libvirtd.
  *
  * Each tunnel is two threads that copy; they end when either side closes. A tunnel dies with this
  * process: libvirt then aborts the move, or, if it was over the switch already, the confirm step of

@@ -31,7 +31,8 @@ mig_qemu_img_size(const char *path, const char *format, guint64 *bytes, GError *
 
     if (!g_path_is_absolute(path)) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
-                    "%s is not an absolute path; the daemon has no working directory of yours", path);
+                    "%s is not an absolute path; the daemon has no working directory of yours",
+                    path);
         return FALSE;
     }
     if (!g_spawn_sync(NULL, (char **)(format ? with_format : without), NULL, G_SPAWN_SEARCH_PATH,
@@ -101,9 +102,9 @@ mig_qemu_img_copy(const char *from, const char *from_format, const char *to, con
     g_ptr_array_add(arguments, (gpointer)from);
     g_ptr_array_add(arguments, (gpointer)to);
     g_ptr_array_add(arguments, NULL);
-    process = g_subprocess_newv((const char *const *)arguments->pdata,
-                                G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE,
-                                error);
+    process =
+        g_subprocess_newv((const char *const *)arguments->pdata,
+                          G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE, error);
     if (!process)
         return FALSE;
     read_progress(g_subprocess_get_stdout_pipe(process), total_bytes, hooks, process);

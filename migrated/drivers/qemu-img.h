@@ -14,8 +14,8 @@ typedef struct {
 
 /* The virtual size of a disk file; format NULL: qemu-img finds out. */
 gboolean mig_qemu_img_size(const char *path, const char *format, guint64 *bytes, GError **error);
-/* Converts from into to; is_device: to exists and is written in place. Blocks. A cancelled or failed copy
- * leaves to as it happens to be. */
-gboolean mig_qemu_img_copy(const char *from, const char *from_format, const char *to,
-                           const char *to_format, gboolean is_device, const MigCopyHooks *hooks,
-                           GError **error);
+/* Converts from into to; is_device: to exists and is written in place. Blocks. A cancelled or
+ * failed copy leaves to as it happens to be. */
+gboolean
+mig_qemu_img_copy(const char *from, const char *from_format, const char *to, const char *to_format,
+                  gboolean is_device, const MigCopyHooks *hooks, GError **error);

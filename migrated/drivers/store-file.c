@@ -136,14 +136,15 @@ job_from(const MigApiJob *from, GError **error)
     for (guint i = 0; from->checks && i < from->checks->len; i++) {
         const MigApiCheck *check = g_ptr_array_index(from->checks, i);
 
-        g_ptr_array_add(job->checks, mig_check_new(check->name,
-                                                   mig_verdict_from_name(check->verdict),
-                                                   g_strdup(check->text), check->advice));
+        g_ptr_array_add(job->checks,
+                        mig_check_new(check->name, mig_verdict_from_name(check->verdict),
+                                      g_strdup(check->text), check->advice));
     }
     return job;
 }
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ------------------------------------------------------------------------------------
+ */
 
 static gboolean
 store_save(gpointer self, const MigJob *job, GError **error)

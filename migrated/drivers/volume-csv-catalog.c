@@ -84,10 +84,11 @@ mig_csv_vm_create(MigCsv *csv, const MigEpoch *epoch, MigVm *vm, GError **error)
     struct csv_error reason = {0};
 
     if (!csv_name_is_valid(vm->name)) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_NAME,
-                    "VM name is not valid: 1 to %d letters, digits, '.', '_' or '-', the first one a "
-                    "letter or a digit",
-                    CSV_NAME_MAX);
+        g_set_error(
+            error, MIG_ERROR, MIG_ERROR_BAD_NAME,
+            "VM name is not valid: 1 to %d letters, digits, '.', '_' or '-', the first one a "
+            "letter or a digit",
+            CSV_NAME_MAX);
         return FALSE;
     }
     to = vm_to(vm);
@@ -115,8 +116,8 @@ mig_csv_vm_delete(MigCsv *csv, const MigEpoch *epoch, const char *name, GError *
     struct csv_epoch as = mig_csv_epoch(epoch);
     struct csv_error reason = {0};
 
-    return mig_csv_ok(csv_vm_delete(csv->volume, &as, name, &reason), &reason,
-                      MIG_ERROR_VM_UNKNOWN, error);
+    return mig_csv_ok(csv_vm_delete(csv->volume, &as, name, &reason), &reason, MIG_ERROR_VM_UNKNOWN,
+                      error);
 }
 
 /* ---- images --------------------------------------------------------------------------------- */

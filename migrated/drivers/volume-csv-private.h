@@ -12,6 +12,5 @@ struct MigCsv {
 };
 
 /* TRUE for CSV_OK; else fills error with csv's text, and a code by what is being looked for. */
-gboolean mig_csv_ok(int result, const struct csv_error *reason, int not_found_code,
-                    GError **error);
+gboolean mig_csv_ok(int result, const struct csv_error *reason, int not_found_code, GError **error);
 struct csv_epoch mig_csv_epoch(const MigEpoch *epoch);

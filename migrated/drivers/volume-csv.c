@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* volume-csv.c - the volume itself: errors, format, open, leases, nodes. */
+#include "drivers/volume-csv.h"
+
 #include "drivers/volume-csv-private.h"
 
 #include "base/error.h"
@@ -43,7 +45,8 @@ mig_csv_ok(int result, const struct csv_error *reason, int not_found_code, GErro
         if (map[i].csv == result)
             code = map[i].code;
     }
-    g_set_error(error, MIG_ERROR, code, "%s", reason->text[0] ? reason->text : csv_code_name(result));
+    g_set_error(error, MIG_ERROR, code, "%s",
+                reason->text[0] ? reason->text : csv_code_name(result));
     return FALSE;
 }
 
@@ -203,9 +206,8 @@ read_owner(MigCsv *csv, enum csv_lease_kind kind, guint32 index, MigLeaseOwner *
     if (!mig_csv_ok(csv_lease_read(csv->volume, kind, index, &from, &reason), &reason,
                     MIG_ERROR_VM_UNKNOWN, error))
         return FALSE;
-    *owner = (MigLeaseOwner){.host_id = from.host_id,
-                             .host_generation = from.host_generation,
-                             .version = from.lver};
+    *owner = (MigLeaseOwner){
+        .host_id = from.host_id, .host_generation = from.host_generation, .version = from.lver};
     return TRUE;
 }
 
@@ -248,8 +250,7 @@ mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error)
     to->memory_free_bytes = node->memory_free_bytes;
     to->cpus = node->cpus;
     to->flags = (node->is_draining ? CSV_NODE_DRAINING : 0) |
-                (node->has_watchdog ? CSV_NODE_WATCHDOG : 0) |
-                (node->has_left ? CSV_NODE_LEFT : 0);
+                (node->has_watchdog ? CSV_NODE_WATCHDOG : 0) | (node->has_left ? CSV_NODE_LEFT : 0);
     to->heartbeat = node->heartbeat;
     to->host_generation = node->host_generation;
     to->written_ms = g_get_real_time() / 1000;

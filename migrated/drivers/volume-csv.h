@@ -5,9 +5,9 @@
 #include "core/types.h"
 
 /*
- * A thin skin: turns csv's structs into core/types.h and csv's results into GError. All calls block, and
- * may be made from any worker thread. Writers of the catalogue pass the epoch under which they hold the
- * coordinator lease (catalog.h does that for them).
+ * A thin skin: turns csv's structs into core/types.h and csv's results into GError. All calls
+ * block, and may be made from any worker thread. Writers of the catalogue pass the epoch under
+ * which they hold the coordinator lease (catalog.h does that for them).
  */
 typedef struct MigCsv MigCsv;
 
@@ -56,8 +56,7 @@ GPtrArray *mig_csv_images(MigCsv *csv, GError **error);
 MigImage *mig_csv_image(MigCsv *csv, const char *name, GError **error);
 MigImage *mig_csv_image_create(MigCsv *csv, const MigEpoch *epoch, const char *name,
                                guint64 size_bytes, GError **error);
-gboolean mig_csv_image_delete(MigCsv *csv, const MigEpoch *epoch, const char *name,
-                              GError **error);
+gboolean mig_csv_image_delete(MigCsv *csv, const MigEpoch *epoch, const char *name, GError **error);
 gboolean mig_csv_image_rename(MigCsv *csv, const MigEpoch *epoch, const char *name,
                               const char *new_name, GError **error);
 gboolean mig_csv_image_assign(MigCsv *csv, const MigEpoch *epoch, const char *name,
@@ -67,8 +66,8 @@ gboolean mig_csv_image_assign(MigCsv *csv, const MigEpoch *epoch, const char *na
 gboolean mig_csv_devices_attach(MigCsv *csv, GError **error);
 gboolean mig_csv_devices_detach(MigCsv *csv, GError **error);
 /* path may be NULL; g_free() it */
-gboolean mig_csv_activate(MigCsv *csv, const char *image, gboolean writable, char **path,
-                          GError **error);
+gboolean
+mig_csv_activate(MigCsv *csv, const char *image, gboolean writable, char **path, GError **error);
 /* Not active is success. */
 gboolean mig_csv_deactivate(MigCsv *csv, const char *image, GError **error);
 /* Names, NULL-terminated; g_strfreev(). */
