@@ -100,7 +100,8 @@ includes $(files 'libcsv/*.c' 'libcsv/*.h' | grep -v csvtool) |
     awk -F '\t' '$2 ~ /^(glib|gio|json-c|libvirt)/ { print $1 ": libcsv is plain C, no " $2 }' |
     complains "libcsv knows no GLib"
 
-# drivers do not include one another (but for definition-xml, the libvirt driver's helper); files of one system begin alike: hv-libvirt.c, hv-libvirt-event.h
+# Drivers do not include one another; files of one system begin alike: hv-libvirt.c,
+# hv-libvirt-event.h. But for definition-xml, a helper that shapes XML and talks to nobody.
 includes $(files 'migrated/drivers/*.c' 'migrated/drivers/*.h') | awk -F '\t' '
     $2 ~ /^drivers\// {
         from = $1; sub(/.*\//, "", from); sub(/\.[ch]$/, "", from)
