@@ -202,7 +202,9 @@ int csv_node_clear(struct csv_volume *volume, uint32_t host_id, struct csv_error
  */
 
 /* Whose writes these are. Every catalogue block carries it; a block of a higher epoch on the LUN
- * makes a writer of a lower one fail with CSV_STALE_EPOCH. */
+ * makes a writer of a lower one fail with CSV_STALE_EPOCH. So the coordinator lease of a dead host
+ * must be released, never re-initialised: that would set lver back to 0, and every writer with it.
+ */
 struct csv_epoch {
     uint64_t lver;            /* version of the coordinator lease as acquired */
     uint64_t host_generation; /* sanlock's, of the writer */
@@ -225,7 +227,8 @@ struct csv_vm {
 };
 void csv_vm_clear(struct csv_vm *vm); /* frees definition, zeroes */
 
-/* Ready-made zero-terminated array; free with csv_vm_list_free(). One sequential read. */
+/* Ready-made array; free with csv_vm_list_free(). One sequential read. A damaged slot is left out
+ * here and from csv_image_list(); csv_check() names it, and nothing new is created meanwhile. */
 int csv_vm_list(struct csv_volume *volume, bool with_definition, struct csv_vm **vms, size_t *count,
                 struct csv_error *error);
 void csv_vm_list_free(struct csv_vm *vms, size_t count);
