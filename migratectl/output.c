@@ -276,6 +276,8 @@ mig_show_int(gint64 number)
 const char *
 mig_show_ms(gint64 milliseconds)
 {
+    if (milliseconds < 0) /* was not measured */
+        return show("unknown");
     if (milliseconds < 1000)
         return show("%" G_GINT64_FORMAT " ms", milliseconds);
     if (milliseconds < 60000)
