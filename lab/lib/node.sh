@@ -116,9 +116,19 @@ renew_luns() {
 }
 
 # Its LUNs are there already: they are made one node after the other, from a common pool.
+# One file for all labs, changed only where it differs: libvirt asks a QEMU anew what it can do when
+# its file has changed, which takes a second, and keeps the answer for all.
+keep_qemu_wrapper() {
+    cmp -s "$lab_dir/lib/qemu-tcg" "$CACHE/qemu-tcg" && return 0
+    mkdir -p "$CACHE"
+    cp "$lab_dir/lib/qemu-tcg" "$CACHE/qemu-tcg.$BASHPID"
+    mv "$CACHE/qemu-tcg.$BASHPID" "$CACHE/qemu-tcg"
+}
+
 boot_node() {
     local name=$1
     if ! is_machine_up "$name"; then
+        keep_qemu_wrapper
         make_disk "$name"
         LAB_DISK=$STATE/$name LAB_CACHE=$CACHE LAB_BUILD=$BUILD start_machine "$name" --private-dev \
             --setup "$lab_dir/lib/node-setup" --services "$STATE/$name/services" \
