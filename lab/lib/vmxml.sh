@@ -29,9 +29,8 @@ cpu_xml() {
 # A serial number may not hold what XML needs quoted; a VM's name neither.
 print_domain() {
     local name=$1 disk=$2 memory=$3 suffix=$4 lease=$5 accel type=qemu
-    local emulator=$lab_dir/qemu-tcg # see there
     accel=$("$lab_dir/lib/accel")
-    [[ $accel != kvm ]] || { type=kvm && emulator=/usr/bin/qemu-system-x86_64; }
+    [[ $accel != kvm ]] || type=kvm
     cat <<END
 <domain type='$type'>
   <name>$name</name>
@@ -50,7 +49,7 @@ $(cpu_xml "$accel")
   <on_reboot>restart</on_reboot>
   <on_crash>destroy</on_crash>
   <devices>
-    <emulator>$emulator</emulator>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
     <disk type='block' device='disk'>
       <driver name='qemu' type='raw' cache='none' io='native' discard='unmap'/>
       <source dev='$disk'/>
