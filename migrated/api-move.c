@@ -212,8 +212,10 @@ peer_Release(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 }
 
 static void
-on_upgraded(GIOStream *stream, gpointer user_data)
+on_upgraded(GIOStream *stream_take, gpointer user_data)
 {
+    g_autoptr(GIOStream) stream = stream_take;
+
     if (stream)
         mig_tunnel_serve(stream, LIBVIRT_SOCKET);
 }

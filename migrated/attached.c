@@ -201,6 +201,12 @@ view_of(MigAttached *attached, const Seen *seen)
     return view;
 }
 
+void
+mig_attached_look(MigAttached *attached)
+{
+    read_slots(attached);
+}
+
 GPtrArray *
 mig_attached_nodes(MigAttached *attached)
 {

@@ -63,6 +63,9 @@ state_of(MigDaemon *daemon, MigVmView *view)
             view->is_here = TRUE;
             state = "paused";
         } else {
+            /* a bit seen with the last heartbeat may be that of a VM stopped since */
+            if (has_running_bit(view->attached, view->vm->slot))
+                mig_attached_look(view->attached);
             state = has_running_bit(view->attached, view->vm->slot) ? "moving" : "stopped";
         }
     } else if (view->is_here && running && running->state == MIG_DOMAIN_PAUSED) {

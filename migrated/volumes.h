@@ -41,6 +41,8 @@ const char *mig_attached_state(MigAttached *attached);
 guint64 mig_attached_generation(MigAttached *attached);
 /* Writes this node's slot now. */
 gboolean mig_attached_publish(MigAttached *attached, GError **error);
+/* Reads all slots anew, where the last heartbeat's view is not good enough. Blocks. */
+void mig_attached_look(MigAttached *attached);
 /* GPtrArray of MigNodeView, from the last heartbeat. */
 GPtrArray *mig_attached_nodes(MigAttached *attached);
 /* Which node has this lease now? NULL: free, or its owner's start is over. *view (may be NULL) is

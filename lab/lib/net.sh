@@ -8,6 +8,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 NETWORKS=(mgmt mig guest)
+CARD_PREFIX=02:77:00:00
 
 wire_switch() {
     local pid net script=""
@@ -63,8 +64,12 @@ wire_node() {
         cable "$name" "$pid" mig0 mig
         cable "$name" "$pid" guest0 guest
     } | in_net switch ip -batch - || die "cannot wire $name"
+    # A machine that boots again has the network cards that it had: with other addresses its peers
+    # would go on sending to the old ones for seconds.
     in_net "$name" ip -batch - <<END || die "cannot set up the network of $name"
 link set lo up
+link set mgmt0 address $CARD_PREFIX:00:0$id
+link set mig0 address $CARD_PREFIX:01:0$id
 addr add $MGMT_NET.$id/24 dev mgmt0
 link set mgmt0 up
 addr add $MIG_NET.$id/24 dev mig0

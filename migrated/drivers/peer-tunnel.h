@@ -24,5 +24,6 @@ void mig_tunnels_free(MigTunnels *tunnels);
 /* The socket for that node, listening from now on. g_free(). Any thread. */
 char *mig_tunnels_socket(MigTunnels *tunnels, const char *node, GError **error);
 
-/* The target's half: takes the upgraded stream, connects it to the unix socket at path. */
+/* The target's half: connects the upgraded stream, of which it keeps references of its own, to the
+ * unix socket at path. */
 void mig_tunnel_serve(GIOStream *stream, const char *path);

@@ -15,38 +15,47 @@ mig_csv_ok(int result, const struct csv_error *reason, int not_found_code, GErro
 {
     static const struct {
         int csv, code;
+        const char *advice; /* for people; libcsv says what is wrong, not what migratectl can do */
     } map[] = {
-        {CSV_EXISTS, MIG_ERROR_EXISTS},
-        {CSV_FULL, MIG_ERROR_VOLUME_FULL},
-        {CSV_NO_SLOT, MIG_ERROR_VOLUME_FULL},
-        {CSV_FRAGMENTED, MIG_ERROR_VOLUME_FULL},
-        {CSV_BAD_NAME, MIG_ERROR_BAD_NAME},
-        {CSV_BAD_VALUE, MIG_ERROR_BAD_VALUE},
-        {CSV_BUSY, MIG_ERROR_IMAGE_IN_USE},
-        {CSV_IN_USE, MIG_ERROR_IMAGE_IN_USE},
-        {CSV_STALE_EPOCH, MIG_ERROR_COORDINATOR_BUSY},
-        {CSV_ALREADY_FORMATTED, MIG_ERROR_ALREADY_FORMATTED},
-        {CSV_TOO_SMALL, MIG_ERROR_LUN_TOO_SMALL},
-        {CSV_E_IO, MIG_ERROR_IO},
-        {CSV_E_SYS, MIG_ERROR_IO},
-        {CSV_E_NO_VOLUME, MIG_ERROR_NOT_A_VOLUME},
-        {CSV_E_FUTURE, MIG_ERROR_FORMAT_FUTURE},
-        {CSV_E_SECTOR, MIG_ERROR_SECTOR_SIZE},
-        {CSV_E_TRUNCATED, MIG_ERROR_LUN_TRUNCATED},
-        {CSV_E_DAMAGED, MIG_ERROR_DAMAGED},
+        {CSV_EXISTS, MIG_ERROR_EXISTS, "take another name"},
+        {CSV_FULL, MIG_ERROR_VOLUME_FULL,
+         "delete images that nobody needs, or take another volume"},
+        {CSV_NO_SLOT, MIG_ERROR_VOLUME_FULL, NULL},
+        {CSV_FRAGMENTED, MIG_ERROR_VOLUME_FULL, NULL},
+        {CSV_BAD_NAME, MIG_ERROR_BAD_NAME, NULL},
+        {CSV_BAD_VALUE, MIG_ERROR_BAD_VALUE, NULL},
+        {CSV_BUSY, MIG_ERROR_IMAGE_IN_USE, NULL},
+        {CSV_IN_USE, MIG_ERROR_IMAGE_IN_USE, NULL},
+        {CSV_STALE_EPOCH, MIG_ERROR_COORDINATOR_BUSY, NULL},
+        {CSV_ALREADY_FORMATTED, MIG_ERROR_ALREADY_FORMATTED, NULL},
+        {CSV_TOO_SMALL, MIG_ERROR_LUN_TOO_SMALL, "take a larger LUN"},
+        {CSV_E_IO, MIG_ERROR_IO, "look at the LUN and its paths, then try again"},
+        {CSV_E_SYS, MIG_ERROR_IO, NULL},
+        {CSV_E_NO_VOLUME, MIG_ERROR_NOT_A_VOLUME,
+         "'migratectl volume format' makes a volume of it, and destroys what is there"},
+        {CSV_E_FUTURE, MIG_ERROR_FORMAT_FUTURE, "update migrated on this node"},
+        {CSV_E_SECTOR, MIG_ERROR_SECTOR_SIZE,
+         "attach it through a device of the sector size that it was formatted with"},
+        {CSV_E_TRUNCATED, MIG_ERROR_LUN_TRUNCATED,
+         "give the LUN its size back, or attach the whole device"},
+        {CSV_E_DAMAGED, MIG_ERROR_DAMAGED, "'csvtool check' tells all that is wrong with it"},
     };
     int code = MIG_ERROR_FAILED;
+    const char *advice = NULL;
 
     if (result == CSV_OK)
         return TRUE;
     if (result == CSV_NOT_FOUND)
         code = not_found_code;
     for (guint i = 0; i < G_N_ELEMENTS(map); i++) {
-        if (map[i].csv == result)
+        if (map[i].csv == result) {
             code = map[i].code;
+            advice = map[i].advice;
+        }
     }
-    g_set_error(error, MIG_ERROR, code, "%s",
-                reason->text[0] ? reason->text : csv_code_name(result));
+    g_set_error(error, MIG_ERROR, code, "%s%s%s",
+                reason->text[0] ? reason->text : csv_code_name(result), advice ? "; " : "",
+                advice ? advice : "");
     return FALSE;
 }
 

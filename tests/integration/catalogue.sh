@@ -1,0 +1,138 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Two nodes change one catalogue at the same time: every acknowledged change is there, once.
+#
+# Four workers on each of two nodes create and delete images and define and undefine VMs for a
+# while, each under names of its own, and write down what was acknowledged; one name is fought for by
+# all. An argument is another number of seconds.
+set -euo pipefail
+# shellcheck source=/dev/null
+. "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+
+DURATION_S=${1:-20}
+WORKERS=4
+
+# Changes are refused while others are at it for too long (30); nothing else may go wrong.
+change() {
+    local kind=$1 name=$2 status=0
+    shift 2
+    ctl "$node" "$@" >/dev/null 2>"$log.error" || status=$?
+    case $status in
+    0) echo "$kind $name" >>"$log" ;;
+    30) echo "busy" >>"$log.busy" ;;
+    *) echo "$node $*: exit code $status: $(<"$log.error")" >>"$log.bad" ;;
+    esac
+    return $status
+}
+
+# Each round leaves one image and one VM with its image; every other round takes both away again.
+work() {
+    local node=$1 name end=$((SECONDS + DURATION_S)) round=0
+    log=$tap_work/log.$1.$2
+    : >"$log"
+    while ((SECONDS < end)); do
+        ((++round))
+        name=$1-$2-$round
+        change image "$name" image create $VOLUME "$name" 4M || continue
+        change image "$name-disk" image create $VOLUME "$name-disk" 4M || continue
+        "$LAB" vm-xml "$name" "/dev/csv/$VOLUME/$name-disk" >"$log.xml"
+        change vm "$name" vm define $VOLUME "$log.xml" || continue
+        if ((round % 2)); then
+            change -image "$name" image delete $VOLUME "$name" || continue
+            change -vm "$name" vm undefine "$name" || continue
+            change -image "$name-disk" image delete $VOLUME "$name-disk" || true
+        fi
+    done
+}
+
+# All want the same name; only one may be told that it is theirs.
+fight() {
+    local node=$1 end=$((SECONDS + DURATION_S)) round=0 status
+    log=$tap_work/fight.$1
+    : >"$log"
+    while ((SECONDS < end)); do
+        ((++round))
+        status=0
+        ctl "$node" image create $VOLUME "prize-$round" 4M >/dev/null 2>"$log.error" || status=$?
+        case $status in
+        0) echo "prize-$round" >>"$log" ;;
+        20 | 30) ;;
+        *) echo "$node prize-$round: exit code $status: $(<"$log.error")" >>"$log.bad" ;;
+        esac
+    done
+}
+
+run_workers() {
+    local node i job failed=0
+    local -a jobs=()
+    for node in nodeA nodeB; do
+        for ((i = 1; i < WORKERS; i++)); do
+            work $node $i &
+            jobs+=($!)
+        done
+        fight $node &
+        jobs+=($!)
+    done
+    for job in "${jobs[@]}"; do
+        wait "$job" || failed=1
+    done
+    return $failed
+}
+
+# What the logs say must be there. With equal numbers of coming and going a name is gone.
+wanted() {
+    awk -v kind="$1" '$1 == kind { n[$2]++ } $1 == "-" kind { n[$2]-- }
+        END { for (name in n) if (n[name]) print name }' "$tap_work"/log.node?.? | sort
+    [[ $1 != image ]] || cat "$tap_work"/fight.node? | sort
+}
+
+# listed NODE KIND: as that node's daemon sees it
+listed() {
+    if [[ $2 == image ]]; then
+        ctl "$1" image list $VOLUME --json | jq -r '.images[].name'
+    else
+        ctl "$1" vm list --json | jq -r '.vms[].name'
+    fi | sort
+}
+
+same_as_acknowledged() {
+    wanted "$2" | sort >"$tap_work/wanted"
+    listed "$1" "$2" >"$tap_work/listed"
+    echo "$(wc -l <"$tap_work/wanted") wanted, $(wc -l <"$tap_work/listed") listed"
+    diff "$tap_work/wanted" "$tap_work/listed"
+}
+
+nothing_bad() {
+    cat "$tap_work"/*.bad 2>/dev/null && return 1
+    return 0
+}
+
+won_once() {
+    [[ -z $(sort "$tap_work"/fight.node? | uniq -d | tee /dev/stderr) ]]
+}
+
+no_slot_twice() {
+    local kind twice=0
+    on nodeA csvtool dump $LUN >"$tap_work/dump.json" || return 1
+    for kind in images vms; do
+        [[ -z $(jq -r ".${kind}[].name" "$tap_work/dump.json" | sort | uniq -d | tee /dev/stderr) ]] || twice=1
+    done
+    return $twice
+}
+
+cluster_up 2
+check "both attach the volume" cluster_volume
+check "both change the catalogue for $DURATION_S s" run_workers
+check "nothing was refused but for a catalogue that is busy" nothing_bad
+echo "# acknowledged: $(cat "$tap_work"/log.node?.? | wc -l) changes, and $(cat "$tap_work"/fight.node? |
+    wc -l) names won; refused as busy: $(cat "$tap_work"/*.busy 2>/dev/null | wc -l)"
+check "both nodes had their turns" bash -c "for log in '$tap_work'/log.node?.1; do test -s \"\$log\" || exit 1; done"
+check "the volume is in order" volume_clean
+for node in nodeA nodeB; do
+    check "$node lists all acknowledged images, and no other" same_as_acknowledged $node image
+    sed -n '1s/^/# /p' "$tap_work/output"
+    check "$node lists all acknowledged VMs, and no other" same_as_acknowledged $node vm
+done
+check "no name was won twice" won_once
+check "no name is there twice" no_slot_twice
+tap_done

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What the integration tests share: a lab of their own with a volume, a guest and questions about
+# where it runs.
+#
+# A script sources this (which brings lab/lib/tap.sh along), then calls cluster_up, cluster_vm and
+# what it needs. The lab goes down with the script, however that ends.
+# shellcheck shell=bash disable=SC2034 # scripts read these
+
+# Nodes have a /tmp of their own, but /var/tmp is the machine's: files there are seen by all.
+export TMPDIR=/var/tmp
+cluster_tree=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../..")
+# shellcheck source=/dev/null
+. "$cluster_tree/lab/lib/tap.sh"
+
+VOLUME=vol1
+VM=web
+IP=10.77.2.10
+LUN=/dev/lab/lun0
+WAIT_S=90 # for what takes a second on an idle machine
+NODES=()
+acks_pid=""
+
+on() {
+    "$LAB" on "$@"
+}
+
+# ctl NODE ARGUMENTS...: migratectl as typed there
+ctl() {
+    local node=$1
+    shift
+    "$LAB" on "$node" migratectl "$@"
+}
+
+cluster_attach() {
+    ctl "$1" volume attach "$LUN"
+}
+
+cluster_volume() {
+    local node failed=0
+    local -a jobs=()
+    ctl nodeA volume format "$LUN" --name "$VOLUME" --io-timeout "${1:-2}" || return 1
+    for node in "${NODES[@]}"; do
+        cluster_attach "$node" &
+        jobs+=($!)
+    done
+    for node in "${jobs[@]}"; do
+        wait "$node" || failed=1
+    done
+    return "$failed"
+}
+
+# cluster_up N [LAB OPTIONS]: a lab, no volume yet
+cluster_up() {
+    local letter
+    [[ -x $MIGRATED_BUILD/migrated/migrated ]] || "$cluster_tree/lab/build" || exit 1
+    use_own_lab
+    for letter in A B C D E F G H; do
+        ((${#NODES[@]} == $1)) || NODES+=("node$letter")
+    done
+    check "a lab of $1 nodes is up" "$LAB" up "$@"
+    ((tap_failed == 0)) || tap_done
+}
+
+# cluster_define NAME SUFFIX [LAB OPTIONS]: a guest of its own disk, at 10.77.2.SUFFIX
+cluster_define() {
+    local name=$1 suffix=$2
+    shift 2
+    [[ -f $tap_work/guest.img ]] || "$LAB" guest-image "$tap_work/guest.img" || return 1
+    "$LAB" vm-xml "$name" "/dev/csv/$VOLUME/$name-disk" --ip-suffix "$suffix" "$@" >"$tap_work/$name.xml" &&
+        ctl nodeA image import "$VOLUME" "$name-disk" "$tap_work/guest.img" &&
+        ctl nodeA vm define "$VOLUME" "$tap_work/$name.xml"
+}
+
+answers() {
+    "$LAB" http "${1:-$IP}" / >/dev/null
+}
+
+# cluster_run N [IO_TIMEOUT]: N nodes with a volume, and the VM runs on nodeA
+cluster_run() {
+    cluster_up "$1" --io-timeout "${2:-2}"
+    check "all attach the volume" cluster_volume "${2:-2}"
+    check "the VM is defined" cluster_define "$VM" "${IP##*.}"
+    check "it starts on nodeA" ctl nodeA vm start "$VM"
+    check "its web server answers" wait_for "$WAIT_S" answers
+    ((tap_failed == 0)) || tap_done
+}
+
+# What a client saw acknowledged is kept in a file by lab-acks; it lives until acks_stop.
+acks_start() {
+    "$LAB" on client lab-acks "$IP" "$tap_work/acked" >/dev/null 2>&1 &
+    acks_pid=$!
+}
+
+acks_stop() {
+    [[ -n $acks_pid ]] || return 0
+    kill -TERM "$acks_pid" 2>/dev/null || true
+    wait "$acks_pid" 2>/dev/null || true
+    acks_pid=""
+}
+
+acked() {
+    echo $((10#$(cat "$tap_work/acked" 2>/dev/null || echo 0)))
+}
+
+# status_of NODE FILTER: jq over what that node's daemon says
+status_of() {
+    ctl "$1" status --json | jq -er "$2"
+}
+
+# Where the VM runs, as the node that is asked sees it
+vm_node() {
+    status_of "$1" ".vms[] | select(.name == \"${2:-$VM}\") | .node // \"none\""
+}
+
+vm_is_on() {
+    [[ $(vm_node "$1" "${3:-$VM}") == "$2" ]]
+}
+
+is_alive() {
+    on "$1" true 2>/dev/null
+}
+
+# Nodes whose libvirt has the VM in a state of "virsh list": running, paused, ...
+nodes_with() {
+    local node
+    for node in "${NODES[@]}"; do
+        is_alive "$node" || continue
+        on "$node" virsh -q list --all 2>/dev/null |
+            awk -v vm="${2:-$VM}" -v node="$node" -v state="$1" \
+                '$2 == vm && (state == "any" || $3 == state) { print node }'
+    done
+}
+
+# Nodes on which a process holds the VM's lease, by sanlock itself
+lease_holders() {
+    local node
+    for node in "${NODES[@]}"; do
+        is_alive "$node" || continue
+        on "$node" sanlock client status 2>/dev/null | grep -q "^r $VOLUME:${1:-$VM}:" && echo "$node"
+    done
+    return 0
+}
+
+# runs_once NODE: there, in no other libvirt in any state, and the lease has one owner, which is it
+runs_once() {
+    local where any lease
+    where=$(nodes_with running | paste -sd' ')
+    any=$(nodes_with any | paste -sd' ')
+    lease=$(lease_holders | paste -sd' ')
+    echo "running on: $where; known to: $any; lease held on: $lease; wanted: $1"
+    [[ $where == "$1" && $any == "$1" && $lease == "$1" ]]
+}
+
+# exits CODE CMD...: with that code, and one line that is not empty on stderr
+exits() {
+    local wanted=$1 got=0
+    shift
+    "$@" >"$tap_work/stdout" 2>"$tap_work/stderr" || got=$?
+    cat "$tap_work/stderr"
+    echo "exit code $got, expected $wanted"
+    [[ $got == "$wanted" && $(wc -l <"$tap_work/stderr") == 1 && $(wc -c <"$tap_work/stderr") -gt 10 ]]
+}
+
+volume_clean() {
+    on "${1:-nodeA}" csvtool check "$LUN"
+}
+
+# The guest shuts down, and no record that a client saw acknowledged is missing on its disk.
+stop_and_verify() {
+    local node=$1
+    ctl "$node" vm stop "$VM" || return 1
+    acks_stop
+    ctl "$node" image export "$VOLUME" "$VM-disk" "$tap_work/disk.img" --force || return 1
+    echo "acknowledged: $(acked)"
+    "$LAB" verify "$tap_work/disk.img" --acked "$(acked)"
+}
+
+# A node that comes back finds its volumes by its state or its config, or is told.
+cluster_attach_again() {
+    [[ $(status_of "$1" '.volumes | length') != 0 ]] || cluster_attach "$1"
+}
