@@ -212,7 +212,7 @@ serve(MigDaemon *daemon, GError **error)
 
     mig_api_install(server, daemon);
     mig_rpc_server_set_peer_filter(server, is_node_address, daemon);
-    mig_rpc_server_set_limits(server, (guint)config->max_connections, 0);
+    mig_rpc_server_set_limits(server, (guint)config->max_connections, MIG_FRAME_MS);
     /* everybody may connect: what they may do is decided by who they are (root, groups) */
     if (!mig_rpc_server_listen_unix(server, config->socket_path, 0666, error) ||
         !mig_rpc_server_listen_peer(server, config->management, (guint16)config->port,

@@ -35,6 +35,9 @@ guint mig_timeouts_join_ms(guint io_timeout_s);
 #define MIG_PEER_CONNECT_MS 2000
 #define MIG_PEER_CALL_MS    10000
 
+/* What a client gets to send one message whole; a peer on a bad link needs a fraction. */
+#define MIG_FRAME_MS 10000
+
 /* A target's reservation without a domain is asked about after this long, and dropped if its source
  * does not know the job any more or cannot be reached. Longer than a PREPARE takes. */
 #define MIG_RESERVATION_MS 30000
