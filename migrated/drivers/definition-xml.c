@@ -59,6 +59,17 @@ read_xml(const char *xml, GError **error)
     return doc;
 }
 
+static gboolean
+check_domain(xmlDoc *doc, GError **error)
+{
+    const xmlNode *root = xmlDocGetRootElement(doc);
+
+    if (root && xmlStrcmp(root->name, (const xmlChar *)"domain") == 0)
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION, "definition is not a libvirt <domain>");
+    return FALSE;
+}
+
 /* First match as text; NULL where there is none or it is empty. */
 static char *
 get(xmlXPathContext *context, const char *path)
@@ -221,11 +232,8 @@ mig_definition_parse(const char *xml, GError **error)
 
     if (!doc)
         return NULL;
-    if (!context || !has(context, "/domain")) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION,
-                    "definition is not a libvirt <domain>");
+    if (!context || !check_domain(doc, error))
         return NULL;
-    }
     g_autofree char *vcpu = get(context, "/domain/vcpu");
 
     definition->name = get(context, "/domain/name");
@@ -280,6 +288,8 @@ mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease
     xmlChar *text = NULL;
 
     if (!doc)
+        return NULL;
+    if (!check_domain(doc, error))
         return NULL;
     domain = xmlDocGetRootElement(doc);
     set_child(domain, "uuid", uuid);
