@@ -167,6 +167,16 @@ sleep_ms(gpointer self, guint ms)
     g_mutex_unlock(&entry->jobs->lock);
 }
 
+static void
+wake(gpointer self)
+{
+    Entry *entry = self;
+
+    g_mutex_lock(&entry->jobs->lock);
+    g_cond_broadcast(&entry->wake);
+    g_mutex_unlock(&entry->jobs->lock);
+}
+
 /* ---- the volume port
  * -------------------------------------------------------------------------------------- */
 
@@ -184,7 +194,8 @@ port_deactivate(gpointer self, const char *const *images, GError **error)
 }
 
 static gboolean
-port_lease_owner(gpointer self, const char *volume, guint32 slot, char **node, GError **error)
+port_lease_owner(gpointer self, const char *volume, guint32 slot, char **node, guint64 *version,
+                 GError **error)
 {
     MigDaemon *daemon = self;
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
@@ -193,6 +204,7 @@ port_lease_owner(gpointer self, const char *volume, guint32 slot, char **node, G
     if (!attached || !mig_csv_vm_lease_owner(mig_attached_csv(attached), slot, &owner, error))
         return FALSE;
     *node = mig_attached_owner_name(attached, &owner, NULL);
+    *version = owner.version;
     return TRUE;
 }
 
@@ -243,8 +255,11 @@ job_thread(gpointer data)
     Entry *entry = data;
     MigJobs *jobs = entry->jobs;
     MigDaemon *daemon = jobs->daemon;
-    MigClock clock = {
-        .self = entry, .wall_ms = wall_ms, .monotonic_ms = monotonic_ms, .sleep_ms = sleep_ms};
+    MigClock clock = {.self = entry,
+                      .wall_ms = wall_ms,
+                      .monotonic_ms = monotonic_ms,
+                      .sleep_ms = sleep_ms,
+                      .wake = wake};
     MigJobEnv env = {.hv = daemon->hv,
                      .peer = mig_peer_rpc_port(daemon->peer),
                      .volume = &jobs->volume_port,

@@ -94,6 +94,9 @@
     F(INT, downtime_ms, 0, NULL)       /* as QEMU reports it */ \
     F(INT, blackout_ms, 0, NULL)       /* from the last sign of the guest here to the first there */ \
     F(INT, downtime_limit_ms, 0, NULL) \
+    F(INT, bandwidth, 0, NULL) F(INT, max_downtime_ms, 0, NULL) \
+    F(INT, timeout_ms, 0, NULL)        /* as it was asked for */ \
+    F(INT, lease_version, 0, NULL)     /* of the VM's lease before the move */ \
     F(ARRAY, checks, 0, &mig_type_ApiCheck) F(ARRAY, phases, 0, &mig_type_ApiPhase)
 
 /* --- requests and replies --- */

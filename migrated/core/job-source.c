@@ -76,11 +76,14 @@ check_source(MigJob *job, const MigJobEnv *env, GError **error)
                             .is_target_known = env->is_target_known,
                             .is_target_up = env->is_target_up};
     g_autofree char *owner = NULL;
+    guint64 version = 0;
     GPtrArray *checks = NULL;
 
     if (!env->hv->get_state(env->hv->self, job->vm, job->uuid, &facts.domain, error) ||
-        !env->volume->lease_owner(env->volume->self, job->volume, job->slot, &owner, error))
+        !env->volume->lease_owner(env->volume->self, job->volume, job->slot, &owner, &version,
+                                  error))
         return FALSE;
+    job->lease_version = version;
     facts.lease_owner = owner;
     checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
     mig_checks_source(&facts, checks);
@@ -126,42 +129,56 @@ prepare(MigJob *job, const MigJobEnv *env, char **ram_address, GError **error)
 
 /* ---- perform ---------------------------------------------------------------------------- */
 
+/* Whoever watches a move while libvirt does it: cancel, time limit, convergence. */
 typedef struct {
     MigJob *job;
     const MigJobEnv *env;
-    gint has_ended; /* atomic: the migrate call has returned */
+    MigPolicy policy;
+    gint64 deadline_ms; /* monotonic; 0: none */
+    gint has_ended;     /* atomic: the migrate call has returned */
 } Monitor;
 
 static void
-watch_once(Monitor *monitor, MigPolicy *policy, gint64 *deadline_ms)
+monitor_init(Monitor *monitor, MigJob *job, const MigJobEnv *env)
+{
+    gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
+
+    *monitor = (Monitor){.job = job, .env = env};
+    monitor->deadline_ms = job->timeout_ms ? now_ms + job->timeout_ms : 0;
+    mig_policy_init(&monitor->policy, job->max_downtime_ms, now_ms);
+}
+
+static void
+watch_once(Monitor *monitor)
 {
     MigJob *job = monitor->job;
     const MigJobEnv *env = monitor->env;
     gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
+    gboolean is_late = monitor->deadline_ms && now_ms >= monitor->deadline_ms;
     MigProgress progress = {.downtime_ms = -1};
 
-    if (env->is_cancelled(env->self) || (*deadline_ms && now_ms >= *deadline_ms)) {
+    if (env->is_cancelled(env->self) || is_late) {
         if (!env->is_cancelled(env->self))
             keep_error(job, env,
                        g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT,
-                                   "%s did not converge within %u s; the VM runs on %s; "
-                                   "allow more downtime or time, or calm the guest",
-                                   job->vm, job->timeout_ms / 1000, job->source));
-        /* repeated until the migrate call returns: an abort can come too early for libvirt */
+                                   "%s did not converge within %u s; allow more downtime "
+                                   "or time, or calm the guest",
+                                   job->vm, job->timeout_ms / 1000));
+        /* repeated until libvirt is through: an abort can come too early for it */
         env->hv->abort(env->hv->self, job->vm, NULL);
         return;
     }
     if (!env->hv->get_progress(env->hv->self, job->vm, &progress, NULL))
         return;
-    gboolean raise = mig_policy_feed(policy, &progress, now_ms);
+    gboolean raise = mig_policy_feed(&monitor->policy, &progress, now_ms);
 
     env->lock(env->self);
     if (progress.is_active)
         job->progress = progress;
-    job->downtime_limit_ms = policy->limit_ms;
+    job->downtime_limit_ms = monitor->policy.limit_ms;
     env->unlock_and_tell(env->self);
     if (raise)
-        env->hv->set_max_downtime(env->hv->self, job->vm, policy->limit_ms, NULL);
+        env->hv->set_max_downtime(env->hv->self, job->vm, monitor->policy.limit_ms, NULL);
 }
 
 static gpointer
@@ -169,17 +186,41 @@ monitor_thread(gpointer data)
 {
     Monitor *monitor = data;
     const MigClock *clock = monitor->env->clock;
-    gint64 now_ms = clock->monotonic_ms(clock->self);
-    gint64 deadline_ms = monitor->job->timeout_ms ? now_ms + monitor->job->timeout_ms : 0;
-    MigPolicy policy;
 
-    mig_policy_init(&policy, monitor->job->max_downtime_ms, now_ms);
     while (!g_atomic_int_get(&monitor->has_ended)) {
         clock->sleep_ms(clock->self, MIG_POLICY_POLL_MS);
         if (!g_atomic_int_get(&monitor->has_ended))
-            watch_once(monitor, &policy, &deadline_ms);
+            watch_once(monitor);
     }
     return NULL;
+}
+
+/* Until libvirt has no move of this VM any more: after a restart, or when the call was lost. TRUE:
+ * there was one. Gives up where libvirt says nothing at all for too long. */
+static gboolean
+wait_for_libvirt(Monitor *monitor)
+{
+    const MigJobEnv *env = monitor->env;
+    gint64 heard_ms = env->clock->monotonic_ms(env->clock->self);
+    gboolean was_moving = FALSE;
+
+    for (;;) {
+        MigProgress progress = {.downtime_ms = -1};
+        g_autoptr(GError) error = NULL;
+        gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
+
+        if (env->hv->get_progress(env->hv->self, monitor->job->vm, &progress, &error)) {
+            if (!progress.is_active)
+                return was_moving;
+            was_moving = TRUE;
+            heard_ms = now_ms;
+            watch_once(monitor);
+        } else if (g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_STOPPED) ||
+                   now_ms - heard_ms > MIG_CONFIRM_MS) {
+            return was_moving;
+        }
+        env->clock->sleep_ms(env->clock->self, MIG_POLICY_POLL_MS);
+    }
 }
 
 static gboolean
@@ -192,16 +233,17 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
                               .target_uri = target_uri,
                               .ram_uri = ram_uri,
                               .bandwidth_bytes_s = job->bandwidth_bytes_s};
-    Monitor monitor = {.job = job, .env = env};
+    Monitor monitor;
 
     if (!target_uri)
         return FALSE;
-    migration.downtime_ms =
-        MIN(MIG_POLICY_FIRST_MS, job->max_downtime_ms ? job->max_downtime_ms : MIG_POLICY_MAX_MS);
+    monitor_init(&monitor, job, env);
+    migration.downtime_ms = monitor.policy.limit_ms;
     GThread *thread = g_thread_new("monitor", monitor_thread, &monitor);
     gboolean ok = env->hv->migrate(env->hv->self, &migration, error);
 
     g_atomic_int_set(&monitor.has_ended, 1);
+    env->clock->wake(env->clock->self);
     g_thread_join(thread);
     return ok;
 }
@@ -209,23 +251,48 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
 /* ---- confirm ---------------------------------------------------------------------------- */
 
 static void
-gather(MigJob *job, const MigJobEnv *env, MigRecoverFacts *facts)
+gather(MigJob *job, const MigJobEnv *env, MigRecoverFacts *facts, char **owner)
 {
-    g_autofree char *owner = NULL;
+    MigProgress progress = {0};
+    guint64 version = 0;
+    g_autoptr(GError) error = NULL;
 
     *facts = (MigRecoverFacts){0};
+    /* asked before the state: once libvirt is through, the state stays what it is */
+    if (!env->hv->get_progress(env->hv->self, job->vm, &progress, &error) &&
+        !g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_STOPPED))
+        return;
+    facts->is_moving = progress.is_active;
     if (!env->hv->get_state(env->hv->self, job->vm, job->uuid, &facts->source, NULL))
         facts->source = MIG_DOMAIN_UNKNOWN;
     /* while the guest runs here nobody else need be asked */
-    if (facts->source == MIG_DOMAIN_RUNNING)
+    if (facts->is_moving || facts->source == MIG_DOMAIN_RUNNING)
         return;
     if (!env->peer->get_domain(env->peer->self, job->target, job->vm, job->uuid, &facts->target,
                                NULL))
         facts->target = MIG_DOMAIN_UNKNOWN;
     facts->is_lease_known =
-        env->volume->lease_owner(env->volume->self, job->volume, job->slot, &owner, NULL);
-    facts->has_source_lease = g_strcmp0(owner, job->source) == 0;
-    facts->has_target_lease = owner && !facts->has_source_lease;
+        env->volume->lease_owner(env->volume->self, job->volume, job->slot, owner, &version, NULL);
+    facts->has_source_lease = g_strcmp0(*owner, job->source) == 0;
+    facts->has_target_lease = *owner && !facts->has_source_lease;
+    facts->is_lease_newer = version != job->lease_version;
+}
+
+/* The last words of a move that failed: where the VM is, as far as anybody knows. */
+static void
+tell_where(MigJob *job, const MigJobEnv *env, char *where_take)
+{
+    g_autofree char *where = where_take;
+    GError *error = job->error;
+
+    if (!error && job->cancel_wanted)
+        error = g_error_new(MIG_ERROR, MIG_ERROR_CANCELLED, "cancelled");
+    else if (!error)
+        error = g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED, "the move did not happen");
+    env->lock(env->self);
+    job->error = g_error_new(error->domain, error->code, "%s; %s", error->message, where);
+    g_error_free(error);
+    env->unlock_and_tell(env->self);
 }
 
 static void
@@ -247,15 +314,49 @@ moved(MigJob *job, const MigJobEnv *env)
 }
 
 static void
-stayed(MigJob *job, const MigJobEnv *env, const char *why)
+stayed(MigJob *job, const MigJobEnv *env)
 {
     env->peer->finish(env->peer->self, job, FALSE, NULL, NULL);
     env->volume->publish(env->volume->self, job->volume, NULL);
-    if (!job->error)
-        keep_error(
+    tell_where(job, env, g_strdup_printf("%s runs on %s", job->vm, job->source));
+    close_job(job, env, failure_state(job), "the VM runs on the source");
+}
+
+static void
+stopped(MigJob *job, const MigJobEnv *env)
+{
+    env->peer->finish(env->peer->self, job, FALSE, NULL, NULL);
+    env->volume->deactivate(env->volume->self, (const char *const *)job->images, NULL);
+    env->volume->publish(env->volume->self, job->volume, NULL);
+    tell_where(job, env,
+               g_strdup_printf("%s stopped during the move and runs nowhere: 'migratectl vm start "
+                               "%s' starts it again",
+                               job->vm, job->vm));
+    close_job(job, env, MIG_JOB_STATE_FAILED, "the VM stopped during the move");
+}
+
+static void
+unclear(MigJob *job, const MigJobEnv *env, const MigRecoverFacts *facts, const char *owner)
+{
+    if (facts->target == MIG_DOMAIN_RUNNING && facts->source != MIG_DOMAIN_UNKNOWN)
+        tell_where(job, env,
+                   g_strdup_printf("%s runs on %s; what is left of it on %s could not be "
+                                   "removed: look at both nodes",
+                                   job->vm, job->target, job->source));
+    else
+        tell_where(
             job, env,
-            g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED, "the move did not happen: %s", why));
-    close_job(job, env, failure_state(job), why);
+            g_strdup_printf("%s is %s on %s and %s on %s, its lease is held by %s%s, and that "
+                            "does not settle it; nothing was started: look at both nodes",
+                            job->vm, mig_domain_state_name(facts->source), job->source,
+                            mig_domain_state_name(facts->target), job->target,
+                            !facts->is_lease_known ? "nobody knows whom"
+                            : owner                ? owner
+                                                   : "nobody",
+                            facts->is_lease_known && facts->is_lease_newer
+                                ? " and was taken since the move began"
+                                : ""));
+    close_job(job, env, MIG_JOB_STATE_FAILED, "unclear where the VM is");
 }
 
 /* Acts once on what is true; TRUE: the job has ended. */
@@ -263,69 +364,70 @@ static gboolean
 confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
 {
     MigRecoverFacts facts;
+    g_autofree char *owner = NULL;
     g_autoptr(GError) error = NULL;
 
-    gather(job, env, &facts);
+    gather(job, env, &facts, &owner);
     MigRecover decision = mig_recover_decide(&facts);
 
-    g_debug("job %s: source %s, target %s, lease %s: %s", job->id,
+    g_debug("job %s: source %s, target %s, lease %s%s: %s", job->id,
             mig_domain_state_name(facts.source), mig_domain_state_name(facts.target),
-            !facts.is_lease_known    ? "not asked"
-            : facts.has_source_lease ? "here"
-            : facts.has_target_lease ? "there"
-                                     : "free",
-            mig_recover_name(decision));
+            !facts.is_lease_known ? "not asked"
+            : owner               ? owner
+                                  : "free",
+            facts.is_lease_newer ? " (newer)" : "", mig_recover_name(decision));
     switch (decision) {
     case MIG_RECOVER_MOVED:
         moved(job, env);
         return TRUE;
     case MIG_RECOVER_STAYED:
-        stayed(job, env, "the VM runs on the source");
+        stayed(job, env);
+        return TRUE;
+    case MIG_RECOVER_START:
+        stopped(job, env);
         return TRUE;
     case MIG_RECOVER_DESTROY_SOURCE:
         if (!env->hv->destroy(env->hv->self, job->vm, job->uuid, &error))
-            g_warning("job %s: cannot remove what is left of %s here: %s", job->id, job->vm,
+            g_message("job %s: cannot remove what is left of %s here: %s", job->id, job->vm,
                       error->message);
         break;
     case MIG_RECOVER_RESUME_SOURCE:
         if (!env->hv->resume(env->hv->self, job->vm, job->uuid, &error))
-            g_warning("job %s: cannot resume %s: %s", job->id, job->vm, error->message);
+            g_message("job %s: cannot resume %s: %s", job->id, job->vm, error->message);
         break;
     case MIG_RECOVER_RESUME_TARGET:
         env->peer->finish(env->peer->self, job, TRUE, NULL, NULL);
         break;
-    case MIG_RECOVER_START:
-        stayed(job, env, "the VM stopped during the move; 'migratectl vm start' starts it again");
-        return TRUE;
     case MIG_RECOVER_WAIT:
         break;
     }
-    if (is_last) {
-        keep_error(job, env,
-                   g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
-                               "%s is %s on %s and %s on %s, and its lease does not settle "
-                               "it; nothing was started; look at both nodes",
-                               job->vm, mig_domain_state_name(facts.source), job->source,
-                               mig_domain_state_name(facts.target), job->target));
-        close_job(job, env, MIG_JOB_STATE_FAILED, "unclear where the VM is");
-    }
+    if (is_last)
+        unclear(job, env, &facts, owner);
     return is_last;
 }
 
+/* Whoever comes here says what is true in the end, however long libvirt takes to be through. */
 static void
 confirm(MigJob *job, const MigJobEnv *env, const char *why)
 {
-    gint64 start_ms = env->clock->monotonic_ms(env->clock->self);
     g_autoptr(GError) error = NULL;
+    Monitor monitor;
 
+    monitor_init(&monitor, job, env);
+    wait_for_libvirt(&monitor);
     if (job->state != MIG_JOB_STATE_CONFIRM && !enter(job, env, MIG_JOB_STATE_CONFIRM, why, &error))
         g_warning("job %s: cannot write the journal: %s", job->id, error->message);
-    for (;;) {
-        gint64 spent_ms = env->clock->monotonic_ms(env->clock->self) - start_ms;
 
-        if (confirm_once(job, env, spent_ms > MIG_CONFIRM_MS))
+    gint64 start_ms = env->clock->monotonic_ms(env->clock->self);
+
+    for (;;) {
+        gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
+
+        if (confirm_once(job, env, now_ms - start_ms > MIG_CONFIRM_MS))
             return;
         env->clock->sleep_ms(env->clock->self, 200);
+        if (wait_for_libvirt(&monitor))
+            start_ms = env->clock->monotonic_ms(env->clock->self);
     }
 }
 
@@ -336,8 +438,7 @@ cancelled(MigJob *job, const MigJobEnv *env, GError **error)
 {
     if (!env->is_cancelled(env->self))
         return FALSE;
-    g_set_error(error, MIG_ERROR, MIG_ERROR_CANCELLED, "cancelled; %s runs on %s", job->vm,
-                job->source);
+    g_set_error(error, MIG_ERROR, MIG_ERROR_CANCELLED, "cancelled");
     return TRUE;
 }
 
@@ -369,22 +470,10 @@ mig_job_run(MigJob *job, const MigJobEnv *env)
     confirm(job, env, "libvirt reports success");
 }
 
-static void
-wait_for_libvirt(MigJob *job, const MigJobEnv *env)
-{
-    MigProgress progress = {0};
-
-    while (env->hv->get_progress(env->hv->self, job->vm, &progress, NULL) && progress.is_active) {
-        env->lock(env->self);
-        job->progress = progress;
-        env->unlock_and_tell(env->self);
-        env->clock->sleep_ms(env->clock->self, 200);
-    }
-}
-
 void
 mig_job_resume(MigJob *job, const MigJobEnv *env)
 {
+    g_autoptr(GError) error = NULL;
     MigJobResume resume = mig_job_state_resume(job->state);
 
     if (resume == MIG_JOB_RESUME_NOTHING)
@@ -397,7 +486,8 @@ mig_job_resume(MigJob *job, const MigJobEnv *env)
         close_job(job, env, MIG_JOB_STATE_FAILED, "daemon restarted, nothing had been touched");
         return;
     }
-    if (resume == MIG_JOB_RESUME_WAIT_CONFIRM)
-        wait_for_libvirt(job, env);
+    /* this end's reservation died with the old process, and libvirt may still be at it */
+    if (resume == MIG_JOB_RESUME_WAIT_CONFIRM && !reserve_pair(job, env, &error))
+        g_message("job %s: goes on without its pair: %s", job->id, error->message);
     confirm(job, env, "daemon restarted");
 }

@@ -57,15 +57,16 @@ open_phase(MigJob *job, const char *why, gint64 now_ms)
 void
 mig_job_set_state(MigJob *job, MigJobState state, const char *why, gint64 now_ms)
 {
-    if (job->phases->len == 0) { /* the first one is entered, not moved to */
-        g_return_if_fail(state == job->state);
+    if (job->phases->len == 0 && state == job->state) { /* the first one is entered, not moved to */
         job->started_ms = job->started_ms ? job->started_ms : now_ms;
         open_phase(job, why, now_ms);
         return;
     }
-    MigJobPhase *last = g_ptr_array_index(job->phases, job->phases->len - 1);
+    if (job->phases->len > 0) { /* a journal may have lost its history, but never its state */
+        MigJobPhase *last = g_ptr_array_index(job->phases, job->phases->len - 1);
 
-    last->took_ms = now_ms - last->at_ms;
+        last->took_ms = now_ms - last->at_ms;
+    }
     mig_sm_move(&mig_job_sm, job->id, &job->state, state, why);
     open_phase(job, why, now_ms);
     if (mig_job_has_ended(job))

@@ -30,6 +30,8 @@ typedef struct {
     char *source, *target; /* node names */
     guint64 memory_bytes;
     char **images; /* "volume/image" */
+    guint64
+        lease_version; /* of the VM's lease before the move; another one: somebody took it since */
 
     /* what was asked; 0 = default */
     guint64 bandwidth_bytes_s;

@@ -5,17 +5,22 @@
 MigRecover
 mig_recover_decide(const MigRecoverFacts *facts)
 {
+    /* It runs here during most of a move: that says nothing about the end. */
+    if (facts->is_moving)
+        return MIG_RECOVER_WAIT;
     /* A CPU that runs settles it: libvirt runs one only after it has taken the lease. */
     if (facts->source == MIG_DOMAIN_RUNNING)
         return MIG_RECOVER_STAYED;
-    if (facts->source == MIG_DOMAIN_UNKNOWN)
+    if (facts->source == MIG_DOMAIN_UNKNOWN || facts->source == MIG_DOMAIN_INCOMING)
         return MIG_RECOVER_WAIT;
-    if (facts->target == MIG_DOMAIN_RUNNING)
-        return facts->source == MIG_DOMAIN_ABSENT ? MIG_RECOVER_MOVED : MIG_RECOVER_DESTROY_SOURCE;
+    if (facts->source == MIG_DOMAIN_ABSENT && facts->target == MIG_DOMAIN_RUNNING)
+        return MIG_RECOVER_MOVED;
 
-    /* Nobody runs it, as far as we can see. From here on the lease must be known. */
+    /* Nobody runs it, or a half is left here. From here on the lease must be known. */
     if (!facts->is_lease_known)
         return MIG_RECOVER_WAIT;
+    if (facts->target == MIG_DOMAIN_RUNNING)
+        return facts->has_target_lease ? MIG_RECOVER_DESTROY_SOURCE : MIG_RECOVER_WAIT;
     if (facts->has_target_lease) {
         /* it may be running there, whether we can ask or not: never touch it from here */
         if (facts->target == MIG_DOMAIN_PAUSED)
@@ -26,9 +31,9 @@ mig_recover_decide(const MigRecoverFacts *facts)
     if (facts->target == MIG_DOMAIN_INCOMING || facts->target == MIG_DOMAIN_PAUSED)
         return MIG_RECOVER_WAIT;
     /* Here it stands, target absent or out of reach, lease ours or free: resuming takes the
-     * lease first, so it cannot become a second one. */
+     * lease first, so it cannot become a second one. Nor an old one: nobody has had the lease. */
     if (facts->source == MIG_DOMAIN_PAUSED)
-        return MIG_RECOVER_RESUME_SOURCE;
+        return facts->is_lease_newer ? MIG_RECOVER_WAIT : MIG_RECOVER_RESUME_SOURCE;
     if (facts->source == MIG_DOMAIN_ABSENT && facts->target == MIG_DOMAIN_ABSENT &&
         !facts->has_source_lease)
         return MIG_RECOVER_START;
@@ -41,5 +46,6 @@ static const char *const names[] = {"moved",         "destroy-source", "stayed",
 const char *
 mig_recover_name(MigRecover decision)
 {
+    g_return_val_if_fail((guint)decision < G_N_ELEMENTS(names), "?");
     return names[decision];
 }

@@ -10,11 +10,32 @@
  * against it.
  */
 typedef struct {
-    MigDomainState source;                       /* this node's libvirt */
-    MigDomainState target;                       /* the target's, UNKNOWN if it cannot be asked */
-    gboolean is_lease_known;                     /* the LUN could be read */
+    gboolean is_moving;      /* this node's libvirt has the move under way still */
+    MigDomainState source;   /* this node's libvirt */
+    MigDomainState target;   /* the target's, UNKNOWN if it cannot be asked */
+    gboolean is_lease_known; /* the LUN could be read */
     gboolean has_source_lease, has_target_lease; /* both FALSE: free */
+    gboolean is_lease_newer;                     /* somebody has taken it since the move began */
 } MigRecoverFacts;
+
+/*
+ *   source            | target             | lease             | decision
+ *   ------------------+--------------------+-------------------+-----------------------------------
+ *   libvirt is not through with the move, whatever the rest     | wait
+ *   running           | any                | any               | stayed
+ *   unknown, incoming | any                | any               | wait
+ *   absent            | running            | any               | moved
+ *   paused            | running            | target's          | destroy-source; else wait
+ *   absent, paused    | paused             | target's          | resume-target
+ *   paused            | absent, unknown    | ours or free, not | resume-source
+ *                     |                    | taken since       |
+ *   absent            | absent             | free              | start
+ *   everything else                                             | wait
+ *
+ * "Not taken since": libvirt does not compare lease versions, so it would let a half go on here
+ * that the target had taken over, run for a while, and lost. Its memory would not fit to the disk
+ * any more.
+ */
 
 typedef enum {
     MIG_RECOVER_MOVED,          /* runs on the target; nothing here: done */

@@ -45,6 +45,7 @@ read_xml(const char *xml, GError **error)
         const xmlError *reason = xmlGetLastError();
         g_autofree char *text = g_strdup(reason && reason->message ? reason->message : "not XML");
 
+        g_strdelimit(text, "\n", ' ');
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION, "definition line %d: %s",
                     reason ? reason->line : 0, g_strstrip(text));
         return NULL;
@@ -56,6 +57,17 @@ read_xml(const char *xml, GError **error)
         return NULL;
     }
     return doc;
+}
+
+static gboolean
+check_domain(xmlDoc *doc, GError **error)
+{
+    const xmlNode *root = xmlDocGetRootElement(doc);
+
+    if (root && xmlStrcmp(root->name, (const xmlChar *)"domain") == 0)
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION, "definition is not a libvirt <domain>");
+    return FALSE;
 }
 
 /* First match as text; NULL where there is none or it is empty. */
@@ -90,9 +102,20 @@ memory_bytes(xmlXPathContext *context)
     static const struct {
         const char *unit;
         guint64 factor;
-    } units[] = {{"b", 1},           {"bytes", 1},    {"KB", 1000},    {"k", 1024},
-                 {"KiB", 1024},      {"MB", 1000000}, {"M", 1 << 20},  {"MiB", 1 << 20},
-                 {"GB", 1000000000}, {"G", 1 << 30},  {"GiB", 1 << 30}};
+    } units[] = {{"b", 1},
+                 {"bytes", 1},
+                 {"KB", 1000},
+                 {"k", 1024},
+                 {"KiB", 1024},
+                 {"MB", 1000000},
+                 {"M", 1 << 20},
+                 {"MiB", 1 << 20},
+                 {"GB", 1000000000},
+                 {"G", 1 << 30},
+                 {"GiB", 1 << 30},
+                 {"TB", 1000000000000},
+                 {"T", (guint64)1 << 40},
+                 {"TiB", (guint64)1 << 40}};
     g_autofree char *value = get(context, "/domain/memory");
     g_autofree char *unit = get(context, "/domain/memory/@unit");
     guint64 number = 0, factor = unit ? 0 : 1024;
@@ -125,7 +148,8 @@ image_of_path(const char *path)
     const char *image = path + strlen(DEVICE_PREFIX);
     const char *slash = strchr(image, '/');
 
-    if (!slash || slash == image || slash[1] == '\0' || slash[1] == '.' || strchr(slash + 1, '/'))
+    if (!slash || slash == image || *image == '.' || slash[1] == '\0' || slash[1] == '.' ||
+        strchr(slash + 1, '/'))
         return NULL;
     return g_strdup(image);
 }
@@ -208,11 +232,8 @@ mig_definition_parse(const char *xml, GError **error)
 
     if (!doc)
         return NULL;
-    if (!context || !has(context, "/domain")) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION,
-                    "definition is not a libvirt <domain>");
+    if (!context || !check_domain(doc, error))
         return NULL;
-    }
     g_autofree char *vcpu = get(context, "/domain/vcpu");
 
     definition->name = get(context, "/domain/name");
@@ -246,6 +267,18 @@ set_child(xmlNode *parent, const char *name, const char *text)
         xmlNewTextChild(parent, NULL, (const xmlChar *)name, (const xmlChar *)text);
 }
 
+static void
+remove_children(xmlNode *parent, const char *name)
+{
+    for (xmlNode *child = parent->children, *next; child; child = next) {
+        next = child->next;
+        if (xmlStrcmp(child->name, (const xmlChar *)name) == 0) {
+            xmlUnlinkNode(child);
+            xmlFreeNode(child);
+        }
+    }
+}
+
 char *
 mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease, GError **error)
 {
@@ -256,6 +289,8 @@ mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease
 
     if (!doc)
         return NULL;
+    if (!check_domain(doc, error))
+        return NULL;
     domain = xmlDocGetRootElement(doc);
     set_child(domain, "uuid", uuid);
     for (devices = domain->children; devices; devices = devices->next) {
@@ -264,6 +299,7 @@ mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease
     }
     if (!devices)
         devices = xmlNewChild(domain, NULL, (const xmlChar *)"devices", NULL);
+    remove_children(devices, "lease"); /* the VM's own is the only one */
     node = xmlNewChild(devices, NULL, (const xmlChar *)"lease", NULL);
     xmlNewTextChild(node, NULL, (const xmlChar *)"lockspace", (const xmlChar *)lease->lockspace);
     xmlNewTextChild(node, NULL, (const xmlChar *)"key", (const xmlChar *)lease->resource);

@@ -20,6 +20,17 @@ failure(const char *doing, const char *path, const char *said)
                        *line ? line : "qemu-img failed without a word");
 }
 
+/* An absolute path is a path to qemu-img, too: never an option, nor a protocol ("nbd:..."). */
+static gboolean
+check_path(const char *path, GError **error)
+{
+    if (g_path_is_absolute(path))
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                "%s is not an absolute path; the daemon has no working directory of yours", path);
+    return FALSE;
+}
+
 gboolean
 mig_qemu_img_size(const char *path, const char *format, guint64 *bytes, GError **error)
 {
@@ -29,12 +40,8 @@ mig_qemu_img_size(const char *path, const char *format, guint64 *bytes, GError *
     const char *line;
     int status = 0;
 
-    if (!g_path_is_absolute(path)) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
-                    "%s is not an absolute path; the daemon has no working directory of yours",
-                    path);
+    if (!check_path(path, error))
         return FALSE;
-    }
     if (!g_spawn_sync(NULL, (char **)(format ? with_format : without), NULL, G_SPAWN_SEARCH_PATH,
                       NULL, NULL, &out, &err, &status, error))
         return FALSE;
@@ -81,7 +88,7 @@ mig_qemu_img_copy(const char *from, const char *from_format, const char *to, con
     GInputStream *err;
     gsize length = 0;
 
-    if (!mig_qemu_img_size(from, from_format, &total_bytes, error))
+    if (!check_path(to, error) || !mig_qemu_img_size(from, from_format, &total_bytes, error))
         return FALSE;
     g_ptr_array_add(arguments, (gpointer)PROGRAM);
     g_ptr_array_add(arguments, (gpointer) "convert");

@@ -57,6 +57,10 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
     to->downtime_ms = progress->downtime_ms;
     to->blackout_ms = job->blackout_ms;
     to->downtime_limit_ms = job->downtime_limit_ms;
+    to->bandwidth = (gint64)job->bandwidth_bytes_s;
+    to->max_downtime_ms = job->max_downtime_ms;
+    to->timeout_ms = job->timeout_ms;
+    to->lease_version = (gint64)job->lease_version;
     to->phases = mig_message_array_new(&mig_type_ApiPhase);
     for (guint i = 0; i < job->phases->len; i++) {
         const MigJobPhase *phase = g_ptr_array_index(job->phases, i);
@@ -99,8 +103,8 @@ read_phases(MigJob *job, const GPtrArray *phases)
     }
 }
 
-static MigJob *
-job_from(const MigApiJob *from, GError **error)
+MigJob *
+mig_job_from_message(const MigApiJob *from, GError **error)
 {
     guint state = mig_sm_find(&mig_job_sm, from->state);
 
@@ -129,6 +133,10 @@ job_from(const MigApiJob *from, GError **error)
     job->progress.downtime_ms = from->downtime_ms;
     job->blackout_ms = from->blackout_ms;
     job->downtime_limit_ms = (guint)from->downtime_limit_ms;
+    job->bandwidth_bytes_s = (guint64)from->bandwidth;
+    job->max_downtime_ms = (guint)CLAMP(from->max_downtime_ms, 0, G_MAXINT);
+    job->timeout_ms = (guint)CLAMP(from->timeout_ms, 0, G_MAXINT);
+    job->lease_version = (guint64)from->lease_version;
     if (from->error)
         job->error = g_error_new(MIG_ERROR, mig_error_from_name(from->error), "%s",
                                  from->message ? from->message : "");
@@ -207,7 +215,7 @@ mig_store_file_load(MigStoreFile *file)
         if (json)
             message = mig_message_decode(&mig_type_ApiJob, json, length, &error);
         if (message)
-            job = job_from(message, &error);
+            job = mig_job_from_message(message, &error);
         if (job)
             g_ptr_array_add(jobs, job);
         else

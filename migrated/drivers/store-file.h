@@ -16,6 +16,8 @@ GPtrArray *mig_store_file_load(MigStoreFile *file);
 
 /* A job as a message, for the journal and for the API. Caller holds the job's lock. */
 MigApiJob *mig_job_to_message(const MigJob *job, gint64 now_ms);
+/* Back again, from the journal. MIG_ERROR_PROTOCOL where something is missing. */
+MigJob *mig_job_from_message(const MigApiJob *from, GError **error);
 
 /* Lists of names that survive a restart (attached volumes): one a line, replaced atomically. */
 gboolean mig_store_write_lines(const char *path, const char *const *lines, GError **error);

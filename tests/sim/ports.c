@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ports.c - core's ports as fakes over a World; every call can fail, be the last one, or take long.
+ */
+#include "world-physics.h"
+
+#include "base/error.h"
+#include "drivers/store-file.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * What a real process has of its own: threads and locks. Only one thread is awake at a time: the
+ * job's in migrate() hands the turn to the monitor when that one's sleep is over, and waits until
+ * it sleeps again. So a run depends on its plan alone.
+ */
+typedef struct {
+    World *world;
+    GMutex lock;
+    GCond turn;
+    GThread *job_thread;
+    gboolean is_monitor_asleep, is_monitor_turn, is_monitor_woken;
+    gint64 monitor_until_ms;
+    GMutex job_lock; /* as the owner of the job table would have */
+    MigJob *job;
+} Process;
+
+typedef struct {
+    guint number;
+    gboolean fails;
+    FailKind kind;
+} Call;
+
+static void
+trace(World *world, const char *name)
+{
+    g_snprintf(world->trace[world->traced++ % G_N_ELEMENTS(world->trace)], sizeof world->trace[0],
+               "%3u %6" G_GINT64_FORMAT " %-14s A %.8s B %.8s", world->calls,
+               world->now_ms - 1000000, name, mig_domain_state_name(world->domain[SOURCE].state),
+               mig_domain_state_name(world->domain[TARGET].state));
+}
+
+static Call
+call_begin(Process *process, const char *name)
+{
+    World *world = process->world;
+    const Plan *plan = &world->plan;
+    Call call = {0};
+
+    g_mutex_lock(&process->lock);
+    call.number = ++world->calls;
+    trace(world, name);
+    world_trigger(world);
+    world_tick(world);
+    if (call.number == plan->kill_at && !plan->kill_after)
+        _exit(EXIT_KILLED);
+    call.fails = call.number == plan->fail_at;
+    call.kind = plan->fail_kind;
+    if (plan->fail_percent && world_random(world, 100) < plan->fail_percent) {
+        call.fails = TRUE;
+        call.kind = world_random(world, FAIL_N);
+    }
+    if (call.fails) {
+        world->triggered = TRUE;
+        trace(world, call.kind == FAIL_BEFORE ? "  fails" : "  fails after");
+    }
+    return call;
+}
+
+/* TRUE: the caller is told that it went well. */
+static gboolean
+call_end(Process *process, const Call *call, GError *why, GError **error)
+{
+    const Plan *plan = &process->world->plan;
+
+    if (call->number == plan->kill_at && plan->kill_after)
+        _exit(EXIT_KILLED);
+    if (call->fails) {
+        g_clear_error(&why);
+        why = g_error_new(MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE, "call %u was made to fail",
+                          call->number);
+    }
+    g_mutex_unlock(&process->lock);
+    if (!why)
+        return TRUE;
+    g_propagate_error(error, why);
+    return FALSE;
+}
+
+static gboolean
+has_effect(const Call *call)
+{
+    return !call->fails || call->kind != FAIL_BEFORE;
+}
+
+static GError *
+stopped(void)
+{
+    return g_error_new(MIG_ERROR, MIG_ERROR_VM_STOPPED, "does not run here");
+}
+
+static GError *
+unreachable(void)
+{
+    return g_error_new(MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE, "B does not answer");
+}
+
+/* ---- hypervisor ---------------------------------------------------------------------------------
+ */
+
+static gboolean
+hv_destroy(gpointer self, const char *vm, const char *uuid, GError **error)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = call_begin(process, "destroy");
+
+    if (has_effect(&call)) {
+        /* B may die in this very moment; then what is here is old, and no copy to keep */
+        if (world->domain[TARGET].state != MIG_DOMAIN_RUNNING &&
+            world->domain[SOURCE].epoch == world->disk_epoch)
+            world_violation(world, "the only good copy is destroyed");
+        world_remove(world, SOURCE);
+    }
+    return call_end(process, &call, NULL, error);
+}
+
+static gboolean
+hv_resume(gpointer self, const char *vm, const char *uuid, GError **error)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = call_begin(process, "resume");
+    GError *why = NULL;
+
+    if (has_effect(&call)) {
+        if (world->domain[SOURCE].state != MIG_DOMAIN_PAUSED)
+            why = stopped();
+        else if (world->lease_owner == TARGET)
+            world_violation(world, "the source is resumed while B has the lease");
+        else if (world_take_lease(world, SOURCE))
+            world_let_run(world, SOURCE);
+    }
+    return call_end(process, &call, why, error);
+}
+
+static gboolean
+hv_get_state(gpointer self, const char *vm, const char *uuid, MigDomainState *state, GError **error)
+{
+    Process *process = self;
+    Call call = call_begin(process, "get-state");
+
+    *state = process->world->domain[SOURCE].state;
+    return call_end(process, &call, NULL, error);
+}
+
+/* The monitor's sleep is over: its turn, until it sleeps again. */
+static void
+give_turn(Process *process)
+{
+    process->is_monitor_turn = TRUE;
+    g_cond_broadcast(&process->turn);
+    while (process->is_monitor_turn)
+        g_cond_wait(&process->turn, &process->lock);
+}
+
+static gboolean
+hv_migrate(gpointer self, const MigMigration *migration, GError **error)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = call_begin(process, "migrate");
+    GError *why = NULL;
+    guint patience = call.fails && call.kind == FAIL_LOST ? 12 : G_MAXUINT;
+
+    while (!process->is_monitor_asleep)
+        g_cond_wait(&process->turn, &process->lock);
+    if (has_effect(&call)) {
+        g_autofree char *journal = g_strdup(world->journal);
+
+        if (!strstr(journal, "\"perform\""))
+            world_violation(world, "libvirt is told to move, the journal knows nothing of it");
+        if (world->domain[SOURCE].state == MIG_DOMAIN_RUNNING) {
+            world->phase = PHASE_BEGIN;
+            world->phase_ticks = 0;
+            world->abort = world->succeeded = FALSE;
+            world->limit_ms = migration->downtime_ms;
+        }
+        while (world->phase != PHASE_NONE && patience-- > 0) {
+            world_tick(world);
+            if (process->monitor_until_ms <= world->now_ms)
+                give_turn(process);
+        }
+        if (!world->succeeded)
+            why = g_error_new(MIG_ERROR, world->abort ? MIG_ERROR_CANCELLED : MIG_ERROR_FAILED,
+                              "libvirt says no");
+    }
+    return call_end(process, &call, why, error);
+}
+
+static gboolean
+hv_get_progress(gpointer self, const char *vm, MigProgress *progress, GError **error)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = call_begin(process, "get-progress");
+    GError *why = NULL;
+
+    *progress = (MigProgress){.downtime_ms = -1};
+    if (world->domain[SOURCE].state == MIG_DOMAIN_ABSENT)
+        why = stopped();
+    if (world->phase != PHASE_NONE) {
+        progress->is_active = TRUE;
+        progress->iteration = world->iteration;
+        progress->total_bytes = 1000;
+        progress->remaining_bytes = 100;
+        if (!world->pair[SOURCE] && !world->reserve_failed)
+            world_violation(world, "libvirt moves, and the pair is not reserved");
+    }
+    return call_end(process, &call, why, error);
+}
+
+static gboolean
+hv_set_max_downtime(gpointer self, const char *vm, guint ms, GError **error)
+{
+    Process *process = self;
+    Call call = call_begin(process, "set-downtime");
+
+    if (has_effect(&call))
+        process->world->limit_ms = ms;
+    return call_end(process, &call, NULL, error);
+}
+
+static gboolean
+hv_abort(gpointer self, const char *vm, GError **error)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = call_begin(process, "abort");
+    GError *why = NULL;
+
+    /* too early and too late are errors of libvirt's */
+    if (world->phase != PHASE_COPY)
+        why = stopped();
+    else if (has_effect(&call))
+        world->abort = TRUE;
+    return call_end(process, &call, why, error);
+}
+
+/* ---- peer
+ * ------------------------------------------------------------------------------------------ */
+
+static gboolean
+is_target_there(const World *world)
+{
+    return world->target_alive && world->now_ms >= world->cut_until_ms;
+}
+
+static gboolean
+peer_pair(Process *process, const char *name, const char *node, gboolean value, GError **error)
+{
+    World *world = process->world;
+    Call call = call_begin(process, name);
+    int which = g_str_equal(node, "A") ? SOURCE : TARGET;
+    GError *why = NULL;
+
+    /* the own table is a function call away: that cannot fail */
+    if (which == SOURCE)
+        call.fails = FALSE;
+    if (which == TARGET && !is_target_there(world))
+        why = unreachable();
+    else if (has_effect(&call))
+        world->pair[which] = value;
+    if (value && (why || call.fails))
+        world->reserve_failed = TRUE;
+    return call_end(process, &call, why, error);
+}
+
+static gboolean
+peer_reserve(gpointer self, const char *node, const MigJob *job, GError **error)
+{
+    return peer_pair(self, "reserve", node, TRUE, error);
+}
+
+static gboolean
+peer_release(gpointer self, const char *node, const MigJob *job, GError **error)
+{
+    return peer_pair(self, "release", node, FALSE, error);
+}
+
+static gboolean
+peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const char *migration,
+             GPtrArray *checks, char **ram_address, GError **error)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = call_begin(process, "prepare");
+    GError *why = NULL;
+
+    if (!is_target_there(world)) {
+        why = unreachable();
+    } else if (!world->pair[TARGET]) {
+        why = g_error_new(MIG_ERROR, MIG_ERROR_BAD_VALUE, "no pair");
+    } else if (has_effect(&call)) {
+        world->reservation = world->images[TARGET] = TRUE;
+        world->reserved_ms = world->now_ms;
+        g_ptr_array_add(checks, mig_check_new("name-free", MIG_VERDICT_PASS, g_strdup("ok"), NULL));
+    }
+    if (!why && !call.fails)
+        *ram_address = g_strdup("10.0.1.2");
+    return call_end(process, &call, why, error);
+}
+
+/* As incoming.c does it. */
+static gboolean
+peer_finish(gpointer self, const MigJob *job, gboolean keep, gint64 *downtime_ms, GError **error)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = call_begin(process, keep ? "finish-keep" : "finish-drop");
+    Domain *target = &world->domain[TARGET];
+    GError *why = NULL;
+
+    if (!is_target_there(world)) {
+        why = unreachable();
+    } else if (keep && has_effect(&call)) {
+        if (target->state == MIG_DOMAIN_PAUSED && world_take_lease(world, TARGET))
+            world_let_run(world, TARGET);
+        world->reservation = world->pair[TARGET] = FALSE;
+        if (target->state == MIG_DOMAIN_ABSENT)
+            world->images[TARGET] = FALSE; /* its own event did that */
+    } else if (!keep && target->state != MIG_DOMAIN_ABSENT) {
+        why = g_error_new(MIG_ERROR, MIG_ERROR_VM_RUNNING, "nothing was removed");
+    } else if (has_effect(&call)) {
+        world->reservation = world->pair[TARGET] = world->images[TARGET] = FALSE;
+    }
+    return call_end(process, &call, why, error);
+}
+
+static gboolean
+peer_get_domain(gpointer self, const char *node, const char *vm, const char *uuid,
+                MigDomainState *state, GError **error)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = call_begin(process, "get-domain");
+
+    *state = world->domain[TARGET].state;
+    return call_end(process, &call, is_target_there(world) ? NULL : unreachable(), error);
+}
+
+static char *
+peer_libvirt_uri(gpointer self, const char *node, GError **error)
+{
+    Process *process = self;
+    Call call = call_begin(process, "libvirt-uri");
+
+    return call_end(process, &call, NULL, error) ? g_strdup("qemu:///system") : NULL;
+}
+
+/* ---- volume
+ * ------------------------------------------------------------------------------------------ */
+
+static gboolean
+volume_deactivate(gpointer self, const char *const *images, GError **error)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = call_begin(process, "deactivate");
+
+    if (has_effect(&call) && world->domain[SOURCE].state == MIG_DOMAIN_ABSENT)
+        world->images[SOURCE] = FALSE;
+    return call_end(process, &call, NULL, error);
+}
+
+static gboolean
+volume_lease_owner(gpointer self, const char *volume, guint32 slot, char **node, guint64 *version,
+                   GError **error)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = call_begin(process, "lease-owner");
+
+    *version = call.fails ? 0 : world->lease_version;
+    *node = call.fails || world->lease_owner == NOBODY
+                ? NULL
+                : g_strdup(world->lease_owner == SOURCE ? "A" : "B");
+    return call_end(process, &call, NULL, error);
+}
+
+static gboolean
+volume_publish(gpointer self, const char *volume, GError **error)
+{
+    Process *process = self;
+    Call call = call_begin(process, "publish");
+
+    return call_end(process, &call, NULL, error);
+}
+
+/* ---- journal and clock
+ * -------------------------------------------------------------------------------- */
+
+static gboolean
+store_save(gpointer self, const MigJob *job, GError **error)
+{
+    Process *process = self;
+    World *world = process->world;
+    g_autoptr(MigApiJob) message = mig_job_to_message(job, world->now_ms);
+    g_autofree char *json = mig_message_encode(&mig_type_ApiJob, message, FALSE);
+    g_autofree char *name = g_strdup_printf("save %s", mig_job_state_name(job->state));
+    Call call = call_begin(process, name);
+
+    if (has_effect(&call) &&
+        g_strlcpy(world->journal, json, sizeof world->journal) >= sizeof world->journal)
+        world_violation(world, "the journal is too long");
+    return call_end(process, &call, NULL, error);
+}
+
+static gint64
+clock_ms(gpointer self)
+{
+    Process *process = self;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&process->lock);
+
+    return process->world->now_ms;
+}
+
+static void
+monitor_sleeps(Process *process, guint ms)
+{
+    process->monitor_until_ms = process->world->now_ms + ms;
+    process->is_monitor_asleep = TRUE;
+    process->is_monitor_turn = FALSE;
+    g_cond_broadcast(&process->turn);
+    while (!process->is_monitor_turn && !process->is_monitor_woken)
+        g_cond_wait(&process->turn, &process->lock);
+    process->is_monitor_asleep = FALSE;
+}
+
+static void
+clock_sleep(gpointer self, guint ms)
+{
+    Process *process = self;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&process->lock);
+
+    if (g_thread_self() != process->job_thread) {
+        monitor_sleeps(process, ms);
+        return;
+    }
+    for (guint i = 0; i < ms; i += TICK_MS)
+        world_tick(process->world);
+}
+
+static void
+clock_wake(gpointer self)
+{
+    Process *process = self;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&process->lock);
+
+    process->is_monitor_woken = TRUE;
+    g_cond_broadcast(&process->turn);
+}
+
+/* ---- environment
+ * --------------------------------------------------------------------------------------- */
+
+static void
+env_lock(gpointer self)
+{
+    Process *process = self;
+
+    g_mutex_lock(&process->job_lock);
+}
+
+static void
+env_unlock_and_tell(gpointer self)
+{
+    Process *process = self;
+
+    g_mutex_unlock(&process->job_lock);
+}
+
+static gboolean
+env_is_cancelled(gpointer self)
+{
+    Process *process = self;
+    gboolean cancelled;
+
+    g_mutex_lock(&process->lock);
+    cancelled = process->world->cancelled;
+    g_mutex_unlock(&process->lock);
+    g_mutex_lock(&process->job_lock);
+    process->job->cancel_wanted = cancelled;
+    g_mutex_unlock(&process->job_lock);
+    return cancelled;
+}
+
+static MigJob *
+new_job(const World *world)
+{
+    static const char *const images[] = {"vol/disk", NULL};
+    MigJob *job = mig_job_new("A-1");
+
+    job->vm = g_strdup("web");
+    job->uuid = g_strdup("5a1f0c3e-6f0c-4d3b-9c59-2f6c8c1f7f11");
+    job->volume = g_strdup("vol");
+    job->source = g_strdup("A");
+    job->target = g_strdup("B");
+    job->memory_bytes = 1 << 29;
+    job->images = g_strdupv((char **)images);
+    job->timeout_ms = world->plan.timeout_ms;
+    return job;
+}
+
+static MigJob *
+load_job(World *world)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigApiJob) message =
+        mig_message_decode(&mig_type_ApiJob, world->journal, strlen(world->journal), &error);
+    MigJob *job = message ? mig_job_from_message(message, &error) : NULL;
+
+    if (!job)
+        world_violation(world, "the journal cannot be read: %s", error->message);
+    return job;
+}
+
+MigJob *
+world_run_job(World *world)
+{
+    Process process = {.world = world, .job_thread = g_thread_self()};
+    const MigHv hv = {.self = &process,
+                      .destroy = hv_destroy,
+                      .resume = hv_resume,
+                      .get_state = hv_get_state,
+                      .migrate = hv_migrate,
+                      .get_progress = hv_get_progress,
+                      .set_max_downtime = hv_set_max_downtime,
+                      .abort = hv_abort};
+    const MigPeer peer = {.self = &process,
+                          .reserve = peer_reserve,
+                          .release = peer_release,
+                          .prepare = peer_prepare,
+                          .finish = peer_finish,
+                          .get_domain = peer_get_domain,
+                          .libvirt_uri = peer_libvirt_uri};
+    const MigVolumePort volume = {.self = &process,
+                                  .deactivate = volume_deactivate,
+                                  .lease_owner = volume_lease_owner,
+                                  .publish = volume_publish};
+    const MigStore store = {.self = &process, .save = store_save};
+    const MigClock clock = {.self = &process,
+                            .wall_ms = clock_ms,
+                            .monotonic_ms = clock_ms,
+                            .sleep_ms = clock_sleep,
+                            .wake = clock_wake};
+    const MigJobEnv env = {.hv = &hv,
+                           .peer = &peer,
+                           .volume = &volume,
+                           .store = &store,
+                           .clock = &clock,
+                           .node = "A",
+                           .host_id = world->plan.is_source_first ? 1 : 2,
+                           .target_host_id = world->plan.is_source_first ? 2 : 1,
+                           .cpu_vendor = "AMD",
+                           .migration = "10.0.1.1/24",
+                           .is_target_known = TRUE,
+                           .is_target_up = TRUE,
+                           .lock = env_lock,
+                           .unlock_and_tell = env_unlock_and_tell,
+                           .is_cancelled = env_is_cancelled,
+                           .self = &process};
+    gboolean is_resumed = world->journal[0] != '\0';
+
+    g_mutex_init(&process.lock);
+    g_mutex_init(&process.job_lock);
+    g_cond_init(&process.turn);
+    world->life++;
+    world->job_alive = TRUE;
+    world->pair[SOURCE] = FALSE; /* the table died with the old process */
+    process.job = is_resumed ? load_job(world) : new_job(world);
+    if (is_resumed)
+        mig_job_resume(process.job, &env);
+    else
+        mig_job_run(process.job, &env);
+    world->job_ended = TRUE;
+    g_mutex_clear(&process.lock);
+    g_mutex_clear(&process.job_lock);
+    g_cond_clear(&process.turn);
+    return process.job;
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-move.c - a move is safe whatever fails, whoever dies, and whenever. */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* More calls than any run has; a loop that gets here has a bug of its own. */
+#define MANY_CALLS 20000
+
+static World *world;
+static guint runs;
+
+/* One life after the other, each in a process of its own, until one ends the job. */
+static void
+run_with_kill(const Plan *plan)
+{
+    int status;
+
+    do {
+        pid_t pid = fork();
+
+        g_assert_cmpint(pid, >=, 0);
+        if (pid == 0) {
+            MigJob *job = world_run_job(world);
+
+            world_check_end(world, job);
+            _exit(0);
+        }
+        g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+        if (!WIFEXITED(status) || (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != EXIT_KILLED))
+            g_error("the run above broke (wait status %d)", status);
+        if (WEXITSTATUS(status) == EXIT_KILLED) {
+            world->triggered = TRUE;
+            world->job_alive = FALSE;
+            world->plan.kill_at = 0;
+            /* killed before anything was written: nobody knows of a job, and nothing may be left */
+            if (world->journal[0] == '\0')
+                return;
+            for (guint ms = 0; ms < plan->dead_ms; ms += TICK_MS)
+                world_tick(world);
+        }
+    } while (WEXITSTATUS(status) == EXIT_KILLED);
+}
+
+/* TRUE: what the plan had in store has happened. */
+static gboolean
+run(const Plan *plan)
+{
+    runs++;
+    world_reset(world, plan);
+    if (plan->kill_at) {
+        run_with_kill(plan);
+    } else {
+        MigJob *job = world_run_job(world);
+
+        world_check_end(world, job);
+        mig_job_free(job);
+    }
+    return world->triggered;
+}
+
+static const Plan scenarios[] = {
+    {.needs_downtime_ms = 5},
+    {.needs_downtime_ms = 5, .is_source_first = TRUE},
+    {.needs_downtime_ms = 100},                      /* only after the limit was raised */
+    {.needs_downtime_ms = 1000, .timeout_ms = 3000}, /* never */
+    {.needs_downtime_ms = 5, .libvirt = LV_FAIL_IN_PREPARE},
+    {.needs_downtime_ms = 5, .libvirt = LV_FAIL_IN_COPY},
+    {.needs_downtime_ms = 5, .libvirt = LV_FAIL_IN_DEVICE},
+    {.needs_downtime_ms = 5, .libvirt = LV_FAIL_IN_DEVICE, .source_cannot_resume = TRUE},
+    {.needs_downtime_ms = 5, .libvirt = LV_FINISH_LOST},
+    {.needs_downtime_ms = 5, .libvirt = LV_FINISH_LOST, .source_cannot_resume = TRUE},
+    {.needs_downtime_ms = 5, .libvirt = LV_TARGET_LEASE},
+    {.needs_downtime_ms = 5, .libvirt = LV_TARGET_LEASE, .source_cannot_resume = TRUE},
+    {.needs_downtime_ms = 5, .libvirt = LV_TARGET_CONT},
+    {.needs_downtime_ms = 5, .libvirt = LV_TARGET_CONT, .source_cannot_resume = TRUE},
+    {.needs_downtime_ms = 5, .libvirt = LV_LOST_WITH_LEASE},
+    {.needs_downtime_ms = 5, .libvirt = LV_TARGET_PAUSED},
+    {.needs_downtime_ms = 5, .libvirt = LV_ANSWER_LOST},
+    {.needs_downtime_ms = 5, .libvirt = LV_TARGET_RAN_AND_GONE},
+    {.needs_downtime_ms = 5, .libvirt = LV_HALF_LEFT},
+};
+
+/* The scenario, with what change() makes of it at call 1, 2, 3... until a run ends before that. */
+static void
+at_every_call(void (*change)(Plan *plan, guint call))
+{
+    for (guint i = 0; i < G_N_ELEMENTS(scenarios); i++) {
+        guint call = 0;
+        gboolean happened;
+
+        do {
+            Plan plan = scenarios[i];
+
+            plan.seed = 1;
+            change(&plan, ++call);
+            happened = run(&plan);
+            g_assert_cmpuint(call, <, MANY_CALLS);
+        } while (happened);
+        g_assert_cmpuint(call, >, 10);
+    }
+}
+
+static void
+told(MigJobState state, const char *text)
+{
+    MigJob *job = world_run_job(world);
+
+    g_assert_cmpstr(mig_job_state_name(job->state), ==, mig_job_state_name(state));
+    if (text && (!job->error || !strstr(job->error->message, text)))
+        g_error("told '%s', not '%s'", job->error ? job->error->message : "nothing", text);
+    world_check_end(world, job);
+    mig_job_free(job);
+}
+
+/* With nothing but libvirt's own failures: what comes of it is known exactly. */
+static void
+test_outcomes(void)
+{
+    static const struct {
+        LvFault libvirt;
+        gboolean source_cannot_resume;
+        MigJobState state;
+        const char *text;
+        MigDomainState source, target;
+    } expected[] = {
+        {LV_FINE, FALSE, MIG_JOB_STATE_DONE, NULL, MIG_DOMAIN_ABSENT, MIG_DOMAIN_RUNNING},
+        {LV_FAIL_IN_PREPARE, FALSE, MIG_JOB_STATE_FAILED, "libvirt says no; web runs on A",
+         MIG_DOMAIN_RUNNING, MIG_DOMAIN_ABSENT},
+        {LV_FAIL_IN_COPY, FALSE, MIG_JOB_STATE_FAILED, "libvirt says no; web runs on A",
+         MIG_DOMAIN_RUNNING, MIG_DOMAIN_ABSENT},
+        {LV_FAIL_IN_DEVICE, FALSE, MIG_JOB_STATE_FAILED, "web runs on A", MIG_DOMAIN_RUNNING,
+         MIG_DOMAIN_ABSENT},
+        {LV_FAIL_IN_DEVICE, TRUE, MIG_JOB_STATE_FAILED, "web runs on A", MIG_DOMAIN_RUNNING,
+         MIG_DOMAIN_ABSENT},
+        {LV_FINISH_LOST, FALSE, MIG_JOB_STATE_FAILED, "web runs on A", MIG_DOMAIN_RUNNING,
+         MIG_DOMAIN_ABSENT},
+        {LV_FINISH_LOST, TRUE, MIG_JOB_STATE_FAILED, "web runs on A", MIG_DOMAIN_RUNNING,
+         MIG_DOMAIN_ABSENT},
+        {LV_TARGET_LEASE, TRUE, MIG_JOB_STATE_FAILED, "web runs on A", MIG_DOMAIN_RUNNING,
+         MIG_DOMAIN_ABSENT},
+        {LV_TARGET_CONT, FALSE, MIG_JOB_STATE_FAILED, "web runs on A", MIG_DOMAIN_RUNNING,
+         MIG_DOMAIN_ABSENT},
+        /* could be an old copy: left for people to decide */
+        {LV_TARGET_CONT, TRUE, MIG_JOB_STATE_FAILED, "was taken since", MIG_DOMAIN_PAUSED,
+         MIG_DOMAIN_ABSENT},
+        {LV_LOST_WITH_LEASE, FALSE, MIG_JOB_STATE_DONE, NULL, MIG_DOMAIN_ABSENT,
+         MIG_DOMAIN_RUNNING},
+        {LV_TARGET_PAUSED, FALSE, MIG_JOB_STATE_DONE, NULL, MIG_DOMAIN_ABSENT, MIG_DOMAIN_RUNNING},
+        {LV_ANSWER_LOST, FALSE, MIG_JOB_STATE_DONE, NULL, MIG_DOMAIN_ABSENT, MIG_DOMAIN_RUNNING},
+        {LV_HALF_LEFT, FALSE, MIG_JOB_STATE_DONE, NULL, MIG_DOMAIN_ABSENT, MIG_DOMAIN_RUNNING},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
+        const Plan plan = {.seed = 1,
+                           .needs_downtime_ms = 5,
+                           .libvirt = expected[i].libvirt,
+                           .source_cannot_resume = expected[i].source_cannot_resume};
+
+        g_test_message("libvirt fault %d", expected[i].libvirt);
+        world_reset(world, &plan);
+        told(expected[i].state, expected[i].text);
+        g_assert_cmpint(world->domain[SOURCE].state, ==, expected[i].source);
+        g_assert_cmpint(world->domain[TARGET].state, ==, expected[i].target);
+    }
+}
+
+static void
+test_not_converging(void)
+{
+    Plan plan = {.seed = 1, .needs_downtime_ms = 1000, .timeout_ms = 3000};
+
+    world_reset(world, &plan);
+    told(MIG_JOB_STATE_FAILED, "did not converge within 3 s");
+    /* and the same after a restart: policy and time limit outlive the process */
+    plan.kill_at = 18;
+    g_assert_true(run(&plan));
+    plan.needs_downtime_ms = 100;
+    g_assert_true(run(&plan));
+    g_assert_cmpint(world->domain[TARGET].state, ==, MIG_DOMAIN_RUNNING);
+}
+
+static void
+fail_before(Plan *plan, guint call)
+{
+    plan->fail_at = call;
+    plan->fail_kind = FAIL_BEFORE;
+}
+
+static void
+fail_after(Plan *plan, guint call)
+{
+    plan->fail_at = call;
+    plan->fail_kind = FAIL_AFTER;
+}
+
+static void
+fail_lost(Plan *plan, guint call)
+{
+    plan->fail_at = call;
+    plan->fail_kind = FAIL_LOST;
+}
+
+static void
+kill_before(Plan *plan, guint call)
+{
+    plan->kill_at = call;
+}
+
+static void
+kill_after(Plan *plan, guint call)
+{
+    plan->kill_at = call;
+    plan->kill_after = TRUE;
+}
+
+static void
+kill_for_long(Plan *plan, guint call)
+{
+    plan->kill_at = call;
+    plan->dead_ms = 50000;
+}
+
+static void
+cancel(Plan *plan, guint call)
+{
+    plan->cancel_at = call;
+}
+
+static void
+kill_and_cancel(Plan *plan, guint call)
+{
+    plan->kill_at = call;
+    plan->cancel_at = call + 3;
+}
+
+static void
+die(Plan *plan, guint call)
+{
+    plan->die_at = call;
+}
+
+static void
+cut_short(Plan *plan, guint call)
+{
+    plan->cut_at = call;
+    plan->cut_ms = 2000;
+}
+
+static void
+cut_long(Plan *plan, guint call)
+{
+    plan->cut_at = call;
+    plan->cut_ms = 40000;
+}
+
+static void
+guest_off(Plan *plan, guint call)
+{
+    plan->off_at = call;
+}
+
+static void
+test_at_every_call(gconstpointer change)
+{
+    guint before = runs;
+
+    at_every_call((void (*)(Plan *, guint))change);
+    g_test_message("%u runs", runs - before);
+}
+
+static void
+run_seed(guint64 seed)
+{
+    Plan plan = {.seed = seed};
+
+    world->random = seed * 0x9E3779B97F4A7C15ull + 12345;
+    plan.libvirt = world_random(world, LV_N);
+    plan.source_cannot_resume = world_random(world, 4) == 0;
+    plan.needs_downtime_ms = world_random(world, 4) == 0 ? 100 : 5;
+    plan.timeout_ms = world_random(world, 3) == 0 ? 2000 : 0;
+    plan.is_source_first = world_random(world, 2);
+    plan.fail_percent = world_random(world, 3) * 5;
+    plan.event_permille = world_random(world, 3) * 20;
+    plan.cut_ms = 100 + world_random(world, 30000);
+    if (world_random(world, 2)) {
+        plan.kill_at = 1 + world_random(world, 60);
+        plan.kill_after = world_random(world, 2);
+        plan.dead_ms =
+            world_random(world, 4) == 0 ? world_random(world, 60000) : world_random(world, 500);
+    }
+    run(&plan);
+}
+
+/* MIG_SIM_SEED runs one of them again. */
+static void
+test_seeds(void)
+{
+    const char *one = g_getenv("MIG_SIM_SEED");
+
+    if (one)
+        run_seed(g_ascii_strtoull(one, NULL, 10));
+    for (guint64 seed = 1; !one && seed <= 2000; seed++)
+        run_seed(seed);
+}
+
+static void
+be_silent(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
+{
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*change)(Plan *plan, guint call);
+    } tests[] = {
+        {"/sim/move/fails-before", fail_before}, {"/sim/move/fails-after", fail_after},
+        {"/sim/move/call-lost", fail_lost},      {"/sim/move/killed-before", kill_before},
+        {"/sim/move/killed-after", kill_after},  {"/sim/move/killed-for-long", kill_for_long},
+        {"/sim/move/cancelled", cancel},         {"/sim/move/killed-cancelled", kill_and_cancel},
+        {"/sim/move/target-dies", die},          {"/sim/move/cut-short", cut_short},
+        {"/sim/move/cut-long", cut_long},        {"/sim/move/guest-off", guest_off},
+    };
+
+    g_test_init(&argc, &argv, NULL);
+    /* warnings are what a failing journal is told with */
+    g_log_set_always_fatal(G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL);
+    g_log_set_handler("migrated",
+                      G_LOG_LEVEL_WARNING | G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_INFO |
+                          G_LOG_LEVEL_DEBUG,
+                      be_silent, NULL);
+    world = world_new_shared();
+    g_test_add_func("/sim/move/outcomes", test_outcomes);
+    g_test_add_func("/sim/move/not-converging", test_not_converging);
+    for (guint i = 0; i < G_N_ELEMENTS(tests); i++)
+        g_test_add_data_func(tests[i].name, (gconstpointer)tests[i].change, test_at_every_call);
+    g_test_add_func("/sim/move/seeds", test_seeds);
+    return g_test_run();
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* world-physics.h - what ports.c may do to domains and lease of a World. */
+#pragma once
+
+#include "world.h"
+
+/* FALSE: the other node has it. */
+gboolean world_take_lease(World *world, int node);
+/* CPUs run; a copy whose memory is older than the disk is a violation. */
+void world_let_run(World *world, int node);
+void world_remove(World *world, int node);
+/* What the plan wants to happen at this call. */
+void world_trigger(World *world);

@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* world.c - the physics of world.h: hypervisors, lease, network, and the rules of safety. */
+#include "world-physics.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* Connections notice a dead peer after this long. */
+#define KEEPALIVE_MS 15000
+/* A dead target comes back, with another host generation. */
+#define REBOOT_MS      120000
+#define SWEEP_MS       5000
+#define RESERVATION_MS 30000
+#define NEVER_ENDS_MS  (20 * 60 * 1000)
+
+guint
+world_random(World *world, guint below)
+{
+    /* xorshift64*: the same everywhere */
+    world->random ^= world->random >> 12;
+    world->random ^= world->random << 25;
+    world->random ^= world->random >> 27;
+    return (guint)((world->random * 0x2545F4914F6CDD1Dull) >> 33) % below;
+}
+
+World *
+world_new_shared(void)
+{
+    World *world =
+        mmap(NULL, sizeof *world, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    g_assert_true(world != MAP_FAILED);
+    return world;
+}
+
+void
+world_reset(World *world, const Plan *plan)
+{
+    memset(world, 0, sizeof *world);
+    world->plan = *plan;
+    world->random = plan->seed * 0x9E3779B97F4A7C15ull + 1;
+    world->now_ms = 1000000;
+    world->domain[SOURCE].state = MIG_DOMAIN_RUNNING;
+    world->domain[TARGET].state = MIG_DOMAIN_ABSENT;
+    world->lease_owner = SOURCE;
+    world->lease_version = 7;
+    world->images[SOURCE] = TRUE;
+    world->target_alive = TRUE;
+}
+
+void
+world_violation(World *world, const char *format, ...)
+{
+    const Plan *plan = &world->plan;
+    g_autofree char *text = NULL;
+    va_list arguments;
+    guint first = world->traced > G_N_ELEMENTS(world->trace)
+                      ? world->traced - (guint)G_N_ELEMENTS(world->trace)
+                      : 0;
+
+    va_start(arguments, format);
+    text = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    for (guint i = first; i < world->traced; i++)
+        fprintf(stderr, "# %s\n", world->trace[i % G_N_ELEMENTS(world->trace)]);
+    fprintf(
+        stderr,
+        "# VIOLATION: %s\n"
+        "# seed %" G_GUINT64_FORMAT " libvirt %d cannot-resume %d needs %u timeout %u first %d "
+        "fail %u/%d kill %u/%d cancel %u die %u cut %u/%u off %u dead %u percent %u permille %u\n"
+        "# life %u call %u at %" G_GINT64_FORMAT " ms: A %s, B %s, lease %d v%" G_GUINT64_FORMAT
+        ", phase %d, B %s\n",
+        text, plan->seed, plan->libvirt, plan->source_cannot_resume, plan->needs_downtime_ms,
+        plan->timeout_ms, plan->is_source_first, plan->fail_at, plan->fail_kind, plan->kill_at,
+        plan->kill_after, plan->cancel_at, plan->die_at, plan->cut_at, plan->cut_ms, plan->off_at,
+        plan->dead_ms, plan->fail_percent, plan->event_permille, world->life, world->calls,
+        world->now_ms, mig_domain_state_name(world->domain[SOURCE].state),
+        mig_domain_state_name(world->domain[TARGET].state), world->lease_owner,
+        world->lease_version, world->phase, world->target_alive ? "alive" : "dead");
+    fflush(stderr);
+    abort();
+}
+
+/* ---- domains and their lease ---------------------------------------------------------------- */
+
+static gboolean
+is_cut(const World *world)
+{
+    return world->now_ms < world->cut_until_ms;
+}
+
+static gboolean
+is_reachable(const World *world)
+{
+    return world->target_alive && !is_cut(world);
+}
+
+gboolean
+world_take_lease(World *world, int node)
+{
+    if (world->lease_owner != NOBODY && world->lease_owner != node)
+        return FALSE;
+    if (world->lease_owner == NOBODY)
+        world->lease_version++;
+    world->lease_owner = node;
+    return TRUE;
+}
+
+void
+world_let_run(World *world, int node)
+{
+    Domain *domain = &world->domain[node];
+
+    if (domain->epoch != world->disk_epoch)
+        world_violation(world,
+                        "an old copy is let run on %c: memory %" G_GUINT64_FORMAT
+                        ", disk %" G_GUINT64_FORMAT,
+                        "AB"[node], domain -> epoch, world -> disk_epoch);
+    domain->state = MIG_DOMAIN_RUNNING;
+    world->target_ran |= node == TARGET;
+}
+
+void
+world_remove(World *world, int node)
+{
+    world->domain[node].state = MIG_DOMAIN_ABSENT;
+    if (world->lease_owner == node)
+        world->lease_owner = NOBODY;
+}
+
+/* The guest powers itself off, or its QEMU crashes. */
+static void
+go_off(World *world)
+{
+    for (int node = SOURCE; node <= TARGET; node++) {
+        if (world->domain[node].state == MIG_DOMAIN_RUNNING) {
+            world_remove(world, node);
+            world->images[node] = FALSE; /* its migrated sees the event */
+            world->went_off = TRUE;
+        }
+    }
+}
+
+static void
+target_dies(World *world)
+{
+    world->target_alive = FALSE;
+    world->target_died_ms = world->now_ms;
+    /* its lease stays where it is: nobody has given it back */
+    world->domain[TARGET].state = MIG_DOMAIN_ABSENT;
+    world->images[TARGET] = world->pair[TARGET] = world->reservation = FALSE;
+    world->later = LATER_NOTHING;
+}
+
+void
+world_trigger(World *world)
+{
+    const Plan *plan = &world->plan;
+    guint call = world->calls;
+    gboolean mix = plan->event_permille > 0;
+
+    if (call == plan->die_at || (mix && world_random(world, 4000) < plan->event_permille)) {
+        if (world->target_alive)
+            target_dies(world);
+        world->triggered = TRUE;
+    }
+    if (call == plan->cut_at || (mix && world_random(world, 2000) < plan->event_permille)) {
+        world->cut_since_ms = world->now_ms;
+        world->cut_until_ms = world->now_ms + plan->cut_ms;
+        world->triggered = TRUE;
+    }
+    if (call == plan->off_at || (mix && world_random(world, 4000) < plan->event_permille)) {
+        go_off(world);
+        world->triggered = TRUE;
+    }
+    if (call == plan->cancel_at || (mix && world_random(world, 2000) < plan->event_permille))
+        world->cancelled = world->triggered = TRUE;
+}
+
+/* ---- libvirt's move ------------------------------------------------------------------------- */
+
+static void
+enter_phase(World *world, Phase phase)
+{
+    world->phase = phase;
+    world->phase_ticks = 0;
+}
+
+static void
+end_move(World *world, gboolean succeeded)
+{
+    enter_phase(world, PHASE_NONE);
+    world->succeeded = succeeded;
+}
+
+static void
+do_later(World *world, int what, guint ms)
+{
+    world->later = what;
+    world->later_ms = world->now_ms + ms;
+}
+
+/* Finish with "cancelled", or the lost connection: the target half goes. */
+static void
+clean_target(World *world)
+{
+    if (world->domain[TARGET].state != MIG_DOMAIN_INCOMING)
+        return;
+    if (is_reachable(world))
+        world_remove(world, TARGET);
+    else if (world->target_alive)
+        do_later(world, LATER_CLEAN, KEEPALIVE_MS);
+}
+
+/* libvirt: "the lock manager takes care of safety in this scenario". */
+static void
+source_goes_on(World *world)
+{
+    Domain *source = &world->domain[SOURCE];
+
+    if (source->state != MIG_DOMAIN_INCOMING)
+        return;
+    if (!world->plan.source_cannot_resume && world_take_lease(world, SOURCE))
+        world_let_run(world, SOURCE);
+    else
+        source->state = MIG_DOMAIN_PAUSED;
+}
+
+static void
+fail_move(World *world)
+{
+    clean_target(world);
+    source_goes_on(world);
+    end_move(world, FALSE);
+}
+
+static void
+step_begin(World *world)
+{
+    if (world->phase_ticks < 2)
+        return;
+    if (!is_reachable(world) || !world->images[TARGET] ||
+        world->domain[TARGET].state != MIG_DOMAIN_ABSENT ||
+        world->plan.libvirt == LV_FAIL_IN_PREPARE) {
+        end_move(world, FALSE);
+        return;
+    }
+    world->domain[TARGET].state = MIG_DOMAIN_INCOMING;
+    world->iteration = 1;
+    enter_phase(world, PHASE_COPY);
+}
+
+static void
+step_copy(World *world)
+{
+    gboolean is_stalled = is_cut(world);
+
+    if (world->abort || !world->target_alive ||
+        (world->plan.libvirt == LV_FAIL_IN_COPY && world->iteration == 2) ||
+        (is_stalled && world->now_ms - world->cut_since_ms > KEEPALIVE_MS)) {
+        fail_move(world);
+        return;
+    }
+    if (is_stalled)
+        return;
+    if (world->phase_ticks % 8 == 0)
+        world->iteration++;
+    if (world->iteration >= 3 && world->limit_ms >= world->plan.needs_downtime_ms)
+        enter_phase(world, PHASE_STOP);
+}
+
+static void
+step_target_lease(World *world)
+{
+    Domain *target = &world->domain[TARGET];
+    LvFault fault = world->plan.libvirt;
+
+    if (!world->target_alive) {
+        fail_move(world);
+        return;
+    }
+    if (fault == LV_TARGET_LEASE || !world_take_lease(world, TARGET)) {
+        world_remove(world, TARGET);
+        fail_move(world);
+        return;
+    }
+    target->epoch = world->domain[SOURCE].epoch;
+    if (fault == LV_TARGET_CONT) {
+        world_remove(world, TARGET);
+        fail_move(world);
+    } else if (fault == LV_LOST_WITH_LEASE || is_cut(world)) {
+        source_goes_on(world);
+        end_move(world, FALSE);
+        do_later(world, LATER_RUN, 300);
+    } else if (fault == LV_TARGET_PAUSED) {
+        target->state = MIG_DOMAIN_PAUSED;
+        source_goes_on(world);
+        end_move(world, FALSE);
+    } else {
+        enter_phase(world, PHASE_TARGET_RUN);
+    }
+}
+
+static void
+step_target_run(World *world)
+{
+    LvFault fault = world->plan.libvirt;
+
+    if (!world->target_alive) {
+        source_goes_on(world);
+        end_move(world, FALSE);
+        return;
+    }
+    world_let_run(world, TARGET);
+    if (fault == LV_ANSWER_LOST || fault == LV_TARGET_RAN_AND_GONE || is_cut(world)) {
+        source_goes_on(world);
+        end_move(world, FALSE);
+        if (fault == LV_TARGET_RAN_AND_GONE)
+            do_later(world, LATER_GONE, 30);
+    } else {
+        enter_phase(world, PHASE_CONFIRM);
+    }
+}
+
+static void
+step_move(World *world)
+{
+    Domain *source = &world->domain[SOURCE];
+    LvFault fault = world->plan.libvirt;
+
+    world->phase_ticks++;
+    if (source->state == MIG_DOMAIN_ABSENT && world->phase != PHASE_NONE) { /* went off */
+        clean_target(world);
+        end_move(world, FALSE);
+    }
+    switch (world->phase) {
+    case PHASE_NONE:
+        break;
+    case PHASE_BEGIN:
+        step_begin(world);
+        break;
+    case PHASE_COPY:
+        step_copy(world);
+        break;
+    case PHASE_STOP:
+        source->state = MIG_DOMAIN_INCOMING;
+        world->lease_owner = NOBODY;
+        enter_phase(world, PHASE_DEVICE);
+        break;
+    case PHASE_DEVICE:
+        if (fault == LV_FAIL_IN_DEVICE || !world->target_alive)
+            fail_move(world);
+        else if (world->phase_ticks >= 2)
+            enter_phase(world, PHASE_FINISH);
+        break;
+    case PHASE_FINISH:
+        if (fault == LV_FINISH_LOST || !is_reachable(world)) {
+            source_goes_on(world);
+            if (world->target_alive)
+                do_later(world, LATER_CLEAN, 500);
+            end_move(world, FALSE);
+        } else {
+            enter_phase(world, PHASE_TARGET_LEASE);
+        }
+        break;
+    case PHASE_TARGET_LEASE:
+        step_target_lease(world);
+        break;
+    case PHASE_TARGET_RUN:
+        step_target_run(world);
+        break;
+    case PHASE_CONFIRM:
+        if (fault == LV_HALF_LEFT)
+            source->state = MIG_DOMAIN_PAUSED;
+        else
+            world_remove(world, SOURCE);
+        end_move(world, TRUE);
+        break;
+    }
+}
+
+static void
+step_later(World *world)
+{
+    Domain *target = &world->domain[TARGET];
+
+    if (world->later == LATER_NOTHING || world->now_ms < world->later_ms)
+        return;
+    switch (world->later) {
+    case LATER_NOTHING:
+        break;
+    case LATER_CLEAN:
+        if (target->state == MIG_DOMAIN_INCOMING)
+            world_remove(world, TARGET);
+        break;
+    case LATER_RUN:
+        if (target->state == MIG_DOMAIN_INCOMING)
+            world_let_run(world, TARGET);
+        break;
+    case LATER_GONE:
+        if (target->state == MIG_DOMAIN_RUNNING) {
+            world_remove(world, TARGET);
+            world->images[TARGET] = FALSE;
+            world->went_off = TRUE;
+        }
+        break;
+    }
+    world->later = LATER_NOTHING;
+}
+
+/* ---- incoming.c on B ------------------------------------------------------------------------- */
+
+static void
+step_sweep(World *world)
+{
+    gboolean is_over = world->job_ended || !world->job_alive || is_cut(world);
+    MigDomainState state = world->domain[TARGET].state;
+
+    if (!world->target_alive || world->now_ms % SWEEP_MS != 0 || !is_over)
+        return;
+    if (world->reservation) {
+        if (world->now_ms - world->reserved_ms < RESERVATION_MS || state == MIG_DOMAIN_INCOMING)
+            return;
+        if (state == MIG_DOMAIN_ABSENT)
+            world->images[TARGET] = FALSE;
+        world->reservation = FALSE;
+    }
+    world->pair[TARGET] = FALSE;
+}
+
+/* ---- the tick ----------------------------------------------------------------------------------
+ */
+
+static void
+check_rules(World *world)
+{
+    const Domain *source = &world->domain[SOURCE], *target = &world->domain[TARGET];
+
+    if (source->state == MIG_DOMAIN_RUNNING && target->state == MIG_DOMAIN_RUNNING)
+        world_violation(world, "runs twice");
+    for (int node = SOURCE; node <= TARGET; node++) {
+        if (world->domain[node].state == MIG_DOMAIN_RUNNING && world->lease_owner != node)
+            world_violation(world, "runs on %c without its lease", "AB"[node]);
+        if (world->domain[node].state == MIG_DOMAIN_RUNNING && !world->images[node])
+            world_violation(world, "runs on %c without its images", "AB"[node]);
+    }
+    if (world->phase != PHASE_NONE && world->job_ended && world->job_alive)
+        world_violation(world, "the job has ended, and libvirt is still moving");
+    if (world->now_ms > 1000000 + NEVER_ENDS_MS)
+        world_violation(world, "the job does not end");
+}
+
+void
+world_tick(World *world)
+{
+    world->now_ms += TICK_MS;
+    for (int node = SOURCE; node <= TARGET; node++) {
+        if (world->domain[node].state == MIG_DOMAIN_RUNNING)
+            world->domain[node].epoch = ++world->disk_epoch;
+    }
+    step_move(world);
+    step_later(world);
+    step_sweep(world);
+    if (!world->target_alive && world->now_ms - world->target_died_ms > REBOOT_MS) {
+        world->target_alive = TRUE;
+        if (world->lease_owner == TARGET)
+            world->lease_owner = NOBODY;
+    }
+    check_rules(world);
+}
+
+/* ---- the end
+ * ------------------------------------------------------------------------------------- */
+
+static void
+check_told(World *world, const MigJob *job)
+{
+    MigDomainState source = world->domain[SOURCE].state, target = world->domain[TARGET].state;
+    gboolean is_settled = !world->went_off && world->target_alive && world->target_died_ms == 0;
+    const char *text = job->error ? job->error->message : "";
+
+    if (job->state == MIG_JOB_STATE_DONE) {
+        if (job->error)
+            world_violation(world, "done, with an error: %s", text);
+        if (!world->target_ran || source != MIG_DOMAIN_ABSENT)
+            world_violation(world, "done, but it did not move");
+        if (is_settled && target != MIG_DOMAIN_RUNNING)
+            world_violation(world, "done, but it does not run on B");
+        return;
+    }
+    if (!job->error)
+        world_violation(world, "failed without an error");
+    if (job->state == MIG_JOB_STATE_CANCELLED && !world->cancelled)
+        world_violation(world, "cancelled by nobody: %s", text);
+    if (!is_settled)
+        return;
+    if (strstr(text, "runs on A") && source != MIG_DOMAIN_RUNNING)
+        world_violation(world, "told '%s', which is not true", text);
+    if (strstr(text, "runs on B") && target != MIG_DOMAIN_RUNNING)
+        world_violation(world, "told '%s', which is not true", text);
+    if (source != MIG_DOMAIN_RUNNING && !strstr(text, "look at both nodes"))
+        world_violation(world, "does not run on A any more, but told '%s'", text);
+}
+
+void
+world_check_end(World *world, const MigJob *job)
+{
+    const MigDomainState *source = &world->domain[SOURCE].state;
+    const MigDomainState *target = &world->domain[TARGET].state;
+
+    if (!mig_job_has_ended(job))
+        world_violation(world, "returned in state %s", mig_job_state_name(job->state));
+    check_told(world, job);
+    /* the network heals, B's sweep has its time */
+    while (is_cut(world) || !world->target_alive)
+        world_tick(world);
+    for (guint ms = 0; ms < RESERVATION_MS + 2 * SWEEP_MS; ms += TICK_MS)
+        world_tick(world);
+    if (*source == MIG_DOMAIN_ABSENT && *target == MIG_DOMAIN_ABSENT) {
+        const char *text = job->error ? job->error->message : "";
+
+        if (!world->went_off && world->target_died_ms == 0)
+            world_violation(world, "the VM is lost");
+        if (world->lease_owner != NOBODY)
+            world_violation(world, "nobody runs it, its lease is taken");
+        /* refused at begin, or gone just after it was seen running: nothing else can be told */
+        if (job->phases->len > 2 && job->state != MIG_JOB_STATE_DONE &&
+            !strstr(text, "runs nowhere") && !strstr(text, "look at both nodes") &&
+            !strstr(text, "runs on"))
+            world_violation(world, "the VM is gone, told: '%s'", text);
+    }
+    if (*source == MIG_DOMAIN_INCOMING || *target == MIG_DOMAIN_INCOMING)
+        world_violation(world, "half a VM is left");
+    if (world->pair[SOURCE] || world->pair[TARGET])
+        world_violation(world, "a pair is left on %c", world->pair[SOURCE] ? 'A' : 'B');
+    if (world->reservation)
+        world_violation(world, "the reservation is left on B");
+    if (world->images[TARGET] && *target == MIG_DOMAIN_ABSENT)
+        world_violation(world, "images are active on B, the VM is not there");
+    if (world->images[SOURCE] && *source == MIG_DOMAIN_ABSENT && !world->went_off &&
+        job->state == MIG_JOB_STATE_DONE && !world->plan.fail_percent && !world->plan.fail_at)
+        world_violation(world, "images are active on A, the VM is not there");
+}

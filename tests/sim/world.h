@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* world.h - two nodes, a LUN and two libvirts, simulated: what a move is tried out in. */
+#pragma once
+
+#include "core/job-source.h"
+
+/*
+ * Everything outside of core, as far as a move sees it, and nothing else: a plain struct without
+ * pointers, so that it can live in shared memory and outlive a killed migrated (a forked child).
+ * Node 0 is the source A, node 1 the target B.
+ *
+ * Time is simulated: each port call takes one tick, and with every tick libvirt goes on with what
+ * it has been told, whoever is still there to listen. The rules are libvirt's:
+ *
+ *   copy -> stop (guest stands, lease released) -> device -> finish: target takes the lease -> runs
+ *        -> confirm: source half removed
+ *   failure before finish: target half removed, source takes its lease again and runs
+ *   connection lost in finish: source tries to take its lease again; if it cannot, it stays paused
+ *
+ * Rules of safety are checked after every tick: world_tick().
+ */
+
+#define TICK_MS 10
+#define SOURCE  0
+#define TARGET  1
+#define NOBODY  (-1)
+
+/* What goes wrong inside of libvirt. */
+typedef enum {
+    LV_FINE,
+    LV_FAIL_IN_PREPARE,     /* target's libvirt refuses */
+    LV_FAIL_IN_COPY,        /* socket error */
+    LV_FAIL_IN_DEVICE,      /* the same, with the guest stopped already */
+    LV_FINISH_LOST,         /* the finish call never arrives */
+    LV_TARGET_LEASE,        /* target cannot take the lease */
+    LV_TARGET_CONT,         /* target took the lease, cannot run, gave it back */
+    LV_LOST_WITH_LEASE,     /* connection lost after target took the lease; it runs soon */
+    LV_TARGET_PAUSED,       /* the same, but the target half stands still for good */
+    LV_ANSWER_LOST,         /* target runs, source never hears of it */
+    LV_TARGET_RAN_AND_GONE, /* the same, and then the guest is gone there: its lease is free again
+                             */
+    LV_HALF_LEFT,           /* all well, but the source half is not removed */
+    LV_N,
+} LvFault;
+
+typedef enum {
+    PHASE_NONE,
+    PHASE_BEGIN,
+    PHASE_COPY,
+    PHASE_STOP,
+    PHASE_DEVICE,
+    PHASE_FINISH,
+    PHASE_TARGET_LEASE,
+    PHASE_TARGET_RUN,
+    PHASE_CONFIRM
+} Phase;
+
+typedef enum { FAIL_BEFORE, FAIL_AFTER, FAIL_LOST, FAIL_N } FailKind;
+
+/* What is to happen in one run; call numbers count port calls from 1, 0 is never. */
+typedef struct {
+    guint64 seed;
+    LvFault libvirt;
+    gboolean source_cannot_resume; /* by itself; libvirt leaves it paused */
+    guint needs_downtime_ms;       /* below this limit the guest never converges */
+    guint timeout_ms;
+    gboolean is_source_first; /* lower host id */
+    guint fail_at, kill_at, cancel_at, die_at, cut_at, off_at;
+    FailKind fail_kind;
+    gboolean kill_after;                /* the call's effect */
+    guint cut_ms;                       /* how long the nodes do not reach each other */
+    guint dead_ms;                      /* how long a killed migrated stays away */
+    guint fail_percent, event_permille; /* random mixing */
+} Plan;
+
+typedef struct {
+    MigDomainState state;
+    guint64 epoch; /* of the guest's memory: must be the disk's whenever it begins to run */
+} Domain;
+
+typedef struct {
+    Plan plan;
+    guint64 random;
+    gint64 now_ms;
+    guint calls, life;
+    gboolean job_alive; /* a migrated is there on A */
+    gboolean job_ended; /* as its peers are told */
+    gboolean cancelled;
+    gboolean triggered; /* something of the plan has happened */
+    gboolean reserve_failed;
+
+    Domain domain[2];
+    guint64 disk_epoch;
+    int lease_owner;
+    guint64 lease_version;
+    gboolean images[2], pair[2], reservation;
+    gint64 reserved_ms;
+    gboolean target_alive;
+    gint64 target_died_ms, cut_until_ms, cut_since_ms;
+    gboolean target_ran, went_off;
+
+    /* libvirt's job on A, and what B's libvirt does on its own later */
+    Phase phase;
+    guint phase_ticks, iteration, limit_ms;
+    gboolean abort, succeeded;
+    enum { LATER_NOTHING, LATER_CLEAN, LATER_RUN, LATER_GONE } later;
+    gint64 later_ms;
+
+    char journal[16384];
+    char trace[80][48]; /* the last calls */
+    guint traced;
+} World;
+
+#define EXIT_KILLED 77
+
+World *world_new_shared(void);
+void world_reset(World *world, const Plan *plan);
+/* One step of everything but migrated. */
+void world_tick(World *world);
+/* Begins a life of A's migrated: job runs or is resumed with fake ports. EXIT_KILLED ends the
+ * process. */
+MigJob *world_run_job(World *world);
+/* After the end: what is told must be true, and nothing may be left. */
+void world_check_end(World *world, const MigJob *job);
+void world_violation(World *world, const char *format, ...) G_GNUC_PRINTF(2, 3) G_GNUC_NORETURN;
+guint world_random(World *world, guint below);

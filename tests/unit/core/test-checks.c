@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-checks.c - each check passes for good facts, and fails for the one fact that it is about. */
+#include "core/checks.h"
+
+static const MigSourceFacts good_source = {.vm = "web",
+                                           .node = "A",
+                                           .domain = MIG_DOMAIN_RUNNING,
+                                           .lease_owner = "A",
+                                           .target = "B",
+                                           .is_target_known = TRUE,
+                                           .is_target_up = TRUE};
+static const MigTargetFacts good_target = {.vm = "web",
+                                           .node = "B",
+                                           .volume = "vol",
+                                           .is_volume_attached = TRUE,
+                                           .domain = MIG_DOMAIN_ABSENT,
+                                           .memory_needed_bytes = 1000,
+                                           .memory_free_bytes = 1500,
+                                           .memory_reserved_bytes = 500,
+                                           .cpu_vendor = "AMD",
+                                           .source_cpu_vendor = "AMD",
+                                           .migration = "10.0.1.2/24",
+                                           .source_migration = "10.0.1.1/24"};
+
+/* Exactly the named checks fail (NULL: none), and each says what it found and what to do. */
+static void
+expect(GPtrArray *checks, const char *failing, guint count)
+{
+    const MigCheck *first = mig_checks_first_failure(checks);
+    guint failed = 0;
+
+    g_assert_cmpuint(checks->len, ==, count);
+    for (guint i = 0; i < checks->len; i++) {
+        const MigCheck *check = g_ptr_array_index(checks, i);
+
+        g_assert_nonnull(check->name);
+        g_assert_nonnull(check->text);
+        g_assert_true((check->verdict == MIG_VERDICT_PASS) == (check->advice == NULL));
+        failed += check->verdict == MIG_VERDICT_FAIL;
+    }
+    g_assert_cmpuint(failed, ==, failing ? 1 : 0);
+    g_assert_cmpstr(first ? first->name : NULL, ==, failing);
+}
+
+static void
+expect_source(MigSourceFacts facts, const char *failing, guint count)
+{
+    g_autoptr(GPtrArray) checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
+
+    mig_checks_source(&facts, checks);
+    expect(checks, failing, count);
+}
+
+static void
+expect_target(MigTargetFacts facts, const char *failing, guint count)
+{
+    g_autoptr(GPtrArray) checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
+
+    mig_checks_target(&facts, checks);
+    expect(checks, failing, count);
+}
+
+#define SOURCE(member, value, failing, count) \
+    do {                                      \
+        MigSourceFacts facts = good_source;   \
+        facts.member = value;                 \
+        expect_source(facts, failing, count); \
+    } while (0)
+#define TARGET(member, value, failing, count) \
+    do {                                      \
+        MigTargetFacts facts = good_target;   \
+        facts.member = value;                 \
+        expect_target(facts, failing, count); \
+    } while (0)
+
+static void
+test_source(void)
+{
+    expect_source(good_source, NULL, 4);
+    SOURCE(domain, MIG_DOMAIN_PAUSED, "vm-runs-here", 4);
+    SOURCE(domain, MIG_DOMAIN_ABSENT, "vm-runs-here", 4);
+    SOURCE(domain, MIG_DOMAIN_INCOMING, "vm-runs-here", 4);
+    SOURCE(domain, MIG_DOMAIN_UNKNOWN, "vm-runs-here", 4);
+    SOURCE(lease_owner, NULL, "lease-held-here", 4);
+    SOURCE(lease_owner, "B", "lease-held-here", 4);
+    SOURCE(lease_owner, "AA", "lease-held-here", 4);
+    SOURCE(is_target_known, FALSE, "target-known", 3);
+    SOURCE(is_target_up, FALSE, "target-up", 4);
+}
+
+static void
+test_target(void)
+{
+    expect_target(good_target, NULL, 7);
+    TARGET(is_draining, TRUE, "target-not-draining", 7);
+    TARGET(is_volume_attached, FALSE, "volume-attached", 6);
+    TARGET(missing_image, "vol/disk", "images-found", 7);
+    TARGET(domain, MIG_DOMAIN_RUNNING, "name-free", 7);
+    TARGET(domain, MIG_DOMAIN_PAUSED, "name-free", 7);
+    TARGET(domain, MIG_DOMAIN_INCOMING, "name-free", 7);
+    TARGET(domain, MIG_DOMAIN_UNKNOWN, "name-free", 7);
+    TARGET(memory_needed_bytes, 1001, "memory-fits", 7);
+    TARGET(memory_free_bytes, 1499, "memory-fits", 7);
+    TARGET(memory_reserved_bytes, 501, "memory-fits", 7);
+    TARGET(memory_reserved_bytes, G_MAXUINT64, "memory-fits", 7); /* and does not wrap */
+    TARGET(cpu_vendor, "Intel", "cpu-vendor", 7);
+    TARGET(cpu_vendor, NULL, "cpu-vendor", 7);
+    TARGET(source_cpu_vendor, NULL, "cpu-vendor", 7);
+    TARGET(migration, NULL, "migration-subnet", 7);
+    TARGET(source_migration, NULL, "migration-subnet", 7);
+    TARGET(migration, "10.0.2.2/24", "migration-subnet", 7);
+}
+
+static void
+test_subnet(void)
+{
+    static const struct {
+        const char *a, *b;
+        gboolean same;
+    } cases[] = {
+        {"10.0.1.1/24", "10.0.1.2/24", TRUE},
+        {"10.0.1.1/24", "10.0.1.1/24", TRUE},
+        {"10.0.1.0/24", "10.0.1.255/24", TRUE},
+        {"10.0.1.255/24", "10.0.2.0/24", FALSE},
+        {"10.0.1.1/24", "10.0.1.2/25", FALSE}, /* one of them is wrong */
+        {"10.0.1.127/25", "10.0.1.128/25", FALSE},
+        {"10.0.0.1/23", "10.0.1.1/23", TRUE},
+        {"10.0.1.1/32", "10.0.1.1/32", TRUE},
+        {"10.0.1.1/32", "10.0.1.2/32", FALSE},
+        {"10.0.1.0/31", "10.0.1.1/31", TRUE},
+        {"10.0.1.1/31", "10.0.1.2/31", FALSE},
+        {"10.0.1.1/1", "127.0.0.1/1", TRUE},
+        {"127.0.0.1/1", "128.0.0.1/1", FALSE},
+        {"10.0.1.1/0", "10.0.1.2/0", FALSE},
+        {"10.0.1.1/33", "10.0.1.1/33", FALSE},
+        {"10.0.1.1/-1", "10.0.1.1/-1", FALSE},
+        {"10.0.1.1/24x", "10.0.1.1/24x", FALSE},
+        {"10.0.1.1/ 24", "10.0.1.1/ 24", FALSE},
+        {"10.0.1.1/24/24", "10.0.1.1/24/24", FALSE},
+        {"10.0.1.1/", "10.0.1.1/", FALSE},
+        {"/24", "/24", FALSE},
+        {"10.0.1.1", "10.0.1.1", FALSE},
+        {"10.0.1/24", "10.0.1/24", FALSE},
+        {"10.0.1.256/24", "10.0.1.256/24", FALSE},
+        {"fe80::1/64", "fe80::2/64", FALSE},
+        {"", "", FALSE},
+        {NULL, NULL, FALSE},
+        {NULL, "10.0.1.1/24", FALSE},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("%s and %s", cases[i].a, cases[i].b);
+        g_assert_true(mig_same_subnet(cases[i].a, cases[i].b) == cases[i].same);
+        g_assert_true(mig_same_subnet(cases[i].b, cases[i].a) == cases[i].same);
+    }
+}
+
+static void
+test_verdicts(void)
+{
+    for (int i = MIG_VERDICT_PASS; i <= MIG_VERDICT_FAIL; i++)
+        g_assert_cmpint(mig_verdict_from_name(mig_verdict_name(i)), ==, i);
+    g_assert_cmpint(mig_verdict_from_name("PASS"), ==, MIG_VERDICT_FAIL);
+    g_assert_cmpint(mig_verdict_from_name(NULL), ==, MIG_VERDICT_FAIL);
+    mig_check_free(NULL);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/checks/source", test_source);
+    g_test_add_func("/checks/target", test_target);
+    g_test_add_func("/checks/subnet", test_subnet);
+    g_test_add_func("/checks/verdicts", test_verdicts);
+    return g_test_run();
+}

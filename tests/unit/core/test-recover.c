@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-recover.c - every combination of what can be found leads to what recover.h's table says. */
+#include "core/recover.h"
+
+#include <string.h>
+
+enum { UNREADABLE, FREE, OURS, THEIRS, LEASES };
+
+static const char *const lease_names[] = {"unreadable", "free", "ours", "theirs"};
+
+/* recover.h's table, once more and in another way: rows of patterns, the first that fits counts. */
+static const struct {
+    const char *moving, *source, *target, *lease, *newer;
+    MigRecover decision;
+} table[] = {
+    {"y", "*", "*", "*", "*", MIG_RECOVER_WAIT},
+    {"n", "running", "*", "*", "*", MIG_RECOVER_STAYED},
+    {"n", "absent", "running", "*", "*", MIG_RECOVER_MOVED},
+    {"n", "paused", "running", "theirs", "*", MIG_RECOVER_DESTROY_SOURCE},
+    {"n", "absent paused", "paused", "theirs", "*", MIG_RECOVER_RESUME_TARGET},
+    {"n", "paused", "absent unknown", "ours free", "n", MIG_RECOVER_RESUME_SOURCE},
+    {"n", "absent", "absent", "free", "*", MIG_RECOVER_START},
+    {"*", "*", "*", "*", "*", MIG_RECOVER_WAIT},
+};
+
+static gboolean
+fits(const char *pattern, const char *word)
+{
+    g_auto(GStrv) words = g_strsplit(pattern, " ", 0);
+
+    return g_str_equal(pattern, "*") || g_strv_contains((const char *const *)words, word);
+}
+
+static MigRecover
+by_table(const char *moving, const char *source, const char *target, const char *lease,
+         const char *newer)
+{
+    guint i = 0;
+
+    while (!fits(table[i].moving, moving) || !fits(table[i].source, source) ||
+           !fits(table[i].target, target) || !fits(table[i].lease, lease) ||
+           !fits(table[i].newer, newer))
+        i++;
+    return table[i].decision;
+}
+
+static void
+check_safety(const MigRecoverFacts *facts, MigRecover decision)
+{
+    switch (decision) {
+    case MIG_RECOVER_RESUME_SOURCE:
+        g_assert_true(facts->is_lease_known && !facts->has_target_lease);
+        g_assert_false(facts->is_lease_newer);
+        g_assert_true(facts->target == MIG_DOMAIN_ABSENT || facts->target == MIG_DOMAIN_UNKNOWN);
+        g_assert_cmpint(facts->source, ==, MIG_DOMAIN_PAUSED);
+        break;
+    case MIG_RECOVER_START:
+        g_assert_true(facts->is_lease_known && !facts->has_target_lease &&
+                      !facts->has_source_lease);
+        g_assert_cmpint(facts->source, ==, MIG_DOMAIN_ABSENT);
+        g_assert_cmpint(facts->target, ==, MIG_DOMAIN_ABSENT);
+        break;
+    case MIG_RECOVER_DESTROY_SOURCE:
+        g_assert_cmpint(facts->target, ==, MIG_DOMAIN_RUNNING);
+        g_assert_true(facts->has_target_lease);
+        g_assert_cmpint(facts->source, !=, MIG_DOMAIN_RUNNING);
+        break;
+    case MIG_RECOVER_RESUME_TARGET:
+        g_assert_true(facts->has_target_lease);
+        g_assert_cmpint(facts->target, ==, MIG_DOMAIN_PAUSED);
+        g_assert_cmpint(facts->source, !=, MIG_DOMAIN_RUNNING);
+        break;
+    case MIG_RECOVER_MOVED:
+        g_assert_cmpint(facts->target, ==, MIG_DOMAIN_RUNNING);
+        g_assert_cmpint(facts->source, ==, MIG_DOMAIN_ABSENT);
+        break;
+    case MIG_RECOVER_STAYED:
+        g_assert_cmpint(facts->source, ==, MIG_DOMAIN_RUNNING);
+        break;
+    case MIG_RECOVER_WAIT:
+        return;
+    }
+    g_assert_false(facts->is_moving);
+}
+
+static void
+test_all(void)
+{
+    guint seen = 0;
+
+    for (guint i = 0; i < 5 * 5 * LEASES * 2 * 2; i++) {
+        guint lease = i / 25 % LEASES;
+        const MigRecoverFacts facts = {.source = i % 5,
+                                       .target = i / 5 % 5,
+                                       .is_lease_known = lease != UNREADABLE,
+                                       .has_source_lease = lease == OURS,
+                                       .has_target_lease = lease == THEIRS,
+                                       .is_lease_newer = i / 100 % 2,
+                                       .is_moving = i / 200};
+        const char *source = mig_domain_state_name(facts.source);
+        const char *target = mig_domain_state_name(facts.target);
+        MigRecover decision = mig_recover_decide(&facts);
+        MigRecover expected = by_table(facts.is_moving ? "y" : "n", source, target,
+                                       lease_names[lease], facts.is_lease_newer ? "y" : "n");
+
+        if (decision != expected)
+            g_error("moving %d, source %s, target %s, lease %s%s: %s, not %s", facts.is_moving,
+                    source, target, lease_names[lease], facts.is_lease_newer ? " (newer)" : "",
+                    mig_recover_name(decision), mig_recover_name(expected));
+        check_safety(&facts, decision);
+        seen |= 1u << decision;
+    }
+    g_assert_cmphex(seen, ==, (1u << (MIG_RECOVER_WAIT + 1)) - 1);
+}
+
+/* Whoever reads the header is told of every decision. */
+static void
+test_header(void)
+{
+    g_autofree char *text = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_file_get_contents(RECOVER_H, &text, NULL, &error);
+    g_assert_no_error(error);
+    *strstr(text, "typedef enum") = '\0';
+    for (int i = MIG_RECOVER_MOVED; i <= MIG_RECOVER_WAIT; i++)
+        g_assert_nonnull(strstr(text, mig_recover_name(i)));
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/recover/all", test_all);
+    g_test_add_func("/recover/header", test_header);
+    return g_test_run();
+}

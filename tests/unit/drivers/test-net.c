@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-net.c - finding one's own address in a network. */
+#include "net.h"
+
+static void
+test_loopback(void)
+{
+    g_autofree char *by_network = mig_net_own_address("127.0.0.0/8");
+    g_autofree char *by_address = mig_net_own_address("127.5.6.7/8");
+
+    g_assert_cmpstr(by_network, ==, "127.0.0.1/8");
+    g_assert_cmpstr(by_address, ==, "127.0.0.1/8");
+}
+
+static void
+test_none(void)
+{
+    static const char *const networks[] = {"198.51.100.0/24", "127.0.0.0/9", "127.0.0.1",  "::1/128",
+                                           "0.0.0.0/0",    "rubbish",     "127.0.0.1/", ""};
+
+    for (guint i = 0; i < G_N_ELEMENTS(networks); i++)
+        g_assert_null(mig_net_own_address(networks[i]));
+    g_assert_null(mig_net_own_address(NULL));
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/net/loopback", test_loopback);
+    g_test_add_func("/net/none", test_none);
+    return g_test_run();
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-qemu-img.c - sizes and copies with the real qemu-img, and what its user may not smuggle in.
+ */
+#include "drivers/qemu-img.h"
+
+#include "base/error.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SIZE (3 << 20)
+
+typedef struct {
+    char *directory, *raw, *qcow2, *out;
+} Fixture;
+
+static void
+run(const char *command_take)
+{
+    g_autofree char *command = (char *)command_take;
+    int status = 0;
+
+    g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, &status, NULL));
+    g_assert_true(g_spawn_check_wait_status(status, NULL));
+}
+
+static void
+set_up(Fixture *f, gconstpointer data)
+{
+    g_autofree char *bytes = g_malloc(SIZE);
+
+    f->directory = g_dir_make_tmp("qemu-img-XXXXXX", NULL);
+    f->raw = g_build_filename(f->directory, "disk.raw", NULL);
+    f->qcow2 = g_build_filename(f->directory, "disk.qcow2", NULL);
+    f->out = g_build_filename(f->directory, "out", NULL);
+    for (guint i = 0; i < SIZE; i++)
+        bytes[i] = (char)(i * 7 + i / 4096);
+    g_assert_true(g_file_set_contents(f->raw, bytes, SIZE, NULL));
+    run(g_strdup_printf("qemu-img convert -f raw -O qcow2 %s %s", f->raw, f->qcow2));
+}
+
+static void
+tear_down(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GDir) directory = g_dir_open(f->directory, 0, NULL);
+    const char *name;
+
+    while ((name = g_dir_read_name(directory))) {
+        g_autofree char *path = g_build_filename(f->directory, name, NULL);
+
+        g_remove(path);
+    }
+    g_rmdir(f->directory);
+    g_free(f->directory);
+    g_free(f->raw);
+    g_free(f->qcow2);
+    g_free(f->out);
+}
+
+static void
+assert_same(const char *a, const char *b)
+{
+    g_autofree char *left = NULL, *right = NULL;
+    gsize left_length = 0, right_length = 0;
+
+    g_assert_true(g_file_get_contents(a, &left, &left_length, NULL));
+    g_assert_true(g_file_get_contents(b, &right, &right_length, NULL));
+    g_assert_cmpmem(left, left_length, right, right_length);
+}
+
+static void
+test_size(Fixture *f, gconstpointer data)
+{
+    static const char *const formats[] = {NULL, "raw", NULL, "qcow2"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {
+        g_autoptr(GError) error = NULL;
+        guint64 bytes = 0;
+
+        g_assert_true(mig_qemu_img_size(i < 2 ? f->raw : f->qcow2, formats[i], &bytes, &error));
+        g_assert_no_error(error);
+        g_assert_cmpuint(bytes, ==, SIZE);
+    }
+}
+
+typedef struct {
+    guint64 last;
+    guint calls;
+    gboolean cancel;
+} Heard;
+
+static void
+on_progress(guint64 done_bytes, guint64 total_bytes, gpointer user_data)
+{
+    Heard *heard = user_data;
+
+    g_assert_cmpuint(total_bytes, ==, SIZE);
+    g_assert_cmpuint(done_bytes, >=, heard->last);
+    g_assert_cmpuint(done_bytes, <=, SIZE);
+    heard->last = done_bytes;
+    heard->calls++;
+}
+
+static gboolean
+is_cancelled(gpointer user_data)
+{
+    return ((Heard *)user_data)->cancel;
+}
+
+static void
+test_copy(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    Heard heard = {0};
+    const MigCopyHooks hooks = {on_progress, is_cancelled, &heard};
+
+    g_assert_true(mig_qemu_img_copy(f->qcow2, "qcow2", f->out, "raw", FALSE, &hooks, &error));
+    g_assert_no_error(error);
+    assert_same(f->raw, f->out);
+    g_assert_cmpuint(heard.calls, >, 0);
+    g_assert_cmpuint(heard.last, ==, SIZE);
+    /* onto what exists already, as an image device does */
+    g_assert_cmpint(g_unlink(f->out), ==, 0);
+    run(g_strdup_printf("truncate -s %d %s", SIZE, f->out));
+    g_assert_true(mig_qemu_img_copy(f->qcow2, NULL, f->out, "raw", FALSE, NULL, &error));
+    assert_same(f->raw, f->out);
+    /* and back */
+    g_assert_true(mig_qemu_img_copy(f->raw, "raw", f->out, "qcow2", FALSE, NULL, &error));
+    g_assert_true(mig_qemu_img_copy(f->out, "qcow2", f->qcow2, "raw", FALSE, NULL, &error));
+    assert_same(f->raw, f->qcow2);
+}
+
+static void
+test_cancel(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    Heard heard = {.cancel = TRUE};
+    const MigCopyHooks hooks = {on_progress, is_cancelled, &heard};
+    gboolean ok = mig_qemu_img_copy(f->raw, "raw", f->out, "raw", FALSE, &hooks, &error);
+
+    /* so small a copy may be done before anybody asks */
+    if (!ok)
+        g_assert_error(error, MIG_ERROR, MIG_ERROR_CANCELLED);
+}
+
+/* One line that names the file. */
+static void
+refused(const char *path, const char *format, int code, const char *says)
+{
+    g_autoptr(GError) error = NULL;
+    guint64 bytes = 0;
+
+    g_test_message("%s as %s", path, format ? format : "anything");
+    g_assert_false(mig_qemu_img_size(path, format, &bytes, &error));
+    g_assert_error(error, MIG_ERROR, code);
+    g_assert_null(strchr(error->message, '\n'));
+    g_assert_nonnull(strstr(error->message, says));
+    g_clear_error(&error);
+    g_assert_false(mig_qemu_img_copy(path, format, "/nonexistent/out", "raw", FALSE, NULL, &error));
+    g_assert_error(error, MIG_ERROR, code);
+}
+
+static void
+test_refused(Fixture *f, gconstpointer data)
+{
+    g_autofree char *missing = g_build_filename(f->directory, "missing", NULL);
+
+    refused(missing, NULL, MIG_ERROR_IO, "missing");
+    refused(f->raw, "qcow2", MIG_ERROR_IO, "disk.raw");
+    refused(f->raw, "nonsense", MIG_ERROR_IO, "disk.raw");
+    refused(f->directory, NULL, MIG_ERROR_IO, f->directory);
+    refused("disk.raw", NULL, MIG_ERROR_BAD_VALUE, "absolute");
+    refused("", NULL, MIG_ERROR_BAD_VALUE, "absolute");
+    /* an option, or one of QEMU's protocols, is no path */
+    refused("--help", NULL, MIG_ERROR_BAD_VALUE, "absolute");
+    refused("-U", NULL, MIG_ERROR_BAD_VALUE, "absolute");
+    refused("json:{\"driver\":\"null-co\",\"size\":1024}", NULL, MIG_ERROR_BAD_VALUE, "absolute");
+    refused("nbd://127.0.0.1/x", NULL, MIG_ERROR_BAD_VALUE, "absolute");
+}
+
+/* The target of a copy and both formats are said by users, too. */
+static void
+test_target_refused(Fixture *f, gconstpointer data)
+{
+    static const char *const targets[] = {"out", "--help", "-q", "json:{}", "nbd://127.0.0.1/x"};
+    g_autoptr(GError) error = NULL;
+
+    for (guint i = 0; i < G_N_ELEMENTS(targets); i++) {
+        g_test_message("%s", targets[i]);
+        g_assert_false(mig_qemu_img_copy(f->raw, "raw", targets[i], "raw", FALSE, NULL, &error));
+        g_assert_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE);
+        g_clear_error(&error);
+        g_assert_false(g_file_test(targets[i], G_FILE_TEST_EXISTS));
+    }
+    g_assert_false(
+        mig_qemu_img_copy(f->raw, "raw", "/nonexistent/out", "raw", FALSE, NULL, &error));
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_IO);
+    g_clear_error(&error);
+    g_assert_false(mig_qemu_img_copy(f->raw, "raw", f->out, "nonsense", FALSE, NULL, &error));
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_IO);
+}
+
+/* Colons in a name are a protocol to QEMU unless it is told better. */
+static void
+test_odd_names(Fixture *f, gconstpointer data)
+{
+    static const char *const names[] = {"a b", "a:b", "-a", "a,b", "ä'\""};
+
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = g_build_filename(f->directory, names[i], NULL);
+        g_autoptr(GError) error = NULL;
+        guint64 bytes = 0;
+
+        g_assert_true(mig_qemu_img_copy(f->raw, "raw", path, "raw", FALSE, NULL, &error));
+        g_assert_no_error(error);
+        assert_same(f->raw, path);
+        g_assert_true(mig_qemu_img_size(path, "raw", &bytes, &error));
+        g_assert_cmpuint(bytes, ==, SIZE);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(Fixture *f, gconstpointer data);
+    } tests[] = {
+        {"/qemu-img/size", test_size},
+        {"/qemu-img/copy", test_copy},
+        {"/qemu-img/cancel", test_cancel},
+        {"/qemu-img/refused", test_refused},
+        {"/qemu-img/target-refused", test_target_refused},
+        {"/qemu-img/odd-names", test_odd_names},
+    };
+    g_autofree char *program = g_find_program_in_path("qemu-img");
+
+    g_test_init(&argc, &argv, NULL);
+    if (!program) {
+        g_print("1..0 # SKIP qemu-img is not installed\n");
+        return 0;
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(tests); i++)
+        g_test_add(tests[i].name, Fixture, NULL, set_up, tests[i].run, tear_down);
+    return g_test_run();
+}
