@@ -88,7 +88,7 @@ cmd_on() {
     # The caller's directory where the machine has it, so that relative file names work.
     wd=$PWD
     [[ -d /proc/$pid/root$wd ]] || wd=/
-    exec nsenter --target "$pid" --mount --pid --net --uts --ipc --wdns="$wd" -- \
+    exec nsenter --target "$pid" --mount --root --pid --net --uts --ipc --wdns="$wd" -- \
         env -i PATH="$(machine_path)" HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 \
         LAB_NODE="$name" MIGRATED_BUILD="$BUILD" "$@"
 }
