@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "drivers/store-file.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,12 +17,12 @@
  */
 typedef struct {
     World *world;
-    GMutex lock;
-    GCond turn;
+    pthread_mutex_t lock; /* not GMutex: the thread sanitizer does not know that */
+    pthread_cond_t turn;
     GThread *job_thread;
     gboolean is_monitor_asleep, is_monitor_turn, is_monitor_woken;
     gint64 monitor_until_ms;
-    GMutex job_lock; /* as the owner of the job table would have */
+    pthread_mutex_t job_lock; /* as the owner of the job table would have */
     MigJob *job;
 } Process;
 
@@ -47,7 +48,7 @@ call_begin(Process *process, const char *name)
     const Plan *plan = &world->plan;
     Call call = {0};
 
-    g_mutex_lock(&process->lock);
+    pthread_mutex_lock(&process->lock);
     call.number = ++world->calls;
     trace(world, name);
     world_trigger(world);
@@ -80,7 +81,7 @@ call_end(Process *process, const Call *call, GError *why, GError **error)
         why = g_error_new(MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE, "call %u was made to fail",
                           call->number);
     }
-    g_mutex_unlock(&process->lock);
+    pthread_mutex_unlock(&process->lock);
     if (!why)
         return TRUE;
     g_propagate_error(error, why);
@@ -159,9 +160,9 @@ static void
 give_turn(Process *process)
 {
     process->is_monitor_turn = TRUE;
-    g_cond_broadcast(&process->turn);
+    pthread_cond_broadcast(&process->turn);
     while (process->is_monitor_turn)
-        g_cond_wait(&process->turn, &process->lock);
+        pthread_cond_wait(&process->turn, &process->lock);
 }
 
 static gboolean
@@ -174,7 +175,7 @@ hv_migrate(gpointer self, const MigMigration *migration, GError **error)
     guint patience = call.fails && call.kind == FAIL_LOST ? 12 : G_MAXUINT;
 
     while (!process->is_monitor_asleep)
-        g_cond_wait(&process->turn, &process->lock);
+        pthread_cond_wait(&process->turn, &process->lock);
     if (has_effect(&call)) {
         g_autofree char *journal = g_strdup(world->journal);
 
@@ -420,9 +421,12 @@ static gint64
 clock_ms(gpointer self)
 {
     Process *process = self;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&process->lock);
+    gint64 now_ms;
 
-    return process->world->now_ms;
+    pthread_mutex_lock(&process->lock);
+    now_ms = process->world->now_ms;
+    pthread_mutex_unlock(&process->lock);
+    return now_ms;
 }
 
 static void
@@ -431,9 +435,9 @@ monitor_sleeps(Process *process, guint ms)
     process->monitor_until_ms = process->world->now_ms + ms;
     process->is_monitor_asleep = TRUE;
     process->is_monitor_turn = FALSE;
-    g_cond_broadcast(&process->turn);
+    pthread_cond_broadcast(&process->turn);
     while (!process->is_monitor_turn && !process->is_monitor_woken)
-        g_cond_wait(&process->turn, &process->lock);
+        pthread_cond_wait(&process->turn, &process->lock);
     process->is_monitor_asleep = FALSE;
 }
 
@@ -441,24 +445,25 @@ static void
 clock_sleep(gpointer self, guint ms)
 {
     Process *process = self;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&process->lock);
 
-    if (g_thread_self() != process->job_thread) {
+    pthread_mutex_lock(&process->lock);
+    if (g_thread_self() != process->job_thread)
         monitor_sleeps(process, ms);
-        return;
-    }
-    for (guint i = 0; i < ms; i += TICK_MS)
-        world_tick(process->world);
+    else
+        for (guint i = 0; i < ms; i += TICK_MS)
+            world_tick(process->world);
+    pthread_mutex_unlock(&process->lock);
 }
 
 static void
 clock_wake(gpointer self)
 {
     Process *process = self;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&process->lock);
 
+    pthread_mutex_lock(&process->lock);
     process->is_monitor_woken = TRUE;
-    g_cond_broadcast(&process->turn);
+    pthread_cond_broadcast(&process->turn);
+    pthread_mutex_unlock(&process->lock);
 }
 
 /* ---- environment
@@ -469,7 +474,7 @@ env_lock(gpointer self)
 {
     Process *process = self;
 
-    g_mutex_lock(&process->job_lock);
+    pthread_mutex_lock(&process->job_lock);
 }
 
 static void
@@ -477,7 +482,7 @@ env_unlock_and_tell(gpointer self)
 {
     Process *process = self;
 
-    g_mutex_unlock(&process->job_lock);
+    pthread_mutex_unlock(&process->job_lock);
 }
 
 static gboolean
@@ -486,12 +491,12 @@ env_is_cancelled(gpointer self)
     Process *process = self;
     gboolean cancelled;
 
-    g_mutex_lock(&process->lock);
+    pthread_mutex_lock(&process->lock);
     cancelled = process->world->cancelled;
-    g_mutex_unlock(&process->lock);
-    g_mutex_lock(&process->job_lock);
+    pthread_mutex_unlock(&process->lock);
+    pthread_mutex_lock(&process->job_lock);
     process->job->cancel_wanted = cancelled;
-    g_mutex_unlock(&process->job_lock);
+    pthread_mutex_unlock(&process->job_lock);
     return cancelled;
 }
 
@@ -572,9 +577,9 @@ world_run_job(World *world)
                            .self = &process};
     gboolean is_resumed = world->journal[0] != '\0';
 
-    g_mutex_init(&process.lock);
-    g_mutex_init(&process.job_lock);
-    g_cond_init(&process.turn);
+    pthread_mutex_init(&process.lock, NULL);
+    pthread_mutex_init(&process.job_lock, NULL);
+    pthread_cond_init(&process.turn, NULL);
     world->life++;
     world->job_alive = TRUE;
     world->pair[SOURCE] = FALSE; /* the table died with the old process */
@@ -584,8 +589,8 @@ world_run_job(World *world)
     else
         mig_job_run(process.job, &env);
     world->job_ended = TRUE;
-    g_mutex_clear(&process.lock);
-    g_mutex_clear(&process.job_lock);
-    g_cond_clear(&process.turn);
+    pthread_mutex_destroy(&process.lock);
+    pthread_mutex_destroy(&process.job_lock);
+    pthread_cond_destroy(&process.turn);
     return process.job;
 }

@@ -97,7 +97,9 @@ at_every_call(void (*change)(Plan *plan, guint call))
             Plan plan = scenarios[i];
 
             plan.seed = 1;
-            change(&plan, ++call);
+            /* far out it is the same wait, again and again: 7 has no part in its length */
+            call += call < 100 ? 1 : 7;
+            change(&plan, call);
             happened = run(&plan);
             g_assert_cmpuint(call, <, MANY_CALLS);
         } while (happened);
