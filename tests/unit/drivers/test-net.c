@@ -15,8 +15,9 @@ test_loopback(void)
 static void
 test_none(void)
 {
-    static const char *const networks[] = {"198.51.100.0/24", "127.0.0.0/9", "127.0.0.1",  "::1/128",
-                                           "0.0.0.0/0",    "rubbish",     "127.0.0.1/", ""};
+    static const char *const networks[] = {
+        "198.51.100.0/24", "127.0.0.0/9", "127.0.0.1",  "::1/128",
+        "0.0.0.0/0",       "rubbish",     "127.0.0.1/", ""};
 
     for (guint i = 0; i < G_N_ELEMENTS(networks); i++)
         g_assert_null(mig_net_own_address(networks[i]));
