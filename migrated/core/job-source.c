@@ -134,8 +134,9 @@ typedef struct {
     MigJob *job;
     const MigJobEnv *env;
     MigPolicy policy;
-    gint64 deadline_ms; /* monotonic; 0: none */
-    gint has_ended;     /* atomic: the migrate call has returned */
+    gint64 deadline_ms;    /* monotonic; 0: none */
+    gboolean is_limit_due; /* raised, QEMU does not know of it yet */
+    gint has_ended;        /* atomic: the migrate call has returned */
 } Monitor;
 
 static void
@@ -170,15 +171,16 @@ watch_once(Monitor *monitor)
     }
     if (!env->hv->get_progress(env->hv->self, job->vm, &progress, NULL))
         return;
-    gboolean raise = mig_policy_feed(&monitor->policy, &progress, now_ms);
+    monitor->is_limit_due |= mig_policy_feed(&monitor->policy, &progress, now_ms);
 
     env->lock(env->self);
     if (progress.is_active)
         job->progress = progress;
     job->downtime_limit_ms = monitor->policy.limit_ms;
     env->unlock_and_tell(env->self);
-    if (raise)
-        env->hv->set_max_downtime(env->hv->self, job->vm, monitor->policy.limit_ms, NULL);
+    if (monitor->is_limit_due)
+        monitor->is_limit_due =
+            !env->hv->set_max_downtime(env->hv->self, job->vm, monitor->policy.limit_ms, NULL);
 }
 
 static gpointer
