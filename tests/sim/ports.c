@@ -170,12 +170,17 @@ hv_migrate(gpointer self, const MigMigration *migration, GError **error)
 {
     Process *process = self;
     World *world = process->world;
+
+    /* when the monitor falls asleep first decides when it wakes: not a matter of luck */
+    pthread_mutex_lock(&process->lock);
+    while (!process->is_monitor_asleep)
+        pthread_cond_wait(&process->turn, &process->lock);
+    pthread_mutex_unlock(&process->lock);
+
     Call call = call_begin(process, "migrate");
     GError *why = NULL;
     guint patience = call.fails && call.kind == FAIL_LOST ? 12 : G_MAXUINT;
 
-    while (!process->is_monitor_asleep)
-        pthread_cond_wait(&process->turn, &process->lock);
     if (has_effect(&call)) {
         g_autofree char *journal = g_strdup(world->journal);
 

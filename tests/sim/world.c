@@ -118,6 +118,7 @@ world_let_run(World *world, int node)
                         ", disk %" G_GUINT64_FORMAT,
                         "AB"[node], domain -> epoch, world -> disk_epoch);
     domain->state = MIG_DOMAIN_RUNNING;
+    domain->epoch = ++world->disk_epoch; /* from its first instruction on */
     world->target_ran |= node == TARGET;
 }
 
