@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* bench-image.c - activates an image as the daemon would, for contenders that move without it. */
 /*
- * bench-image: activates an image of a volume as the daemon would, for contenders that move without
- * it.
- *
  * Prints the device's path and stays, since a loop device lives no longer than its last user. Ends
  * with its parent, which may be outside of its pid namespace.
  */

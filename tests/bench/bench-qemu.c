@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* bench-qemu.c - one live migration from QEMU to QEMU over QMP, with nobody in between. */
 /*
- * bench-qemu: one live migration from QEMU to QEMU over QMP, with nobody in between.
- *
  * The bandwidth is the only thing set: without a limit, as libvirt sends. The downtime limit stays
- * QEMU's own, 300 ms. Prints one line of JSON with milliseconds: start (the receiving QEMU, until it
- * listens), migrate (from the command until the guest runs there and the sender is done), and what
- * QEMU itself has to say. The sender is told to quit afterwards, outside of what is measured.
+ * QEMU's own, 300 ms. Prints one line of JSON with milliseconds: start (the receiving QEMU, until
+ * it listens), migrate (from the command until the guest runs there and the sender is done), and
+ * what QEMU itself has to say. The sender is told to quit afterwards, outside of what is measured.
  */
 #include <errno.h>
 #include <fcntl.h>
