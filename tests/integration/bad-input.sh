@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Bad input: one clear line, an exit code of its own, and nothing changed.
 set -euo pipefail
-# shellcheck source=/dev/null
+# shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
 LONG=$(printf 'x%.0s' {1..300})
-: >"${tap_work:?}/codes"
+: >"${TMP:?}/codes"
 
 # What is there, apart from what counts on by itself
 facts() {
@@ -20,25 +20,25 @@ facts() {
 refused() {
     local code=$1 says=$2 claim=$3
     shift 3
-    echo "$code" >>"$tap_work/codes"
-    check "$claim: $code" is_refused "$code" "$says" "$@"
+    echo "$code" >>"$TMP/codes"
+    ok "$claim: $code" is_refused "$code" "$says" "$@"
 }
 
 is_refused() {
     local code=$1 says=$2
     shift 2
-    exits "$code" "$@" || return 1
-    grep -qiE -- "$says" "$tap_work/stderr" || {
+    refuses "$code" "$@" || return 1
+    grep -qiE -- "$says" "$TMP/stderr" || {
         echo "it does not say /$says/"
         return 1
     }
     # Control characters of a name must not reach a terminal.
-    if LC_ALL=C grep -q '[[:cntrl:]]' "$tap_work/stderr"; then
+    if LC_ALL=C grep -q '[[:cntrl:]]' "$TMP/stderr"; then
         echo "its line has control characters"
         return 1
     fi
-    facts >"$tap_work/facts.now"
-    diff "$tap_work/facts" "$tap_work/facts.now" && volume_clean
+    facts >"$TMP/facts.now"
+    diff "$TMP/facts" "$TMP/facts.now" && volume_clean
 }
 
 # loop_over LUN [LOSETUP OPTIONS]: that LUN seen through another device, on nodeA
@@ -68,14 +68,14 @@ make_luns() {
 
 # config CLAIM SAYS: standard input is the file
 config() {
-    cat >"$tap_work/migrated.conf"
-    echo 53 >>"$tap_work/codes"
-    check "config: $1: 53" config_refused "$2"
+    cat >"$TMP/migrated.conf"
+    echo 53 >>"$TMP/codes"
+    ok "config: $1: 53" config_refused "$2"
 }
 
 config_refused() {
-    exits 53 "$MIGRATED_BUILD/migrated/migrated" --check-config --config "$tap_work/migrated.conf" &&
-        grep -qiE -- "$1" "$tap_work/stderr"
+    refuses 53 "$MIGRATED_BUILD/migrated/migrated" --check-config --config "$TMP/migrated.conf" &&
+        grep -qiE -- "$1" "$TMP/stderr"
 }
 
 names() {
@@ -86,8 +86,8 @@ names() {
     refused 2 'empty' "empty image name" ctl nodeA image create $VOLUME '' 4M
     refused 2 'UTF-8' "image name that is no UTF-8" ctl nodeA image create $VOLUME $'\xff\xfe' 4M
     for bad in 'a/b' 'a b' "$LONG"; do
-        sed "s,<name>.*</name>,<name>$bad</name>,; s,$VM-disk,spare," "$tap_work/$VM.xml" >"$tap_work/bad.xml"
-        refused 50 'name' "VM name '$(printf '%.20q' "$bad")'" ctl nodeA vm define $VOLUME "$tap_work/bad.xml"
+        sed "s,<name>.*</name>,<name>$bad</name>,; s,$VM-disk,spare," "$TMP/$VM.xml" >"$TMP/bad.xml"
+        refused 50 'name' "VM name '$(printf '%.20q' "$bad")'" ctl nodeA vm define $VOLUME "$TMP/bad.xml"
     done
     for bad in 'a/b' 'a b' "$LONG"; do
         refused 50 'name' "volume name '$(printf '%.20q' "$bad")'" \
@@ -96,7 +96,7 @@ names() {
 }
 
 definitions() {
-    local xml=$tap_work/bad.xml good=$tap_work/$VM.xml
+    local xml=$TMP/bad.xml good=$TMP/$VM.xml
     echo 'not XML' >"$xml"
     refused 52 'XML' "a definition that is no XML" ctl nodeA vm define $VOLUME "$xml"
     head -c 300 "$good" >"$xml"
@@ -114,7 +114,7 @@ definitions() {
 
 luns() {
     local dev
-    check "LUNs of garbage, of the future and of another volume are made" make_luns
+    ok "LUNs of garbage, of the future and of another volume are made" make_luns
     refused 41 'volume format' "garbage" ctl nodeA volume attach /dev/lab/lun1
     refused 43 'version|newer|later' "formatted by a future version" ctl nodeA volume attach /dev/lab/lun2
     dev=$(loop_over lun3 --sizelimit 512M)
@@ -131,8 +131,8 @@ luns() {
 configs() {
     local good
     good=$'[node]\nname=nodeA\nhost_id=1\n[network]\nmanagement=10.0.0.1\nmigration=10.0.1.1/24\n'
-    printf '%s' "$good" >"$tap_work/good.conf"
-    check "config: a good one passes" "$MIGRATED_BUILD/migrated/migrated" --check-config --config "$tap_work/good.conf"
+    printf '%s' "$good" >"$TMP/good.conf"
+    ok "config: a good one passes" "$MIGRATED_BUILD/migrated/migrated" --check-config --config "$TMP/good.conf"
     config "a key misspelt" 'host_id' <<<"${good/host_id/hots_id}"
     config "a group misspelt" 'network' <<<"${good/\[network\]/[netwrok]}"
     config "a value out of range" 'host_id.*1 to' <<<"${good/host_id=1/host_id=999}"
@@ -145,11 +145,11 @@ configs() {
 }
 
 cluster_up 2 --luns 4 --lun-size 2048
-check "both attach the volume" cluster_volume
-check "a VM is defined" cluster_define $VM "${IP##*.}"
-check "an image is nobody's" ctl nodeA image create $VOLUME spare 4M
+ok "both attach the volume" cluster_volume
+ok "a VM is defined" cluster_define $VM "${IP##*.}"
+ok "an image is nobody's" ctl nodeA image create $VOLUME spare 4M
 sleep 2
-facts >"$tap_work/facts"
+facts >"$TMP/facts"
 
 refused 10 'vm list' "unknown VM" ctl nodeA vm start nope
 refused 10 'vm list' "move of an unknown VM" ctl nodeA move nope nodeB
@@ -172,14 +172,14 @@ definitions
 luns
 configs
 
-check "the VM starts" ctl nodeA vm start $VM
+ok "the VM starts" ctl nodeA vm start $VM
 sleep 2
-facts >"$tap_work/facts"
+facts >"$TMP/facts"
 refused 21 'already' "move to itself" ctl nodeA move $VM nodeA
 refused 21 'already' "move to itself, asked elsewhere" ctl nodeB move $VM nodeA
 refused 23 'running' "start of a running VM" ctl nodeB vm start $VM
 refused 23 'stop' "undefine of a running VM" ctl nodeA vm undefine $VM
 refused 26 'stop|move' "detach of a volume in use" ctl nodeA volume detach $VOLUME
-refused 23 'stop' "export of a running VM's disk" ctl nodeA image export $VOLUME $VM-disk "$tap_work/x.img"
-echo "# exit codes seen: $(sort -nu "$tap_work/codes" | paste -sd' ')"
-tap_done
+refused 23 'stop' "export of a running VM's disk" ctl nodeA image export $VOLUME $VM-disk "$TMP/x.img"
+echo "# exit codes seen: $(sort -nu "$TMP/codes" | paste -sd' ')"
+done_testing

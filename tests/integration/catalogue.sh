@@ -6,7 +6,7 @@
 # while, each under names of its own, and write down what was acknowledged; one name is fought for by
 # all. An argument is another number of seconds.
 set -euo pipefail
-# shellcheck source=/dev/null
+# shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
 DURATION_S=${1:-20}
@@ -28,7 +28,7 @@ change() {
 # Each round leaves one image and one VM with its image; every other round takes both away again.
 work() {
     local node=$1 name end=$((SECONDS + DURATION_S)) round=0
-    log=$tap_work/log.$1.$2
+    log=$TMP/log.$1.$2
     : >"$log"
     while ((SECONDS < end)); do
         ((++round))
@@ -48,7 +48,7 @@ work() {
 # All want the same name; only one may be told that it is theirs.
 fight() {
     local node=$1 end=$((SECONDS + DURATION_S)) round=0 status
-    log=$tap_work/fight.$1
+    log=$TMP/fight.$1
     : >"$log"
     while ((SECONDS < end)); do
         ((++round))
@@ -82,8 +82,8 @@ run_workers() {
 # What the logs say must be there. With equal numbers of coming and going a name is gone.
 wanted() {
     awk -v kind="$1" '$1 == kind { n[$2]++ } $1 == "-" kind { n[$2]-- }
-        END { for (name in n) if (n[name]) print name }' "$tap_work"/log.node?.? | sort
-    [[ $1 != image ]] || cat "$tap_work"/fight.node? | sort
+        END { for (name in n) if (n[name]) print name }' "$TMP"/log.node?.? | sort
+    [[ $1 != image ]] || cat "$TMP"/fight.node? | sort
 }
 
 # listed NODE KIND: as that node's daemon sees it
@@ -96,43 +96,43 @@ listed() {
 }
 
 same_as_acknowledged() {
-    wanted "$2" | sort >"$tap_work/wanted"
-    listed "$1" "$2" >"$tap_work/listed"
-    echo "$(wc -l <"$tap_work/wanted") wanted, $(wc -l <"$tap_work/listed") listed"
-    diff "$tap_work/wanted" "$tap_work/listed"
+    wanted "$2" | sort >"$TMP/wanted"
+    listed "$1" "$2" >"$TMP/listed"
+    echo "$(wc -l <"$TMP/wanted") wanted, $(wc -l <"$TMP/listed") listed"
+    diff "$TMP/wanted" "$TMP/listed"
 }
 
 nothing_bad() {
-    cat "$tap_work"/*.bad 2>/dev/null && return 1
+    cat "$TMP"/*.bad 2>/dev/null && return 1
     return 0
 }
 
 won_once() {
-    [[ -z $(sort "$tap_work"/fight.node? | uniq -d | tee /dev/stderr) ]]
+    [[ -z $(sort "$TMP"/fight.node? | uniq -d | tee /dev/stderr) ]]
 }
 
 no_slot_twice() {
     local kind twice=0
-    on nodeA csvtool dump $LUN >"$tap_work/dump.json" || return 1
+    on nodeA csvtool dump $LUN >"$TMP/dump.json" || return 1
     for kind in images vms; do
-        [[ -z $(jq -r ".${kind}[].name" "$tap_work/dump.json" | sort | uniq -d | tee /dev/stderr) ]] || twice=1
+        [[ -z $(jq -r ".${kind}[].name" "$TMP/dump.json" | sort | uniq -d | tee /dev/stderr) ]] || twice=1
     done
     return $twice
 }
 
 cluster_up 2
-check "both attach the volume" cluster_volume
-check "both change the catalogue for $DURATION_S s" run_workers
-check "nothing was refused but for a catalogue that is busy" nothing_bad
-echo "# acknowledged: $(cat "$tap_work"/log.node?.? | wc -l) changes, and $(cat "$tap_work"/fight.node? |
-    wc -l) names won; refused as busy: $(cat "$tap_work"/*.busy 2>/dev/null | wc -l)"
-check "both nodes had their turns" bash -c "for log in '$tap_work'/log.node?.1; do test -s \"\$log\" || exit 1; done"
-check "the volume is in order" volume_clean
+ok "both attach the volume" cluster_volume
+ok "both change the catalogue for $DURATION_S s" run_workers
+ok "nothing was refused but for a catalogue that is busy" nothing_bad
+echo "# acknowledged: $(cat "$TMP"/log.node?.? | wc -l) changes, and $(cat "$TMP"/fight.node? |
+    wc -l) names won; refused as busy: $(cat "$TMP"/*.busy 2>/dev/null | wc -l)"
+ok "both nodes had their turns" bash -c "for log in '$TMP'/log.node?.1; do test -s \"\$log\" || exit 1; done"
+ok "the volume is in order" volume_clean
 for node in nodeA nodeB; do
-    check "$node lists all acknowledged images, and no other" same_as_acknowledged $node image
-    sed -n '1s/^/# /p' "$tap_work/output"
-    check "$node lists all acknowledged VMs, and no other" same_as_acknowledged $node vm
+    ok "$node lists all acknowledged images, and no other" same_as_acknowledged $node image
+    sed -n '1s/^/# /p' "$TMP/said"
+    ok "$node lists all acknowledged VMs, and no other" same_as_acknowledged $node vm
 done
-check "no name was won twice" won_once
-check "no name is there twice" no_slot_twice
-tap_done
+ok "no name was won twice" won_once
+ok "no name is there twice" no_slot_twice
+done_testing

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The daemon comes and goes, its VMs stay; and the commands that end a VM do what they say.
 set -euo pipefail
-# shellcheck source=/dev/null
+# shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
 GAP_MAX_MS=1500 # a busy machine may hold an echo up; a VM that stood still or restarted is far over
@@ -26,7 +26,7 @@ restart() {
     local before
     before=$(daemon_pid "$1") || return 1
     "$LAB" service "$1" migrated "$2" || return 1
-    wait_for 30 daemon_is_new "$1" "$before"
+    retry 30 daemon_is_new "$1" "$before"
 }
 
 boot_id() {
@@ -44,17 +44,17 @@ status_right() {
 }
 
 probe_start() {
-    "$LAB" probe $IP --interval 5 --until-file "$tap_work/enough" >"$tap_work/probe.json" &
+    "$LAB" probe $IP --interval 5 --until-file "$TMP/enough" >"$TMP/probe.json" &
     probe=$!
     sleep 0.5
 }
 
 no_long_gap() {
     sleep 0.5
-    touch "$tap_work/enough"
+    touch "$TMP/enough"
     wait $probe || return 1
-    cat "$tap_work/probe.json"
-    jq -e ".longest_gap_ms < $GAP_MAX_MS" "$tap_work/probe.json"
+    cat "$TMP/probe.json"
+    jq -e ".longest_gap_ms < $GAP_MAX_MS" "$TMP/probe.json"
 }
 
 is_stopped() {
@@ -76,55 +76,55 @@ has_volume() {
 
 cluster_run 2
 acks_start
-check "the guest writes to its disk" "$LAB" http $IP '/writer?rate=50'
+ok "the guest writes to its disk" "$LAB" http $IP '/writer?rate=50'
 guest=$(boot_id)
 
 probe_start
-check "nodeA's daemon is killed and back" restart nodeA kill
-check "status is right at once" status_right
-check "it is ended and started in an orderly way" restart nodeA restart
-check "status is right at once again" status_right
-check "nodeB's daemon is killed and back" restart nodeB kill
-check "a client saw nothing of it" no_long_gap
-sed -n 's/.*"longest_gap_ms":\([0-9.]*\).*/# longest gap: \1 ms/p' "$tap_work/probe.json"
-check "it is still the same guest" same_guest
-check "both have the volume attached without being told" has_volume nodeA
-check "nodeB too" has_volume nodeB
-check "the restarted daemons move it" ctl nodeA move $VM nodeB
-check "it runs on nodeB alone" runs_once nodeB
-check "and back" ctl nodeB move $VM nodeA
-check "no image device is left on nodeB" wait_for 5 bash -c "[[ -z \$('$LAB' on nodeB ls /dev/csv/$VOLUME) ]]"
+ok "nodeA's daemon is killed and back" restart nodeA kill
+ok "status is right at once" status_right
+ok "it is ended and started in an orderly way" restart nodeA restart
+ok "status is right at once again" status_right
+ok "nodeB's daemon is killed and back" restart nodeB kill
+ok "a client saw nothing of it" no_long_gap
+sed -n 's/.*"longest_gap_ms":\([0-9.]*\).*/# longest gap: \1 ms/p' "$TMP/probe.json"
+ok "it is still the same guest" same_guest
+ok "both have the volume attached without being told" has_volume nodeA
+ok "nodeB too" has_volume nodeB
+ok "the restarted daemons move it" ctl nodeA move $VM nodeB
+ok "it runs on nodeB alone" runs_once nodeB
+ok "and back" ctl nodeB move $VM nodeA
+ok "no image device is left on nodeB" retry 5 bash -c "[[ -z \$('$LAB' on nodeB ls /dev/csv/$VOLUME) ]]"
 
-check "delete of an owned image is refused" exits 25 ctl nodeB image delete $VOLUME $VM-disk
-check "detach of a volume in use is refused" exits 26 ctl nodeA volume detach $VOLUME
-check "undefine of a running VM is refused" exits 23 ctl nodeA vm undefine $VM
-check "format over it is refused, even by force" exits 26 ctl nodeB volume format $LUN --name x --force
-check "it runs on nodeA alone after all that" runs_once nodeA
+ok "delete of an owned image is refused" refuses 25 ctl nodeB image delete $VOLUME $VM-disk
+ok "detach of a volume in use is refused" refuses 26 ctl nodeA volume detach $VOLUME
+ok "undefine of a running VM is refused" refuses 23 ctl nodeA vm undefine $VM
+ok "format over it is refused, even by force" refuses 26 ctl nodeB volume format $LUN --name x --force
+ok "it runs on nodeA alone after all that" runs_once nodeA
 
-check "a graceful stop, asked on the other node" ctl nodeB vm stop $VM
-check "it is stopped at once" is_stopped
+ok "a graceful stop, asked on the other node" ctl nodeB vm stop $VM
+ok "it is stopped at once" is_stopped
 acks_stop
-check "export right behind the stop" ctl nodeA image export $VOLUME $VM-disk "$tap_work/disk.img"
-check "the guest's last records are on the disk" "$LAB" verify "$tap_work/disk.img" --acked "$(acked)"
-check "no image device is left" wait_for 5 no_devices
-check "a stopped VM stays so when its daemon restarts" restart nodeA kill
-check "it is still stopped" is_stopped
-check "it starts on the other node" ctl nodeA vm start $VM --node nodeB
-check "its web server answers" wait_for "$WAIT_S" answers
-check "it runs on nodeB alone again" runs_once nodeB
-check "its plug is pulled" ctl nodeA vm stop $VM --force
-check "it is stopped at once, too" is_stopped
+ok "export right behind the stop" ctl nodeA image export $VOLUME $VM-disk "$TMP/disk.img"
+ok "the guest's last records are on the disk" "$LAB" verify "$TMP/disk.img" --acked "$(acked)"
+ok "no image device is left" retry 5 no_devices
+ok "a stopped VM stays so when its daemon restarts" restart nodeA kill
+ok "it is still stopped" is_stopped
+ok "it starts on the other node" ctl nodeA vm start $VM --node nodeB
+ok "its web server answers" retry "$WAIT_S" answers
+ok "it runs on nodeB alone again" runs_once nodeB
+ok "its plug is pulled" ctl nodeA vm stop $VM --force
+ok "it is stopped at once, too" is_stopped
 
-check "nodeB is killed" "$LAB" kill nodeB
-check "and boots" "$LAB" boot nodeB
-check "it takes part in the volume again by itself" wait_for 90 has_volume nodeB
-check "the VM starts there" wait_for 30 ctl nodeB vm start $VM
-check "it runs on nodeB alone once more" runs_once nodeB
-check "stopped by force" ctl nodeB vm stop $VM --force
-check "it is undefined, its disk with it" ctl nodeA vm undefine $VM --delete-images
-check "it is unknown now" exits 10 ctl nodeB vm show $VM
-check "its disk is gone" image_is_gone $VM-disk
-check "the volume can be detached" ctl nodeA volume detach $VOLUME
-check "the other node still has it" has_volume nodeB
-check "the volume is in order" volume_clean
-tap_done
+ok "nodeB is killed" "$LAB" kill nodeB
+ok "and boots" "$LAB" boot nodeB
+ok "it takes part in the volume again by itself" retry 90 has_volume nodeB
+ok "the VM starts there" retry 30 ctl nodeB vm start $VM
+ok "it runs on nodeB alone once more" runs_once nodeB
+ok "stopped by force" ctl nodeB vm stop $VM --force
+ok "it is undefined, its disk with it" ctl nodeA vm undefine $VM --delete-images
+ok "it is unknown now" refuses 10 ctl nodeB vm show $VM
+ok "its disk is gone" image_is_gone $VM-disk
+ok "the volume can be detached" ctl nodeA volume detach $VOLUME
+ok "the other node still has it" has_volume nodeB
+ok "the volume is in order" volume_clean
+done_testing

@@ -5,7 +5,7 @@
 # Each case slows a move down until it would never end, breaks something, and then asks both sides:
 # the job has ended truthfully, nothing is left over, and the next move works.
 set -euo pipefail
-# shellcheck source=/dev/null
+# shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
 IO_TIMEOUT=1
@@ -23,7 +23,7 @@ is_performing() {
 # A guest that dirties 20 MiB/s, sent at 4 MiB/s
 begin_slow_move() {
     job=$(ctl "$here" move "$VM" "$there" --bandwidth 4 --detach 2>/dev/null) || return 1
-    wait_for 20 is_performing
+    retry 20 is_performing
 }
 
 has_ended() {
@@ -32,10 +32,10 @@ has_ended() {
 
 # ended_as OUTCOME: with an error that says why where it did not succeed
 ended_as() {
-    wait_for $SETTLE_S has_ended || return 1
+    retry $SETTLE_S has_ended || return 1
     ctl "$here" job show "$job"
     [[ $(job_field outcome) == "$1" ]] || return 1
-    [[ $1 == done || $(job_field message) != none ]]
+    [[ $1 == "done" || $(job_field message) != none ]]
 }
 
 # nothing_on NODE: no domain, no image device, no QEMU
@@ -53,16 +53,16 @@ nothing_on() {
 
 # after_fault WHAT OUTCOME: the VM stayed
 after_fault() {
-    check "$1: the job ends as $2" ended_as "$2"
-    check "$1: one copy runs, on $here" wait_for $SETTLE_S runs_once "$here"
-    check "$1: nothing is left on $there" wait_for $SETTLE_S nothing_on "$there"
-    check "$1: the guest answers" wait_for 20 answers
-    check "$1: both daemons say that it is on $here" both_say "$here"
+    ok "$1: the job ends as $2" ended_as "$2"
+    ok "$1: one copy runs, on $here" retry $SETTLE_S runs_once "$here"
+    ok "$1: nothing is left on $there" retry $SETTLE_S nothing_on "$there"
+    ok "$1: the guest answers" retry 20 answers
+    ok "$1: both daemons say that it is on $here" both_say "$here"
     next_move_works "$1"
 }
 
 both_say() {
-    wait_for 20 vm_is_on "$here" "$1" && wait_for 20 vm_is_on "$there" "$1"
+    retry 20 vm_is_on "$here" "$1" && retry 20 vm_is_on "$there" "$1"
 }
 
 is_in_touch() {
@@ -71,10 +71,10 @@ is_in_touch() {
 
 next_move_works() {
     local left=$here
-    check "$1: both nodes see each other" wait_for 30 is_in_touch "$here"
-    check "$1: the next move works" ctl "$here" move "$VM" "$there"
-    check "$1: one copy runs, on $there" wait_for 5 runs_once "$there"
-    check "$1: nothing is left on $left" wait_for 10 nothing_on "$left"
+    ok "$1: both nodes see each other" retry 30 is_in_touch "$here"
+    ok "$1: the next move works" ctl "$here" move "$VM" "$there"
+    ok "$1: one copy runs, on $there" retry 5 runs_once "$there"
+    ok "$1: nothing is left on $left" retry 10 nothing_on "$left"
     here=$there there=$left
 }
 
@@ -88,7 +88,7 @@ kill_daemons() {
         "$LAB" service "$node" migrated kill || return 1
     done
     for node in "$@"; do
-        wait_for 30 daemon_is_back "$node" || return 1
+        retry 30 daemon_is_back "$node" || return 1
     done
 }
 
@@ -102,12 +102,12 @@ kill_target_qemu() {
 
 cancel() {
     local status=0
-    ctl "$here" job watch "$job" >"$tap_work/watch" 2>&1 &
+    ctl "$here" job watch "$job" >"$TMP/watch" 2>&1 &
     local watcher=$!
     sleep 0.5
     ctl "$here" job cancel "$job" || return 1
     wait $watcher || status=$?
-    cat "$tap_work/watch"
+    cat "$TMP/watch"
     echo "the watcher's exit code is $status"
     [[ $status == 63 ]]
 }
@@ -116,8 +116,8 @@ cancel() {
 fault() {
     local what=$1 outcome=$2
     shift 2
-    check "$what: a slow move is on its way from $here" begin_slow_move
-    check "$what: it happens" "$@"
+    ok "$what: a slow move is on its way from $here" begin_slow_move
+    ok "$what: it happens" "$@"
     after_fault "$what" "$outcome"
 }
 
@@ -125,25 +125,25 @@ start_of_dead_works() {
     local status=0
     ctl "$there" vm start "$VM" --node "$there" || status=$?
     echo "exit code $status"
-    echo "$status" >>"$tap_work/starts"
+    echo "$status" >>"$TMP/starts"
     ((status == 0)) || sleep 2
     return $status
 }
 
 source_dies() {
-    check "source dies: a slow move is on its way from $here" begin_slow_move
-    check "source dies: it happens" "$LAB" kill "$here"
-    check "source dies: the target gives up what it had received" wait_for $SETTLE_S nothing_on "$there"
+    ok "source dies: a slow move is on its way from $here" begin_slow_move
+    ok "source dies: it happens" "$LAB" kill "$here"
+    ok "source dies: the target gives up what it had received" retry $SETTLE_S nothing_on "$there"
     sleep 5
-    check "source dies: the lease is held" exits 29 ctl "$there" vm start "$VM" --node "$there"
-    check "source dies: it starts once sanlock calls the node dead" wait_for 120 start_of_dead_works
-    echo "# refused with exit code 29 $(grep -c '^29$' "$tap_work/starts") times before"
-    check "source dies: one copy runs, on $there" runs_once "$there"
-    check "source dies: the guest answers" wait_for "$WAIT_S" answers
-    check "source dies: its node boots" "$LAB" boot "$here"
-    check "source dies: it takes part again" wait_for 60 cluster_attach_again "$here"
-    check "source dies: its job ends there" wait_for $SETTLE_S has_ended
-    check "source dies: nothing runs there" nothing_on "$here"
+    ok "source dies: the lease is held" refuses 29 ctl "$there" vm start "$VM" --node "$there"
+    ok "source dies: it starts once sanlock calls the node dead" retry 120 start_of_dead_works
+    echo "# refused with exit code 29 $(grep -c '^29$' "$TMP/starts") times before"
+    ok "source dies: one copy runs, on $there" runs_once "$there"
+    ok "source dies: the guest answers" retry "$WAIT_S" answers
+    ok "source dies: its node boots" "$LAB" boot "$here"
+    ok "source dies: it takes part again" retry 60 cluster_attach_again "$here"
+    ok "source dies: its job ends there" retry $SETTLE_S has_ended
+    ok "source dies: nothing runs there" nothing_on "$here"
     local dead=$here
     here=$there there=$dead
     next_move_works "source dies"
@@ -151,8 +151,8 @@ source_dies() {
 
 cluster_run 2 $IO_TIMEOUT
 acks_start
-check "the guest writes to its disk" "$LAB" http $IP '/writer?rate=30'
-check "and to its memory" "$LAB" http $IP '/load?rate=20&set=64'
+ok "the guest writes to its disk" "$LAB" http $IP '/writer?rate=30'
+ok "and to its memory" "$LAB" http $IP '/load?rate=20&set=64'
 
 fault "source's migrated dies" failed eval 'kill_daemons "$here"'
 fault "target's migrated dies" failed eval 'kill_daemons "$there"'
@@ -161,18 +161,18 @@ fault "target's libvirtd dies" failed kill_target_libvirtd
 fault "target's QEMU dies" failed kill_target_qemu
 fault "cancelled" cancelled cancel
 
-check "target dies: a slow move is on its way from $here" begin_slow_move
-check "target dies: it happens" "$LAB" kill $there
-check "target dies: the job ends as failed" ended_as failed
-check "target dies: one copy runs, on $here" wait_for $SETTLE_S runs_once $here
-check "target dies: its node boots" "$LAB" boot $there
-check "target dies: it takes part again" wait_for 60 cluster_attach_again $there
-check "target dies: nothing is left there" nothing_on $there
+ok "target dies: a slow move is on its way from $here" begin_slow_move
+ok "target dies: it happens" "$LAB" kill $there
+ok "target dies: the job ends as failed" ended_as failed
+ok "target dies: one copy runs, on $here" retry $SETTLE_S runs_once $here
+ok "target dies: its node boots" "$LAB" boot $there
+ok "target dies: it takes part again" retry 60 cluster_attach_again $there
+ok "target dies: nothing is left there" nothing_on $there
 next_move_works "target dies"
-check "every acknowledged record is on the disk, once and in order" "$LAB" http $IP /verify
+ok "every acknowledged record is on the disk, once and in order" "$LAB" http $IP /verify
 source_dies
 
-check "the guest has lost no record" stop_and_verify "$here"
+ok "the guest has lost no record" stop_and_verify "$here"
 echo "# $(acked) records acknowledged"
-check "the volume is in order" volume_clean
-tap_done
+ok "the volume is in order" volume_clean
+done_testing

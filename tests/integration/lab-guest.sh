@@ -5,8 +5,8 @@
 # An argument is the LUN's sector size, 512 or 4096. With a lease made by hand and no daemon at all:
 # what is proven here is the ground it stands on.
 set -euo pipefail
-# shellcheck source=/dev/null
-. "$(dirname "$(readlink -f "$0")")/../../lab/lib/tap.sh"
+# shellcheck source=../lib/lab.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/lab.sh"
 use_own_lab
 
 SECTOR=${1:-512}
@@ -39,8 +39,8 @@ prepare_disk() {
                 ln -s "$(losetup -f --show --direct-io=on -o "$1" --sizelimit "$2" /dev/lab/lun0)" /dev/csv/vol1/web
             ' sh $IMAGE_OFFSET $IMAGE_SIZE
     done
-    "$LAB" guest-image "$tap_work/guest.img"
-    "$LAB" on nodeA dd of=$DISK bs=1M oflag=direct iflag=fullblock conv=nocreat status=none <"$tap_work/guest.img"
+    "$LAB" guest-image "$TMP/guest.img"
+    "$LAB" on nodeA dd of=$DISK bs=1M oflag=direct iflag=fullblock conv=nocreat status=none <"$TMP/guest.img"
 }
 
 # stat_above KEY LIMIT: a number in the guest's statistics
@@ -52,7 +52,7 @@ stat_above() {
 }
 
 acked() {
-    echo $((10#$(cat "$tap_work/acked")))
+    echo $((10#$(cat "$TMP/acked")))
 }
 
 move() {
@@ -66,52 +66,52 @@ is_gone() {
 # Damages the newest record in the copy of the disk, where the filesystem says that it lies.
 damage_copy() {
     local block
-    block=$(debugfs -R "bmap /ring/records $((($(acked) - 1) % 4096))" "$tap_work/disk.img" 2>/dev/null)
-    printf 'X' | dd of="$tap_work/disk.img" bs=1 seek=$((block * 4096 + 2000)) conv=notrunc status=none
+    block=$(debugfs -R "bmap /ring/records $((($(acked) - 1) % 4096))" "$TMP/disk.img" 2>/dev/null)
+    printf 'X' | dd of="$TMP/disk.img" bs=1 seek=$((block * 4096 + 2000)) conv=notrunc status=none
 }
 
-check "up with sectors of $SECTOR bytes" "$LAB" up 2 --sector "$SECTOR"
-check "leases are made and both nodes join" prepare_leases
-check "the disk is ready" prepare_disk
-check "the guest starts with its lease" "$LAB" on nodeA virsh -q create /run/web.xml
-check "its web server answers" wait_for 30 "$LAB" http $IP /
-check "it answers pings" "$LAB" on client busybox ping -c2 -W2 $IP
-check "it knows its name" bash -c "'$LAB' http $IP / | grep -q '^web up'"
-check_not "a second start on nodeB is refused" "$LAB" on nodeB virsh -q create /run/web.xml
+ok "up with sectors of $SECTOR bytes" "$LAB" up 2 --sector "$SECTOR"
+ok "leases are made and both nodes join" prepare_leases
+ok "the disk is ready" prepare_disk
+ok "the guest starts with its lease" "$LAB" on nodeA virsh -q create /run/web.xml
+ok "its web server answers" retry 30 "$LAB" http $IP /
+ok "it answers pings" "$LAB" on client busybox ping -c2 -W2 $IP
+ok "it knows its name" bash -c "'$LAB' http $IP / | grep -q '^web up'"
+not_ok "a second start on nodeB is refused" "$LAB" on nodeB virsh -q create /run/web.xml
 
-"$LAB" on client lab-acks $IP "$tap_work/acked" >/dev/null &
+"$LAB" on client lab-acks $IP "$TMP/acked" >/dev/null &
 collector=$!
-check "the writer writes" "$LAB" http $IP '/writer?rate=100'
-check "memory gets dirty" "$LAB" http $IP '/load?rate=20&set=32'
-check_not "more memory than there is is refused" "$LAB" http $IP '/load?rate=20&set=4000'
+ok "the writer writes" "$LAB" http $IP '/writer?rate=100'
+ok "memory gets dirty" "$LAB" http $IP '/load?rate=20&set=32'
+not_ok "more memory than there is is refused" "$LAB" http $IP '/load?rate=20&set=4000'
 "$LAB" http $IP '/load?rate=20&set=32' >/dev/null
 sleep 2
-check "records are acknowledged" stat_above acked 50
-check "the memory load reaches its rate" stat_above achieved_mib_s 14
-check "echoes come" bash -c "'$LAB' probe $IP --duration 1 | tee /dev/stderr | grep -q '\"received\":1[5-9][0-9]'"
+ok "records are acknowledged" stat_above acked 50
+ok "the memory load reaches its rate" stat_above achieved_mib_s 14
+ok "echoes come" bash -c "'$LAB' probe $IP --duration 1 | tee /dev/stderr | grep -q '\"received\":1[5-9][0-9]'"
 
-check "relays start" bash -c "'$LAB' service nodeA relay start && '$LAB' service nodeB relay start && sleep 0.3"
-"$LAB" probe $IP --until-file "$tap_work/moved" >"$tap_work/probe.json" &
+ok "relays start" bash -c "'$LAB' service nodeA relay start && '$LAB' service nodeB relay start && sleep 0.3"
+"$LAB" probe $IP --until-file "$TMP/moved" >"$TMP/probe.json" &
 probe=$!
-check "it moves to nodeB" move nodeA nodeB
-check "it moves back" move nodeB nodeA
+ok "it moves to nodeB" move nodeA nodeB
+ok "it moves back" move nodeB nodeA
 sleep 0.5
-touch "$tap_work/moved"
-check "the probe saw it all the time" wait $probe
-echo "# longest gap: $(sed -n 's/.*"longest_gap_ms":\([0-9.]*\).*/\1/p' "$tap_work/probe.json") ms"
-check "the lease is on nodeA" bash -c "'$LAB' on nodeA sanlock client status | grep -q '^r LS:web'"
-check_not "and not on nodeB" bash -c "'$LAB' on nodeB sanlock client status | grep -q '^r LS:web'"
-check "the guest finds its records whole" "$LAB" http $IP /verify
+touch "$TMP/moved"
+ok "the probe saw it all the time" wait $probe
+echo "# longest gap: $(sed -n 's/.*"longest_gap_ms":\([0-9.]*\).*/\1/p' "$TMP/probe.json") ms"
+ok "the lease is on nodeA" bash -c "'$LAB' on nodeA sanlock client status | grep -q '^r LS:web'"
+not_ok "and not on nodeB" bash -c "'$LAB' on nodeB sanlock client status | grep -q '^r LS:web'"
+ok "the guest finds its records whole" "$LAB" http $IP /verify
 
-check "it is told to shut down" "$LAB" on nodeA virsh -q shutdown web
-check "it does" wait_for 10 is_gone nodeA
+ok "it is told to shut down" "$LAB" on nodeA virsh -q shutdown web
+ok "it does" retry 10 is_gone nodeA
 kill -TERM $collector
 wait $collector || true
-check "the client saw acknowledgements" test "$(acked)" -gt 100
-check "every acknowledged record is on the disk" "$LAB" on nodeB "$LAB" verify $DISK --acked "$(acked)"
-"$LAB" on nodeB dd if=$DISK bs=1M iflag=direct status=none >"$tap_work/disk.img"
-check "and in a copy of it" "$LAB" verify "$tap_work/disk.img" --acked "$(acked)"
-check_not "one more than was written is missed" "$LAB" verify "$tap_work/disk.img" --acked $(($(acked) + 100))
+ok "the client saw acknowledgements" test "$(acked)" -gt 100
+ok "every acknowledged record is on the disk" "$LAB" on nodeB "$LAB" verify $DISK --acked "$(acked)"
+"$LAB" on nodeB dd if=$DISK bs=1M iflag=direct status=none >"$TMP/disk.img"
+ok "and in a copy of it" "$LAB" verify "$TMP/disk.img" --acked "$(acked)"
+not_ok "one more than was written is missed" "$LAB" verify "$TMP/disk.img" --acked $(($(acked) + 100))
 damage_copy
-check_not "damage to the newest record is found" "$LAB" verify "$tap_work/disk.img" --acked "$(acked)"
-tap_done
+not_ok "damage to the newest record is found" "$LAB" verify "$TMP/disk.img" --acked "$(acked)"
+done_testing

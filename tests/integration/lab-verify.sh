@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The verifier tells lost, doubled, reordered, corrupt and foreign records from good ones.
 set -euo pipefail
-# shellcheck source=/dev/null
-. "$(dirname "$(readlink -f "$0")")/../../lab/lib/tap.sh"
+# shellcheck source=../lib/lab.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/lab.sh"
 
 verify=$MIGRATED_BUILD/lab/lab-verify
-ring=$tap_work/ring
+ring=$TMP/ring
 slots=64
 
 # A ring that went round: records 1 to 200, of which 137 to 200 are left; record N lies in slot (N -
@@ -31,50 +31,50 @@ damage() {
 finds() {
     local name=$1 status=0
     shift
-    "$verify" "$ring" "$@" >"$tap_work/json" 2>"$tap_work/findings" || status=$?
-    cat "$tap_work/json" "$tap_work/findings"
-    ((status == 1)) && grep -q "^$name slot=" "$tap_work/findings"
+    "$verify" "$ring" "$@" >"$TMP/json" 2>"$TMP/findings" || status=$?
+    cat "$TMP/json" "$TMP/findings"
+    ((status == 1)) && grep -q "^$name slot=" "$TMP/findings"
 }
 
 "$verify" --make "$ring" $slots
-check "an empty ring is good" "$verify" "$ring"
-check "an acknowledged record in an empty ring is lost" finds lost --acked 1
+ok "an empty ring is good" "$verify" "$ring"
+ok "an acknowledged record in an empty ring is lost" finds lost --acked 1
 "$verify" --fill "$ring" 10
-check "a ring not yet full is good" "$verify" "$ring" --acked 10
+ok "a ring not yet full is good" "$verify" "$ring" --acked 10
 fresh
-check "a ring that went round is good" "$verify" "$ring" --acked 200
-check "a record acknowledged but not there is lost" finds lost --acked 201
+ok "a ring that went round is good" "$verify" "$ring" --acked 200
+ok "a record acknowledged but not there is lost" finds lost --acked 201
 
 damage 170 100
-check "a flipped byte is corrupt" finds corrupt
+ok "a flipped byte is corrupt" finds corrupt
 fresh
 damage 170 4095
-check "a flipped byte of the checksum is corrupt" finds corrupt
+ok "a flipped byte of the checksum is corrupt" finds corrupt
 fresh
 copy_record "$ring.old" 106 170
-check "a write that never arrived is lost" finds lost
+ok "a write that never arrived is lost" finds lost
 fresh
 copy_record "$ring" 169 170
-check "a record written twice is doubled" finds doubled
+ok "a record written twice is doubled" finds doubled
 fresh
 cp "$ring" "$ring.copy"
 copy_record "$ring.copy" 169 170
 copy_record "$ring.copy" 170 169
-check "two records swapped are reordered" finds reordered
+ok "two records swapped are reordered" finds reordered
 fresh
 dd if=/dev/zero of="$ring" bs=4096 count=1 seek=5 conv=notrunc status=none
-check "a zeroed slot is corrupt" finds corrupt
+ok "a zeroed slot is corrupt" finds corrupt
 
 # The newest one: gone without a trace unless its acknowledgement is known.
 fresh
 copy_record "$ring.old" 136 200
-check "a lost newest record shows by its acknowledgement" finds lost --acked 200
+ok "a lost newest record shows by its acknowledgement" finds lost --acked 200
 
 # The write after the newest record may be cut in the middle: it was not acknowledged.
 fresh
 damage 137 100
-check "a torn write after the newest record is allowed" "$verify" "$ring" --acked 200
-check "a torn write that was acknowledged is not" finds lost --acked 201
+ok "a torn write after the newest record is allowed" "$verify" "$ring" --acked 200
+ok "a torn write that was acknowledged is not" finds lost --acked 201
 
 # The same number out of another history: sound by itself, but not the link that follows here.
 fresh
@@ -84,10 +84,10 @@ cp "$ring" "$ring.good"
 "$verify" --fill "$ring.good" 64
 cp "$ring.good" "$ring"
 copy_record "$ring.copy" 230 230
-check "a record out of another history breaks the chain" finds chain
+ok "a record out of another history breaks the chain" finds chain
 fresh
-check "a ring with an older half is lost" bash -c "
+ok "a ring with an older half is lost" bash -c "
     dd if='$ring.old' of='$ring' bs=4096 count=32 conv=notrunc status=none
-    ! '$verify' '$ring' 2>'$tap_work/findings' && grep -q '^lost slot=' '$tap_work/findings'"
-check "a truncated ring is refused" bash -c "truncate -s 4000 '$ring'; '$verify' '$ring'; [[ \$? == 2 ]]"
-tap_done
+    ! '$verify' '$ring' 2>'$TMP/findings' && grep -q '^lost slot=' '$TMP/findings'"
+ok "a truncated ring is refused" bash -c "truncate -s 4000 '$ring'; '$verify' '$ring'; [[ \$? == 2 ]]"
+done_testing

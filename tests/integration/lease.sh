@@ -5,7 +5,7 @@
 # No node here has a watchdog or a fence agent; a dead node's lease is free only once sanlock calls
 # that host dead, and not a moment earlier.
 set -euo pipefail
-# shellcheck source=/dev/null
+# shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
 IO_TIMEOUT=1
@@ -33,7 +33,7 @@ unmap_by_hand() {
 
 create_past_us() {
     on nodeA virsh -q dumpxml "$VM" | on nodeB sh -c 'cat >/run/second.xml'
-    on nodeB virsh -q create /run/second.xml 2>&1 | tee "$tap_work/second" >&2
+    on nodeB virsh -q create /run/second.xml 2>&1 | tee "$TMP/second" >&2
     return "${PIPESTATUS[0]}"
 }
 
@@ -42,9 +42,9 @@ start_until_it_works() {
     local status
     while ((SECONDS - killed_s <= CEILING_S + 10)); do
         status=0
-        ctl nodeB vm start "$VM" --node nodeB 2>"$tap_work/refusal" || status=$?
+        ctl nodeB vm start "$VM" --node nodeB 2>"$TMP/refusal" || status=$?
         took_s=$((SECONDS - killed_s))
-        echo "after $took_s s: exit code $status: $(<"$tap_work/refusal")"
+        echo "after $took_s s: exit code $status: $(<"$TMP/refusal")"
         case $status in
         0) return 0 ;;
         29) ((++refusals)) ;;
@@ -58,39 +58,39 @@ start_until_it_works() {
 
 cluster_run 2 $IO_TIMEOUT
 acks_start
-check "the guest writes to its disk" "$LAB" http $IP '/writer?rate=50'
+ok "the guest writes to its disk" "$LAB" http $IP '/writer?rate=50'
 
-check "the image is mapped on nodeB by hand" map_by_hand
-check_not "plain virsh cannot create the VM a second time" create_past_us
-check "it is the lease that refuses" grep -qiE 'lease|acquire lock' "$tap_work/second"
-sed 's/^/# /' "$tap_work/second"
-check "it runs on nodeA alone" runs_once nodeA
-check "the hand-made mapping goes" unmap_by_hand
-check "the daemon of nodeB refuses, too" exits 23 ctl nodeB vm start $VM --node nodeB
+ok "the image is mapped on nodeB by hand" map_by_hand
+not_ok "plain virsh cannot create the VM a second time" create_past_us
+ok "it is the lease that refuses" grep -qiE 'lease|acquire lock' "$TMP/second"
+sed 's/^/# /' "$TMP/second"
+ok "it runs on nodeA alone" runs_once nodeA
+ok "the hand-made mapping goes" unmap_by_hand
+ok "the daemon of nodeB refuses, too" refuses 23 ctl nodeB vm start $VM --node nodeB
 
 took_s=0 refusals=0 running=0
 sleep 3
-check "nodeA's plug is pulled" "$LAB" kill nodeA
+ok "nodeA's plug is pulled" "$LAB" kill nodeA
 killed_s=$SECONDS
-check "nodeB starts it in the end, refusing with exit code 29 before" start_until_it_works
-sed 's/^/# /' "$tap_work/output"
-check "at least once it was refused by the dead node's lease" test "$refusals" -gt 0
-check "not before sanlock's floor: $took_s s, at least $FLOOR_S s" test "$took_s" -ge $FLOOR_S
-check "and not long after: $took_s s, at most $CEILING_S s" test "$took_s" -le $CEILING_S
+ok "nodeB starts it in the end, refusing with exit code 29 before" start_until_it_works
+sed 's/^/# /' "$TMP/said"
+ok "at least once it was refused by the dead node's lease" test "$refusals" -gt 0
+ok "not before sanlock's floor: $took_s s, at least $FLOOR_S s" test "$took_s" -ge $FLOOR_S
+ok "and not long after: $took_s s, at most $CEILING_S s" test "$took_s" -le $CEILING_S
 echo "# from the kill to the start: $took_s s; refused $refusals times by the lease, $running times as running"
-check "its web server answers again" wait_for "$WAIT_S" answers
-check "the guest finds its records whole" "$LAB" http $IP /verify
+ok "its web server answers again" retry "$WAIT_S" answers
+ok "the guest finds its records whole" "$LAB" http $IP /verify
 
-check "nodeA boots again" "$LAB" boot nodeA
-check "and takes part in the volume" wait_for 60 cluster_attach_again nodeA
-check "both are up" wait_for 30 status_of nodeB '[.nodes[] | select(.state == "up")] | length == 2'
+ok "nodeA boots again" "$LAB" boot nodeA
+ok "and takes part in the volume" retry 60 cluster_attach_again nodeA
+ok "both are up" retry 30 status_of nodeB '[.nodes[] | select(.state == "up")] | length == 2'
 sleep 5
-check "nodeA's daemon did not start the VM there" runs_once nodeB
-check "nodeA says that it is on nodeB" wait_for 10 vm_is_on nodeA nodeB
-check "nodeB says so, too" vm_is_on nodeB nodeB
-check "nodeA refuses to start it" exits 23 ctl nodeA vm start $VM --node nodeA
-check "it can move back there" ctl nodeB move $VM nodeA
-check "it runs on nodeA alone again" runs_once nodeA
-check "every acknowledged record is on the disk, once and in order" stop_and_verify nodeA
-check "the volume is in order" volume_clean
-tap_done
+ok "nodeA's daemon did not start the VM there" runs_once nodeB
+ok "nodeA says that it is on nodeB" retry 10 vm_is_on nodeA nodeB
+ok "nodeB says so, too" vm_is_on nodeB nodeB
+ok "nodeA refuses to start it" refuses 23 ctl nodeA vm start $VM --node nodeA
+ok "it can move back there" ctl nodeB move $VM nodeA
+ok "it runs on nodeA alone again" runs_once nodeA
+ok "every acknowledged record is on the disk, once and in order" stop_and_verify nodeA
+ok "the volume is in order" volume_clean
+done_testing

@@ -5,7 +5,7 @@
 # An argument is another number of moves. After each one the daemons' status, libvirt and sanlock
 # must agree where the VM is; in the end no node may hold more than it did after the first five.
 set -euo pipefail
-# shellcheck source=/dev/null
+# shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
 MOVES=${1:-50}
@@ -38,9 +38,9 @@ third_node() {
 # While a move is on the way a start is refused: the VM runs (23), or its lease is held (29).
 start_refused() {
     local status=0
-    ctl "$1" vm start "$VM" --node "$2" 2>"$tap_work/refusal" || status=$?
-    echo "$status" >>"$tap_work/refusals"
-    echo "exit code $status: $(<"$tap_work/refusal")"
+    ctl "$1" vm start "$VM" --node "$2" 2>"$TMP/refusal" || status=$?
+    echo "$status" >>"$TMP/refusals"
+    echo "exit code $status: $(<"$TMP/refusal")"
     [[ $status == 23 || $status == 29 ]]
 }
 
@@ -55,13 +55,13 @@ move_once() {
         sleep 0.3
         start_refused "$third" "$third" && start_refused "$third" "$target" || refused=1
         if ! kill -0 "$mover" 2>/dev/null; then
-            echo "the move had ended before both were refused" | tee -a "$tap_work/early"
+            echo "the move had ended before both were refused" | tee -a "$TMP/early"
         fi
         wait "$mover" || return 1
         ((refused == 0)) || return 1
     fi
     ctl "$here" job list --json |
-        jq -r '.jobs[-1] | "\(.elapsed_ms) \(.downtime_ms)"' >>"$tap_work/times"
+        jq -r '.jobs[-1] | "\(.elapsed_ms) \(.downtime_ms)"' >>"$TMP/times"
     status_right "$target"
 }
 
@@ -70,7 +70,7 @@ status_right() {
     for node in "${NODES[@]}"; do
         vm_is_on "$node" "$1" || {
             # What others say travels with the heartbeat: one second, and some for a busy machine.
-            wait_for 5 vm_is_on "$node" "$1"
+            retry 5 vm_is_on "$node" "$1"
         } || {
             echo "$node says that it is on $(vm_node "$node"), it is on $1"
             return 1
@@ -81,7 +81,7 @@ status_right() {
 
 # "NODE PROGRAM FDS THREADS" of both daemons on all nodes
 resources() {
-    local node program pid
+    local node program
     for node in "${NODES[@]}"; do
         for program in migrated libvirtd; do
             # shellcheck disable=SC2016
@@ -95,8 +95,8 @@ resources() {
 
 # Joined with those from the beginning: "nodeA migrated FDS THREADS nodeA migrated FDS THREADS"
 no_growth() {
-    resources >"$tap_work/resources.now"
-    paste -d' ' "$tap_work/resources" "$tap_work/resources.now" | awk -v slack=$SLACK '
+    resources >"$TMP/resources.now"
+    paste -d' ' "$TMP/resources" "$TMP/resources.now" | awk -v slack=$SLACK '
         { print $1, $2, "open files", $3, "->", $7, "threads", $4, "->", $8 }
         $7 > $3 + slack || $8 > $4 + slack { grown = 1 }
         END { exit grown || NR != 6 }'
@@ -130,41 +130,41 @@ no_leftovers() {
 }
 
 load_is_on() {
-    "$LAB" http $IP /stats >"$tap_work/stats" && cat "$tap_work/stats" &&
-        jq -e '.writer.acked > 0 and .load.achieved_mib_s > 5' "$tap_work/stats"
+    "$LAB" http $IP /stats >"$TMP/stats" && cat "$TMP/stats" &&
+        jq -e '.writer.acked > 0 and .load.achieved_mib_s > 5' "$TMP/stats"
 }
 
 median() {
-    cut -d' ' -f"$1" "$tap_work/times" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+    cut -d' ' -f"$1" "$TMP/times" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 
 cluster_run 3
 acks_start
-check "the guest writes to its disk" "$LAB" http $IP '/writer?rate=50'
-check "and to 64 MiB of its memory" "$LAB" http $IP '/load?rate=20&set=64'
-check "both at work" wait_for 10 load_is_on
+ok "the guest writes to its disk" "$LAB" http $IP '/writer?rate=50'
+ok "and to 64 MiB of its memory" "$LAB" http $IP '/load?rate=20&set=64'
+ok "both at work" retry 10 load_is_on
 
 start_s=$SECONDS
 for ((i = 1; i <= MOVES; i++)); do
     target=$(next_node $i)
-    check "move $i: $here to $target" move_once $i "$target"
+    ok "move $i: $here to $target" move_once $i "$target"
     here=$target
     if ((i == SETTLED)); then
-        resources >"$tap_work/resources"
+        resources >"$TMP/resources"
     fi
 done
 echo "# $MOVES moves in $((SECONDS - start_s)) s; medians: wall $(median 1) ms, QEMU's downtime $(median 2) ms"
-echo "# refusals meanwhile: $(sort "$tap_work/refusals" | uniq -c | awk '{ printf "%s times exit code %s  ", $1, $2 }')"
-echo "# moves that had ended before both refusals: $(wc -l 2>/dev/null <"$tap_work/early" || echo 0)"
+echo "# refusals meanwhile: $(sort "$TMP/refusals" | uniq -c | awk '{ printf "%s times exit code %s  ", $1, $2 }')"
+echo "# moves that had ended before both refusals: $(wc -l 2>/dev/null <"$TMP/early" || echo 0)"
 
-check "the load went on to the end" load_is_on
-check "no zombie is left on any node" wait_for 5 no_zombies
-check "no image device is left where it does not run" no_leftovers "$here"
-check "open files and threads have not grown since move $SETTLED" wait_for 30 no_growth
-tail -n 6 "$tap_work/output" | sed 's/^/# /'
-check "the guest finds its records whole" "$LAB" http $IP /verify
-check "every acknowledged record is on the disk, once and in order" stop_and_verify "$here"
+ok "the load went on to the end" load_is_on
+ok "no zombie is left on any node" retry 5 no_zombies
+ok "no image device is left where it does not run" no_leftovers "$here"
+ok "open files and threads have not grown since move $SETTLED" retry 30 no_growth
+tail -n 6 "$TMP/said" | sed 's/^/# /'
+ok "the guest finds its records whole" "$LAB" http $IP /verify
+ok "every acknowledged record is on the disk, once and in order" stop_and_verify "$here"
 echo "# $(acked) records acknowledged"
-check "no image device is left after the stop" wait_for 5 no_leftovers none
-check "the volume is in order" volume_clean
-tap_done
+ok "no image device is left after the stop" retry 5 no_leftovers none
+ok "the volume is in order" volume_clean
+done_testing

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What the integration tests share: a lab of their own with a volume, a guest and questions about
+# cluster.sh - what the integration tests share: a lab of their own with a volume, a guest and questions about
 # where it runs.
 #
-# A script sources this (which brings lab/lib/tap.sh along), then calls cluster_up, cluster_vm and
+# A script sources this (which brings lab.sh along), then calls cluster_up, cluster_vm and
 # what it needs. The lab goes down with the script, however that ends.
 # shellcheck shell=bash disable=SC2034 # scripts read these
 
 # Nodes have a /tmp of their own, but /var/tmp is the machine's: files there are seen by all.
 export TMPDIR=/var/tmp
-cluster_tree=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../..")
-# shellcheck source=/dev/null
-. "$cluster_tree/lab/lib/tap.sh"
+# shellcheck source=lab.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lab.sh"
 
 VOLUME=vol1
 VM=web
@@ -52,23 +51,23 @@ cluster_volume() {
 # cluster_up N [LAB OPTIONS]: a lab, no volume yet
 cluster_up() {
     local letter
-    [[ -x $MIGRATED_BUILD/migrated/migrated ]] || "$cluster_tree/lab/build" || exit 1
+    [[ -x $MIGRATED_BUILD/migrated/migrated ]] || "$lab_tree/lab/build" || exit 1
     use_own_lab
     for letter in A B C D E F G H; do
         ((${#NODES[@]} == $1)) || NODES+=("node$letter")
     done
-    check "a lab of $1 nodes is up" "$LAB" up "$@"
-    ((tap_failed == 0)) || tap_done
+    ok "a lab of $1 nodes is up" "$LAB" up "$@"
+    ((TAP_FAILED == 0)) || bail "no lab, no test"
 }
 
 # cluster_define NAME SUFFIX [LAB OPTIONS]: a guest of its own disk, at 10.77.2.SUFFIX
 cluster_define() {
     local name=$1 suffix=$2
     shift 2
-    [[ -f $tap_work/guest.img ]] || "$LAB" guest-image "$tap_work/guest.img" || return 1
-    "$LAB" vm-xml "$name" "/dev/csv/$VOLUME/$name-disk" --ip-suffix "$suffix" "$@" >"$tap_work/$name.xml" &&
-        ctl nodeA image import "$VOLUME" "$name-disk" "$tap_work/guest.img" &&
-        ctl nodeA vm define "$VOLUME" "$tap_work/$name.xml"
+    [[ -f $TMP/guest.img ]] || "$LAB" guest-image "$TMP/guest.img" || return 1
+    "$LAB" vm-xml "$name" "/dev/csv/$VOLUME/$name-disk" --ip-suffix "$suffix" "$@" >"$TMP/$name.xml" &&
+        ctl nodeA image import "$VOLUME" "$name-disk" "$TMP/guest.img" &&
+        ctl nodeA vm define "$VOLUME" "$TMP/$name.xml"
 }
 
 answers() {
@@ -78,16 +77,16 @@ answers() {
 # cluster_run N [IO_TIMEOUT]: N nodes with a volume, and the VM runs on nodeA
 cluster_run() {
     cluster_up "$1" --io-timeout "${2:-2}"
-    check "all attach the volume" cluster_volume "${2:-2}"
-    check "the VM is defined" cluster_define "$VM" "${IP##*.}"
-    check "it starts on nodeA" ctl nodeA vm start "$VM"
-    check "its web server answers" wait_for "$WAIT_S" answers
-    ((tap_failed == 0)) || tap_done
+    ok "all attach the volume" cluster_volume "${2:-2}"
+    ok "the VM is defined" cluster_define "$VM" "${IP##*.}"
+    ok "it starts on nodeA" ctl nodeA vm start "$VM"
+    ok "its web server answers" retry "$WAIT_S" answers
+    ((TAP_FAILED == 0)) || bail "the VM does not run"
 }
 
 # What a client saw acknowledged is kept in a file by lab-acks; it lives until acks_stop.
 acks_start() {
-    "$LAB" on client lab-acks "$IP" "$tap_work/acked" >/dev/null 2>&1 &
+    "$LAB" on client lab-acks "$IP" "$TMP/acked" >/dev/null 2>&1 &
     acks_pid=$!
 }
 
@@ -99,7 +98,7 @@ acks_stop() {
 }
 
 acked() {
-    echo $((10#$(cat "$tap_work/acked" 2>/dev/null || echo 0)))
+    echo $((10#$(cat "$TMP/acked" 2>/dev/null || echo 0)))
 }
 
 # status_of NODE FILTER: jq over what that node's daemon says
@@ -151,14 +150,14 @@ runs_once() {
     [[ $where == "$1" && $any == "$1" && $lease == "$1" ]]
 }
 
-# exits CODE CMD...: with that code, and one line that is not empty on stderr
-exits() {
+# refuses CODE CMD...: exits with that code, and one line that is not empty on stderr
+refuses() {
     local wanted=$1 got=0
     shift
-    "$@" >"$tap_work/stdout" 2>"$tap_work/stderr" || got=$?
-    cat "$tap_work/stderr"
+    "$@" >"$TMP/stdout" 2>"$TMP/stderr" || got=$?
+    cat "$TMP/stderr"
     echo "exit code $got, expected $wanted"
-    [[ $got == "$wanted" && $(wc -l <"$tap_work/stderr") == 1 && $(wc -c <"$tap_work/stderr") -gt 10 ]]
+    [[ $got == "$wanted" && $(wc -l <"$TMP/stderr") == 1 && $(wc -c <"$TMP/stderr") -gt 10 ]]
 }
 
 volume_clean() {
@@ -170,9 +169,9 @@ stop_and_verify() {
     local node=$1
     ctl "$node" vm stop "$VM" || return 1
     acks_stop
-    ctl "$node" image export "$VOLUME" "$VM-disk" "$tap_work/disk.img" --force || return 1
+    ctl "$node" image export "$VOLUME" "$VM-disk" "$TMP/disk.img" --force || return 1
     echo "acknowledged: $(acked)"
-    "$LAB" verify "$tap_work/disk.img" --acked "$(acked)"
+    "$LAB" verify "$TMP/disk.img" --acked "$(acked)"
 }
 
 # A node that comes back finds its volumes by its state or its config, or is told.

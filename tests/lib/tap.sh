@@ -87,33 +87,37 @@ bail() {
     exit 1
 }
 
-# What the command said goes into the log as comments, so that it cannot be mistaken for a verdict.
+# The end of what the command said goes into the log as comments, so that it cannot be mistaken for a
+# verdict.
+note_said() {
+    tail -n 40 "$TMP/said" | tr -d '\0' | sed 's/^/# /'
+}
+
+# The command runs in this shell: what it assigns stays.
 ok() {
-    local text=$1 said status
+    local text=$1 status=0
     shift
-    status=0
-    said=$("$@" 2>&1) || status=$?
+    "$@" >"$TMP/said" 2>&1 || status=$?
     if [ "$status" = 0 ]; then
         pass "$text"
     else
         fail "$text"
         note "status $status of: $*"
+        note_said
     fi
-    [ -z "$said" ] || note "$said"
 }
 
 not_ok() {
-    local text=$1 said status
+    local text=$1 status=0
     shift
-    status=0
-    said=$("$@" 2>&1) || status=$?
+    "$@" >"$TMP/said" 2>&1 || status=$?
     if [ "$status" -gt 0 ] && [ "$status" -lt 126 ]; then
         pass "$text"
     else
         fail "$text"
         note "status $status, wanted a failure, of: $*"
+        note_said
     fi
-    [ -z "$said" ] || note "$said"
 }
 
 exits() {
