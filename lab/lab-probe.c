@@ -148,15 +148,16 @@ run(struct probe *p, double interval_ms, double duration_s, const char *until_fi
 int
 main(int argc, char **argv)
 {
-    static const struct option longs[] = {{"interval", 1, NULL, 'i'},   {"duration", 1, NULL, 'd'},
-                                          {"until-file", 1, NULL, 'u'}, {"threshold", 1, NULL, 't'},
-                                          {"port", 1, NULL, 'p'},       {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {
+        {"interval", 1, NULL, 'i'},  {"duration", 1, NULL, 'd'}, {"until-file", 1, NULL, 'u'},
+        {"threshold", 1, NULL, 't'}, {"port", 1, NULL, 'p'},     {"help", 0, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
     static struct probe p = {.threshold_ms = 50};
     struct sockaddr_in to = {.sin_family = AF_INET};
     struct sigaction action = {.sa_handler = on_signal};
     double interval_ms = 5, duration_s = 0;
     const char *until_file = NULL;
-    int opt, port = 7;
+    int opt, port = 7, status = 2;
 
     while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (opt) {
@@ -175,6 +176,9 @@ main(int argc, char **argv)
         case 'p':
             port = atoi(optarg);
             break;
+        case 'h':
+            status = 0;
+            goto usage;
         default:
             goto usage;
         }
@@ -198,6 +202,6 @@ main(int argc, char **argv)
 usage:
     fputs("usage: lab-probe IP [--interval MS] [--duration S] [--until-file F] [--threshold MS]\n"
           "                    [--port N]\n",
-          stderr);
-    return 2;
+          status ? stderr : stdout);
+    return status;
 }

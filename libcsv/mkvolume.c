@@ -106,10 +106,10 @@ check_blank(struct csv_dev *dev, struct csv_error *error)
         result = csv_fail(error, CSV_E_IO, -result, "cannot read the LUN");
     else if (csv_super_read(dev, &old, NULL) == 0)
         result = csv_fail(error, CSV_ALREADY_FORMATTED, 0,
-                          "volume %s is on it already; force overwrites it", old.name);
+                          "volume %s is on it already; --force overwrites it", old.name);
     else if (!is_zero(piece, PIECE))
         result = csv_fail(error, CSV_ALREADY_FORMATTED, 0,
-                          "something is on it (its first MiB is not blank); force overwrites it");
+                          "something is on it (its first MiB is not blank); --force overwrites it");
     free(piece);
     return result;
 }

@@ -147,15 +147,23 @@ cmd_guest_image() {
 # What the guest's web server says; status 1 where it is not the answer wanted, or none within 2 s.
 cmd_http() {
     (($# == 2)) || die "usage: lab http IP PATH"
+    local status=0
+    need_lab
     # shellcheck disable=SC2016
-    cmd_on client timeout 2 bash -c '
+    (cmd_on client timeout 2 bash -c '
         exec 3<>"/dev/tcp/$1/80" || exit 1
         printf "GET %s HTTP/1.0\r\n\r\n" "$2" >&3
         read -r -u 3 _ status _
         while read -r -u 3 line && [[ $line != $'"'\\r'"' ]]; do :; done
         cat <&3
         [[ $status == 200 ]]
-    ' http "$1" "$2" 2>/dev/null
+    ' http "$1" "$2" 2>/dev/null) || status=$?
+    case $status in
+    0) ;;
+    124) say "$1 does not answer" ;;
+    *) say "$1 does not serve $2" ;;
+    esac
+    return "$status"
 }
 
 # Takes the ring out of an image or device and has it judged. The ring's blocks are all allocated

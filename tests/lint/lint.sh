@@ -9,12 +9,28 @@ ROOT=$(realpath "$1")
 . "$ROOT/tests/lib/tap.sh"
 cd "$ROOT" || bail "no $ROOT"
 
-# Tracked files, and new ones that are not ignored: a file is checked before it is committed.
-files() {
-    git -c safe.directory="$ROOT" ls-files --cached --others --exclude-standard -- "$@" |
-        while read -r f; do [ -f "$f" ] && echo "$f"; done | sort -u
+# Tracked files, and new ones that are not ignored: a file is checked before it is committed. Without
+# git, or its tree, all but what .gitignore names.
+all_files() {
+    if git -c safe.directory="$ROOT" rev-parse --git-dir >/dev/null 2>&1; then
+        git -c safe.directory="$ROOT" ls-files --cached --others --exclude-standard
+    else
+        find . \( -path ./.git -o -path ./build -o -path './build-*' \) -prune -o \
+            -type f ! -name '*.swp' -print | sed 's|^\./||'
+    fi | while read -r f; do [ -f "$f" ] && echo "$f"; done | sort -u
 }
-git -c safe.directory="$ROOT" rev-parse --git-dir >/dev/null 2>&1 || bail "needs a git tree"
+mapfile -t ALL_FILES < <(all_files)
+
+# files [PATTERN]...: those that match one of the patterns, whose * crosses folders
+files() {
+    local f pattern
+    for f in "${ALL_FILES[@]}"; do
+        for pattern in "${@:-*}"; do
+            # shellcheck disable=SC2053
+            if [[ $f == $pattern ]]; then echo "$f" && break; fi
+        done
+    done
+}
 
 # complains TEXT: passes if standard input is empty, else shows it
 complains() {
