@@ -143,6 +143,7 @@ env_unlock_and_tell(gpointer self)
         for (guint i = 0; i < entry->watchers->len && !has_ended; i++)
             answer(g_ptr_array_index(entry->watchers, i), entry);
     }
+    g_cond_broadcast(&entry->wake);
     g_mutex_unlock(&entry->jobs->lock);
 }
 

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define EVENTS_MS 300
+
 struct MigVms {
     MigDaemon *daemon;
     GMutex lock;
@@ -220,11 +222,14 @@ mig_vms_adopt(MigVms *vms)
     }
 }
 
+/* Events come in flocks, and those of a move around its blackout, when libvirt, the CPUs and the
+ * LUN have better to do: so look a moment later, once for all of them. */
 static void
 refresh_work(gpointer data, gpointer user_data)
 {
     MigVms *vms = user_data;
 
+    g_usleep(EVENTS_MS * 1000);
     g_atomic_int_set(&vms->is_asked, 0);
     mig_vms_refresh(vms);
 }
