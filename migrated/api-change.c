@@ -10,8 +10,7 @@
 #define EMPTY_REPLY(call, ok, error) \
     ((ok) ? mig_rpc_call_reply(call, NULL) : mig_rpc_call_fail(call, g_steal_pointer(error)))
 
-/* ---- volumes
- * --------------------------------------------------------------------------------------- */
+/* ---- volumes ---- */
 
 /* An INT of the wire within what the format can say. */
 static gboolean
@@ -143,8 +142,7 @@ api_DetachVolume(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     EMPTY_REPLY(call, ok, &error);
 }
 
-/* ---- images
- * ---------------------------------------------------------------------------------------- */
+/* ---- images ---- */
 
 static void
 image_reply(MigRpcCall *call, MigImage *image, GError *error)
@@ -221,8 +219,7 @@ api_DeleteImage(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     EMPTY_REPLY(call, ok, &error);
 }
 
-/* ---- VMs
- * ------------------------------------------------------------------------------------------- */
+/* ---- VMs ---- */
 
 static void
 vm_reply(MigDaemon *daemon, MigRpcCall *call, const char *name)

@@ -11,8 +11,7 @@
 
 #define LIBVIRT_SOCKET "/run/libvirt/libvirt-sock"
 
-/* ---- for people
- * -------------------------------------------------------------------------------------- */
+/* ---- for people ---- */
 
 static void
 move_from_here(MigDaemon *daemon, MigRpcCall *call, const MigMoveVmRequest *request,
@@ -146,8 +145,7 @@ api_CancelJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
         peer_CancelJob(daemon, call, request);
 }
 
-/* ---- for peers
- * --------------------------------------------------------------------------------------- */
+/* ---- for peers ---- */
 
 void
 peer_Prepare(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)

@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-/* ---- nodes
- * ----------------------------------------------------------------------------------------- */
+/* ---- nodes ---- */
 
 static char **
 volumes_of_node(MigDaemon *daemon, const char *node)
@@ -81,8 +80,7 @@ mig_shape_nodes(MigDaemon *daemon)
     return nodes;
 }
 
-/* ---- volumes
- * --------------------------------------------------------------------------------------- */
+/* ---- volumes ---- */
 
 MigApiVolume *
 mig_shape_volume(MigDaemon *daemon, MigAttached *attached, GError **error)
@@ -156,8 +154,7 @@ mig_shape_image(const MigImage *image)
     return to;
 }
 
-/* ---- VMs
- * ------------------------------------------------------------------------------------------- */
+/* ---- VMs ---- */
 
 MigApiVm *
 mig_shape_vm(MigDaemon *daemon, const MigVmView *view)
@@ -199,8 +196,7 @@ mig_shape_vms(MigDaemon *daemon, GError **error)
     return vms;
 }
 
-/* ---- jobs
- * ------------------------------------------------------------------------------------------ */
+/* ---- jobs ---- */
 
 static gint
 by_start(gconstpointer a, gconstpointer b)

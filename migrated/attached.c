@@ -60,8 +60,7 @@ now_ms(void)
     return g_get_monotonic_time() / 1000;
 }
 
-/* ---- our own slot
- * -------------------------------------------------------------------------------- */
+/* ---- our own slot ---- */
 
 static gboolean
 write_slot(MigAttached *attached, gboolean has_left, GError **error)
@@ -93,8 +92,7 @@ mig_attached_publish(MigAttached *attached, GError **error)
     return write_slot(attached, FALSE, error);
 }
 
-/* ---- everybody's slots
- * ------------------------------------------------------------------------------ */
+/* ---- everybody's slots ---- */
 
 static Seen *
 find_seen(GPtrArray *seen, guint32 host_id)
@@ -238,8 +236,7 @@ mig_attached_owner_name(MigAttached *attached, const MigLeaseOwner *owner, MigNo
     return g_strdup(seen->node->name);
 }
 
-/* ---- life
- * ----------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 MigAttached *
 mig_attached_ref(MigAttached *attached)

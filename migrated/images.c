@@ -49,8 +49,7 @@ mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, GError
     return mig_csv_image_delete(mig_attached_csv(attached), &catalog->epoch, name, error);
 }
 
-/* ---- import
- * --------------------------------------------------------------------------------------- */
+/* ---- import ---- */
 
 static gboolean
 is_name_free(MigCsv *csv, const char *volume, const char *name, GError **error)
@@ -133,8 +132,7 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
     return mig_csv_image(mig_attached_csv(attached), name, error);
 }
 
-/* ---- export
- * --------------------------------------------------------------------------------------- */
+/* ---- export ---- */
 
 /* The image's VM stands still, and stays so while we hold its lease: *lease is NULL for an image of
  * no VM. Killed meanwhile, sanlock frees the lease with this process. */

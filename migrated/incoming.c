@@ -90,8 +90,7 @@ mig_incoming_release(MigIncoming *incoming, const char *job)
     g_hash_table_remove(incoming->pair_sources, job);
 }
 
-/* ---- prepare
- * ---------------------------------------------------------------------------------------- */
+/* ---- prepare ---- */
 
 static guint64
 reserved_bytes(MigIncoming *incoming)
@@ -238,8 +237,7 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
     return g_steal_pointer(&reply);
 }
 
-/* ---- finish
- * ----------------------------------------------------------------------------------------- */
+/* ---- finish ---- */
 
 static gboolean
 keep(MigIncoming *incoming, const MigPeerFinishRequest *request, gint64 *downtime_ms,
@@ -288,8 +286,7 @@ mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request, 
     return TRUE;
 }
 
-/* ---- sweep
- * ------------------------------------------------------------------------------------------ */
+/* ---- sweep ---- */
 
 static gboolean
 is_job_over(MigDaemon *daemon, const char *source, const char *job)

@@ -104,8 +104,7 @@ find_or_error(MigJobs *jobs, const char *id, GError **error)
     return entry;
 }
 
-/* ---- the environment of one job
- * ------------------------------------------------------------------------ */
+/* ---- the environment of one job ---- */
 
 static void
 env_lock(gpointer self)
@@ -143,6 +142,7 @@ env_unlock_and_tell(gpointer self)
         for (guint i = 0; i < entry->watchers->len && !has_ended; i++)
             answer(g_ptr_array_index(entry->watchers, i), entry);
     }
+    g_cond_broadcast(&entry->wake);
     g_mutex_unlock(&entry->jobs->lock);
 }
 
@@ -177,8 +177,7 @@ wake(gpointer self)
     g_mutex_unlock(&entry->jobs->lock);
 }
 
-/* ---- the volume port
- * -------------------------------------------------------------------------------------- */
+/* ---- the volume port ---- */
 
 static gboolean
 port_activate(gpointer self, const char *const *images, GError **error)

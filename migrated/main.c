@@ -20,8 +20,7 @@
 #define FACTS_MS  5000
 #define JOBS_KEPT 100
 
-/* ---- hooks of the peer channel
- * --------------------------------------------------------------------- */
+/* ---- hooks of the peer channel ---- */
 
 static gboolean
 locate(gpointer self, const char *node, char **address, guint16 *port, GError **error)
@@ -93,8 +92,7 @@ open_tunnel(const char *node, gpointer user_data, GError **error)
     return stream;
 }
 
-/* ---- facts of this host, apart from the heartbeat: libvirt may hang, a heartbeat must not
- * ---------- */
+/* ---- facts of this host, apart from the heartbeat: libvirt may hang, a heartbeat must not ---- */
 
 static gpointer
 facts_thread(gpointer data)
@@ -140,8 +138,7 @@ on_domain_changed(const char *vm, const char *uuid, gboolean has_stopped, gpoint
     mig_vms_refresh_soon(daemon->vms);
 }
 
-/* ---- life
- * -------------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static gboolean
 wire(MigDaemon *daemon, GError **error)

@@ -130,8 +130,7 @@ mig_vm_list(MigDaemon *daemon, GError **error)
     return g_steal_pointer(&views);
 }
 
-/* ---- start
- * ---------------------------------------------------------------------------------------- */
+/* ---- start ---- */
 
 static gboolean
 set_wanted(MigDaemon *daemon, MigVmView *view, gboolean wants_running, GError **error)
@@ -220,8 +219,7 @@ mig_vm_start(MigDaemon *daemon, const char *name, GError **error)
     return FALSE;
 }
 
-/* ---- stop
- * ----------------------------------------------------------------------------------------- */
+/* ---- stop ---- */
 
 static gboolean
 wait_until_absent(MigDaemon *daemon, const MigVm *vm, guint timeout_ms, GError **error)

@@ -113,8 +113,7 @@ mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, GError **e
     return g_strdup(vm->name);
 }
 
-/* ---- undefine
- * ------------------------------------------------------------------------------------- */
+/* ---- undefine ---- */
 
 /* Takes the VM's lease and leaves it under a name that no VM has: from then on nobody can start it,
  * on any node, by any tool. Done before, by a try that was cut short: fine. */

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define EVENTS_MS 300
+
 struct MigVms {
     MigDaemon *daemon;
     GMutex lock;
@@ -39,8 +41,7 @@ running_copy(const MigRunning *from)
     return running;
 }
 
-/* ---- images of a VM
- * -------------------------------------------------------------------------------- */
+/* ---- images of a VM ---- */
 
 /* Splits "volume/image". */
 static MigAttached *
@@ -86,8 +87,7 @@ mig_vms_deactivate(MigDaemon *daemon, const char *const *images)
     }
 }
 
-/* ---- the table
- * -------------------------------------------------------------------------------------- */
+/* ---- the table ---- */
 
 static gboolean
 find_slot(MigVms *vms, const MigDomain *domain, guint32 *slot)
@@ -220,11 +220,14 @@ mig_vms_adopt(MigVms *vms)
     }
 }
 
+/* Events come in flocks, and those of a move around its blackout, when libvirt, the CPUs and the
+ * LUN have better to do: so look a moment later, once for all of them. */
 static void
 refresh_work(gpointer data, gpointer user_data)
 {
     MigVms *vms = user_data;
 
+    g_usleep(EVENTS_MS * 1000);
     g_atomic_int_set(&vms->is_asked, 0);
     mig_vms_refresh(vms);
 }

@@ -50,7 +50,7 @@ failure_state(const MigJob *job)
                : MIG_JOB_STATE_FAILED;
 }
 
-/* ---- begin ------------------------------------------------------------------------------ */
+/* ---- begin ---- */
 
 static GError *
 refusal(const MigCheck *check)
@@ -107,7 +107,7 @@ reserve_pair(MigJob *job, const MigJobEnv *env, GError **error)
            env->peer->reserve(env->peer->self, second, job, error);
 }
 
-/* ---- prepare ---------------------------------------------------------------------------- */
+/* ---- prepare ---- */
 
 static gboolean
 prepare(MigJob *job, const MigJobEnv *env, char **ram_address, GError **error)
@@ -127,7 +127,7 @@ prepare(MigJob *job, const MigJobEnv *env, char **ram_address, GError **error)
     return ready;
 }
 
-/* ---- perform ---------------------------------------------------------------------------- */
+/* ---- perform ---- */
 
 /* Whoever watches a move while libvirt does it: cancel, time limit, convergence. */
 typedef struct {
@@ -245,12 +245,17 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
     gboolean ok = env->hv->migrate(env->hv->self, &migration, error);
 
     g_atomic_int_set(&monitor.has_ended, 1);
+<<<<<<< HEAD
     env->clock->wake(env->clock->self);
+=======
+    env->lock(env->self);
+    env->unlock_and_tell(env->self); /* the monitor need not sleep on */
+>>>>>>> bench
     g_thread_join(thread);
     return ok;
 }
 
-/* ---- confirm ---------------------------------------------------------------------------- */
+/* ---- confirm ---- */
 
 static void
 gather(MigJob *job, const MigJobEnv *env, MigRecoverFacts *facts, char **owner)
@@ -433,7 +438,7 @@ confirm(MigJob *job, const MigJobEnv *env, const char *why)
     }
 }
 
-/* ---- the whole ---------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static gboolean
 cancelled(MigJob *job, const MigJobEnv *env, GError **error)

@@ -4,6 +4,7 @@
 
 #include "core/sm.h"
 
+/* clang-format off */
 /*
  * A move, as the source node lives it. Words are libvirt's phases; its finish phase, on the target,
  * is a part of perform here, since libvirt runs it inside of the same call.
@@ -19,22 +20,25 @@
  * The state is in the journal *before* its first action. So a daemon that finds a job in state X
  * after a restart knows that X's actions may have been done in part, and that X+1's have not:
  *
- *   state     | its actions                              | source node or its migrated dies here
- *   ----------+------------------------------------------+---------------------------------------
- *   begin     | checks; pair reserved at both ends       | nothing touched. Restart: closed as
- *             |                                          | failed. Target: reservation expires.
- *   prepare   | target: memory reserved, images active   | VM runs on the source. Restart: target
- *             |                                          | told to clean up, closed as failed.
- *   perform   | libvirt copies RAM, hands the lease over | migrated dead: libvirt ends or aborts
- * the | while the guest stands still, lets it    | move alone. Restart: waits for libvirt, | run
- * there                                | then confirm. Node dead: the lease says | | whether the
- * target has the VM already. confirm   | truth from both libvirts and the lease   | idempotent:
- * done again at restart | (core/recover.h); target publishes the   | | VM; what is left over is
- * removed         | done, failed, cancelled                              | nothing to do
+ *   state     | its actions                            | source node or its migrated dies here
+ *   ----------+----------------------------------------+----------------------------------------
+ *   begin     | checks; pair reserved at both ends     | nothing touched. Restart: closed as
+ *             |                                        | failed. Target: reservation expires.
+ *   prepare   | target: memory reserved, images active | VM runs on the source. Restart: target
+ *             |                                        | told to clean up, closed as failed.
+ *   perform   | libvirt copies RAM, hands the lease    | migrated dead: the tunnel is gone, libvirt
+ *             | over while the guest stands still,     | aborts or ends the move. Restart: waits for
+ *             | lets it run there                      | libvirt, then confirm. Node dead: the lease
+ *             |                                        | says whether the target has the VM already.
+ *   confirm   | truth from both libvirts and the lease | idempotent: done again at restart
+ *             | (core/recover.h); target publishes the |
+ *             | VM; what is left over is removed       |
+ *   done, failed, cancelled                            | nothing to do
  *
  * The *target* keeps no job: it has a reservation, which ends with confirm, or by itself when its
- * source no longer knows the job (reservations.h).
+ * source no longer knows the job (incoming.h).
  */
+/* clang-format on */
 typedef enum {
     MIG_JOB_STATE_BEGIN,
     MIG_JOB_STATE_PREPARE,

@@ -26,7 +26,7 @@ mig_libvirt_set_error(GError **error, const char *doing)
     g_set_error(error, MIG_ERROR, code, "libvirt, %s: %s", doing, line);
 }
 
-/* ---- connection and events --------------------------------------------------------------- */
+/* ---- connection and events ---- */
 
 static int
 on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail, void *opaque)
@@ -93,7 +93,7 @@ event_thread(gpointer data)
     return NULL;
 }
 
-/* ---- domains ------------------------------------------------------------------------------ */
+/* ---- domains ---- */
 
 virDomainPtr
 mig_libvirt_lookup(virConnectPtr connection, const char *vm, const char *uuid, GError **error)
@@ -339,7 +339,7 @@ hv_list(gpointer self, GError **error)
     return list;
 }
 
-/* ---- life --------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static void
 ignore_errors(void *data, virErrorPtr error)

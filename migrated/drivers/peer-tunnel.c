@@ -16,7 +16,7 @@ struct MigTunnels {
     GHashTable *services; /* node -> GSocketService */
 };
 
-/* ---- copying -------------------------------------------------------------------------------- */
+/* ---- copying ---- */
 
 typedef struct {
     GIOStream *left, *right; /* a reference each, in both threads */
@@ -84,8 +84,7 @@ couple(GIOStream *left, GIOStream *right)
     g_thread_unref(g_thread_new("tunnel-in", copy_thread, copy_new(left, right, FALSE)));
 }
 
-/* ---- source: a socket for each node
- * -------------------------------------------------------------- */
+/* ---- source: a socket for each node ---- */
 
 typedef struct {
     MigTunnels *tunnels;
@@ -174,7 +173,7 @@ mig_tunnels_socket(MigTunnels *tunnels, const char *node, GError **error)
     return g_steal_pointer(&path);
 }
 
-/* ---- target --------------------------------------------------------------------------------- */
+/* ---- target ---- */
 
 void
 mig_tunnel_serve(GIOStream *stream, const char *path)

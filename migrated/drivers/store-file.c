@@ -16,7 +16,7 @@ struct MigStoreFile {
 
 #define FILE_MAX_BYTES (256 * 1024)
 
-/* ---- MigJob <-> MigApiJob ------------------------------------------------------------------- */
+/* ---- MigJob <-> MigApiJob ---- */
 
 MigApiJob *
 mig_job_to_message(const MigJob *job, gint64 now_ms)

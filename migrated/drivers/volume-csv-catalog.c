@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-/* ---- VMs ---------------------------------------------------------------------------------- */
+/* ---- VMs ---- */
 
 static MigVm *
 vm_from(MigCsv *csv, const struct csv_vm *from)
@@ -120,7 +120,7 @@ mig_csv_vm_delete(MigCsv *csv, const MigEpoch *epoch, const char *name, GError *
                       error);
 }
 
-/* ---- images --------------------------------------------------------------------------------- */
+/* ---- images ---- */
 
 static MigImage *
 image_from(MigCsv *csv, const struct csv_image *from)
@@ -223,7 +223,7 @@ mig_csv_image_assign(MigCsv *csv, const MigEpoch *epoch, const char *name, const
                       MIG_ERROR_IMAGE_UNKNOWN, error);
 }
 
-/* ---- devices -------------------------------------------------------------------------------- */
+/* ---- devices ---- */
 
 gboolean
 mig_csv_devices_attach(MigCsv *csv, GError **error)

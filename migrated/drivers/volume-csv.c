@@ -159,7 +159,7 @@ mig_csv_info(MigCsv *csv, GError **error)
     return info;
 }
 
-/* ---- leases ------------------------------------------------------------------------------- */
+/* ---- leases ---- */
 
 static MigLease *
 make_lease(MigCsv *csv, const struct csv_lease *from, const char *resource)
@@ -241,7 +241,7 @@ mig_csv_coordinator_owner(MigCsv *csv, MigLeaseOwner *owner, GError **error)
     return read_owner(csv, CSV_LEASE_COORDINATOR, 0, owner, error);
 }
 
-/* ---- nodes -------------------------------------------------------------------------------- */
+/* ---- nodes ---- */
 
 gboolean
 mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error)
