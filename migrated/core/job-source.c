@@ -245,12 +245,7 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
     gboolean ok = env->hv->migrate(env->hv->self, &migration, error);
 
     g_atomic_int_set(&monitor.has_ended, 1);
-<<<<<<< HEAD
     env->clock->wake(env->clock->self);
-=======
-    env->lock(env->self);
-    env->unlock_and_tell(env->self); /* the monitor need not sleep on */
->>>>>>> bench
     g_thread_join(thread);
     return ok;
 }
