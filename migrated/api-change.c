@@ -43,6 +43,31 @@ sum_of_heartbeats(MigCsv *csv, char **names)
     return sum;
 }
 
+/* VMs run on where migrated does not: a node whose heartbeat stands still may have some. */
+static gboolean
+may_have_vms(MigCsv *csv, GError **error)
+{
+    g_autoptr(GPtrArray) nodes = mig_csv_nodes(csv, NULL);
+
+    for (guint i = 0; nodes && i < nodes->len; i++) {
+        const MigNode *node = g_ptr_array_index(nodes, i);
+        gboolean has_vms = FALSE;
+
+        for (guint k = 0; k < sizeof node->running; k++)
+            has_vms = has_vms || node->running[k];
+        if (!has_vms || node->has_left)
+            continue;
+        g_set_error(
+            error, MIG_ERROR, MIG_ERROR_VOLUME_IN_USE,
+            "VMs ran on %s when it was last heard of, and may still; stop them there and detach "
+            "volume %s, or, if that host is gone for good, zero the first MiB of the LUN by "
+            "hand",
+            node->name, mig_csv_name(csv));
+        return TRUE;
+    }
+    return FALSE;
+}
+
 /* A volume in use is not formatted from under anybody, with force or without: whoever writes
  * heartbeats has it attached, here or on any other node. */
 static gboolean
@@ -57,7 +82,7 @@ is_not_attached(const char *device, GError **error)
     before = sum_of_heartbeats(csv, &names);
     g_usleep(MIG_SUSPECT_MS * 1000);
     if (before == sum_of_heartbeats(csv, NULL))
-        return TRUE;
+        return !may_have_vms(csv, error);
     g_set_error(
         error, MIG_ERROR, MIG_ERROR_VOLUME_IN_USE,
         "volume %s on %s is attached (%s); 'migratectl volume detach %s' on every node first",

@@ -6,7 +6,13 @@
 
 /* Calls that wait (moves are watched without a thread, stops and imports are not) at the same time.
  */
-#define WORKERS 32
+/*
+ * Three pools, so that calls that wait never keep those from running that others wait for: what
+ * people ask (a forwarded move holds its thread for as long as it takes), what peers ask and takes
+ * time (start, stop), and what peers ask in the middle of a move.
+ */
+#define WORKERS      96
+#define PEER_WORKERS 32
 
 typedef struct {
     MigApiMethod method;
@@ -15,7 +21,7 @@ typedef struct {
     gconstpointer request;
 } Work;
 
-static GThreadPool *pool;
+static GThreadPool *pool, *slow_peer_pool, *peer_pool;
 
 static void
 work(gpointer data, gpointer user_data)
@@ -27,7 +33,8 @@ work(gpointer data, gpointer user_data)
 }
 
 static void
-push(MigApiMethod method, MigRpcCall *call, gconstpointer request, MigDaemon *daemon)
+push(GThreadPool *to, MigApiMethod method, MigRpcCall *call, gconstpointer request,
+     MigDaemon *daemon)
 {
     Work *one = g_new0(Work, 1);
 
@@ -35,16 +42,25 @@ push(MigApiMethod method, MigRpcCall *call, gconstpointer request, MigDaemon *da
     one->daemon = daemon;
     one->call = call;
     one->request = request;
-    g_thread_pool_push(pool, one, NULL);
+    g_thread_pool_push(to, one, NULL);
 }
 
-#define HANDLER(prefix, name)                                                                     \
-    static void on_##prefix##_##name(MigRpcCall *call, gconstpointer request, gpointer user_data) \
-    {                                                                                             \
-        push(prefix##_##name, call, request, user_data);                                          \
+static GThreadPool *
+pool_of_peers(MigApiMethod method)
+{
+    return method == peer_StartVm || method == peer_StopVm ? slow_peer_pool : peer_pool;
+}
+
+#define API_HANDLER(name, request_type, reply_type, flags)                                 \
+    static void on_api_##name(MigRpcCall *call, gconstpointer request, gpointer user_data) \
+    {                                                                                      \
+        push(pool, api_##name, call, request, user_data);                                  \
     }
-#define API_HANDLER(name, request, reply, flags)  HANDLER(api, name)
-#define PEER_HANDLER(name, request, reply, flags) HANDLER(peer, name)
+#define PEER_HANDLER(name, request_type, reply_type, flags)                                 \
+    static void on_peer_##name(MigRpcCall *call, gconstpointer request, gpointer user_data) \
+    {                                                                                       \
+        push(pool_of_peers(peer_##name), peer_##name, call, request, user_data);            \
+    }
 MIG_API_METHODS(API_HANDLER)
 MIG_PEER_METHODS(PEER_HANDLER)
 
@@ -59,15 +75,17 @@ static const MigRpcMethod peer_methods[] = {MIG_PEER_METHODS(PEER_ROW){NULL, NUL
 void
 mig_api_install(MigRpcServer *server, MigDaemon *daemon)
 {
-    if (!pool)
+    if (!pool) {
         pool = g_thread_pool_new(work, NULL, WORKERS, FALSE, NULL);
+        slow_peer_pool = g_thread_pool_new(work, NULL, PEER_WORKERS, FALSE, NULL);
+        peer_pool = g_thread_pool_new(work, NULL, PEER_WORKERS, FALSE, NULL);
+    }
     mig_rpc_server_add_interface(server, MIG_API_INTERFACE, mig_api_varlink, api_methods, daemon);
     mig_rpc_server_add_interface(server, MIG_PEER_INTERFACE, mig_peer_varlink, peer_methods,
                                  daemon);
 }
 
-/* ---- forwarding --------------------------------------------------------------------------------
- */
+/* ---- forwarding ---- */
 
 static void
 on_progress(gconstpointer reply, gpointer user_data)

@@ -145,6 +145,17 @@ read_slots(MigAttached *attached)
     g_mutex_unlock(&attached->lock);
 }
 
+/* sanlock may have been restarted, or have given the lockspace up: then this node can take no
+ * lease. */
+static gboolean
+is_joined(MigAttached *attached, GError **error)
+{
+    g_autoptr(MigLease) lockspace = mig_csv_lockspace(attached->csv);
+
+    return mig_sanlock_is_joined(attached->daemon->sanlock, lockspace, attached->daemon->host_id,
+                                 error);
+}
+
 static gpointer
 heartbeat_thread(gpointer data)
 {
@@ -157,12 +168,12 @@ heartbeat_thread(gpointer data)
         gboolean ok;
 
         g_mutex_unlock(&attached->lock);
-        ok = write_slot(attached, FALSE, &error);
+        ok = write_slot(attached, FALSE, &error) && is_joined(attached, &error);
         read_slots(attached);
         g_mutex_lock(&attached->lock);
         if (!ok && !attached->is_lost)
-            g_warning("volume %s: this node's slot cannot be written: %s",
-                      mig_csv_name(attached->csv), error->message);
+            g_warning("volume %s is lost to this node: %s", mig_csv_name(attached->csv),
+                      error->message);
         if (ok && attached->is_lost)
             g_message("volume %s is back", mig_csv_name(attached->csv));
         attached->is_lost = !ok;
@@ -365,8 +376,13 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
         mig_csv_devices_detach(csv, NULL);
         return NULL;
     }
-    if (!write_slot(attached, FALSE, error))
+    if (!write_slot(attached, FALSE, error)) {
+        g_autoptr(MigLease) lockspace = mig_csv_lockspace(csv);
+
+        mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, NULL);
+        mig_csv_devices_detach(csv, NULL);
         return NULL;
+    }
     read_slots(attached);
     attached->thread = g_thread_new("heartbeat", heartbeat_thread, attached);
     g_message("volume %s attached from %s", mig_csv_name(csv), mig_csv_device(csv));
@@ -399,7 +415,7 @@ mig_attached_leave(MigAttached *attached, GError **error)
 
     if (vm) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_VOLUME_IN_USE,
-                    "%s runs here from volume %s; move or stop it first", vm,
+                    "%s is in use here, from volume %s; move or stop it first", vm,
                     mig_csv_name(attached->csv));
         return FALSE;
     }

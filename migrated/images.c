@@ -7,6 +7,7 @@
 #include "vm-actions.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <glib/gstdio.h>
 
 MigImage *
@@ -28,6 +29,82 @@ mig_image_create(MigDaemon *daemon, const char *volume, const char *name, guint6
                    : NULL;
 }
 
+/* ---- copies under way ---- */
+
+/* A half image has a name that tells which host fills it; deleting it there would give its space to
+ * another image while qemu-img still writes. */
+
+#define IMPORT_PREFIX "import-"
+
+static GMutex copying_lock;
+static GHashTable *copying; /* "volume/image" that this daemon copies into or out of */
+
+static void
+set_copying(const char *volume, const char *name, gboolean is_copying)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&copying_lock);
+    g_autofree char *key = g_strconcat(volume, "/", name, NULL);
+
+    if (!copying)
+        copying = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    if (is_copying)
+        g_hash_table_add(copying, g_steal_pointer(&key));
+    else
+        g_hash_table_remove(copying, key);
+}
+
+char *
+mig_images_first_copy_on(const char *volume)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&copying_lock);
+    g_autofree char *prefix = g_strconcat(volume, "/", NULL);
+    GHashTableIter iter;
+    const char *key;
+
+    if (!copying)
+        return NULL;
+    g_hash_table_iter_init(&iter, copying);
+    while (g_hash_table_iter_next(&iter, (gpointer *)&key, NULL)) {
+        if (g_str_has_prefix(key, prefix))
+            return g_strdup(key);
+    }
+    return NULL;
+}
+
+/* Is somebody copying into or out of it? A half image of another host is left alone while that one
+ * may be at it. */
+static gboolean
+is_being_copied(MigDaemon *daemon, const char *volume, const char *name, GError **error)
+{
+    g_autofree char *key = g_strconcat(volume, "/", name, NULL);
+    g_autoptr(GPtrArray) nodes = mig_volumes_nodes(daemon->volumes);
+    unsigned host_id = 0;
+
+    g_mutex_lock(&copying_lock);
+    gboolean is_here = copying && g_hash_table_contains(copying, key);
+
+    g_mutex_unlock(&copying_lock);
+    if (is_here) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
+                    "image %s is being copied on this node; wait until that has ended", name);
+        return TRUE;
+    }
+    if (sscanf(name, IMPORT_PREFIX "%u-", &host_id) != 1 || host_id == daemon->host_id)
+        return FALSE;
+    for (guint i = 0; i < nodes->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(nodes, i);
+
+        if (view->node->host_id == host_id &&
+            (view->state == MIG_NODE_UP || view->state == MIG_NODE_SUSPECT)) {
+            g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
+                        "image %s is half an import of %s; ask that node to delete it", name,
+                        view->node->name);
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
 gboolean
 mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, GError **error)
 {
@@ -46,6 +123,8 @@ mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, GError
             name, image->owner, image->owner);
         return FALSE;
     }
+    if (is_being_copied(daemon, volume, name, error))
+        return FALSE;
     return mig_csv_image_delete(mig_attached_csv(attached), &catalog->epoch, name, error);
 }
 
@@ -107,7 +186,8 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
                  const char *format, guint64 size_bytes, const MigCopyHooks *hooks, GError **error)
 {
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
-    g_autofree char *temporary = g_strdup_printf("import-%08x", g_random_int());
+    g_autofree char *temporary =
+        g_strdup_printf(IMPORT_PREFIX "%u-%08x", daemon->host_id, g_random_int());
     g_autoptr(MigImage) half = NULL;
     guint64 virtual_bytes = 0;
 
@@ -124,8 +204,12 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
     half = mig_image_create(daemon, volume, temporary, MAX(size_bytes, virtual_bytes), error);
     if (!half)
         return NULL;
-    if (!fill(mig_attached_csv(attached), temporary, path, format, hooks, error) ||
-        !commit_name(daemon, attached, temporary, name, error)) {
+    set_copying(volume, temporary, TRUE);
+    gboolean ok = fill(mig_attached_csv(attached), temporary, path, format, hooks, error) &&
+                  commit_name(daemon, attached, temporary, name, error);
+
+    set_copying(volume, temporary, FALSE);
+    if (!ok) {
         drop(daemon, attached, temporary);
         return NULL;
     }
@@ -199,8 +283,10 @@ mig_image_export(MigDaemon *daemon, const char *volume, const char *name, const 
     }
     if (!keep_at_rest(daemon, image, &lease, error))
         return NULL;
+    set_copying(volume, name, TRUE);
     gboolean ok = copy_out(mig_attached_csv(attached), name, path, format, hooks, error);
 
+    set_copying(volume, name, FALSE);
     if (lease)
         mig_sanlock_release(daemon->sanlock, lease, NULL);
     return ok ? g_steal_pointer(&image) : NULL;

@@ -7,6 +7,9 @@
 
 /* All of them block; import and export for as long as the data takes. */
 
+/* "volume/image" that this daemon copies into or out of on that volume, or NULL. g_free(). */
+char *mig_images_first_copy_on(const char *volume);
+
 MigImage *mig_image_create(MigDaemon *daemon, const char *volume, const char *name,
                            guint64 size_bytes, GError **error);
 /* From a file of this node, any format that qemu-img reads; format NULL: it finds out. size_bytes

@@ -92,16 +92,19 @@ mig_incoming_release(MigIncoming *incoming, const char *job)
 
 /* ---- prepare ---- */
 
+/* By others: an older try for the same VM does not stand in its own way. */
 static guint64
-reserved_bytes(MigIncoming *incoming)
+reserved_bytes(MigIncoming *incoming, const char *vm)
 {
     GHashTableIter iter;
     const Reservation *reservation;
     guint64 sum = 0;
 
     g_hash_table_iter_init(&iter, incoming->by_job);
-    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&reservation))
-        sum += reservation->memory_bytes;
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&reservation)) {
+        if (!g_str_equal(reservation->vm, vm))
+            sum += reservation->memory_bytes;
+    }
     return sum;
 }
 
@@ -143,7 +146,8 @@ check(MigIncoming *incoming, const MigPeerPrepareRequest *request)
     MigTargetFacts facts = {.vm = request->vm,
                             .node = daemon->node,
                             .volume = request->volume,
-                            .is_volume_attached = attached != NULL,
+                            .is_volume_attached =
+                                attached && !g_str_equal(mig_attached_state(attached), "lost"),
                             .missing_image = missing,
                             .domain = domain_of(daemon, request->vm, request->uuid),
                             .memory_needed_bytes = (guint64)request->memory,
@@ -154,7 +158,7 @@ check(MigIncoming *incoming, const MigPeerPrepareRequest *request)
                             .source_migration = request->migration};
 
     g_mutex_lock(&incoming->lock);
-    facts.memory_reserved_bytes = reserved_bytes(incoming);
+    facts.memory_reserved_bytes = reserved_bytes(incoming, request->vm);
     g_mutex_unlock(&incoming->lock);
     mig_checks_target(&facts, checks);
     return checks;
@@ -184,6 +188,23 @@ forget(MigIncoming *incoming, const char *job)
     g_hash_table_remove(incoming->by_job, job);
     mig_pairs_release(incoming->pairs, job);
     g_hash_table_remove(incoming->pair_sources, job);
+}
+
+/* The pair stays reserved: its source lets it go. */
+static void
+forget_memory(MigIncoming *incoming, const char *job)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+
+    g_hash_table_remove(incoming->by_job, job);
+}
+
+static gboolean
+is_reserved(MigIncoming *incoming, const char *job)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+
+    return g_hash_table_contains(incoming->by_job, job);
 }
 
 static void
@@ -220,14 +241,24 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
                     "job %s has not reserved its pair here, or names no memory", request->job);
         return NULL;
     }
+    /* reserved first, checked then: of two that come at once, both see each other. Killed while
+     * activating: the sweep finds it */
+    remember(incoming, request);
     checks = check(incoming, request);
     fill_reply(reply, checks);
-    if (mig_checks_first_failure(checks))
+    if (mig_checks_first_failure(checks)) {
+        forget_memory(incoming, request->job);
         return g_steal_pointer(&reply);
-    /* remembered first: killed while activating, the sweep finds it */
-    remember(incoming, request);
+    }
     if (!mig_vms_activate(daemon, images, error)) {
         forget(incoming, request->job);
+        return NULL;
+    }
+    if (!is_reserved(incoming,
+                     request->job)) { /* the source has given up waiting, and cleaned up */
+        mig_vms_deactivate(daemon, images);
+        g_set_error(error, MIG_ERROR, MIG_ERROR_TIMEOUT, "job %s was given up by its source",
+                    request->job);
         return NULL;
     }
     g_auto(GStrv) address = g_strsplit(daemon->migration, "/", 2);

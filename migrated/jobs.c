@@ -25,6 +25,8 @@ typedef struct {
     MigJob *job;
     GPtrArray *watchers; /* Watcher */
     gboolean is_cancelled;
+    gboolean is_running;      /* its thread still uses it, whatever the job's state */
+    gboolean is_from_journal; /* of an earlier life: to be taken up */
     gint64 told_ms;
     guint told_state;
     GCond wake;
@@ -38,6 +40,7 @@ struct MigJobs {
     MigDaemon *daemon;
     GMutex lock;
     GPtrArray *entries; /* Entry, oldest first */
+    GHashTable *held;   /* names of VMs that are being started or stopped */
     guint64 next;       /* number of the next id */
     MigVolumePort volume_port;
     gint running; /* atomic: threads */
@@ -142,7 +145,6 @@ env_unlock_and_tell(gpointer self)
         for (guint i = 0; i < entry->watchers->len && !has_ended; i++)
             answer(g_ptr_array_index(entry->watchers, i), entry);
     }
-    g_cond_broadcast(&entry->wake);
     g_mutex_unlock(&entry->jobs->lock);
 }
 
@@ -245,6 +247,7 @@ answer_the_last_time(Entry *entry)
     for (guint i = 0; i < entry->watchers->len; i++)
         answer(g_ptr_array_index(entry->watchers, i), entry);
     g_ptr_array_set_size(entry->watchers, 0);
+    entry->is_running = FALSE; /* from here on it may be forgotten */
     g_mutex_unlock(&entry->jobs->lock);
 }
 
@@ -303,6 +306,7 @@ static void
 run(MigJobs *jobs, Entry *entry)
 {
     g_atomic_int_inc(&jobs->running);
+    entry->is_running = TRUE;
     g_thread_unref(g_thread_new("job", job_thread, entry));
 }
 
@@ -310,6 +314,11 @@ run(MigJobs *jobs, Entry *entry)
 static gboolean
 is_vm_free(MigJobs *jobs, const char *vm, GError **error)
 {
+    if (g_hash_table_contains(jobs->held, vm)) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
+                    "%s is being started or stopped; wait until that is over", vm);
+        return FALSE;
+    }
     for (guint i = 0; i < jobs->entries->len; i++) {
         const Entry *entry = g_ptr_array_index(jobs->entries, i);
 
@@ -329,7 +338,7 @@ forget_old(MigJobs *jobs)
     for (guint i = 0; i < jobs->entries->len && jobs->entries->len > KEEP;) {
         const Entry *entry = g_ptr_array_index(jobs->entries, i);
 
-        if (mig_job_has_ended(entry->job) && entry->watchers->len == 0)
+        if (mig_job_has_ended(entry->job) && !entry->is_running)
             g_ptr_array_remove_index(jobs->entries, i);
         else
             i++;
@@ -426,7 +435,26 @@ mig_jobs_has_vm(MigJobs *jobs, const char *vm)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
 
-    return !is_vm_free(jobs, vm, NULL);
+    return !g_hash_table_contains(jobs->held, vm) && !is_vm_free(jobs, vm, NULL);
+}
+
+gboolean
+mig_jobs_hold_vm(MigJobs *jobs, const char *vm, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
+
+    if (!is_vm_free(jobs, vm, error))
+        return FALSE;
+    g_hash_table_add(jobs->held, g_strdup(vm));
+    return TRUE;
+}
+
+void
+mig_jobs_let_vm_go(MigJobs *jobs, const char *vm)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
+
+    g_hash_table_remove(jobs->held, vm);
 }
 
 MigApiJob *
@@ -508,8 +536,9 @@ mig_jobs_recover(MigJobs *jobs)
     for (guint i = 0; i < jobs->entries->len; i++) {
         Entry *entry = g_ptr_array_index(jobs->entries, i);
 
-        if (mig_job_has_ended(entry->job))
+        if (mig_job_has_ended(entry->job) || !entry->is_from_journal)
             continue;
+        entry->is_from_journal = FALSE;
         mig_log_event(MIG_ID_MOVE_ADOPTED,
                       MIG_FIELDS(.job = entry->job->id, .domain = entry->job->vm),
                       "job %s was under way (%s) when this daemon ended; taking it up",
@@ -530,6 +559,7 @@ mig_jobs_new(MigDaemon *daemon)
     g_mutex_init(&jobs->lock);
     jobs->entries = g_ptr_array_new_with_free_func(entry_free);
     jobs->next = 1;
+    jobs->held = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     jobs->volume_port = (MigVolumePort){.self = daemon,
                                         .activate = port_activate,
                                         .deactivate = port_deactivate,
@@ -542,7 +572,10 @@ mig_jobs_new(MigDaemon *daemon)
         guint64 number = dash ? g_ascii_strtoull(dash + 1, NULL, 10) : 0;
 
         jobs->next = MAX(jobs->next, number + 1);
-        g_ptr_array_add(jobs->entries, entry_new(jobs, job));
+        Entry *entry = entry_new(jobs, job);
+
+        entry->is_from_journal = TRUE;
+        g_ptr_array_add(jobs->entries, entry);
     }
     return jobs;
 }

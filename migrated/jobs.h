@@ -18,7 +18,11 @@ void mig_jobs_recover(MigJobs *jobs);
 /* Begins a move of a VM that runs here and needs so much memory. The id, g_free(). */
 char *mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
                     guint64 memory_bytes, GError **error);
+/* Is it being moved from here? */
 gboolean mig_jobs_has_vm(MigJobs *jobs, const char *vm);
+/* Start, stop and move of one VM exclude each other on a node: MIG_ERROR_VM_BUSY. */
+gboolean mig_jobs_hold_vm(MigJobs *jobs, const char *vm, GError **error);
+void mig_jobs_let_vm_go(MigJobs *jobs, const char *vm);
 /* MIG_ERROR_JOB_UNKNOWN */
 MigApiJob *mig_jobs_get(MigJobs *jobs, const char *id, GError **error);
 /* GPtrArray of MigApiJob, newest last. */

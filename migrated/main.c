@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* main.c - migrated: options, wiring, main loop. */
 #include "api.h"
+#include "images.h"
 #include "incoming.h"
 #include "jobs.h"
 #include "vms.h"
@@ -17,8 +18,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FACTS_MS  5000
-#define JOBS_KEPT 100
+/* every how many rounds of facts volumes that could not be attached are tried again */
+#define ATTACH_ROUNDS 6
+#define FACTS_MS      5000
+#define JOBS_KEPT     100
 
 /* ---- hooks of the peer channel ---- */
 
@@ -48,7 +51,9 @@ first_running(gpointer self, const char *volume)
 {
     MigDaemon *daemon = self;
 
-    return mig_vms_first_on(daemon->vms, volume);
+    char *first = mig_vms_first_on(daemon->vms, volume);
+
+    return first ? first : mig_images_first_copy_on(volume);
 }
 
 static gboolean
@@ -99,7 +104,7 @@ facts_thread(gpointer data)
 {
     MigDaemon *daemon = data;
 
-    for (;;) {
+    for (guint round = 1;; round++) {
         g_autoptr(GError) error = NULL;
         g_autoptr(MigHost) host = daemon->hv->get_host(daemon->hv->self, &error);
 
@@ -109,6 +114,8 @@ facts_thread(gpointer data)
             g_warning("%s", error->message);
         mig_vms_refresh_soon(daemon->vms);
         mig_incoming_sweep(daemon->incoming);
+        if (round % ATTACH_ROUNDS == 0 && mig_volumes_attach_missing(daemon->volumes) > 0)
+            mig_vms_adopt(daemon->vms);
         g_usleep(FACTS_MS * 1000);
     }
     return NULL;

@@ -8,6 +8,8 @@
 #include "drivers/definition-xml.h"
 #include "jobs.h"
 
+#include <string.h>
+
 void
 mig_vm_view_free(MigVmView *view)
 {
@@ -19,8 +21,7 @@ mig_vm_view_free(MigVmView *view)
     g_free(view);
 }
 
-/* ---- where is it? -------------------------------------------------------------------------------
- */
+/* ---- where is it? ---- */
 
 static gboolean
 has_running_bit(MigAttached *attached, guint32 slot)
@@ -91,6 +92,7 @@ MigVmView *
 mig_vm_find(MigDaemon *daemon, const char *name, GError **error)
 {
     g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
+    g_autoptr(GError) unreadable = NULL; /* of the first volume that says nothing */
     g_autofree char *shown = g_strescape(name ? name : "", NULL);
 
     for (guint i = 0; i < volumes->len; i++) {
@@ -101,10 +103,12 @@ mig_vm_find(MigDaemon *daemon, const char *name, GError **error)
         if (vm)
             return view_new(daemon, attached, vm);
         if (!g_error_matches(local, MIG_ERROR, MIG_ERROR_VM_UNKNOWN) &&
-            !g_error_matches(local, MIG_ERROR, MIG_ERROR_BAD_NAME)) {
-            g_propagate_error(error, g_steal_pointer(&local));
-            return NULL;
-        }
+            !g_error_matches(local, MIG_ERROR, MIG_ERROR_BAD_NAME) && !unreadable)
+            unreadable = g_steal_pointer(&local);
+    }
+    if (unreadable) {
+        g_propagate_error(error, g_steal_pointer(&unreadable));
+        return NULL;
     }
     g_set_error(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN,
                 "no VM '%s' is defined on any attached volume; see 'migratectl vm list'", shown);
@@ -132,20 +136,59 @@ mig_vm_list(MigDaemon *daemon, GError **error)
 
 /* ---- start ---- */
 
+/* Changes what is wanted of a VM, under the coordinator lease and on what the LUN says then, not on
+ * what was read before: another node may have been faster. */
 static gboolean
 set_wanted(MigDaemon *daemon, MigVmView *view, gboolean wants_running, GError **error)
 {
+    MigCsv *csv = mig_attached_csv(view->attached);
+    g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, view->attached, error);
+    g_autoptr(MigVm) vm = catalog ? mig_csv_vm(csv, view->vm->name, error) : NULL;
+
+    if (!vm)
+        return FALSE;
+    if (vm->wants_running == wants_running &&
+        (!wants_running || vm->last_host_id == daemon->host_id))
+        return TRUE;
+    vm->wants_running = wants_running;
+    if (wants_running)
+        vm->last_host_id = daemon->host_id;
+    return mig_csv_vm_update(csv, &catalog->epoch, vm, error);
+}
+
+/* A start that failed is not wanted any more, unless the VM has come up elsewhere meanwhile. */
+static void
+unwant(MigDaemon *daemon, MigVmView *view)
+{
+    MigLeaseOwner owner = {0};
+
+    if (mig_csv_vm_lease_owner(mig_attached_csv(view->attached), view->vm->slot, &owner, NULL) &&
+        owner.host_id == 0)
+        set_wanted(daemon, view, FALSE, NULL);
+}
+
+/* Every disk belongs to this VM before it runs: a definition that was cut short may have left some
+ * without an owner, and another VM may have taken one since. */
+static gboolean
+own_images(MigDaemon *daemon, MigVmView *view, char **images, GError **error)
+{
+    MigCsv *csv = mig_attached_csv(view->attached);
     g_autoptr(MigCatalog) catalog = NULL;
 
-    if (view->vm->wants_running == wants_running &&
-        (!wants_running || view->vm->last_host_id == daemon->host_id))
-        return TRUE;
-    catalog = mig_catalog_begin(daemon, view->attached, error);
-    view->vm->wants_running = wants_running;
-    if (wants_running)
-        view->vm->last_host_id = daemon->host_id;
-    return catalog &&
-           mig_csv_vm_update(mig_attached_csv(view->attached), &catalog->epoch, view->vm, error);
+    for (guint i = 0; images[i]; i++) {
+        const char *name = strchr(images[i], '/') + 1;
+        g_autoptr(MigImage) image = mig_csv_image(csv, name, error);
+
+        if (!image)
+            return FALSE;
+        if (g_str_equal(image->owner, view->vm->name))
+            continue;
+        if (!catalog && !(catalog = mig_catalog_begin(daemon, view->attached, error)))
+            return FALSE;
+        if (!mig_csv_image_assign(csv, &catalog->epoch, name, view->vm->name, error))
+            return FALSE;
+    }
+    return TRUE;
 }
 
 /* The quick, clear answer; the lease itself, taken by QEMU, is the safe one. */
@@ -182,14 +225,13 @@ may_start(MigDaemon *daemon, const MigVmView *view, GError **error)
     return FALSE;
 }
 
-gboolean
-mig_vm_start(MigDaemon *daemon, const char *name, GError **error)
+static gboolean
+start_held(MigDaemon *daemon, const char *name, GError **error)
 {
     g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
     g_autoptr(MigDefinition) definition = NULL;
     g_autoptr(MigLease) lease = NULL;
     g_autofree char *xml = NULL;
-    gboolean wanted_before;
 
     if (!view || !may_start(daemon, view, error))
         return FALSE;
@@ -198,10 +240,9 @@ mig_vm_start(MigDaemon *daemon, const char *name, GError **error)
         return FALSE;
     lease = mig_csv_vm_lease(mig_attached_csv(view->attached), view->vm->slot, name);
     xml = mig_definition_complete(view->vm->definition, view->vm->uuid, lease, error);
-    if (!xml)
+    if (!xml || !own_images(daemon, view, definition->images, error))
         return FALSE;
     /* wanted first: killed behind it, the VM is found stopped but wanted, never the reverse */
-    wanted_before = view->vm->wants_running;
     if (!set_wanted(daemon, view, TRUE, error))
         return FALSE;
     if (mig_vms_activate(daemon, (const char *const *)definition->images, error) &&
@@ -214,9 +255,20 @@ mig_vm_start(MigDaemon *daemon, const char *name, GError **error)
 
     if (!running)
         mig_vms_deactivate(daemon, (const char *const *)definition->images);
-    if (!wanted_before && !running)
-        set_wanted(daemon, view, FALSE, NULL);
+    if (!view->vm->wants_running && !running)
+        unwant(daemon, view);
     return FALSE;
+}
+
+gboolean
+mig_vm_start(MigDaemon *daemon, const char *name, GError **error)
+{
+    if (!mig_jobs_hold_vm(daemon->jobs, name, error))
+        return FALSE;
+    gboolean ok = start_held(daemon, name, error);
+
+    mig_jobs_let_vm_go(daemon->jobs, name);
+    return ok;
 }
 
 /* ---- stop ---- */
@@ -250,19 +302,13 @@ wait_until_absent(MigDaemon *daemon, const MigVm *vm, guint timeout_ms, GError *
     }
 }
 
-gboolean
-mig_vm_stop(MigDaemon *daemon, const char *name, gboolean force, guint timeout_ms, GError **error)
+static gboolean
+stop_held(MigDaemon *daemon, const char *name, gboolean force, guint timeout_ms, GError **error)
 {
     g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
 
     if (!view)
         return FALSE;
-    if (mig_jobs_has_vm(daemon->jobs, name)) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
-                    "%s is being moved; wait, or cancel the job first ('migratectl job list')",
-                    name);
-        return FALSE;
-    }
     if (!view->is_here) {
         if (view->node)
             g_set_error(error, MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE,
@@ -276,8 +322,21 @@ mig_vm_stop(MigDaemon *daemon, const char *name, gboolean force, guint timeout_m
     if (force ? !daemon->hv->destroy(daemon->hv->self, name, view->vm->uuid, error)
               : !daemon->hv->shutdown(daemon->hv->self, name, view->vm->uuid, error))
         return FALSE;
-    if (!wait_until_absent(daemon, view->vm, timeout_ms ? timeout_ms : MIG_STOP_MS, error))
+    if (!wait_until_absent(daemon, view->vm, timeout_ms ? timeout_ms : MIG_STOP_MS, error)) {
+        set_wanted(daemon, view, TRUE, NULL); /* it runs on, and that is what was wanted before */
         return FALSE;
+    }
     mig_vms_refresh(daemon->vms);
     return TRUE;
+}
+
+gboolean
+mig_vm_stop(MigDaemon *daemon, const char *name, gboolean force, guint timeout_ms, GError **error)
+{
+    if (!mig_jobs_hold_vm(daemon->jobs, name, error))
+        return FALSE;
+    gboolean ok = stop_held(daemon, name, force, timeout_ms, error);
+
+    mig_jobs_let_vm_go(daemon->jobs, name);
+    return ok;
 }

@@ -99,8 +99,8 @@ mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, GError **e
     vm->definition = g_strdup(xml);
     if (!mig_csv_vm_create(mig_attached_csv(attached), &catalog->epoch, vm, error))
         return NULL;
-    /* killed here: a VM whose images have no owner yet; starting or defining it over heals that,
-     * nothing is lost, and its name is taken */
+    /* killed here: a VM whose images have no owner yet. Its start takes them, or is refused where
+     * another VM has been given one meanwhile */
     for (guint i = 0; definition->images[i]; i++) {
         const char *name = strchr(definition->images[i], '/') + 1;
 
@@ -144,7 +144,12 @@ delete_images(MigCatalog *catalog, char **images, GError **error)
 {
     for (guint i = 0; images && images[i]; i++) {
         const char *name = strchr(images[i], '/') + 1;
+        g_autoptr(MigImage) image = mig_csv_image(mig_attached_csv(catalog->attached), name, error);
 
+        if (!image)
+            return FALSE;
+        if (*image->owner) /* not ours: another VM has it */
+            continue;
         if (!mig_csv_image_delete(mig_attached_csv(catalog->attached), &catalog->epoch, name,
                                   error))
             return FALSE;

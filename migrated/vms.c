@@ -152,9 +152,13 @@ publish_all(MigDaemon *daemon)
     g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
 
     for (guint i = 0; i < volumes->len; i++) {
+        MigAttached *attached = g_ptr_array_index(volumes, i);
         g_autoptr(GError) error = NULL;
 
-        if (!mig_attached_publish(g_ptr_array_index(volumes, i), &error))
+        /* a LUN that does not answer is not waited for; its heartbeat tells when it is back */
+        if (g_str_equal(mig_attached_state(attached), "lost"))
+            continue;
+        if (!mig_attached_publish(attached, &error))
             g_warning("cannot publish what runs here: %s", error->message);
     }
 }

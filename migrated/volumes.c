@@ -14,7 +14,8 @@ struct MigVolumes {
     MigVolumesHooks hooks;
     GMutex lock;
     GPtrArray *attached; /* MigAttached */
-    GMutex attach_lock;  /* one attach or detach at a time: each takes seconds */
+    GMutex attach_lock;  /* one attach or detach at a time: each takes seconds; guards wanted */
+    GPtrArray *wanted;   /* devices that are to be attached, also after a restart */
     MigHost host;
 };
 
@@ -28,6 +29,7 @@ mig_volumes_new(MigDaemon *daemon, const MigVolumesHooks *hooks)
     g_mutex_init(&volumes->lock);
     g_mutex_init(&volumes->attach_lock);
     volumes->attached = g_ptr_array_new_with_free_func((GDestroyNotify)mig_attached_unref);
+    volumes->wanted = g_ptr_array_new_with_free_func(g_free);
     return volumes;
 }
 
@@ -39,6 +41,7 @@ mig_volumes_free(MigVolumes *volumes)
     for (guint i = 0; i < volumes->attached->len; i++)
         mig_attached_stop(g_ptr_array_index(volumes->attached, i), FALSE);
     g_ptr_array_unref(volumes->attached);
+    g_ptr_array_unref(volumes->wanted);
     g_free(volumes->host.cpu_vendor);
     g_mutex_clear(&volumes->attach_lock);
     g_mutex_clear(&volumes->lock);
@@ -86,23 +89,32 @@ mig_volumes_get(MigVolumes *volumes, const char *name, GError **error)
     return attached;
 }
 
-/* ---- attach and detach --------------------------------------------------------------------------
- */
+/* ---- attach and detach ---- */
 
+/* attach_lock held. A device that is not there today is still wanted tomorrow. */
 static void
 remember(MigVolumes *volumes)
 {
-    g_autoptr(GPtrArray) list = mig_volumes_list(volumes);
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
     g_autofree char *path = g_build_filename(volumes->daemon->config->state_dir, LIST_FILE, NULL);
     g_autoptr(GError) error = NULL;
 
-    for (guint i = 0; i < list->len; i++)
-        g_strv_builder_add(builder, mig_csv_device(mig_attached_csv(g_ptr_array_index(list, i))));
+    for (guint i = 0; i < volumes->wanted->len; i++)
+        g_strv_builder_add(builder, g_ptr_array_index(volumes->wanted, i));
     g_auto(GStrv) lines = g_strv_builder_end(builder);
 
     if (!mig_store_write_lines(path, (const char *const *)lines, &error))
         g_warning("attached volumes will not be attached after a restart: %s", error->message);
+}
+
+/* attach_lock held. */
+static gboolean
+want(MigVolumes *volumes, const char *device)
+{
+    if (g_ptr_array_find_with_equal_func(volumes->wanted, device, g_str_equal, NULL))
+        return FALSE;
+    g_ptr_array_add(volumes->wanted, g_strdup(device));
+    return TRUE;
 }
 
 MigAttached *
@@ -130,7 +142,8 @@ mig_volumes_attach(MigVolumes *volumes, const char *device, GError **error)
     g_mutex_lock(&volumes->lock);
     g_ptr_array_add(volumes->attached, mig_attached_ref(attached));
     g_mutex_unlock(&volumes->lock);
-    remember(volumes);
+    if (want(volumes, device))
+        remember(volumes);
     return g_steal_pointer(&attached);
 }
 
@@ -139,14 +152,63 @@ mig_volumes_detach(MigVolumes *volumes, const char *name, GError **error)
 {
     g_autoptr(GMutexLocker) one = g_mutex_locker_new(&volumes->attach_lock);
     g_autoptr(MigAttached) attached = mig_volumes_get(volumes, name, error);
+    guint index = 0;
 
     if (!attached || !mig_attached_leave(attached, error))
         return FALSE;
     g_mutex_lock(&volumes->lock);
     g_ptr_array_remove(volumes->attached, attached);
     g_mutex_unlock(&volumes->lock);
+    if (g_ptr_array_find_with_equal_func(
+            volumes->wanted, mig_csv_device(mig_attached_csv(attached)), g_str_equal, &index))
+        g_ptr_array_remove_index(volumes->wanted, index);
     remember(volumes);
     return TRUE;
+}
+
+static gboolean
+is_attached(MigVolumes *volumes, const char *device)
+{
+    g_autoptr(GPtrArray) list = mig_volumes_list(volumes);
+
+    for (guint i = 0; i < list->len; i++) {
+        if (g_str_equal(mig_csv_device(mig_attached_csv(g_ptr_array_index(list, i))), device))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Copies what is missing: attaching takes the lock for itself. */
+static char **
+missing_devices(MigVolumes *volumes)
+{
+    g_autoptr(GMutexLocker) one = g_mutex_locker_new(&volumes->attach_lock);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    for (guint i = 0; i < volumes->wanted->len; i++) {
+        if (!is_attached(volumes, g_ptr_array_index(volumes->wanted, i)))
+            g_strv_builder_add(builder, g_ptr_array_index(volumes->wanted, i));
+    }
+    return g_strv_builder_end(builder);
+}
+
+guint
+mig_volumes_attach_missing(MigVolumes *volumes)
+{
+    g_auto(GStrv) devices = missing_devices(volumes);
+    guint count = 0;
+
+    for (guint i = 0; devices[i]; i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(MigAttached) attached = mig_volumes_attach(volumes, devices[i], &error);
+
+        if (attached)
+            count++;
+        else
+            g_warning("volume on %s is not attached, and is tried again: %s", devices[i],
+                      error->message);
+    }
+    return count;
 }
 
 void
@@ -154,22 +216,18 @@ mig_volumes_attach_configured(MigVolumes *volumes)
 {
     g_autofree char *path = g_build_filename(volumes->daemon->config->state_dir, LIST_FILE, NULL);
     g_auto(GStrv) remembered = mig_store_read_lines(path);
-    const char *const *lists[] = {(const char *const *)volumes->daemon->config->volume_devices,
-                                  (const char *const *)remembered};
+    char **configured = volumes->daemon->config->volume_devices;
 
-    for (guint k = 0; k < G_N_ELEMENTS(lists); k++) {
-        for (guint i = 0; lists[k] && lists[k][i]; i++) {
-            g_autoptr(GError) error = NULL;
-            g_autoptr(MigAttached) attached = mig_volumes_attach(volumes, lists[k][i], &error);
-
-            if (!attached)
-                g_warning("volume on %s is not attached: %s", lists[k][i], error->message);
-        }
-    }
+    g_mutex_lock(&volumes->attach_lock);
+    for (guint i = 0; configured && configured[i]; i++)
+        want(volumes, configured[i]);
+    for (guint i = 0; remembered[i]; i++)
+        want(volumes, remembered[i]);
+    g_mutex_unlock(&volumes->attach_lock);
+    mig_volumes_attach_missing(volumes);
 }
 
-/* ---- nodes -------------------------------------------------------------------------------------
- */
+/* ---- nodes ---- */
 
 static gint
 by_host_id(gconstpointer a, gconstpointer b)
@@ -234,8 +292,7 @@ mig_volumes_node(MigVolumes *volumes, const char *name, GError **error)
     return NULL;
 }
 
-/* ---- this host ----------------------------------------------------------------------------------
- */
+/* ---- this host ---- */
 
 void
 mig_volumes_set_host(MigVolumes *volumes, const MigHost *host)

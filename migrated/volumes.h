@@ -68,6 +68,9 @@ MigAttached *mig_volumes_attach(MigVolumes *volumes, const char *device, GError 
 /* Attaches what the config and earlier attaches name; failures are logged, and tried again later.
  */
 void mig_volumes_attach_configured(MigVolumes *volumes);
+/* Tries those again that could not be attached: a LUN may come later than its host. How many came.
+ */
+guint mig_volumes_attach_missing(MigVolumes *volumes);
 gboolean mig_volumes_detach(MigVolumes *volumes, const char *name, GError **error);
 /* MIG_ERROR_VOLUME_UNKNOWN */
 MigAttached *mig_volumes_get(MigVolumes *volumes, const char *name, GError **error);

@@ -125,13 +125,15 @@ mig_rpc_server_add_interface(MigRpcServer *server, const char *name, const char 
 
 /* ---- accepting ---- */
 
-/* The last quarter of the places is root's, so that nobody else can lock the administrator out. */
+/* The last quarter of the places is root's and the peers', so that nobody else can lock them out.
+ */
 static gboolean
-has_place(MigRpcServer *server, guint32 uid)
+has_place(MigRpcServer *server, MigRpcOrigin origin, guint32 uid)
 {
     guint limit = server->max_connections;
 
-    if (uid != 0 && uid != geteuid())
+    /* peers come from known addresses, and a move depends on them */
+    if (origin != MIG_RPC_ORIGIN_PEER && uid != 0 && uid != geteuid())
         limit -= limit / 4;
     if (server->connections->len < limit)
         return TRUE;
@@ -183,7 +185,7 @@ take_socket(MigRpcListener *listener, GSocket *socket)
         g_socket_close(socket, NULL);
         return;
     }
-    if (!has_place(server, uid)) {
+    if (!has_place(server, listener->origin, uid)) {
         g_socket_close(socket, NULL);
         return;
     }

@@ -233,6 +233,7 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
     MigMigration migration = {.vm = job->vm,
                               .uuid = job->uuid,
                               .target_uri = target_uri,
+                              .ram_address = ram_address,
                               .ram_uri = ram_uri,
                               .bandwidth_bytes_s = job->bandwidth_bytes_s};
     Monitor monitor;

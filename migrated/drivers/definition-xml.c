@@ -292,6 +292,8 @@ mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease
     if (!check_domain(doc, error))
         return NULL;
     domain = xmlDocGetRootElement(doc);
+    /* what libvirt calls it is what we call it, to the last blank */
+    set_child(domain, "name", lease->resource);
     set_child(domain, "uuid", uuid);
     for (devices = domain->children; devices; devices = devices->next) {
         if (xmlStrcmp(devices->name, (const xmlChar *)"devices") == 0)

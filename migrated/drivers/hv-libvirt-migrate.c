@@ -56,6 +56,8 @@ mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error
     if (!domain)
         return FALSE;
     virTypedParamsAddString(&params, &count, &capacity, VIR_MIGRATE_PARAM_URI, migration->ram_uri);
+    virTypedParamsAddString(&params, &count, &capacity, VIR_MIGRATE_PARAM_LISTEN_ADDRESS,
+                            migration->ram_address);
     if (migration->bandwidth_bytes_s)
         virTypedParamsAddULLong(&params, &count, &capacity, VIR_MIGRATE_PARAM_BANDWIDTH,
                                 MAX(migration->bandwidth_bytes_s >> 20, 1)); /* MiB/s */

@@ -119,16 +119,19 @@ mig_libvirt_lookup(virConnectPtr connection, const char *vm, const char *uuid, G
     return domain;
 }
 
-/* Which half of a move is this? Only asked of a domain that stands still. */
+/* Is this half of a move that libvirt is not through with? Only asked of a domain that stands
+ * still. The source's half has a job to ask about; the target's libvirt refuses that question, and
+ * its half stands still for the reason "migration". */
 static gboolean
-is_in_migration(virDomainPtr domain)
+is_in_migration(virDomainPtr domain, int reason)
 {
     virTypedParameterPtr params = NULL;
     int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = 0;
     gboolean result = FALSE;
 
-    if (virDomainGetJobStats(domain, &type, &params, &count, 0) == 0 &&
-        type != VIR_DOMAIN_JOB_NONE &&
+    if (virDomainGetJobStats(domain, &type, &params, &count, 0) < 0)
+        return reason == VIR_DOMAIN_PAUSED_MIGRATION || reason == VIR_DOMAIN_PAUSED_STARTING_UP;
+    if (type != VIR_DOMAIN_JOB_NONE &&
         virTypedParamsGetInt(params, count, VIR_DOMAIN_JOB_OPERATION, &operation) == 1)
         result = operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN ||
                  operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
@@ -151,7 +154,7 @@ domain_state(virDomainPtr domain)
     case VIR_DOMAIN_SHUTOFF:
         return MIG_DOMAIN_ABSENT; /* a stopped persistent one holds nothing */
     case VIR_DOMAIN_PAUSED:
-        return is_in_migration(domain) ? MIG_DOMAIN_INCOMING : MIG_DOMAIN_PAUSED;
+        return is_in_migration(domain, reason) ? MIG_DOMAIN_INCOMING : MIG_DOMAIN_PAUSED;
     default: /* crashed, suspended to RAM: exists and stands still */
         return MIG_DOMAIN_PAUSED;
     }

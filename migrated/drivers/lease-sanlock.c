@@ -103,6 +103,25 @@ mig_sanlock_join(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id
 }
 
 gboolean
+mig_sanlock_is_joined(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id,
+                      GError **error)
+{
+    struct sanlk_lockspace ls;
+    int rv;
+
+    fill_lockspace(&ls, lockspace, host_id);
+    rv = sanlock_inq_lockspace(&ls, 0);
+    if (rv == 0)
+        return TRUE;
+    g_set_error(
+        error, MIG_ERROR, MIG_ERROR_FAILED,
+        "sanlock is not in lockspace %s any more (%s); once its VMs are gone from this node, "
+        "detach the volume and attach it again",
+        lockspace->lockspace, g_strerror(-rv));
+    return FALSE;
+}
+
+gboolean
 mig_sanlock_leave(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id, GError **error)
 {
     struct sanlk_lockspace ls;
@@ -186,7 +205,7 @@ mig_sanlock_acquire(MigSanlock *sanlock, const MigLease *lease, GError **error)
     fill_resource(&buffer, lease);
     if (rv >= 0)
         rv = sanlock_acquire(sanlock->socket, -1, SANLK_ACQUIRE_OWNER_NOWAIT, 1, resources, NULL);
-    if (rv == 0 || rv == -EEXIST)
+    if (rv == 0)
         return TRUE;
     if (rv == -EPIPE || rv == -ECONNRESET || rv == -ENOTCONN) { /* sanlock was restarted */
         close(sanlock->socket);
@@ -194,8 +213,9 @@ mig_sanlock_acquire(MigSanlock *sanlock, const MigLease *lease, GError **error)
     }
     if (rv == SANLK_ACQUIRE_IDLIVE || rv == SANLK_ACQUIRE_OWNED || rv == SANLK_ACQUIRE_OTHER ||
         rv == SANLK_ACQUIRE_OWNED_RETRY || rv == SANLK_DBLOCK_LVER || rv == SANLK_DBLOCK_MBAL ||
-        rv == -EAGAIN || rv == -EBUSY)
-        set_error(error, rv, MIG_ERROR_LEASE_HELD, "another host has", lease->resource);
+        rv == -EAGAIN || rv == -EBUSY ||
+        rv == -EEXIST) /* somebody on *this* host: another call, or an earlier life of ours */
+        set_error(error, rv, MIG_ERROR_LEASE_HELD, "somebody else has", lease->resource);
     else
         set_error(error, rv, MIG_ERROR_FAILED, "acquiring", lease->resource);
     return FALSE;

@@ -31,6 +31,9 @@ void mig_sanlock_free(MigSanlock *sanlock);
  * it already, as the same host, is success. */
 gboolean mig_sanlock_join(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id,
                           guint io_timeout_s, GError **error);
+/* Is this host in the lockspace, as far as the running sanlock daemon knows? Quick. */
+gboolean mig_sanlock_is_joined(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id,
+                               GError **error);
 /* Refused (MIG_ERROR_VOLUME_IN_USE) while any process here holds a lease in it. */
 gboolean
 mig_sanlock_leave(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id, GError **error);

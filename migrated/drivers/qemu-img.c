@@ -31,6 +31,42 @@ check_path(const char *path, GError **error)
     return FALSE;
 }
 
+/* A disk file can name others to be read along with it (backing file, data file, extents): what
+ * comes from outside must not make this root process read another VM's disk, or a file of the host.
+ */
+static gboolean
+stands_alone(const char *path, const char *format, GError **error)
+{
+    const char *with_format[] = {PROGRAM, "info", "-f", format, path, NULL};
+    const char *without[] = {PROGRAM, "info", path, NULL};
+    g_autofree char *out = NULL, *err = NULL;
+    g_auto(GStrv) lines = NULL;
+    int status = 0;
+
+    if (!g_spawn_sync(NULL, (char **)(format ? with_format : without), NULL, G_SPAWN_SEARCH_PATH,
+                      NULL, NULL, &out, &err, &status, error))
+        return FALSE;
+    if (!g_spawn_check_wait_status(status, NULL)) {
+        g_propagate_error(error, failure("read", path, err));
+        return FALSE;
+    }
+    lines = g_strsplit(out, "\n", 0);
+    for (guint i = 0; lines[i]; i++) {
+        const char *line = g_strstrip(lines[i]);
+        const char *name = strstr(line, "filename: ");
+
+        if (g_str_has_prefix(line, "backing file:") || g_str_has_prefix(line, "data file:") ||
+            (name && !g_str_equal(name + strlen("filename: "), path))) {
+            g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                        "%s is not a whole disk, it refers to another file; make one of it first: "
+                        "'qemu-img convert'",
+                        path);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
 gboolean
 mig_qemu_img_size(const char *path, const char *format, guint64 *bytes, GError **error)
 {
@@ -40,7 +76,7 @@ mig_qemu_img_size(const char *path, const char *format, guint64 *bytes, GError *
     const char *line;
     int status = 0;
 
-    if (!check_path(path, error))
+    if (!check_path(path, error) || !stands_alone(path, format, error))
         return FALSE;
     if (!g_spawn_sync(NULL, (char **)(format ? with_format : without), NULL, G_SPAWN_SEARCH_PATH,
                       NULL, NULL, &out, &err, &status, error))

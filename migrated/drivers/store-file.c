@@ -151,8 +151,7 @@ mig_job_from_message(const MigApiJob *from, GError **error)
     return job;
 }
 
-/* ---- files ------------------------------------------------------------------------------------
- */
+/* ---- files ---- */
 
 static gboolean
 store_save(gpointer self, const MigJob *job, GError **error)

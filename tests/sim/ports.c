@@ -106,8 +106,7 @@ unreachable(void)
     return g_error_new(MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE, "B does not answer");
 }
 
-/* ---- hypervisor ---------------------------------------------------------------------------------
- */
+/* ---- hypervisor ---- */
 
 static gboolean
 hv_destroy(gpointer self, const char *vm, const char *uuid, GError **error)
@@ -253,8 +252,7 @@ hv_abort(gpointer self, const char *vm, GError **error)
     return call_end(process, &call, why, error);
 }
 
-/* ---- peer
- * ------------------------------------------------------------------------------------------ */
+/* ---- peer ---- */
 
 static gboolean
 is_target_there(const World *world)
@@ -364,8 +362,7 @@ peer_libvirt_uri(gpointer self, const char *node, GError **error)
     return call_end(process, &call, NULL, error) ? g_strdup("qemu:///system") : NULL;
 }
 
-/* ---- volume
- * ------------------------------------------------------------------------------------------ */
+/* ---- volume ---- */
 
 static gboolean
 volume_deactivate(gpointer self, const char *const *images, GError **error)
@@ -403,8 +400,7 @@ volume_publish(gpointer self, const char *volume, GError **error)
     return call_end(process, &call, NULL, error);
 }
 
-/* ---- journal and clock
- * -------------------------------------------------------------------------------- */
+/* ---- journal and clock ---- */
 
 static gboolean
 store_save(gpointer self, const MigJob *job, GError **error)
@@ -471,8 +467,7 @@ clock_wake(gpointer self)
     pthread_mutex_unlock(&process->lock);
 }
 
-/* ---- environment
- * --------------------------------------------------------------------------------------- */
+/* ---- environment ---- */
 
 static void
 env_lock(gpointer self)

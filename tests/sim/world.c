@@ -430,8 +430,7 @@ step_sweep(World *world)
     world->pair[TARGET] = FALSE;
 }
 
-/* ---- the tick ----------------------------------------------------------------------------------
- */
+/* ---- the tick ---- */
 
 static void
 check_rules(World *world)
@@ -471,8 +470,7 @@ world_tick(World *world)
     check_rules(world);
 }
 
-/* ---- the end
- * ------------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 static void
 check_told(World *world, const MigJob *job)
