@@ -16,8 +16,10 @@
 #include <string.h>
 #include <time.h>
 
-#define WALK_BYTES      (1u << 20)
-#define DAMAGE_RETRIES  3
+#define WALK_BYTES (1u << 20)
+/* A reader holds no lock: while a writer changes a slot and settles the other copy, both can be
+ * caught half written, again and again where one changes the same slot without a pause. */
+#define DAMAGE_RETRIES  20
 #define DAMAGE_PAUSE_NS 5000000
 
 /* Does the content of a sound block keep the rules? */
