@@ -220,9 +220,11 @@ conclude(Follow *follow, const MigJobReply *reply, GError **error)
     }
     if (g_strcmp0(job->outcome, "done") == 0) {
         if (!follow->cli->json)
-            mig_print_line("%s moved from %s to %s in %s; downtime %s, blackout %s, sent %s",
-                           job->vm, job->source, job->target, mig_show_ms(job->elapsed_ms),
-                           mig_show_ms(job->downtime_ms), mig_show_ms(job->blackout_ms),
+            mig_print_line("%s moved from %s to %s in %s; downtime %s%s%s, sent %s", job->vm,
+                           job->source, job->target, mig_show_ms(job->elapsed_ms),
+                           mig_show_ms(job->downtime_ms),
+                           job->blackout_ms >= 0 ? ", blackout " : "",
+                           job->blackout_ms >= 0 ? mig_show_ms(job->blackout_ms) : "",
                            mig_show_size(job->transferred));
         return TRUE;
     }

@@ -255,6 +255,11 @@ main(int argc, char **argv)
         g_printerr("migrated: %s\n", error->message);
         return 2;
     }
+    if (argc > 1) {
+        g_printerr("migrated: what is '%s'? a configuration is named with --config FILE\n",
+                   argv[1]);
+        return 2;
+    }
     if (is_version) {
         g_print("migrated %s\n", MIG_VERSION);
         return 0;
