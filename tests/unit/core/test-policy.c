@@ -41,8 +41,8 @@ test_begin(void)
     feed_begin(&f, 0);
     g_assert_cmpuint(f.policy.limit_ms, ==, MIG_POLICY_FIRST_MS);
     g_assert_cmpuint(f.policy.max_ms, ==, MIG_POLICY_MAX_MS);
-    feed_begin(&f, 7);
-    g_assert_cmpuint(f.policy.limit_ms, ==, 7);
+    feed_begin(&f, 3);
+    g_assert_cmpuint(f.policy.limit_ms, ==, 3);
     for (guint i = 2; i < 1000; i++)
         feed(&f, i, 1000);
     g_assert_cmpuint(f.raised, ==, 0);
@@ -69,7 +69,7 @@ test_stalled(void)
     for (guint i = 0; i < 60; i++) /* rounds of 100 ms, none smaller than the first */
         feed(&f, 2 + i / 2, 1000);
     g_assert_cmpuint(f.policy.limit_ms, ==, MIG_POLICY_MAX_MS);
-    g_assert_cmpuint(f.raised, ==, 4); /* 20 40 80 160 300 */
+    g_assert_cmpuint(f.raised, ==, 6); /* 5 10 20 40 80 160 300 */
 }
 
 static void
