@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Disks that come and go: other formats, files that refer to others, disks in use, and a LUN whose VMs run on
+# while their daemon does not.
+set -euo pipefail
+# shellcheck source=../lib/cluster.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+
+# exits CODE NODE ARGUMENTS...: migratectl there says no with this code
+exits() {
+    local expected=$1 rc=0
+    shift
+    ctl "$@" >"$TMP/out" 2>&1 || rc=$?
+    [[ $rc == "$expected" ]] || { echo "exit code $rc: $(cat "$TMP/out")"; return 1; }
+}
+
+images() {
+    ctl nodeA image list "$VOLUME" --json | jq -c '[.images[].name]'
+}
+
+
+cluster_run 2
+before=$(images)
+
+qemu-img create -q -f qcow2 -F raw -b /dev/csv/$VOLUME/$VM-disk "$TMP/thief.qcow2" 256M 2>/dev/null ||
+    qemu-img create -q -u -f qcow2 -F raw -b /dev/csv/$VOLUME/$VM-disk "$TMP/thief.qcow2" 256M
+ok "a disk file that refers to another one is refused" \
+    exits 51 nodeA image import "$VOLUME" thief "$TMP/thief.qcow2"
+is "and leaves nothing" "$(images)" "$before"
+
+ok "a qcow2 of the guest is made" qemu-img convert -O qcow2 "$TMP/guest.img" "$TMP/guest.qcow2"
+ok "and imported" ctl nodeB image import "$VOLUME" copy "$TMP/guest.qcow2"
+ok "exported again, as raw" ctl nodeB image export "$VOLUME" copy "$TMP/copy.img"
+ok "it is the same" qemu-img compare -q "$TMP/guest.img" "$TMP/copy.img"
+ok "an export does not replace a file unasked" exits 20 nodeB image export "$VOLUME" copy "$TMP/copy.img"
+ok "a disk without an owner is deleted" ctl nodeA image delete "$VOLUME" copy
+is "what is left is what was there" "$(images)" "$before"
+
+ok "a running VM's disk is not exported" exits 23 nodeB image export "$VOLUME" "$VM-disk" "$TMP/run.img"
+ok "nor deleted" exits 25 nodeB image delete "$VOLUME" "$VM-disk"
+
+# The daemon of the VM's node is down, the VM runs on: its LUN is not formatted from under it.
+ok "nodeB lets go of the volume" ctl nodeB volume detach "$VOLUME"
+ok "a volume that another node uses is not formatted, by force or not" \
+    exits 26 nodeB volume format "$LUN" --name other --force
+ok "migrated is stopped on nodeA" "$LAB" service nodeA migrated stop
+sleep 4
+ok "nor one whose VMs may still run" exits 26 nodeB volume format "$LUN" --name other --force
+ok "the VM has not noticed" answers
+ok "migrated starts again" "$LAB" service nodeA migrated start
+ok "and has its volume and VM" retry 60 vm_is_on nodeA nodeA
+ok "csvtool finds nothing wrong" on nodeA csvtool check "$LUN"
+
+done_testing
