@@ -222,7 +222,7 @@ struct csv_vm {
     uint64_t memory_bytes; /* what a node must have free to run it */
     uint32_t vcpus;
     uint64_t generation;   /* of the slot; read-only */
-    uint32_t last_host_id; /* where it ran last, 0 never */
+    uint32_t last_host_id; /* where it was started last, 0 never */
     char *definition;      /* libvirt XML without the lease, or NULL in listings without it */
 };
 void csv_vm_clear(struct csv_vm *vm); /* frees definition, zeroes */

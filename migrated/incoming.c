@@ -207,22 +207,6 @@ is_reserved(MigIncoming *incoming, const char *job)
     return g_hash_table_contains(incoming->by_job, job);
 }
 
-static void
-fill_reply(MigPeerPrepareReply *reply, GPtrArray *checks)
-{
-    reply->checks = mig_message_array_new(&mig_type_ApiCheck);
-    for (guint i = 0; i < checks->len; i++) {
-        const MigCheck *one = g_ptr_array_index(checks, i);
-        MigApiCheck *out = mig_ApiCheck_new();
-
-        out->name = g_strdup(one->name);
-        out->verdict = g_strdup(mig_verdict_name(one->verdict));
-        out->text = g_strdup(one->text);
-        out->advice = g_strdup(one->advice);
-        g_ptr_array_add(reply->checks, out);
-    }
-}
-
 MigPeerPrepareReply *
 mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request, GError **error)
 {
@@ -245,7 +229,7 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
      * activating: the sweep finds it */
     remember(incoming, request);
     checks = check(incoming, request);
-    fill_reply(reply, checks);
+    reply->checks = mig_checks_to_message(checks);
     if (mig_checks_first_failure(checks)) {
         forget_memory(incoming, request->job);
         return g_steal_pointer(&reply);

@@ -18,6 +18,24 @@ struct MigStoreFile {
 
 /* ---- MigJob <-> MigApiJob ---- */
 
+GPtrArray *
+mig_checks_to_message(const GPtrArray *checks)
+{
+    GPtrArray *messages = mig_message_array_new(&mig_type_ApiCheck);
+
+    for (guint i = 0; i < checks->len; i++) {
+        const MigCheck *check = g_ptr_array_index(checks, i);
+        MigApiCheck *message = mig_ApiCheck_new();
+
+        message->name = g_strdup(check->name);
+        message->verdict = g_strdup(mig_verdict_name(check->verdict));
+        message->text = g_strdup(check->text);
+        message->advice = g_strdup(check->advice);
+        g_ptr_array_add(messages, message);
+    }
+    return messages;
+}
+
 MigApiJob *
 mig_job_to_message(const MigJob *job, gint64 now_ms)
 {
@@ -72,17 +90,7 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
         out->why = g_strdup(phase->why);
         g_ptr_array_add(to->phases, out);
     }
-    to->checks = mig_message_array_new(&mig_type_ApiCheck);
-    for (guint i = 0; i < job->checks->len; i++) {
-        const MigCheck *check = g_ptr_array_index(job->checks, i);
-        MigApiCheck *out = mig_ApiCheck_new();
-
-        out->name = g_strdup(check->name);
-        out->verdict = g_strdup(mig_verdict_name(check->verdict));
-        out->text = g_strdup(check->text);
-        out->advice = g_strdup(check->advice);
-        g_ptr_array_add(to->checks, out);
-    }
+    to->checks = mig_checks_to_message(job->checks);
     return to;
 }
 

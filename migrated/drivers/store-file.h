@@ -14,6 +14,8 @@ const MigStore *mig_store_file_port(MigStoreFile *file);
 /* All jobs on disk, oldest first: GPtrArray of MigJob. What cannot be read is logged and left. */
 GPtrArray *mig_store_file_load(MigStoreFile *file);
 
+/* GPtrArray of MigCheck as one of MigApiCheck. */
+GPtrArray *mig_checks_to_message(const GPtrArray *checks);
 /* A job as a message, for the journal and for the API. Caller holds the job's lock. */
 MigApiJob *mig_job_to_message(const MigJob *job, gint64 now_ms);
 /* Back again, from the journal. MIG_ERROR_PROTOCOL where something is missing. */
