@@ -4,8 +4,6 @@
 
 #include "base/error.h"
 
-/* Calls that wait (moves are watched without a thread, stops and imports are not) at the same time.
- */
 /*
  * Three pools, so that calls that wait never keep those from running that others wait for: what
  * people ask (a forwarded move holds its thread for as long as it takes), what peers ask and takes

@@ -59,14 +59,13 @@ typedef struct {
 } MigVolumesHooks;
 
 MigVolumes *mig_volumes_new(MigDaemon *daemon, const MigVolumesHooks *hooks);
-/* Stops heartbeats; marks the node as left where leave is set. Lockspaces stay: VMs run on. */
+/* Stops heartbeats. Lockspaces stay: VMs run on. */
 void mig_volumes_free(MigVolumes *volumes);
 
 /* Joins the lockspace (seconds), publishes this node, and remembers the device for the next start.
  */
 MigAttached *mig_volumes_attach(MigVolumes *volumes, const char *device, GError **error);
-/* Attaches what the config and earlier attaches name; failures are logged, and tried again later.
- */
+/* Attaches what the config and earlier attaches name; failures are logged, see the next one. */
 void mig_volumes_attach_configured(MigVolumes *volumes);
 /* Tries those again that could not be attached: a LUN may come later than its host. How many came.
  */

@@ -126,7 +126,7 @@ mig_checks_target(const MigTargetFacts *facts, GPtrArray *checks)
 {
     add(checks, "target-not-draining", !facts->is_draining,
         g_strdup_printf("%s is%s draining", facts->node, facts->is_draining ? "" : " not"),
-        "choose another node, or 'migratectl undrain' it");
+        "choose another node");
     add(checks, "volume-attached", facts->is_volume_attached,
         g_strdup_printf("%s is%s attached on %s", facts->volume,
                         facts->is_volume_attached ? "" : " not", facts->node),
