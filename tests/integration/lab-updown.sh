@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The lab comes up and goes down cleanly, twice, after crashes, with guests: nothing is left over.
+# alone: it compares the machine's mounts and links
 set -euo pipefail
 # shellcheck source=../lib/lab.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/lab.sh"
