@@ -38,7 +38,7 @@
 #define CSV_EXTENT_DEFAULT (4u << 20)
 #define CSV_MAX_EXTENTS    200   /* of one image */
 #define CSV_DEFINITION_MAX 30000 /* bytes of a VM definition (libvirt XML) */
-#define CSV_CERT_MAX       4096  /* bytes of a node's certificate (DER) */
+#define CSV_CERT_MAX       4096  /* bytes of a node's certificates (DER, one after the other) */
 
 enum csv_code {
     CSV_OK = 0,

@@ -8,6 +8,7 @@
 #include "drivers/peer-rpc.h"
 #include "drivers/peer-tunnel.h"
 #include "drivers/store-file.h"
+#include "drivers/tls-identity.h"
 
 typedef struct MigVolumes MigVolumes;
 typedef struct MigVms MigVms;
@@ -23,7 +24,8 @@ typedef struct MigDaemon {
     const MigConfig *config;
     const char *node; /* this one's name */
     guint32 host_id;
-    char *migration; /* this node's address with prefix in the migration network, or NULL */
+    char *migration;       /* this node's address with prefix in the migration network, or NULL */
+    MigIdentity *identity; /* key and certificate of this node */
     MigLibvirt *libvirt;
     const MigHv *hv;
     MigSanlock *sanlock;

@@ -152,6 +152,7 @@ wire(MigDaemon *daemon, GError **error)
 {
     const MigConfig *config = daemon->config;
     g_autofree char *jobs_dir = g_build_filename(config->state_dir, "jobs", NULL);
+    g_autofree char *pki_dir = g_build_filename(config->state_dir, "pki", NULL);
     g_autofree char *peer_dir = g_build_filename(config->run_dir, "peer", NULL);
     const MigPeerRpcHooks hooks = {.locate = locate,
                                    .reserve = reserve_here,
@@ -171,6 +172,9 @@ wire(MigDaemon *daemon, GError **error)
         return FALSE;
     daemon->store = mig_store_file_new(jobs_dir, JOBS_KEPT, error);
     if (!daemon->store)
+        return FALSE;
+    daemon->identity = mig_identity_open(pki_dir, daemon->node, error);
+    if (!daemon->identity)
         return FALSE;
     daemon->volumes = mig_volumes_new(daemon, &volumes_hooks);
     daemon->vms = mig_vms_new(daemon);

@@ -28,6 +28,7 @@ typedef struct {
     guint64 heartbeat;
     guint64 host_generation;
     char *version;
+    GBytes *certificates;                 /* its roots, DER, one after the other; NULL: none */
     guint8 running[MIG_MAX_VM_SLOTS / 8]; /* bit per VM slot of this volume */
 } MigNode;
 

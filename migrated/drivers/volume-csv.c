@@ -265,6 +265,18 @@ mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error)
     to->written_ms = g_get_real_time() / 1000;
     g_strlcpy(to->version, node->version ? node->version : "", sizeof to->version);
     memcpy(to->running, node->running, sizeof to->running);
+    if (node->certificates) {
+        gsize length = 0;
+        const guint8 *data = g_bytes_get_data(node->certificates, &length);
+
+        if (length > sizeof to->cert) {
+            g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                        "the certificates of node %s do not fit into its slot", node->name);
+            return FALSE;
+        }
+        memcpy(to->cert, data, length);
+        to->cert_bytes = (uint16_t)length;
+    }
     if (!mig_csv_ok(csv_node_write(csv->volume, to, &reason), &reason, MIG_ERROR_FAILED, error))
         return FALSE;
     node->heartbeat = to->heartbeat;
@@ -292,6 +304,8 @@ node_from(const struct csv_node *from)
     node->host_generation = from->host_generation;
     node->version = g_strdup(from->version);
     memcpy(node->running, from->running, sizeof node->running);
+    if (from->cert_bytes)
+        node->certificates = g_bytes_new(from->cert, from->cert_bytes);
     return node;
 }
 

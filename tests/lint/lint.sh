@@ -138,7 +138,7 @@ home() { # REGEX-OF-HEADER REGEX-OF-HOMES
     home '^sanlock' '^(libcsv/lease|migrated/drivers/[^/]*sanlock|libcsv/csvtool)'
     home '^json-c' '^(common/rpc/|migratectl/output\.c|libcsv/csvtool)'
     home '^libdevmapper' '^libcsv/(device|dm)'
-    home '^gnutls' '^migrated/drivers/'
+    home '^gnutls' '^migrated/drivers/tls-'
     home '^csv\.h$' '^(libcsv/|migrated/drivers/[^/]*csv)'
     home '^libxml' '^migrated/drivers/'
 } | complains "foreign libraries have one home each"
