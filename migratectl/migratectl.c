@@ -48,6 +48,9 @@ static const MigCommand commands[] = {
     {"job", "watch", "JOB", 1, 1, mig_cmd_job_watch, NULL, "Follow a move to its end",
      "Ctrl-C leaves; the move goes on."},
     {"job", "cancel", "JOB", 1, 1, mig_cmd_job_cancel, NULL, "Cancel a move", NULL},
+    {"setup", NULL, "", 0, 0, mig_cmd_setup, mig_options_setup, "Make this host ready: libvirt, sanlock",
+     "Needs no daemon. Each line that is set in a file of another package is printed\n"
+     "with its reason, and --undo takes exactly these back."},
     {"_names", NULL, "KIND [VOLUME]", 1, 2, mig_cmd_names, NULL, NULL, NULL},
 };
 /* clang-format on */

@@ -54,6 +54,7 @@ while read -r noun verb; do
     is "help of $noun $verb: fits 80 columns" "$(printf '%s\n' "$OUT" | awk 'length > 80' | wc -l)" 0
 done <<LIST
 status
+setup
 node list
 node show
 volume format
@@ -78,6 +79,29 @@ job show
 job watch
 job cancel
 LIST
+
+# ---- setup: files of others, without a daemon ----
+mkdir -p "$TMP/host/etc/libvirt" "$TMP/host/etc/default"
+exits "setup without the packages" 1 "$CTL" setup --root "$TMP/host"
+one_line "setup without the packages"
+like "setup without the packages: names one" "$ERR" 'install the package libvirt-daemon-system'
+printf '# lock_manager = "lockd"\n' >"$TMP/host/etc/libvirt/qemu.conf"
+printf 'auto_disk_leases = 1' >"$TMP/host/etc/libvirt/qemu-sanlock.conf"
+printf 'enabled=1\nsanlock_opts="-w 0"\n' >"$TMP/host/etc/default/sanlock"
+cp -r "$TMP/host/etc" "$TMP/host/before"
+exits "setup --check before" 1 "$CTL" setup --check --root "$TMP/host"
+ok "setup --check: nothing is changed" diff -r "$TMP/host/etc" "$TMP/host/before"
+exits "setup" 0 "$CTL" setup --root "$TMP/host"
+is "setup: the watchdog is on" "$(. "$TMP/host/etc/default/sanlock" && echo "<$sanlock_opts>")" "<>"
+is "setup: one lock manager" "$(grep -c '^ *lock_manager' "$TMP/host/etc/libvirt/qemu.conf")" 1
+exits "setup --check behind it" 0 "$CTL" setup --check --root "$TMP/host"
+exits "setup again" 0 "$CTL" setup --root "$TMP/host" --no-watchdog
+is "setup: the watchdog is off" "$(. "$TMP/host/etc/default/sanlock" && echo "<$sanlock_opts>")" "<-w 0>"
+exits "setup --check sees the missing watchdog" 1 "$CTL" setup --check --root "$TMP/host"
+exits "setup --check --undo" 2 "$CTL" setup --check --undo --root "$TMP/host"
+exits "setup --undo" 0 "$CTL" setup --undo --root "$TMP/host"
+printf '\n' >>"$TMP/host/before/libvirt/qemu-sanlock.conf" # a last line gets its newline
+ok "setup --undo: all as it was" diff -r "$TMP/host/etc" "$TMP/host/before"
 
 # ---- nobody answers ----
 exits "no daemon" 60 "$CTL" --socket "$TMP/none" status

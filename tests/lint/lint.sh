@@ -108,7 +108,7 @@ layer() {
     layer migrated/core '(base|core)/.*'
     layer migrated/drivers '(base|rpc|core|drivers)/.*|csv\.h'
     layer migrated '(base|rpc|core|drivers)/.*|[^/]*\.h'
-    layer migratectl '(base|rpc)/.*|(cli|output|tables)\.h'
+    layer migratectl '(base|rpc)/.*|(cli|output|setup-file|tables)\.h'
     layer hooks '(base|rpc)/.*|[^/]*\.h'
 } | complains "includes go downwards only"
 

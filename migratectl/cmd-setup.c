@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-setup.c - makes a plain Debian host ready for migrated, and takes that back. */
+
+#include "cli.h"
+#include "output.h"
+#include "setup-file.h"
+
+#include "base/error.h"
+#include "base/io.h"
+
+#include <glib/gstdio.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/*
+ * The only command that asks no daemon: it is what one runs before there is one. It touches files
+ * that belong to other packages, so it says each line that it sets and why, and can undo exactly
+ * that.
+ */
+
+#define FILE_MAX_BYTES (1u << 20)
+
+static gboolean option_check, option_undo, option_no_watchdog;
+static char *option_root;
+
+const GOptionEntry mig_options_setup[] = {
+    {"check", 0, 0, G_OPTION_ARG_NONE, &option_check,
+     "Only say what is missing; exit 1 if anything is", NULL},
+    {"undo", 0, 0, G_OPTION_ARG_NONE, &option_undo, "Put back what was there before", NULL},
+    {"no-watchdog", 0, 0, G_OPTION_ARG_NONE, &option_no_watchdog,
+     "No watchdog: a host that hangs may go on writing", NULL},
+    {"root", 0, 0, G_OPTION_ARG_FILENAME, &option_root, "Files below DIR; no service is touched",
+     "DIR"},
+    {NULL},
+};
+
+static const MigSetupLine qemu_lines[] = {
+    {"lock_manager", "\"sanlock\"", "each QEMU holds the lease of its VM"},
+};
+static const MigSetupLine lease_lines[] = {
+    {"auto_disk_leases", "0", "leases are on the volume, one for each VM"},
+    {"require_lease_for_disks", "0", "VMs that are not the cluster's run as before"},
+};
+static const MigSetupLine watchdog_lines[] = {
+    {"sanlock_opts", "\"\"", "with watchdog: Debian's default is '-w 0', without"},
+};
+static const MigSetupLine no_watchdog_lines[] = {
+    {"sanlock_opts", "\"-w 0\"", "no watchdog, as asked for: never where VMs matter"},
+};
+
+typedef struct {
+    const char *path;
+    const char *package;
+    const char *separator;
+    const MigSetupLine *lines;
+    gsize count;
+} SetupFile;
+
+/* Changed first, so that libvirt-guests does not suspend VMs that another node could run. */
+static const char *const enabled[] = {"wdmd.service", "sanlock.service", "libvirtd.service",
+                                      "migrated.service", NULL};
+static const char *const disabled[] = {"libvirt-guests.service", NULL};
+
+/* ---- files ---- */
+
+/* FALSE + error; *is_changed tells whether the file is not, or was not, as it should be. */
+static gboolean
+treat_file(const SetupFile *file, gboolean *is_changed, GError **error)
+{
+    g_autofree char *path = g_build_filename(option_root ? option_root : "/", file->path, NULL);
+    g_autofree char *text = NULL;
+    g_autofree char *wanted = NULL;
+    struct stat st;
+
+    if (stat(path, &st) < 0) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                    "%s is missing; install the package %s first", path, file->package);
+        return FALSE;
+    }
+    text = mig_io_read_file(path, FILE_MAX_BYTES, NULL, error);
+    if (!text)
+        return FALSE;
+    wanted = option_undo ? mig_setup_file_undo(text)
+                         : mig_setup_file_apply(text, file->lines, file->count, file->separator);
+    *is_changed = !g_str_equal(text, wanted);
+    if (option_check || !*is_changed)
+        return TRUE;
+    return mig_io_write_file(path, wanted, strlen(wanted), st.st_mode & 07777, error);
+}
+
+static gboolean
+treat_files(gboolean *is_changed, GError **error)
+{
+    const SetupFile files[] = {
+        {"etc/libvirt/qemu.conf", "libvirt-daemon-system", " = ", qemu_lines,
+         G_N_ELEMENTS(qemu_lines)},
+        {"etc/libvirt/qemu-sanlock.conf", "libvirt-sanlock", " = ", lease_lines,
+         G_N_ELEMENTS(lease_lines)},
+        {"etc/default/sanlock", "sanlock", "=",
+         option_no_watchdog ? no_watchdog_lines : watchdog_lines, 1},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
+        gboolean is_other = FALSE;
+
+        if (!treat_file(&files[i], &is_other, error))
+            return FALSE;
+        *is_changed |= is_other;
+        printf("/%-32s %s\n", files[i].path,
+               !is_other      ? "as it should be"
+               : option_check ? "to be changed"
+               : option_undo  ? "put back"
+                              : "changed");
+        for (gsize k = 0; is_other && !option_undo && k < files[i].count; k++)
+            printf("    %s%s%s    (%s)\n", files[i].lines[k].key, files[i].separator,
+                   files[i].lines[k].value, files[i].lines[k].why);
+    }
+    return TRUE;
+}
+
+/* ---- services ---- */
+
+static gboolean
+systemctl(const char *verb, const char *unit, gboolean *is_yes, GError **error)
+{
+    const char *argv[] = {"systemctl", "--quiet", verb, unit, NULL};
+    int status = 0;
+
+    if (!g_spawn_sync(NULL, (char **)argv, NULL,
+                      G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
+                      NULL, NULL, NULL, NULL, &status, error)) {
+        g_prefix_error(error, "cannot run systemctl: ");
+        return FALSE;
+    }
+    *is_yes = status == 0;
+    return TRUE;
+}
+
+static gboolean
+treat_units(const char *const *units, gboolean shall_run, gboolean *is_changed, GError **error)
+{
+    for (gsize i = 0; units[i]; i++) {
+        gboolean is_enabled = FALSE, is_done = TRUE;
+
+        if (!systemctl("is-enabled", units[i], &is_enabled, error))
+            return FALSE;
+        if (is_enabled != shall_run && !option_check &&
+            !systemctl(shall_run ? "enable" : "disable", units[i], &is_done, error))
+            return FALSE;
+        if (!is_done) {
+            g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                        "systemctl %s %s fails; run it by hand to see why",
+                        shall_run ? "enable" : "disable", units[i]);
+            return FALSE;
+        }
+        *is_changed |= is_enabled != shall_run;
+        printf("%-33s %s%s\n", units[i], shall_run ? "starts with the host" : "does not start",
+               is_enabled == shall_run ? ""
+               : option_check          ? ": to be changed"
+                                       : ": changed");
+    }
+    return TRUE;
+}
+
+/* Undoing leaves services as they are: which of them ran before is not known. */
+static gboolean
+treat_services(gboolean *is_changed, GError **error)
+{
+    if (option_root || option_undo || !g_file_test("/run/systemd/system", G_FILE_TEST_IS_DIR))
+        return TRUE;
+    return treat_units(disabled, FALSE, is_changed, error) &&
+           treat_units(option_no_watchdog ? enabled + 1 : enabled, TRUE, is_changed, error);
+}
+
+gboolean
+mig_cmd_setup(MigCli *cli, char **arguments, GError **error)
+{
+    gboolean is_changed = FALSE;
+
+    if (option_check && option_undo) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_USAGE, "--check and --undo exclude one another");
+        return FALSE;
+    }
+    if (!treat_files(&is_changed, error) || !treat_services(&is_changed, error))
+        return FALSE;
+    if (option_check && is_changed) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                    "this host is not ready; 'migratectl setup' makes it so");
+        return FALSE;
+    }
+    if (!option_undo && !option_no_watchdog && !option_root && g_access("/dev/watchdog", F_OK) < 0)
+        mig_talk("there is no /dev/watchdog: load the driver of this host's watchdog, or at least "
+                 "softdog, or a host that hangs is never known as dead");
+    if (is_changed && !option_check)
+        mig_talk("reboot, or: systemctl restart wdmd sanlock libvirtd");
+    return TRUE;
+}
