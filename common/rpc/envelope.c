@@ -4,6 +4,7 @@
 #include "rpc/envelope.h"
 
 #include "base/error.h"
+#include "base/log.h"
 
 #include <string.h>
 
@@ -58,8 +59,10 @@ parse_envelope(const char *json, gsize length, const Slot *slots, GError **error
         while (slot->key && !g_str_equal(slot->key, key))
             slot++;
         if (!slot->key) {
+            g_autofree char *shown = mig_log_escape(key);
+
             g_set_error(error, MIG_ERROR, MIG_ERROR_PROTOCOL,
-                        "\"%.100s\" is not a key of a message", key);
+                        "\"%.100s\" is not a key of a message", shown);
             return FALSE;
         }
         if (value && !fill_slot(slot, value)) {

@@ -4,6 +4,7 @@
 #include "rpc/message.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "rpc/json-check.h"
 #include "rpc/message-json.h"
 
@@ -290,9 +291,10 @@ check_keys(const MigType *type, MigJson *object, const char *path, GError **erro
             known = g_str_equal(type->fields[i].name, key);
         if (!known) {
             g_autofree char *full = child_path(path, key);
+            g_autofree char *shown = mig_log_escape(full); /* any bytes: an error is one line */
 
-            g_set_error(error, MIG_ERROR, MIG_ERROR_PROTOCOL, "\"%.200s\" is not a key of %s", full,
-                        type->name);
+            g_set_error(error, MIG_ERROR, MIG_ERROR_PROTOCOL, "\"%.200s\" is not a key of %s",
+                        shown, type->name);
             return FALSE;
         }
     }

@@ -3,6 +3,7 @@
 #include "drivers/definition-xml.h"
 
 #include "base/error.h"
+#include "base/log.h"
 
 #include <libxml/parser.h>
 #include <libxml/xpath.h>
@@ -130,13 +131,14 @@ memory_bytes(xmlXPathContext *context)
     return number * factor;
 }
 
+/* The first one stays. Names and values in it come from outside: it must still be one line. */
 static void
 complain(MigDefinition *definition, char *text_take)
 {
-    if (definition->problem)
-        g_free(text_take);
-    else
-        definition->problem = text_take;
+    g_autofree char *text = text_take;
+
+    if (!definition->problem)
+        definition->problem = mig_log_escape(text);
 }
 
 /* /dev/csv/VOLUME/IMAGE -> VOLUME/IMAGE */

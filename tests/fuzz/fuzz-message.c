@@ -44,8 +44,12 @@ one_frame(const char *frame, gsize length)
     g_auto(MigRequestEnvelope) request = {0};
     g_auto(MigReplyEnvelope) reply = {0};
 
-    if (mig_request_envelope_parse(frame, length, &request, NULL))
+    g_autoptr(GError) error = NULL;
+
+    if (mig_request_envelope_parse(frame, length, &request, &error))
         g_assert_nonnull(request.method);
+    else
+        g_assert_null(strchr(error->message, '\n')); /* it goes into a log */
     mig_reply_envelope_parse(frame, length, &reply, NULL);
     if (reply.parameters) {
         g_autofree char *text = mig_json_to_text(reply.parameters, FALSE);

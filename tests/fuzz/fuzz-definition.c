@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fuzz-definition.c - VM definitions: what anyone may hand to 'vm define', what a LUN may hold. */
+
+/*
+ * What must hold: nothing crashes; every refusal is one line; what is taken can be completed, and
+ * the completed one is taken again with the same disks, one lease, and nothing that was not vetted.
+ */
+
+#include "drivers/definition-xml.h"
+
+#include <stdint.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define UUID "5a1f0c3e-6f0c-4d3b-9c59-2f6c8c1f7f11"
+
+static const MigLease lease = {.lockspace = (char *)"vol",
+                               .resource = (char *)"web",
+                               .path = (char *)"/dev/lun",
+                               .offset_bytes = 1 << 20};
+
+static void
+complete(const char *xml, const MigDefinition *before)
+{
+    g_autofree char *text = mig_definition_complete(xml, UUID, &lease, NULL);
+    g_autoptr(MigDefinition) after = text ? mig_definition_parse(text, NULL) : NULL;
+
+    g_assert_nonnull(after);
+    g_assert_cmpstr(after->name, ==, "web");
+    g_assert_cmpstr(after->uuid, ==, UUID);
+    g_assert_cmpstr(after->lockspace, ==, "vol");
+    if (before->problem)
+        return;
+    g_assert_cmpstr(after->problem, ==, NULL);
+    g_assert_true(
+        g_strv_equal((const char *const *)before->images, (const char *const *)after->images));
+    g_assert_cmpuint(after->memory_bytes, ==, before->memory_bytes);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    g_autofree char *xml = g_strndup((const char *)data, size);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigDefinition) definition = mig_definition_parse(xml, &error);
+
+    if (!definition) {
+        g_assert_nonnull(error);
+        g_assert_null(strchr(error->message, '\n'));
+        g_free(mig_definition_complete(xml, UUID, &lease, NULL));
+        return 0;
+    }
+    if (definition->problem)
+        g_assert_null(strchr(definition->problem, '\n'));
+    complete(xml, definition);
+    return 0;
+}
