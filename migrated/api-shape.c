@@ -176,7 +176,7 @@ mig_shape_vm(MigDaemon *daemon, const MigVmView *view)
     if (vm->definition) {
         g_autoptr(MigDefinition) definition = mig_definition_parse(vm->definition, NULL);
 
-        to->definition = g_strdup(vm->definition);
+        to->definition = mig_definition_mask(vm->definition);
         to->images = definition ? g_strdupv(definition->images) : NULL;
     }
     return to;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* definition-xml.c - the only home of libxml2. */
+/* definition-xml.c - reading, vetting and completing a definition; libxml2 lives here. */
 #include "drivers/definition-xml.h"
 
 #include "base/error.h"
 #include "base/log.h"
+#include "drivers/definition-vet.h"
 
 #include <libxml/parser.h>
 #include <libxml/xpath.h>
@@ -11,6 +12,7 @@
 
 #define XML_MAX_BYTES (256 * 1024)
 #define DEVICE_PREFIX "/dev/csv/"
+#define MASK          "***" /* instead of a secret, wherever a definition is shown */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlXPathContext, xmlXPathFreeContext)
@@ -202,7 +204,7 @@ read_disks(MigDefinition *definition, xmlXPathContext *context)
     definition->images = (char **)g_ptr_array_free(images, FALSE);
 }
 
-/* Whatever ties a VM to one host, or reaches past its own disks. */
+/* The common ones in words of their own; all else that is not allowed is found by vetting. */
 static void
 find_problems(MigDefinition *definition, xmlXPathContext *context)
 {
@@ -214,14 +216,23 @@ find_problems(MigDefinition *definition, xmlXPathContext *context)
         {"/domain/os/kernel", "boots a kernel file of the host (<kernel>); boot from its disk"},
         {"/domain/os/initrd", "uses a file of the host (<initrd>); boot from its disk"},
         {"/domain/os/nvram", "keeps its firmware variables in a file of the host (<nvram>)"},
+        {"/domain/os/loader[@type='pflash' and not(@stateless='yes')]",
+         "keeps its firmware variables in a file of the host; add stateless='yes' to <loader>"},
         {"/domain/devices/disk/mirror", "has a block job on a disk"},
         {"/domain/*[local-name()='commandline']", "passes arguments to QEMU (<qemu:commandline>)"},
+        {"/domain/devices/graphics[@passwd='" MASK "']",
+         "has passwd='" MASK "', which is how 'vm show' masks a password; put it in, or leave it "
+         "out"},
     };
+    char *problem;
 
     for (guint i = 0; i < G_N_ELEMENTS(refused); i++) {
         if (has(context, refused[i].path))
             complain(definition, g_strdup_printf("it %s", refused[i].text));
     }
+    problem = mig_definition_vet(context->doc);
+    if (problem)
+        complain(definition, problem);
 }
 
 MigDefinition *
@@ -263,9 +274,10 @@ set_child(xmlNode *parent, const char *name, const char *text)
 
     while (child && xmlStrcmp(child->name, (const xmlChar *)name) != 0)
         child = child->next;
-    if (child)
-        xmlNodeSetContent(child, (const xmlChar *)text);
-    else
+    if (child) {
+        xmlNodeSetContent(child, NULL);
+        xmlNodeAddContent(child, (const xmlChar *)text); /* which, unlike Set, reads no entities */
+    } else
         xmlNewTextChild(parent, NULL, (const xmlChar *)name, (const xmlChar *)text);
 }
 
@@ -310,6 +322,28 @@ mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease
     target = xmlNewChild(node, NULL, (const xmlChar *)"target", NULL);
     xmlNewProp(target, (const xmlChar *)"path", (const xmlChar *)lease->path);
     xmlNewProp(target, (const xmlChar *)"offset", (const xmlChar *)offset);
+    xmlDocDumpMemory(doc, &text, NULL);
+    char *result = g_strdup((const char *)text);
+
+    xmlFree(text);
+    return result;
+}
+
+char *
+mig_definition_mask(const char *xml)
+{
+    g_autoptr(xmlDoc) doc = read_xml(xml, NULL);
+    g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
+    g_autoptr(xmlXPathObject) found =
+        context ? xmlXPathEvalExpression((const xmlChar *)"//@passwd", context) : NULL;
+    xmlChar *text = NULL;
+
+    if (!found)
+        return NULL;
+    if (!found->nodesetval || found->nodesetval->nodeNr == 0)
+        return g_strdup(xml); /* as it was written, to the last blank */
+    for (int i = 0; i < found->nodesetval->nodeNr; i++)
+        xmlNodeSetContent(found->nodesetval->nodeTab[i], (const xmlChar *)MASK);
     xmlDocDumpMemory(doc, &text, NULL);
     char *result = g_strdup((const char *)text);
 

@@ -25,5 +25,8 @@ MigDefinition *mig_definition_parse(const char *xml, GError **error);
 /* The XML to give to libvirt: with this uuid, and with the VM's lease. g_free(). */
 char *
 mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease, GError **error);
+/* The XML to show to people: passwords masked, else as it is. NULL where it cannot be read, and so
+ * not be masked. g_free(). */
+char *mig_definition_mask(const char *xml);
 /* <host><cpu><vendor> of libvirt's capabilities, or NULL. g_free(). */
 char *mig_capabilities_cpu_vendor(const char *xml);

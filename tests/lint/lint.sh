@@ -47,25 +47,27 @@ complains() {
 mapfile -t C_FILES < <(files '*.c' '*.h')
 mapfile -t HEADERS < <(files '*.h')
 mapfile -t SCRIPTS < <(
-    { files '*.sh'; files | while read -r f; do
-        head -c 64 "$f" | head -n 1 | tr -d '\0' | grep -qE '^#!.*\b(ba)?sh\b' && echo "$f"
-    done; } | sort -u
+    { files '*.sh'; awk '/^#!.*[^a-z](ba)?sh( |$)/ { print FILENAME } { nextfile }' \
+        "${ALL_FILES[@]}" </dev/null; } | sort -u
 )
 
 # ---- layout ----
 if command -v clang-format >/dev/null; then
-    for f in "${C_FILES[@]}"; do
-        clang-format --dry-run -Werror "$f" >/dev/null 2>&1 || echo "$f: run clang-format -i on it"
-    done | complains "clang-format"
+    clang-format --dry-run -Werror "${C_FILES[@]}" 2>&1 | sed -n 's/:[0-9]*:[0-9]*: error:.*//p' |
+        sort -u | sed 's/$/: run clang-format -i on it/' | complains "clang-format"
 else
     fail "clang-format is not installed"
 fi
 
-for f in "${C_FILES[@]}"; do
-    [ "$(sed -n 1p "$f")" = '/* SPDX-License-Identifier: LGPL-2.1-or-later */' ] ||
-        echo "$f: line 1 is not the SPDX line"
-    sed -n 2p "$f" | grep -qF "/* ${f##*/} - " || echo "$f: line 2 is not \"/* ${f##*/} - TITLE\""
-done | complains "SPDX line and title of C files"
+awk 'FNR == 1 && $0 != "/* SPDX-License-Identifier: LGPL-2.1-or-later */" {
+        print FILENAME ": line 1 is not the SPDX line"
+    }
+    FNR == 2 {
+        name = FILENAME; sub(/.*\//, "", name)
+        if (!index($0, "/* " name " - "))
+            print FILENAME ": line 2 is not \"/* " name " - TITLE\""
+        nextfile
+    }' "${C_FILES[@]}" | complains "SPDX line and title of C files"
 
 for f in "${SCRIPTS[@]}" $(files 'meson.build' '*/meson.build'); do
     [ "$f" = meson.build ] && continue
@@ -73,15 +75,12 @@ for f in "${SCRIPTS[@]}" $(files 'meson.build' '*/meson.build'); do
         echo "$f: no SPDX line in the first three"
 done | complains "SPDX line of scripts and build files"
 
-for f in "${C_FILES[@]}"; do
-    n=$(wc -l <"$f")
-    [ "$n" -lt 700 ] || echo "$f: $n lines; split it"
-done | complains "no file of 700 lines"
+awk 'FNR == 700 { print FILENAME ": 700 lines or more; split it" }' "${C_FILES[@]}" | complains "no file of 700 lines"
 
 for f in "${HEADERS[@]}"; do
     [ "${f##*/}" = api-table.h ] && continue # included once for each message
-    grep -q '^#pragma once' "$f" || echo "$f: no #pragma once"
-done | complains "headers are included once"
+    echo "$f"
+done | xargs grep -L '^#pragma once' | sed 's/$/: no #pragma once/' | complains "headers are included once"
 
 grep -nE '[[:space:]]+$' "${C_FILES[@]}" "${SCRIPTS[@]}" | complains "no white space at line ends"
 

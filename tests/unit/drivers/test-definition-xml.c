@@ -20,7 +20,7 @@ test_good(void)
     g_autoptr(GError) error = NULL;
     g_autoptr(MigDefinition) definition =
         mig_definition_parse(DOMAIN("<uuid>" UUID "</uuid><vcpu>3</vcpu>", DISK
-                                    "<disk type='block' device='lun'><driver cache='directsync'/>"
+                                    "<disk type='block'><driver cache='directsync'/>"
                                     "<source dev='/dev/csv/vol2/a.b'/></disk>"
                                     "<disk type='file' device='cdrom'><target dev='sda'/></disk>"),
                              &error);
