@@ -15,6 +15,7 @@ static const struct {
 } log_labels[] = {
     {MIG_NAME_JOB, "job"},     {MIG_NAME_DOMAIN, "domain"}, {MIG_NAME_PEER, "peer"},
     {MIG_NAME_STATE, "state"}, {MIG_NAME_LEASE, "lease"},
+    /* not MIGRATED_FROM, _METHOD and _RESULT: the text has them */
 };
 
 char *
@@ -165,6 +166,9 @@ mig_log_full(GLogLevelFlags level, const char *message_id, const MigLogFields *f
         add_field(list, &count, MIG_NAME_PEER, fields->peer);
         add_field(list, &count, MIG_NAME_STATE, fields->state);
         add_field(list, &count, MIG_NAME_LEASE, fields->lease);
+        add_field(list, &count, MIG_NAME_FROM, fields->from);
+        add_field(list, &count, MIG_NAME_METHOD, fields->method);
+        add_field(list, &count, MIG_NAME_RESULT, fields->result);
     }
     g_log_structured_array(level, list, count);
 }

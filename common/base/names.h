@@ -14,6 +14,9 @@
 #define MIG_NAME_PEER   "MIGRATED_PEER"
 #define MIG_NAME_STATE  "MIGRATED_STATE"
 #define MIG_NAME_LEASE  "MIGRATED_LEASE"
+#define MIG_NAME_FROM   "MIGRATED_FROM"   /* of a call: "uid 0 pid 12", "peer 10.77.0.2" */
+#define MIG_NAME_METHOD "MIGRATED_METHOD" /* of a call: "io.migrated.StartVm" */
+#define MIG_NAME_RESULT "MIGRATED_RESULT" /* of a call: "ok", or the error's name */
 
 /* events that an operator acts on */
 #define MIG_ID_STARTED         "9f3a1c52c7e94d0b8f5e6a1d2b7c4e01"
@@ -31,6 +34,7 @@
 #define MIG_ID_NODE_UP         "e80b6d3c95f1402a8d7c1e9f4b6a2d40"
 #define MIG_ID_NODE_DOWN       "e80b6d3c95f1402a8d7c1e9f4b6a2d41"
 #define MIG_ID_DENIED          "2a94f7c06b3e4d1895ce0d8a7f1b6e50"
+#define MIG_ID_AUDIT           "2a94f7c06b3e4d1895ce0d8a7f1b6e51"
 
 /* environment */
 #define MIG_ENV_SOCKET "MIGRATED_SOCKET"

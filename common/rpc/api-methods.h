@@ -17,14 +17,14 @@
     X(GetStatus, Empty, StatusReply, MIG_RPC_METHOD_READ) \
     X(ListNodes, Empty, ListNodesReply, MIG_RPC_METHOD_READ) \
     X(GetNode, NameRequest, NodeReply, MIG_RPC_METHOD_READ) \
-    X(FormatVolume, FormatVolumeRequest, VolumeReply, 0) \
-    X(AttachVolume, AttachVolumeRequest, VolumeReply, 0) \
+    X(FormatVolume, FormatVolumeRequest, VolumeReply, MIG_RPC_METHOD_ROOT) \
+    X(AttachVolume, AttachVolumeRequest, VolumeReply, MIG_RPC_METHOD_ROOT) \
     X(DetachVolume, NameRequest, Empty, 0) \
     X(ListVolumes, Empty, ListVolumesReply, MIG_RPC_METHOD_READ) \
     X(GetVolume, NameRequest, VolumeReply, MIG_RPC_METHOD_READ) \
     X(CreateImage, CreateImageRequest, ImageReply, 0) \
-    X(ImportImage, ImportImageRequest, ImageReply, MIG_RPC_METHOD_MORE) \
-    X(ExportImage, ExportImageRequest, ImageReply, MIG_RPC_METHOD_MORE) \
+    X(ImportImage, ImportImageRequest, ImageReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_ROOT) \
+    X(ExportImage, ExportImageRequest, ImageReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_ROOT) \
     X(ListImages, ListImagesRequest, ListImagesReply, MIG_RPC_METHOD_READ) \
     X(DeleteImage, ImageRequest, Empty, 0) \
     X(DefineVm, DefineVmRequest, VmReply, 0) \

@@ -12,6 +12,7 @@ mig_rpc_call_finish(MigRpcCall *call, MigRpcAnswer answer)
     MigRpcConnection *connection = call->connection;
 
     answer.is_last = TRUE;
+    mig_rpc_access_audit(call, call->error_name);
     mig_message_free(call->method->request, call->request);
     g_free(call->full_method);
     g_free(call);
@@ -88,6 +89,7 @@ mig_rpc_call_fail(MigRpcCall *call, GError *error)
     int code = error && error->domain == MIG_ERROR ? error->code : MIG_ERROR_FAILED;
     g_autofree char *name = g_strconcat("io.migrated.", mig_error_name(code), NULL);
 
+    call->error_name = mig_error_name(code);
     if (!call->oneway)
         answer.frame = mig_error_frame(name, "message", error ? error->message : "failed");
     g_clear_error(&error);

@@ -46,12 +46,13 @@ mig_rpc_connection_unref(MigRpcConnection *c)
     g_clear_object(&c->read_cancellable);
     g_mutex_clear(&c->lock);
     g_main_context_unref(c->context);
+    g_free(c->from);
     g_free(c);
 }
 
 MigRpcConnection *
 mig_rpc_connection_new(MigRpcServer *server, GIOStream *stream, MigRpcOrigin origin, guint32 uid,
-                       MigRpcAccess access, const char *only_interface)
+                       const char *from, MigRpcAccess access, const char *only_interface)
 {
     MigRpcConnection *c = g_new0(MigRpcConnection, 1);
 
@@ -61,6 +62,7 @@ mig_rpc_connection_new(MigRpcServer *server, GIOStream *stream, MigRpcOrigin ori
     c->stream = g_object_ref(stream);
     c->origin = origin;
     c->uid = uid;
+    c->from = g_strdup(from);
     c->access = access;
     c->only_interface = only_interface;
     c->cancellable = g_cancellable_new();

@@ -27,25 +27,6 @@ refuse_protocol(MigRpcConnection *c, gboolean oneway, const char *text)
     refuse(c, oneway, "io.migrated.Protocol", "message", text);
 }
 
-/* Access enough? Otherwise answered and logged. */
-static gboolean
-check_access(MigRpcConnection *c, const MigRequestEnvelope *e, const MigRpcMethod *method)
-{
-    g_autofree char *shown = NULL;
-    g_autofree char *text = NULL;
-
-    if (c->access == MIG_RPC_ACCESS_ALL ||
-        (c->access == MIG_RPC_ACCESS_READ && (method->flags & MIG_RPC_METHOD_READ)))
-        return TRUE;
-    shown = mig_log_escape(e->method);
-    mig_log_event(MIG_ID_DENIED, NULL, "refused uid %u: may not call %s", c->uid, shown);
-    text = g_strdup_printf("you may not do that; be root or a member of group \"%s\"%s",
-                           MIG_GROUP_ADMIN,
-                           method->flags & MIG_RPC_METHOD_READ ? " or \"" MIG_GROUP_READ "\"" : "");
-    refuse(c, e->oneway, "io.migrated.Denied", "message", text);
-    return FALSE;
-}
-
 /* ---- finding ---- */
 
 /* NULL where the connection may not see it, as if it did not exist. */
@@ -82,6 +63,7 @@ mig_rpc_dispatch(MigRpcConnection *c, const char *json, gsize length)
     g_auto(MigRequestEnvelope) e = {0};
     g_autoptr(GError) error = NULL;
     g_autofree char *interface_name = NULL;
+    g_autofree char *denied = NULL;
     const MigRpcInterface *interface;
     const MigRpcMethod *method;
     const char *dot;
@@ -97,6 +79,8 @@ mig_rpc_dispatch(MigRpcConnection *c, const char *json, gsize length)
     interface_name = dot ? g_strndup(e.method, (gsize)(dot - e.method)) : g_strdup(e.method);
     interface = find_interface(c, interface_name);
     if (!interface) {
+        if (c->origin == MIG_RPC_ORIGIN_PEER)
+            mig_rpc_access_log_denied(c, e.method);
         refuse(c, e.oneway, MIG_VARLINK_SERVICE ".InterfaceNotFound", "interface", interface_name);
         return;
     }
@@ -105,8 +89,10 @@ mig_rpc_dispatch(MigRpcConnection *c, const char *json, gsize length)
         refuse(c, e.oneway, MIG_VARLINK_SERVICE ".MethodNotFound", "method", e.method);
         return;
     }
-    if (!check_access(c, &e, method))
+    if (!mig_rpc_access_check(c, interface, method, e.method, &denied)) {
+        refuse(c, e.oneway, "io.migrated.Denied", "message", denied);
         return;
+    }
     if (((method->flags & MIG_RPC_METHOD_UPGRADE) != 0) != (e.upgrade != 0)) {
         refuse_protocol(c, e.oneway,
                         e.upgrade ? "this method knows no \"upgrade\""

@@ -8,7 +8,7 @@
 
 /*
  *   server.c             interfaces, listening, accepting
- *   server-access.c      who may call what
+ *   server-access.c      who may call what, and what is written down of it
  *   server-connection.c  one connection: reading, writing, deadlines
  *   server-dispatch.c    from a frame to a handler; org.varlink.service
  *   server-call.c        the handler's side of a call, from any thread
@@ -24,6 +24,7 @@ typedef struct {
     const char *description;
     const MigRpcMethod *methods;
     gpointer user_data;
+    gboolean is_peers;
 } MigRpcInterface;
 
 struct MigRpcServer {
@@ -36,7 +37,9 @@ struct MigRpcServer {
     GPtrArray *connections; /* MigRpcConnection, a reference each */
     guint max_connections;
     guint frame_timeout_ms;
-    gint64 full_logged_us; /* when "too many connections" was logged last */
+    gint64 full_logged_us;  /* when "too many connections" was logged last */
+    gint64 denied_since_us; /* of the refusals counted in denied */
+    guint denied;
 };
 
 /* One answer on its way from a call to the wire. */
@@ -55,6 +58,7 @@ typedef struct {
     GIOStream *stream;
     MigRpcOrigin origin;
     guint32 uid;
+    char *from; /* for people: "uid 0 pid 12", "peer 10.77.0.2" */
     MigRpcAccess access;
     const char *only_interface; /* of peers; NULL: all */
 
@@ -83,6 +87,7 @@ struct MigRpcCall {
     const MigRpcMethod *method;
     char *full_method;
     gpointer request;
+    const char *error_name; /* static; NULL: it goes well */
     gboolean wants_more, oneway;
 };
 
@@ -92,11 +97,20 @@ struct MigRpcCall {
 
 /* server-access.c */
 MigRpcAccess mig_rpc_access_of_socket(GSocket *socket, guint32 *uid);
+/* Who is at the other end, as text. g_free() */
+char *mig_rpc_access_from(GSocket *socket, MigRpcOrigin origin);
+/* May the connection call this method? Otherwise FALSE, logged, and *text says why. */
+gboolean mig_rpc_access_check(MigRpcConnection *connection, const MigRpcInterface *interface,
+                              const MigRpcMethod *method, const char *full_method, char **text);
+/* A refusal into the log, unless there were many of late. Main loop. */
+void mig_rpc_access_log_denied(MigRpcConnection *connection, const char *full_method);
+/* The audit line of a call that ends so; error_name NULL: done. Any thread. */
+void mig_rpc_access_audit(const MigRpcCall *call, const char *error_name);
 
 /* server-connection.c */
 MigRpcConnection *
 mig_rpc_connection_new(MigRpcServer *server, GIOStream *stream, MigRpcOrigin origin, guint32 uid,
-                       MigRpcAccess access, const char *only_interface);
+                       const char *from, MigRpcAccess access, const char *only_interface);
 MigRpcConnection *mig_rpc_connection_ref(MigRpcConnection *connection);
 void mig_rpc_connection_unref(MigRpcConnection *connection);
 void mig_rpc_connection_close(MigRpcConnection *connection);

@@ -178,6 +178,7 @@ take_socket(MigRpcListener *listener, GSocket *socket)
     MigRpcAccess access = MIG_RPC_ACCESS_ALL;
     guint32 uid = G_MAXUINT32;
     g_autoptr(GSocketConnection) stream = NULL;
+    g_autofree char *from = mig_rpc_access_from(socket, listener->origin);
 
     if (listener->origin == MIG_RPC_ORIGIN_LOCAL)
         access = mig_rpc_access_of_socket(socket, &uid);
@@ -192,7 +193,7 @@ take_socket(MigRpcListener *listener, GSocket *socket)
     mig_tcp_tune(socket);
     stream = g_socket_connection_factory_create_connection(socket);
     mig_rpc_connection_unref(mig_rpc_connection_new(server, G_IO_STREAM(stream), listener->origin,
-                                                    uid, access, listener->only_interface));
+                                                    uid, from, access, listener->only_interface));
 }
 
 static gboolean
@@ -327,6 +328,11 @@ mig_rpc_server_listen_peer(MigRpcServer *server, const char *address, guint16 po
     g_autoptr(GSocketAddress) where = g_inet_socket_address_new_from_string(address, port);
     g_autoptr(GSocket) socket = NULL;
 
+    for (guint i = 0; only_interface && i < server->interfaces->len; i++) {
+        MigRpcInterface *interface = server->interfaces->pdata[i];
+
+        interface->is_peers |= g_str_equal(interface->name, only_interface);
+    }
     if (!where) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "\"%s\" is no IP address",
                     address);

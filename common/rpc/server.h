@@ -12,6 +12,11 @@
  * {"parameters","continues"} or {"error","parameters"}; see varlink.org. org.varlink.service
  * (GetInfo, GetInterfaceDescription) is answered here.
  *
+ * Who may call what: root, our own user and group migrated everything but what is root's alone,
+ * group libvirt what is READ, a peer the peers' interface; a refusal is logged (MIG_ID_DENIED).
+ * Each call that is not READ leaves one audit line (MIG_ID_AUDIT) when it is finished: who, from
+ * where, what, with which result. The handlers have no part in either, so none can forget.
+ *
  * Limits, all per server: frame size (MIG_MESSAGE_MAX_BYTES), connections, time to finish the first
  * frame. A client that breaks the protocol gets an error reply where one is possible and is closed.
  *
@@ -30,6 +35,7 @@ typedef void (*MigRpcHandler)(MigRpcCall *call, gconstpointer request, gpointer 
 #define MIG_RPC_METHOD_MORE    1u /* may answer with a stream ("more") */
 #define MIG_RPC_METHOD_UPGRADE 2u /* needs "upgrade" */
 #define MIG_RPC_METHOD_READ    4u /* changes nothing: group libvirt may call it */
+#define MIG_RPC_METHOD_ROOT    8u /* opens files or devices of the host by name: for root alone */
 
 typedef struct {
     const char *name; /* "MoveVm", without the interface */
@@ -57,7 +63,7 @@ mig_rpc_server_add_interface(MigRpcServer *server, const char *interface, const 
 /* Replaces a stale socket file, but refuses (EADDRINUSE) where a live server answers. */
 gboolean
 mig_rpc_server_listen_unix(MigRpcServer *server, const char *path, guint mode, GError **error);
-/* Peers: only interfaces named here are served to them. */
+/* Peers: only the interface named here is served to them; locally it is root's alone. */
 gboolean mig_rpc_server_listen_peer(MigRpcServer *server, const char *address, guint16 port,
                                     const char *only_interface, GError **error);
 

@@ -135,6 +135,13 @@ on_upgrade(MigRpcCall *call, gconstpointer data, gpointer user_data)
     mig_rpc_call_upgrade(call, NULL, on_upgraded, user_data);
 }
 
+/* Takes it all. */
+static void
+on_define(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    mig_rpc_call_reply(call, NULL);
+}
+
 /* Who is calling? */
 static void
 on_who(MigRpcCall *call, gconstpointer data, gpointer user_data)
@@ -150,6 +157,8 @@ on_who(MigRpcCall *call, gconstpointer data, gpointer user_data)
 static const MigRpcMethod test_methods[] = {
     {"Echo", &mig_type_NameRequest, &mig_type_ErrorReply, MIG_RPC_METHOD_READ, on_echo},
     {"Fail", &mig_type_NameRequest, &mig_type_Empty, 0, on_fail},
+    {"Roots", &mig_type_NameRequest, &mig_type_ErrorReply, MIG_RPC_METHOD_ROOT, on_echo},
+    {"Define", &mig_type_DefineVmRequest, &mig_type_Empty, 0, on_define},
     {"Stream", &mig_type_Empty, &mig_type_ImageReply, MIG_RPC_METHOD_MORE, on_stream},
     {"Flood", &mig_type_Empty, &mig_type_ErrorReply, MIG_RPC_METHOD_MORE, on_flood},
     {"Park", &mig_type_Empty, &mig_type_Empty, 0, on_park},

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "rpc/api-types.h"
 
-#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -415,54 +414,6 @@ test_service(Fixture *f, gconstpointer data)
     close(fd);
 }
 
-/* In a child with these ids; exit status 0 if the answers hold these fragments. */
-static int
-ask_as(Fixture *f, gid_t group, const char *read_answer, const char *write_answer)
-{
-    pid_t pid = fork();
-    int status = 0;
-
-    if (pid == 0) {
-        g_autofree char *first = NULL;
-        g_autofree char *second = NULL;
-        int fd;
-
-        if (setgroups(1, &group) < 0 || setgid(65534) < 0 || setuid(65534) < 0)
-            _exit(2);
-        fd = raw_connect(f);
-        raw_send_frame(fd, ECHO);
-        first = raw_read_frame(fd);
-        raw_send_frame(fd,
-                       "{\"method\":\"io.migrated.Fail\",\"parameters\":{\"name\":\"Failed\"}}");
-        second = raw_read_frame(fd);
-        _exit(first && strstr(first, read_answer) && second && strstr(second, write_answer) ? 0
-                                                                                            : 1);
-    }
-    waitpid(pid, &status, 0);
-    return WEXITSTATUS(status);
-}
-
-static void
-test_permissions(Fixture *f, gconstpointer data)
-{
-    struct group *readers;
-
-    if (geteuid() != 0) {
-        g_test_skip("needs root to become somebody else");
-        return;
-    }
-    g_assert_cmpint(ask_as(f, 65534, "io.migrated.Denied", "io.migrated.Denied"), ==, 0);
-    readers = getgrnam("libvirt");
-    if (readers)
-        g_assert_cmpint(ask_as(f, readers->gr_gid, "\"message\":\"x\"", "io.migrated.Denied"), ==,
-                        0);
-    readers = getgrnam("migrated");
-    if (readers)
-        g_assert_cmpint(ask_as(f, readers->gr_gid, "\"message\":\"x\"", "io.migrated.Failed"), ==,
-                        0);
-    g_assert_cmpint(g_atomic_int_get(&f->calls), >=, 0);
-}
-
 /* ---- listening ---- */
 
 static void
@@ -540,7 +491,6 @@ main(int argc, char **argv)
     ADD("upgrade-early-bytes", test_upgrade_early_bytes);
     ADD("peer", test_peer);
     ADD("service", test_service);
-    ADD("permissions", test_permissions);
     ADD("live-socket-is-kept", test_live_socket_is_kept);
     g_test_add_func("/server/stale-socket-is-replaced", test_stale_socket_is_replaced);
     return g_test_run();

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-access.c - who may call what, as real users with real groups; and what is written down. */
+
+#include "rpc-fixture.h"
+
+#include "base/log.h"
+#include "rpc/api-types.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NOBODY 65534
+#define ADMINS 65001 /* group migrated, in a file of this test's own */
+#define READER 65002 /* group libvirt */
+
+#define ECHO      "{\"method\":\"io.migrated.Echo\",\"parameters\":{\"name\":\"x\"}}"
+#define FAIL      "{\"method\":\"io.migrated.Fail\",\"parameters\":{\"name\":\"VmUnknown\"}}"
+#define ROOTS     "{\"method\":\"io.migrated.Roots\",\"parameters\":{\"name\":\"x\"}}"
+#define PEERS     "{\"method\":\"io.migrated.Peer.Echo\",\"parameters\":{\"name\":\"x\"}}"
+#define OK        "\"message\":\"x\""
+#define DENIED    "io.migrated.Denied"
+#define ROOT_ONLY "for root alone"
+
+static gboolean has_groups; /* /etc/group is ours */
+
+/* ---- the log ---- */
+
+static GMutex log_lock;
+static GPtrArray *log_lines; /* "MESSAGE_ID|FROM|METHOD|RESULT|MESSAGE" */
+
+static char *
+field(const GLogField *fields, gsize count, const char *name)
+{
+    for (gsize i = 0; i < count; i++) {
+        if (g_str_equal(fields[i].key, name))
+            return fields[i].length < 0 ? g_strdup(fields[i].value)
+                                        : g_strndup(fields[i].value, (gsize)fields[i].length);
+    }
+    return g_strdup("");
+}
+
+static GLogWriterOutput
+keep_line(GLogLevelFlags level, const GLogField *fields, gsize count, gpointer user_data)
+{
+    g_autofree char *id = field(fields, count, "MESSAGE_ID");
+    g_autofree char *from = field(fields, count, MIG_NAME_FROM);
+    g_autofree char *method = field(fields, count, MIG_NAME_METHOD);
+    g_autofree char *result = field(fields, count, MIG_NAME_RESULT);
+    g_autofree char *text = field(fields, count, "MESSAGE");
+
+    g_mutex_lock(&log_lock);
+    g_ptr_array_add(log_lines, g_strjoin("|", id, from, method, result, text, NULL));
+    g_mutex_unlock(&log_lock);
+    return G_LOG_WRITER_HANDLED;
+}
+
+/* How many lines have this id and this fragment. */
+static guint
+count_lines(const char *id, const char *fragment)
+{
+    guint count = 0;
+
+    g_mutex_lock(&log_lock);
+    for (guint i = 0; i < log_lines->len; i++) {
+        const char *line = log_lines->pdata[i];
+
+        count += g_str_has_prefix(line, id) && strstr(line, fragment) != NULL;
+    }
+    g_mutex_unlock(&log_lock);
+    return count;
+}
+
+static void
+forget_lines(void)
+{
+    g_mutex_lock(&log_lock);
+    g_ptr_array_set_size(log_lines, 0);
+    g_mutex_unlock(&log_lock);
+}
+
+/* ---- asking ---- */
+
+/* The answer to this call, on a connection of its own. */
+static char *
+ask(Fixture *f, const char *call)
+{
+    int fd = raw_connect(f);
+    char *frame;
+
+    raw_send_frame(fd, call);
+    frame = raw_read_frame(fd);
+    close(fd);
+    return frame;
+}
+
+static gboolean
+answers(Fixture *f, const char *call, const char *fragment)
+{
+    g_autofree char *frame = ask(f, call);
+
+    return frame && strstr(frame, fragment);
+}
+
+typedef struct {
+    const char *echo, *fail, *roots, *peers; /* what each call must be answered with */
+} Rights;
+
+static const Rights nothing = {DENIED, DENIED, ROOT_ONLY, ROOT_ONLY};
+static const Rights reading = {OK, DENIED, ROOT_ONLY, ROOT_ONLY};
+static const Rights changing = {OK, "VmUnknown", ROOT_ONLY, ROOT_ONLY};
+static const Rights everything = {OK, "VmUnknown", OK, OK};
+
+static int
+try_rights(Fixture *f, const Rights *rights)
+{
+    return !answers(f, ECHO, rights->echo) << 0 | !answers(f, FAIL, rights->fail) << 1 |
+           !answers(f, ROOTS, rights->roots) << 2 | !answers(f, PEERS, rights->peers) << 3;
+}
+
+/* In a child with these ids. */
+static void
+expect_rights(Fixture *f, gid_t primary, const gid_t *groups, gsize count, const Rights *rights)
+{
+    pid_t pid = fork();
+    int status = 0;
+
+    if (pid == 0) {
+        if (setgroups(count, groups) < 0 || setgid(primary) < 0 || setuid(NOBODY) < 0)
+            _exit(99);
+        _exit(try_rights(f, rights));
+    }
+    waitpid(pid, &status, 0);
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+}
+
+static void
+test_rights(Fixture *f, gconstpointer data)
+{
+    gid_t many[400];
+
+    if (!has_groups) {
+        g_test_skip("needs root, to become somebody else with groups of the test's own");
+        return;
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(many); i++)
+        many[i] = (gid_t)(70000 + i);
+    g_assert_cmpint(try_rights(f, &everything), ==, 0);
+    expect_rights(f, NOBODY, NULL, 0, &nothing);
+    expect_rights(f, NOBODY, many, G_N_ELEMENTS(many), &nothing);
+    expect_rights(f, READER, NULL, 0, &reading);
+    expect_rights(f, NOBODY, (gid_t[]){READER}, 1, &reading);
+    expect_rights(f, ADMINS, NULL, 0, &changing);
+    expect_rights(f, NOBODY, (gid_t[]){ADMINS}, 1, &changing);
+    expect_rights(f, READER, (gid_t[]){5, ADMINS}, 2, &changing);
+    /* more groups than a first look has room for, ours the last of them */
+    many[G_N_ELEMENTS(many) - 1] = ADMINS;
+    expect_rights(f, NOBODY, many, G_N_ELEMENTS(many), &changing);
+}
+
+/* ---- what is written down ---- */
+
+static void
+test_denied_is_logged(Fixture *f, gconstpointer data)
+{
+    int fd = raw_connect_peer(f);
+    g_autofree char *frame = NULL;
+
+    forget_lines();
+    raw_send_frame(fd, FAIL); /* a peer, and a method that is not for peers */
+    frame = raw_read_frame(fd);
+    g_assert_nonnull(strstr(frame, "InterfaceNotFound"));
+    close(fd);
+    g_assert_cmpuint(count_lines(MIG_ID_DENIED, "|peer 127.0.0.1|io.migrated.Fail|"), ==, 1);
+    if (!has_groups)
+        return;
+    expect_rights(f, NOBODY, NULL, 0, &nothing);
+    g_assert_cmpuint(count_lines(MIG_ID_DENIED, "|uid 65534 pid "), ==, 4);
+    g_assert_cmpuint(count_lines(MIG_ID_DENIED, "|io.migrated.Roots|"), ==, 1);
+    for (guint i = 0; i < 10; i++) /* a flood of refusals is no flood of lines */
+        expect_rights(f, NOBODY, NULL, 0, &nothing);
+    g_assert_cmpuint(count_lines(MIG_ID_DENIED, ""), ==, 20);
+    g_assert_cmpuint(count_lines(MIG_ID_AUDIT, "65534"), ==, 0);
+}
+
+static void
+test_audit(Fixture *f, gconstpointer data)
+{
+    g_autofree char *from = g_strdup_printf("|uid %u pid %d|", geteuid(), (int)getpid());
+    int fd = raw_connect_peer(f);
+    g_autofree char *frame = NULL;
+
+    forget_lines();
+    g_assert_true(answers(f, ECHO, OK)); /* changes nothing: no line */
+    g_assert_cmpuint(count_lines(MIG_ID_AUDIT, ""), ==, 0);
+    g_assert_true(answers(f, FAIL, "VmUnknown"));
+    g_assert_cmpuint(count_lines(MIG_ID_AUDIT, "|io.migrated.Fail|VmUnknown|"), ==, 1);
+    g_assert_cmpuint(count_lines(MIG_ID_AUDIT, from), ==, 1);
+    g_assert_cmpuint(count_lines(MIG_ID_AUDIT, "Fail name=VmUnknown: VmUnknown"), ==, 1);
+    g_assert_true(answers(f, ROOTS, OK));
+    g_assert_cmpuint(count_lines(MIG_ID_AUDIT, "|io.migrated.Roots|ok|"), ==, 1);
+    g_assert_true(answers(f, "{\"method\":\"io.migrated.Stream\",\"more\":true}", "continues"));
+    for (guint i = 0; i < 500 && count_lines(MIG_ID_AUDIT, "|io.migrated.Stream|ok|") < 1; i++)
+        g_usleep(10000);
+    g_assert_cmpuint(count_lines(MIG_ID_AUDIT, "|io.migrated.Stream|ok|"), ==, 1);
+    raw_send_frame(fd, "{\"method\":\"io.migrated.Peer.Fail\",\"parameters\":{\"name\":\"Exists\"},"
+                       "\"oneway\":true}"); /* nobody waits for the answer */
+    raw_send_frame(fd, "{\"method\":\"io.migrated.Peer.Who\"}");
+    frame = raw_read_frame(fd);
+    g_assert_cmpuint(
+        count_lines(MIG_ID_AUDIT, "|peer 127.0.0.1|io.migrated.Peer.Fail|Exists|audit: peer"), ==,
+        1);
+    close(fd);
+}
+
+/* What is not a name is not told: a definition, a password; and a name cannot make a second line.
+ */
+static void
+test_audit_is_discreet(Fixture *f, gconstpointer data)
+{
+    forget_lines();
+    g_assert_true(answers(f,
+                          "{\"method\":\"io.migrated.Define\",\"parameters\":{\"volume\":"
+                          "\"v\\nuid 0\",\"xml\":\"passwd='s3cret'\"}}",
+                          "{}"));
+    g_assert_cmpuint(count_lines(MIG_ID_AUDIT, "Define volume=v\\x0auid 0: ok"), ==, 1);
+    g_assert_cmpuint(count_lines("", "s3cret"), ==, 0);
+    g_assert_cmpuint(count_lines("", "\n"), ==, 0);
+}
+
+/* ---- main ---- */
+
+/* Groups of our own, seen by this process only. Before there are threads. */
+static void
+replace_groups(void)
+{
+    g_autofree char *path = NULL;
+    int fd = geteuid() == 0 ? g_file_open_tmp("mig-group-XXXXXX", &path, NULL) : -1;
+    g_autofree char *text =
+        g_strdup_printf("root:x:0:\nlibvirt:x:%d:\nmigrated:x:%d:\n", READER, ADMINS);
+
+    if (fd < 0)
+        return;
+    has_groups = write(fd, text, strlen(text)) > 0 && fchmod(fd, 0644) == 0 &&
+                 unshare(CLONE_NEWNS) == 0 && mount("", "/", "", MS_REC | MS_PRIVATE, "") == 0 &&
+                 mount(path, "/etc/group", "", MS_BIND, "") == 0;
+    close(fd);
+    unlink(path);
+}
+
+#define ADD(name, test) \
+    g_test_add("/access/" name, Fixture, NULL, fixture_set_up, test, fixture_tear_down)
+
+int
+main(int argc, char **argv)
+{
+    replace_groups();
+    log_lines = g_ptr_array_new_with_free_func(g_free);
+    g_log_set_writer_func(keep_line, NULL, NULL);
+    g_test_init(&argc, &argv, NULL);
+    ADD("rights", test_rights);
+    ADD("denied-is-logged", test_denied_is_logged);
+    ADD("audit", test_audit);
+    ADD("audit-is-discreet", test_audit_is_discreet);
+    return g_test_run();
+}
