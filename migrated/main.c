@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "core/timeouts.h"
 #include "net.h"
+#include "privileges.h"
 
 #include <glib-unix.h>
 #include <locale.h>
@@ -276,6 +277,7 @@ main(int argc, char **argv)
     if (is_check)
         return 0;
     mig_log_init(is_debug);
+    mig_privileges_drop();
     daemon.config = config;
     if (!wire(&daemon, &error) || !serve(&daemon, &error)) {
         g_printerr("migrated: %s\n", error->message);
