@@ -57,6 +57,10 @@ mig_cli_follow_job(MigCli *cli, const MigMoveVmRequest *move, const char *job_id
 MIG_CLI_COMMAND(mig_cmd_status);
 MIG_CLI_COMMAND(mig_cmd_node_list);
 MIG_CLI_COMMAND(mig_cmd_node_show);
+MIG_CLI_COMMAND(mig_cmd_node_remove);
+MIG_CLI_COMMAND(mig_cmd_cluster_create);
+MIG_CLI_COMMAND(mig_cmd_cluster_join);
+MIG_CLI_COMMAND(mig_cmd_cluster_leave);
 MIG_CLI_COMMAND(mig_cmd_volume_format);
 MIG_CLI_COMMAND(mig_cmd_volume_attach);
 MIG_CLI_COMMAND(mig_cmd_volume_detach);
@@ -81,6 +85,7 @@ MIG_CLI_COMMAND(mig_cmd_job_cancel);
 MIG_CLI_COMMAND(mig_cmd_setup);
 MIG_CLI_COMMAND(mig_cmd_names);
 
-extern const GOptionEntry mig_options_volume_format[], mig_options_image_import[],
-    mig_options_image_export[], mig_options_vm_start[], mig_options_vm_stop[],
-    mig_options_vm_show[], mig_options_vm_undefine[], mig_options_move[], mig_options_setup[];
+extern const GOptionEntry mig_options_cluster_create[], mig_options_cluster_join[],
+    mig_options_volume_format[], mig_options_image_import[], mig_options_image_export[],
+    mig_options_vm_start[], mig_options_vm_stop[], mig_options_vm_show[], mig_options_vm_undefine[],
+    mig_options_move[], mig_options_setup[];

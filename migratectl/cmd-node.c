@@ -22,6 +22,22 @@ mig_cmd_node_list(MigCli *cli, char **arguments, GError **error)
 }
 
 gboolean
+mig_cmd_node_remove(MigCli *cli, char **arguments, GError **error)
+{
+    MigNameRequest request = {.name = arguments[0]};
+    g_autoptr(MigEmpty) reply = mig_cli_call(cli, "io.migrated.RemoveNode", &mig_type_NameRequest,
+                                             &request, &mig_type_Empty, 0, error);
+
+    if (!reply)
+        return FALSE;
+    if (cli->json)
+        mig_print_json(&mig_type_Empty, reply, FALSE);
+    else
+        mig_talk("node %s is removed", request.name);
+    return TRUE;
+}
+
+gboolean
 mig_cmd_node_show(MigCli *cli, char **arguments, GError **error)
 {
     MigNameRequest request = {.name = arguments[0]};

@@ -3,6 +3,7 @@
 #include "attached.h"
 
 #include "base/error.h"
+#include "base/io.h"
 #include "core/timeouts.h"
 
 /* When a node's counter was last seen to move, by our own clock: two nodes' clocks are never
@@ -25,6 +26,8 @@ struct MigAttached {
     GCond wake;
     GPtrArray *seen; /* Seen */
     gboolean should_stop, is_lost;
+    gboolean
+        is_removed; /* of the heartbeat's thread: our slot is gone, so we are no node any more */
     GThread *thread;
 };
 
@@ -87,10 +90,25 @@ write_slot(MigAttached *attached, gboolean has_left, GError **error)
     return TRUE;
 }
 
+/* Another node may have removed us while we were taken for dead. A slot written then would make us
+ * a member again by nobody's word. */
+static gboolean
+is_member(MigAttached *attached, GError **error)
+{
+    if (mig_csv_node_is_gone(attached->csv, attached->daemon->host_id, attached->daemon->node))
+        g_atomic_int_set(&attached->is_removed, TRUE);
+    if (!g_atomic_int_get(&attached->is_removed))
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_NO_CLUSTER,
+                "this node was removed from it; 'migratectl cluster leave', then 'cluster join %s'",
+                mig_csv_device(attached->csv));
+    return FALSE;
+}
+
 gboolean
 mig_attached_publish(MigAttached *attached, GError **error)
 {
-    return write_slot(attached, FALSE, error);
+    return is_member(attached, error) && write_slot(attached, FALSE, error);
 }
 
 /* ---- everybody's slots ---- */
@@ -169,7 +187,8 @@ heartbeat_thread(gpointer data)
         gboolean ok;
 
         g_mutex_unlock(&attached->lock);
-        ok = write_slot(attached, FALSE, &error) && is_joined(attached, &error);
+        ok = is_member(attached, &error) && write_slot(attached, FALSE, &error) &&
+             is_joined(attached, &error);
         read_slots(attached);
         g_mutex_lock(&attached->lock);
         if (!ok && !attached->is_lost)
@@ -325,6 +344,40 @@ is_slot_ours(MigAttached *attached, GError **error)
     return TRUE;
 }
 
+/* Remembers on this host's disk that it is a node of this very volume: should its slot be gone when
+ * it comes back, it was removed meanwhile. */
+static char *
+mark_path(MigAttached *attached)
+{
+    return g_build_filename(attached->daemon->config->state_dir, "member",
+                            mig_csv_uuid(attached->csv), NULL);
+}
+
+static gboolean
+was_removed(MigAttached *attached, GError **error)
+{
+    g_autofree char *path = mark_path(attached);
+
+    return g_file_test(path, G_FILE_TEST_EXISTS) && !is_member(attached, error);
+}
+
+static gboolean
+leave_mark(MigAttached *attached, GError **error)
+{
+    g_autofree char *path = mark_path(attached);
+    g_autofree char *folder = g_path_get_dirname(path);
+
+    return mig_io_make_dir(folder, 0700, error) && mig_io_write_file(path, "", 0, 0600, error);
+}
+
+void
+mig_attached_forget(MigAttached *attached)
+{
+    g_autofree char *path = mark_path(attached);
+
+    mig_io_remove_file(path, NULL);
+}
+
 static gboolean
 join(MigAttached *attached, GError **error)
 {
@@ -371,13 +424,14 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
     g_mutex_init(&attached->lock);
     g_mutex_init(&attached->write_lock);
     g_cond_init(&attached->wake);
-    if (!is_slot_ours(attached, error) || !mig_csv_devices_attach(csv, error))
+    if (!is_slot_ours(attached, error) || was_removed(attached, error) ||
+        !mig_csv_devices_attach(csv, error))
         return NULL;
     if (!join(attached, error)) {
         mig_csv_devices_detach(csv, NULL);
         return NULL;
     }
-    if (!write_slot(attached, FALSE, error)) {
+    if (!write_slot(attached, FALSE, error) || !leave_mark(attached, error)) {
         g_autoptr(MigLease) lockspace = mig_csv_lockspace(csv);
 
         mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, NULL);
@@ -401,7 +455,7 @@ mig_attached_stop(MigAttached *attached, gboolean has_left)
     g_mutex_unlock(&attached->lock);
     g_thread_join(attached->thread);
     attached->thread = NULL;
-    if (has_left)
+    if (has_left && !g_atomic_int_get(&attached->is_removed))
         write_slot(attached, TRUE, NULL);
 }
 

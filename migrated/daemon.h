@@ -22,6 +22,7 @@ typedef struct MigJobs MigJobs;
  */
 typedef struct MigDaemon {
     const MigConfig *config;
+    const char *config_path;
     const char *node; /* this one's name */
     guint32 host_id;
     char *migration;       /* this node's address with prefix in the migration network, or NULL */

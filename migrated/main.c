@@ -13,11 +13,14 @@
 #include "core/timeouts.h"
 #include "net.h"
 #include "privileges.h"
+#include "setup.h"
 
+#include <errno.h>
 #include <glib-unix.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* every how many rounds of facts volumes that could not be attached are tried again */
 #define ATTACH_ROUNDS 6
@@ -227,6 +230,7 @@ serve(MigDaemon *daemon, GError **error)
         !mig_rpc_server_listen_peer(server, config->management, (guint16)config->port,
                                     MIG_PEER_INTERFACE, error))
         return FALSE;
+    mig_restart_set_loop(loop);
     g_thread_unref(g_thread_new("start", start_thread, daemon));
     g_unix_signal_add(SIGTERM, on_signal, loop);
     g_unix_signal_add(SIGINT, on_signal, loop);
@@ -237,11 +241,43 @@ serve(MigDaemon *daemon, GError **error)
     return TRUE;
 }
 
+/* In no cluster yet: nobody is served but who wants to change that. */
+static gboolean
+serve_setup(const MigConfig *config, const char *config_path, GError **error)
+{
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    g_autoptr(MigRpcServer) server = mig_rpc_server_new("migrated", "migrated", MIG_VERSION);
+
+    mig_setup_install(server, config, config_path);
+    if (!mig_io_make_dir(config->run_dir, 0755, error) ||
+        !mig_rpc_server_listen_unix(server, config->socket_path, 0666, error))
+        return FALSE;
+    mig_restart_set_loop(loop);
+    g_unix_signal_add(SIGTERM, on_signal, loop);
+    g_unix_signal_add(SIGINT, on_signal, loop);
+    mig_log_event(MIG_ID_STARTED, NULL, "migrated %s, in no cluster yet", MIG_VERSION);
+    g_main_loop_run(loop);
+    mig_log_event(MIG_ID_STOPPED, NULL, "migrated stops");
+    return TRUE;
+}
+
+/* The same process, from its beginning: threads, sockets and leases of this life end here. */
+static void
+start_anew(char **argv)
+{
+    fflush(NULL);
+    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* libraries have descriptors of their own */
+    execv("/proc/self/exe", argv);
+    g_printerr("migrated: cannot start anew: %s\n", g_strerror(errno));
+    _Exit(1);
+}
+
 int
 main(int argc, char **argv)
 {
+    g_auto(GStrv) arguments = g_strdupv(argv);
     g_autofree char *path = g_strdup(MIG_CONFIG_FILE);
-    gboolean is_debug = FALSE, is_version = FALSE, is_check = FALSE;
+    gboolean is_debug = FALSE, is_version = FALSE, is_check = FALSE, is_blank;
     GOptionEntry options[] = {
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &path, "Configuration file", "FILE"},
         {"check-config", 0, 0, G_OPTION_ARG_NONE, &is_check, "Read the configuration and exit",
@@ -269,7 +305,9 @@ main(int argc, char **argv)
         g_print("migrated %s\n", MIG_VERSION);
         return 0;
     }
-    config = mig_config_load(path, &error);
+    is_blank = mig_config_is_blank(path);
+    config =
+        is_blank && !is_check ? mig_config_load_blank(path, &error) : mig_config_load(path, &error);
     if (!config) {
         g_printerr("migrated: %s\n", error->message);
         return mig_error_exit_code(error);
@@ -279,10 +317,14 @@ main(int argc, char **argv)
     mig_log_init(is_debug);
     mig_privileges_drop();
     daemon.config = config;
-    if (!wire(&daemon, &error) || !serve(&daemon, &error)) {
+    daemon.config_path = path;
+    if (is_blank ? !serve_setup(config, path, &error)
+                 : !wire(&daemon, &error) || !serve(&daemon, &error)) {
         g_printerr("migrated: %s\n", error->message);
         return mig_error_exit_code(error);
     }
+    if (mig_restart_is_wanted())
+        start_anew(arguments);
     /* The process ends here with its threads: whatever they were doing, the journal, the slots and
      * sanlock know how to go on. Tearing down in order would only add a second way to end. */
     fflush(NULL);

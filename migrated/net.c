@@ -32,3 +32,27 @@ mig_net_own_address(const char *network)
     freeifaddrs(all);
     return result;
 }
+
+char *
+mig_net_own_near(const char *other)
+{
+    struct ifaddrs *all = NULL;
+    struct in_addr wanted;
+    char *result = NULL;
+
+    if (!other || inet_pton(AF_INET, other, &wanted) != 1 || getifaddrs(&all) < 0)
+        return NULL;
+    for (const struct ifaddrs *one = all; one && !result; one = one->ifa_next) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)one->ifa_addr;
+        const struct sockaddr_in *mask = (const struct sockaddr_in *)one->ifa_netmask;
+        char text[INET_ADDRSTRLEN];
+
+        if (in && mask && in->sin_family == AF_INET &&
+            (in->sin_addr.s_addr & mask->sin_addr.s_addr) ==
+                (wanted.s_addr & mask->sin_addr.s_addr) &&
+            inet_ntop(AF_INET, &in->sin_addr, text, sizeof text))
+            result = g_strdup(text);
+    }
+    freeifaddrs(all);
+    return result;
+}

@@ -7,3 +7,5 @@
 /* The address, with prefix length ("10.77.1.3/24"), that an interface of this host has within
  * network (CIDR, or an address with prefix); NULL where there is none. g_free(). */
 char *mig_net_own_address(const char *network);
+/* An address of this host, without prefix, in whose network the other one is; NULL: none. */
+char *mig_net_own_near(const char *other);

@@ -39,6 +39,8 @@ const char *mig_attached_name(MigAttached *attached);
 const char *mig_attached_state(MigAttached *attached);
 /* Our sanlock generation in its lockspace. */
 guint64 mig_attached_generation(MigAttached *attached);
+/* This host forgets that it was a node of the volume, as it leaves the cluster. */
+void mig_attached_forget(MigAttached *attached);
 /* Writes this node's slot now. */
 gboolean mig_attached_publish(MigAttached *attached, GError **error);
 /* Reads all slots anew, where the last heartbeat's view is not good enough. Blocks. */

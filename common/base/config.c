@@ -277,8 +277,8 @@ mig_config_free(MigConfig *config)
     g_free(config);
 }
 
-MigConfig *
-mig_config_parse(const char *name, const char *data, gsize length, GError **error)
+static MigConfig *
+parse(const char *name, const char *data, gsize length, gboolean may_be_blank, GError **error)
 {
     g_autoptr(GKeyFile) key_file = g_key_file_new();
     g_autoptr(MigConfig) config = mig_config_new();
@@ -298,6 +298,8 @@ mig_config_parse(const char *name, const char *data, gsize length, GError **erro
 
         if (!text && key->fallback)
             continue;
+        if (may_be_blank && !key->fallback && (!text || !*g_strstrip(text)))
+            continue;
         if (!text) {
             g_set_error(error, MIG_ERROR, MIG_ERROR_CONFIG,
                         "%s: [%s] %s is missing; it has no default", name, key->group, key->key);
@@ -315,6 +317,12 @@ mig_config_parse(const char *name, const char *data, gsize length, GError **erro
 }
 
 MigConfig *
+mig_config_parse(const char *name, const char *data, gsize length, GError **error)
+{
+    return parse(name, data, length, FALSE, error);
+}
+
+MigConfig *
 mig_config_load(const char *path, GError **error)
 {
     gsize length = 0;
@@ -326,6 +334,67 @@ mig_config_load(const char *path, GError **error)
         return NULL;
     }
     return mig_config_parse(path, data, length, error);
+}
+
+/* ---- a node that is in no cluster yet ---- */
+
+char *
+mig_config_complaint(const char *group, const char *key, const char *value)
+{
+    const Key *found = find_key(group, key);
+
+    g_assert(found);
+    return value_complaint(found, value);
+}
+
+gboolean
+mig_config_is_blank(const char *path)
+{
+    g_autoptr(MigConfig) config = NULL;
+
+    if (!g_file_test(path, G_FILE_TEST_EXISTS))
+        return TRUE;
+    config = mig_config_load_blank(path, NULL);
+    return config && !config->node_name && config->host_id == 0;
+}
+
+MigConfig *
+mig_config_load_blank(const char *path, GError **error)
+{
+    g_autofree char *data = NULL;
+    gsize length = 0;
+
+    if (!g_file_test(path, G_FILE_TEST_EXISTS))
+        return mig_config_new();
+    data = mig_io_read_file(path, MIG_CONFIG_MAX_BYTES, &length, error);
+    return data ? parse(path, data, length, TRUE, error) : NULL;
+}
+
+gboolean
+mig_config_set(const char *path, const MigConfigValue *values, GError **error)
+{
+    g_autoptr(GKeyFile) key_file = g_key_file_new();
+    g_autoptr(GError) bad = NULL;
+    g_autoptr(MigConfig) check = NULL;
+    g_autofree char *data = NULL, *folder = g_path_get_dirname(path);
+    gsize length = 0;
+
+    if (!g_key_file_load_from_file(key_file, path, G_KEY_FILE_KEEP_COMMENTS, &bad) &&
+        !g_error_matches(bad, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_CONFIG, "%s: %s", path, bad->message);
+        return FALSE;
+    }
+    for (; values->group; values++) {
+        /* an empty one keeps its place, and the comment above it */
+        if (values->value)
+            g_key_file_set_value(key_file, values->group, values->key, values->value);
+        else if (g_key_file_has_key(key_file, values->group, values->key, NULL))
+            g_key_file_set_value(key_file, values->group, values->key, "");
+    }
+    data = g_key_file_to_data(key_file, &length, NULL);
+    check = parse(path, data, length, TRUE, error);
+    return check && mig_io_make_dir(folder, 0755, error) &&
+           mig_io_write_file(path, data, length, 0644, error);
 }
 
 gboolean

@@ -49,6 +49,25 @@ MigConfig *mig_config_load(const char *path, GError **error);
 /* The same from memory; name stands for the file in messages. */
 MigConfig *mig_config_parse(const char *name, const char *data, gsize length, GError **error);
 
+/* What a value of this key must be, for messages; NULL if it is that. g_free(). */
+char *mig_config_complaint(const char *group, const char *key, const char *value);
+
+/* Is there no file, or one that says neither who this node is nor its number? Then the node is in
+ * no cluster yet. */
+gboolean mig_config_is_blank(const char *path);
+/* Of such a file: what it says, defaults for the rest; the required members may be NULL or 0. */
+MigConfig *mig_config_load_blank(const char *path, GError **error);
+
+typedef struct {
+    const char *group, *key;
+    const char *value; /* NULL: as if it had not been given */
+} MigConfigValue;
+
+/* Replaces these keys (the list ends with a NULL group) and leaves the others and comments as they
+ * are; the file is replaced as a whole, or made. Refused, MIG_ERROR_CONFIG, where what would come
+ * out has values that are none. */
+gboolean mig_config_set(const char *path, const MigConfigValue *values, GError **error);
+
 /* The n-th known key, for tests and documentation: FALSE behind the last. fallback is the default
  * as written in the file, NULL where the key is required. */
 gboolean mig_config_describe(guint n, const char **group, const char **key, const char **fallback);

@@ -35,6 +35,7 @@
     X(MIG_ERROR_CHECK_REFUSED, "CheckRefused", 28)         \
     X(MIG_ERROR_LEASE_HELD, "LeaseHeld", 29)               \
     X(MIG_ERROR_COORDINATOR_BUSY, "CoordinatorBusy", 30)   \
+    X(MIG_ERROR_NODE_ALIVE, "NodeAlive", 31)               \
     /* the LUN */                                          \
     X(MIG_ERROR_VOLUME_FULL, "VolumeFull", 40)             \
     X(MIG_ERROR_NOT_A_VOLUME, "NotAVolume", 41)            \
@@ -50,6 +51,7 @@
     X(MIG_ERROR_BAD_VALUE, "BadValue", 51)                 \
     X(MIG_ERROR_BAD_DEFINITION, "BadDefinition", 52)       \
     X(MIG_ERROR_CONFIG, "Config", 53)                      \
+    X(MIG_ERROR_NO_CLUSTER, "NoCluster", 55)               \
     /* getting there */                                    \
     X(MIG_ERROR_NO_DAEMON, "NoDaemon", 60)                 \
     X(MIG_ERROR_NODE_UNREACHABLE, "NodeUnreachable", 61)   \

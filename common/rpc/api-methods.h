@@ -17,6 +17,10 @@
     X(GetStatus, Empty, StatusReply, MIG_RPC_METHOD_READ) \
     X(ListNodes, Empty, ListNodesReply, MIG_RPC_METHOD_READ) \
     X(GetNode, NameRequest, NodeReply, MIG_RPC_METHOD_READ) \
+    X(RemoveNode, NameRequest, Empty, 0) \
+    X(CreateCluster, CreateClusterRequest, ClusterReply, MIG_RPC_METHOD_ROOT) \
+    X(JoinCluster, JoinClusterRequest, ClusterReply, MIG_RPC_METHOD_ROOT) \
+    X(LeaveCluster, Empty, Empty, MIG_RPC_METHOD_ROOT) \
     X(FormatVolume, FormatVolumeRequest, VolumeReply, MIG_RPC_METHOD_ROOT) \
     X(AttachVolume, AttachVolumeRequest, VolumeReply, MIG_RPC_METHOD_ROOT) \
     X(DetachVolume, NameRequest, Empty, 0) \

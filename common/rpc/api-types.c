@@ -29,6 +29,12 @@
 #include "rpc/api-table.h"
 #define T NodeReply
 #include "rpc/api-table.h"
+#define T CreateClusterRequest
+#include "rpc/api-table.h"
+#define T JoinClusterRequest
+#include "rpc/api-table.h"
+#define T ClusterReply
+#include "rpc/api-table.h"
 #define T FormatVolumeRequest
 #include "rpc/api-table.h"
 #define T AttachVolumeRequest

@@ -118,6 +118,18 @@
     F(INT, max_nodes, 0, NULL) F(INT, max_vms, 0, NULL) F(INT, max_images, 0, NULL) \
     F(INT, extent, 0, NULL) F(BOOL, force, 0, NULL)
 #define MIG_FIELDS_AttachVolumeRequest(F) F(STRING, device, R, NULL)
+/* what format and the configuration need; empty: a default, or looked for on this node */
+#define MIG_FIELDS_CreateClusterRequest(F) \
+    F(STRING, device, R, NULL) F(STRING, name, R, NULL) F(INT, io_timeout, 0, NULL) \
+    F(INT, max_nodes, 0, NULL) F(INT, max_vms, 0, NULL) F(INT, max_images, 0, NULL) \
+    F(INT, extent, 0, NULL) F(BOOL, force, 0, NULL) \
+    F(STRING, node, 0, NULL) F(STRING, management, 0, NULL) F(STRING, migration, 0, NULL)
+#define MIG_FIELDS_JoinClusterRequest(F) \
+    F(STRING, device, R, NULL) \
+    F(STRING, node, 0, NULL) F(STRING, management, 0, NULL) F(STRING, migration, 0, NULL)
+#define MIG_FIELDS_ClusterReply(F) \
+    F(STRING, node, R, NULL) F(INT, host_id, R, NULL) F(STRING, volume, R, NULL) \
+    F(STRING, management, R, NULL) F(STRING, migration, R, NULL)
 #define MIG_FIELDS_VolumeReply(F) F(OBJECT, volume, R, &mig_type_ApiVolume)
 #define MIG_FIELDS_ListVolumesReply(F) F(ARRAY, volumes, R, &mig_type_ApiVolume)
 
@@ -179,6 +191,7 @@
 #define MIG_API_TYPES(X) \
     X(ApiNode) X(ApiVolume) X(ApiImage) X(ApiVm) X(ApiCheck) X(ApiPhase) X(ApiJob) \
     X(Empty) X(NameRequest) X(ErrorReply) X(StatusReply) X(ListNodesReply) X(NodeReply) \
+    X(CreateClusterRequest) X(JoinClusterRequest) X(ClusterReply) \
     X(FormatVolumeRequest) X(AttachVolumeRequest) X(VolumeReply) X(ListVolumesReply) \
     X(ImageRequest) X(CreateImageRequest) X(ImportImageRequest) X(ExportImageRequest) \
     X(ListImagesRequest) X(ListImagesReply) X(ImageReply) \

@@ -26,7 +26,9 @@ write_etc() {
             echo "$MGMT_NET.$i $(node_name "$i")"
         done
     } >"$etc/hosts"
-    # The administrator of the machine may change this one: it is written once.
+    # The administrator of the machine may change this one: it is written once. Without it the node
+    # is in no cluster yet.
+    ((${BLANK:-0})) && return
     [[ -f $etc/migrated/migrated.conf ]] || cat >"$etc/migrated/migrated.conf" <<END
 [node]
 name=$name

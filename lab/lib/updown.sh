@@ -6,13 +6,14 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 parse_up_options() {
-    N_NODES=3 N_LUNS=1 SECTOR=512 LUN_MIB=4096 IO_TIMEOUT=2
+    N_NODES=3 N_LUNS=1 SECTOR=512 LUN_MIB=4096 IO_TIMEOUT=2 BLANK=0
     while (($#)); do
         case $1 in
         --luns) N_LUNS=${2:-} && shift 2 ;;
         --sector) SECTOR=${2:-} && shift 2 ;;
         --lun-size) LUN_MIB=${2:-} && shift 2 ;;
         --io-timeout) IO_TIMEOUT=${2:-} && shift 2 ;;
+        --blank) BLANK=1 && shift ;;
         -*) die "unknown option '$1'" ;;
         *) N_NODES=$1 && shift ;;
         esac
@@ -29,7 +30,7 @@ write_settings() {
     local name
     mkdir -p "$STATE"
     chmod 755 "$STATE"
-    for name in N_NODES N_LUNS SECTOR LUN_MIB IO_TIMEOUT STORE; do
+    for name in N_NODES N_LUNS SECTOR LUN_MIB IO_TIMEOUT BLANK STORE; do
         echo "$name=${!name@Q}"
     done >"$STATE/settings.new"
     mv "$STATE/settings.new" "$STATE/settings"

@@ -140,6 +140,23 @@ mig_sanlock_leave(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_i
     return FALSE;
 }
 
+guint32
+mig_sanlock_joined_as(MigSanlock *sanlock, const char *lockspace)
+{
+    struct sanlk_lockspace *all = NULL;
+    int count = 0;
+    guint32 host_id = 0;
+
+    if (sanlock_get_lockspaces(&all, &count, 0) < 0)
+        return 0;
+    for (int i = 0; i < count; i++) {
+        if (strncmp(all[i].name, lockspace, sizeof all[i].name) == 0)
+            host_id = (guint32)all[i].host_id;
+    }
+    free(all);
+    return host_id;
+}
+
 GArray *
 mig_sanlock_hosts(MigSanlock *sanlock, const char *lockspace, GError **error)
 {

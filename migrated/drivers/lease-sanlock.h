@@ -37,6 +37,8 @@ gboolean mig_sanlock_is_joined(MigSanlock *sanlock, const MigLease *lockspace, g
 /* Refused (MIG_ERROR_VOLUME_IN_USE) while any process here holds a lease in it. */
 gboolean
 mig_sanlock_leave(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id, GError **error);
+/* As which host id this host is in the lockspace now; 0: it is not. */
+guint32 mig_sanlock_joined_as(MigSanlock *sanlock, const char *lockspace);
 /* GArray of MigSanlockHost, all that were ever seen alive. */
 GArray *mig_sanlock_hosts(MigSanlock *sanlock, const char *lockspace, GError **error);
 

@@ -200,6 +200,12 @@ mig_csv_coordinator_lease(MigCsv *csv)
 }
 
 MigLease *
+mig_csv_registry_lease(MigCsv *csv)
+{
+    return locate(csv, CSV_LEASE_REGISTRY, 0, NULL);
+}
+
+MigLease *
 mig_csv_vm_lease(MigCsv *csv, guint32 slot, const char *vm)
 {
     return locate(csv, CSV_LEASE_VM, slot, vm);
@@ -281,6 +287,24 @@ mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error)
         return FALSE;
     node->heartbeat = to->heartbeat;
     return TRUE;
+}
+
+gboolean
+mig_csv_node_clear(MigCsv *csv, guint32 host_id, GError **error)
+{
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_node_clear(csv->volume, host_id, &reason), &reason, MIG_ERROR_FAILED,
+                      error);
+}
+
+gboolean
+mig_csv_node_is_gone(MigCsv *csv, guint32 host_id, const char *name)
+{
+    g_autofree struct csv_node *node = g_new0(struct csv_node, 1);
+    int result = csv_node_read(csv->volume, host_id, node, NULL);
+
+    return result == CSV_NOT_FOUND || (result == CSV_OK && !g_str_equal(node->name, name));
 }
 
 static MigNode *

@@ -33,6 +33,7 @@ MigVolumeInfo *mig_csv_info(MigCsv *csv, GError **error);
 /* leases; resource of a VM's is its name */
 MigLease *mig_csv_lockspace(MigCsv *csv);
 MigLease *mig_csv_coordinator_lease(MigCsv *csv);
+MigLease *mig_csv_registry_lease(MigCsv *csv); /* for changes of the list of nodes */
 MigLease *mig_csv_vm_lease(MigCsv *csv, guint32 slot, const char *vm);
 gboolean mig_csv_vm_lease_owner(MigCsv *csv, guint32 slot, MigLeaseOwner *owner, GError **error);
 /* Does the lease on the LUN carry this resource name? FALSE where it cannot be read. */
@@ -41,6 +42,11 @@ gboolean mig_csv_coordinator_owner(MigCsv *csv, MigLeaseOwner *owner, GError **e
 
 /* nodes */
 gboolean mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error);
+/* Frees a slot: this node's own when it leaves, or a dead one's under the registry lease. */
+gboolean mig_csv_node_clear(MigCsv *csv, guint32 host_id, GError **error);
+/* Is the slot of this host id free, or another node's? FALSE too where it is damaged or cannot be
+ * read. */
+gboolean mig_csv_node_is_gone(MigCsv *csv, guint32 host_id, const char *name);
 /* GPtrArray of MigNode */
 GPtrArray *mig_csv_nodes(MigCsv *csv, GError **error);
 

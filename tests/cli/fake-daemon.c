@@ -388,6 +388,7 @@ static const MigRpcMethod methods[] = {
     METHOD("GetVolume", NameRequest, VolumeReply, MIG_RPC_METHOD_READ, get_volume),
     METHOD("FormatVolume", FormatVolumeRequest, VolumeReply, 0, format_volume),
     METHOD("DetachVolume", NameRequest, Empty, 0, detach_volume),
+    METHOD("RemoveNode", NameRequest, Empty, 0, detach_volume),
     METHOD("CreateImage", CreateImageRequest, ImageReply, 0, create_image),
     METHOD("ImportImage", ImportImageRequest, ImageReply, MIG_RPC_METHOD_MORE, import_image),
     METHOD("ListImages", ListImagesRequest, ListImagesReply, MIG_RPC_METHOD_READ, list_images),

@@ -36,6 +36,8 @@ exits "not a number" 2 "$CTL" move a b --timeout 1x
 exits "empty argument" 2 "$CTL" vm show ""
 exits "not UTF-8" 2 "$CTL" vm show "$(printf 'a\377')"
 exits "format without name" 2 "$CTL" volume format /dev/null
+exits "create without name" 2 "$CTL" cluster create /dev/null
+exits "create with a bad range" 51 "$CTL" cluster create /dev/null --name v --max-nodes 251
 exits "bad size" 51 "$CTL" image create v i 10X
 one_line "bad size"
 exits "bad range" 51 "$CTL" move a b --max-downtime -5
@@ -59,6 +61,10 @@ node list
 node show
 volume format
 volume attach
+node remove
+cluster create
+cluster join
+cluster leave
 volume detach
 volume list
 volume show
@@ -169,6 +175,9 @@ like "volume format: said" "$ERR" '^volume vol9 formatted'
 exits "volume format refused" 47 "$CTL" volume format /dev/null --name AlreadyFormatted
 exits "volume detach --json" 0 "$CTL" volume detach vol1 --json
 is "volume detach --json: empty object" "$(tr -d ' \n' <"$TMP/out")" "{}"
+exits "node remove" 0 "$CTL" node remove nodeC
+like "node remove: says so" "$ERR" "node nodeC is removed"
+exits "a living node is not removed" 31 "$CTL" node remove NodeAlive
 exits "image create" 0 "$CTL" --json image create vol1 disk 3G
 like "image create: bytes" "$OUT" '"size":3221225472'
 exits "volume full" 40 "$CTL" image create VolumeFull disk 3G

@@ -4,6 +4,8 @@
 #include "base/config.h"
 #include "base/error.h"
 
+#include <glib/gstdio.h>
+#include <stdio.h>
 #include <string.h>
 
 #define REQUIRED \
@@ -199,6 +201,82 @@ test_shipped(void)
     g_assert_cmpint(g_hash_table_size(seen), ==, 0);
 }
 
+/* What a node writes as it comes into a cluster, and takes out again as it leaves. */
+static void
+test_set(void)
+{
+    static const MigConfigValue in[] = {{"node", "name", "nodeB"},
+                                        {"node", "host_id", "7"},
+                                        {"network", "management", "10.0.0.2"},
+                                        {"network", "port", "7500"},
+                                        {"network", "migration", "10.0.1.2/24"},
+                                        {NULL}};
+    static const MigConfigValue out[] = {
+        {"node", "name", NULL},          {"node", "host_id", NULL},
+        {"network", "management", NULL}, {"network", "migration", NULL},
+        {"volumes", "devices", NULL},    {NULL}};
+    static const MigConfigValue wrong[] = {{"node", "host_id", "251"}, {NULL}};
+    g_autoptr(GError) error = NULL;
+    g_autofree char *dir = g_dir_make_tmp("mig-config-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "etc", "migrated.conf", NULL);
+    g_autofree char *folder = g_path_get_dirname(path);
+    g_autofree char *shipped = NULL, *text = NULL, *again = NULL;
+    g_autoptr(MigConfig) config = NULL, left = NULL;
+
+    /* none: the node is in no cluster, and one is made */
+    g_assert_true(mig_config_is_blank(path));
+    g_assert_true(mig_config_set(path, in, &error));
+    g_assert_no_error(error);
+    g_assert_false(mig_config_is_blank(path));
+    config = mig_config_load(path, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(config->node_name, ==, "nodeB");
+    g_assert_cmpint(config->host_id, ==, 7);
+    g_assert_cmpint(config->port, ==, 7500);
+    /* the shipped one keeps its comments, and all that was not named */
+    g_assert_true(g_file_get_contents(g_getenv("MIGRATED_CONF"), &shipped, NULL, NULL));
+    g_assert_true(g_file_set_contents(path, shipped, -1, NULL));
+    g_assert_true(mig_config_is_blank(path));
+    g_assert_true(mig_config_set(path, in, &error));
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_assert_nonnull(strstr(text, "# How this node is called, the same on every volume."));
+    g_assert_nonnull(strstr(text, "#max_per_node=2\n"));
+    g_assert_nonnull(strstr(text, "\nname=nodeB\n"));
+    /* refused as a whole */
+    g_assert_false(mig_config_set(path, wrong, &error));
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_CONFIG);
+    g_clear_error(&error);
+    g_assert_true(g_file_get_contents(path, &again, NULL, NULL));
+    g_assert_cmpstr(again, ==, text);
+    /* and out: the port stays, who this is goes */
+    g_assert_true(mig_config_set(path, out, &error));
+    g_assert_true(mig_config_is_blank(path));
+    left = mig_config_load_blank(path, &error);
+    g_assert_no_error(error);
+    g_assert_null(left->node_name);
+    g_assert_cmpint(left->port, ==, 7500);
+    g_assert_cmpint(remove(path) + remove(folder) + remove(dir), ==, 0);
+}
+
+/* Half a node is a mistake, not a node in no cluster. */
+static void
+test_blank(void)
+{
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("mig-config-XXXXXX", &path, NULL);
+
+    g_assert_true(g_file_set_contents(path, "[node]\nname=a\nhost_id=\n", -1, NULL));
+    g_assert_false(mig_config_is_blank(path));
+    g_assert_true(g_file_set_contents(path, "[node]\nhost_id=1\n", -1, NULL));
+    g_assert_false(mig_config_is_blank(path));
+    g_assert_true(g_file_set_contents(path, "[nod]\n", -1, NULL));
+    g_assert_false(mig_config_is_blank(path)); /* what is wrong with it must be said */
+    g_assert_true(g_file_set_contents(path, "[node]\nname=\n[limits]\nconnections=99\n", -1, NULL));
+    g_assert_true(mig_config_is_blank(path));
+    g_close(fd, NULL);
+    remove(path);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -209,5 +287,7 @@ main(int argc, char **argv)
     g_test_add_func("/config/socket-length", test_socket_length);
     g_test_add_func("/config/missing", test_missing);
     g_test_add_func("/config/shipped-file", test_shipped);
+    g_test_add_func("/config/set", test_set);
+    g_test_add_func("/config/blank", test_blank);
     return g_test_run();
 }
