@@ -18,6 +18,8 @@
  *
  * Format history
  *   1  first version
+ *   1  VM slots: policy and prefer_host_id, before reserved and zero. Zero is the default, so a
+ *      volume without them reads as it did; an older writer sets a VM back to the default
  */
 
 #include <stdbool.h>
@@ -161,6 +163,20 @@ struct csv_lease_owner {
 int csv_lease_read(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
                    struct csv_lease_owner *owner, struct csv_error *error);
 
+/* What the delta lease of a host says on the LUN. CSV_NOT_FOUND: that host was never here. */
+struct csv_host_lease {
+    uint64_t host_generation;
+    bool is_free; /* its last start holds it no more, and with it no lease at all */
+};
+int csv_lockspace_read(struct csv_volume *volume, uint32_t host_id, struct csv_host_lease *lease,
+                       struct csv_error *error);
+/* Frees the delta lease of a host of which something outside of this cluster has made sure that it
+ * is off: from then on its leases can be taken at once. Only that start of the host: CSV_NOT_FOUND
+ * where its lease is of another generation (it is back, or the record is not its own),
+ * CSV_BUSY where the write could not be seen afterwards. Freeing a free one is success. */
+int csv_lockspace_release(struct csv_volume *volume, uint32_t host_id, uint64_t host_generation,
+                          struct csv_error *error);
+
 /* ---- nodes: each slot is written by its owner alone, no lock ----------------------------------
  */
 
@@ -213,6 +229,13 @@ struct csv_epoch {
 
 enum csv_wanted { CSV_WANTED_STOPPED = 0, CSV_WANTED_RUNNING = 1 };
 
+/* When a wanted VM is started again by itself. */
+enum csv_restart {
+    CSV_RESTART_ON_NODE_DEATH = 0,
+    CSV_RESTART_ALWAYS = 1,
+    CSV_RESTART_NEVER = 2,
+};
+
 struct csv_vm {
     uint32_t slot;
     char name[CSV_NAME_MAX + 1];
@@ -223,7 +246,10 @@ struct csv_vm {
     uint32_t vcpus;
     uint64_t generation;   /* of the slot; read-only */
     uint32_t last_host_id; /* where it was started last, 0 never */
-    char *definition;      /* libvirt XML without the lease, or NULL in listings without it */
+    enum csv_restart restart;
+    bool restarts_on_isolation; /* its node is cut off: it ends there and starts elsewhere */
+    uint32_t prefer_host_id;    /* where it starts if it can, 0 anywhere */
+    char *definition;           /* libvirt XML without the lease, or NULL in listings without it */
 };
 void csv_vm_clear(struct csv_vm *vm); /* frees definition, zeroes */
 

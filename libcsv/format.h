@@ -106,9 +106,15 @@ struct csv_disk_vm {
     uint32_t last_host_id;
     uint64_t birth; /* generation that the slot had when this VM was created */
     uint32_t definition_bytes;
-    uint32_t reserved[7];
+    uint32_t policy; /* CSV_POLICY_* */
+    uint32_t prefer_host_id;
+    uint32_t reserved[5];
     /* the definition follows, without a NUL */
 };
+
+#define CSV_POLICY_RESTART   3u /* enum csv_restart */
+#define CSV_POLICY_ISOLATION 4u /* restarts_on_isolation */
+#define CSV_POLICY_KNOWN     7u
 
 struct csv_disk_extent {
     uint64_t offset;
@@ -140,6 +146,8 @@ _Static_assert(offsetof(struct csv_disk_node, running) == 320, "node");
 _Static_assert(sizeof(struct csv_disk_node) == 320 + 512 + 4096, "node");
 _Static_assert(sizeof(struct csv_disk_vm) == 128, "vm");
 _Static_assert(offsetof(struct csv_disk_vm, birth) == 88, "vm");
+_Static_assert(offsetof(struct csv_disk_vm, policy) == 100, "vm");
+_Static_assert(offsetof(struct csv_disk_vm, prefer_host_id) == 104, "vm");
 _Static_assert(offsetof(struct csv_disk_image, owner_birth) == 80, "image");
 _Static_assert(offsetof(struct csv_disk_image, extents) == 128, "image");
 _Static_assert(128 + sizeof(struct csv_disk_node) <= CSV_NODE_BLOCK, "node fits");

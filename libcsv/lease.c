@@ -49,6 +49,8 @@ struct disk_leader {
     uint32_t unused2;
 };
 #define LEADER_MAGIC      0x06152010u
+#define DELTA_MAGIC       0x12212010u
+#define DELTA_MAJOR       0x00030000u
 #define LEADER_MAJOR      0x00060000u
 #define LEADER_MAJOR_MASK 0xffff0000u
 #define LEADER_CHECKED    offsetof(struct disk_leader, checksum)
@@ -198,15 +200,16 @@ csv_lease_locate(const struct csv_volume *volume, enum csv_lease_kind kind, uint
     return 0;
 }
 
-/* What is wrong with a leader record; NULL: nothing. */
+/* What is wrong with a leader record of this kind; NULL: nothing. */
 static const char *
-leader_problem(const struct disk_leader *leader, const struct csv_super *super)
+leader_problem(const struct disk_leader *leader, uint32_t magic, const struct csv_super *super)
 {
     char space[sizeof(leader->space_name)] = {0};
 
-    if (le32toh(leader->magic) != LEADER_MAGIC)
+    if (le32toh(leader->magic) != magic)
         return "no lease magic";
-    if ((le32toh(leader->version) & LEADER_MAJOR_MASK) != LEADER_MAJOR)
+    if ((le32toh(leader->version) & LEADER_MAJOR_MASK) !=
+        (magic == LEADER_MAGIC ? LEADER_MAJOR : DELTA_MAJOR))
         return "unknown lease version";
     /* sanlock starts its CRC-32C at the complement of one, and does not invert the end */
     if (le32toh(leader->checksum) != csv_crc32c_raw(~1u, leader, LEADER_CHECKED))
@@ -246,7 +249,7 @@ csv_lease_read(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t ind
     if (leader.magic == 0)
         return csv_fail(error, CSV_NOT_FOUND, 0, "no lease at %llu: that slot was never used",
                         (unsigned long long)lease.offset_bytes);
-    problem = leader_problem(&leader, &volume->super);
+    problem = leader_problem(&leader, LEADER_MAGIC, &volume->super);
     if (problem)
         return csv_fail(error, CSV_E_DAMAGED, 0, "lease at %llu: %s",
                         (unsigned long long)lease.offset_bytes, problem);
@@ -256,4 +259,112 @@ csv_lease_read(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t ind
     owner->host_generation = le64toh(leader.owner_generation);
     owner->lver = le64toh(leader.lver);
     return 0;
+}
+
+/* One sector of the lockspace is one host's delta lease. */
+static int
+read_delta(struct csv_volume *volume, uint64_t offset, uint8_t *sector, struct disk_leader *leader,
+           struct csv_error *error)
+{
+    const char *problem;
+    int result = volume->dev->ops->read(volume->dev, offset, sector, volume->super.sector_bytes);
+
+    if (result)
+        return csv_fail(error, CSV_E_IO, -result, "cannot read the host lease at %llu",
+                        (unsigned long long)offset);
+    memcpy(leader, sector, sizeof(*leader));
+    problem = leader_problem(leader, DELTA_MAGIC, &volume->super);
+    if (problem)
+        return csv_fail(error, CSV_E_DAMAGED, 0, "host lease at %llu: %s",
+                        (unsigned long long)offset, problem);
+    return 0;
+}
+
+/* Finds the sector of a host, and reads it into a new buffer. */
+static int
+open_delta(struct csv_volume *volume, uint32_t host_id, uint64_t *offset, uint8_t **sector,
+           struct disk_leader *leader, struct csv_error *error)
+{
+    int result;
+
+    if (host_id < 1 || host_id > volume->super.max_nodes)
+        return csv_fail(error, CSV_BAD_VALUE, 0, "host id %u: 1 to %u on volume %s", host_id,
+                        volume->super.max_nodes, volume->super.name);
+    *offset = volume->super.lockspace_offset + (uint64_t)(host_id - 1) * volume->super.sector_bytes;
+    *sector = csv_dev_buffer(volume->super.sector_bytes);
+    if (!*sector)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a host lease");
+    result = read_delta(volume, *offset, *sector, leader, error);
+    if (!result && le64toh(leader->owner_id) != host_id)
+        result = csv_fail(error, CSV_NOT_FOUND, 0, "host %u was never on volume %s", host_id,
+                          volume->super.name);
+    if (result)
+        free(*sector);
+    return result;
+}
+
+int
+csv_lockspace_read(struct csv_volume *volume, uint32_t host_id, struct csv_host_lease *lease,
+                   struct csv_error *error)
+{
+    struct disk_leader leader;
+    uint64_t offset;
+    uint8_t *sector;
+    int result = open_delta(volume, host_id, &offset, &sector, &leader, error);
+
+    if (result)
+        return result;
+    free(sector);
+    lease->host_generation = le64toh(leader.owner_generation);
+    lease->is_free = leader.timestamp == 0;
+    return 0;
+}
+
+/* Exactly one sector is written: the neighbours are other hosts' leases, renewed all the time. */
+static int
+write_free(struct csv_volume *volume, uint64_t offset, uint8_t *sector, struct disk_leader *leader,
+           struct csv_error *error)
+{
+    struct csv_dev *dev = volume->dev;
+    int result;
+
+    leader->timestamp = 0;
+    leader->checksum = htole32(csv_crc32c_raw(~1u, leader, LEADER_CHECKED));
+    memcpy(sector, leader, sizeof(*leader));
+    result = dev->ops->write(dev, offset, sector, volume->super.sector_bytes);
+    if (!result)
+        result = dev->ops->flush(dev);
+    if (result)
+        return csv_fail(error, CSV_E_IO, -result, "cannot write the host lease at %llu",
+                        (unsigned long long)offset);
+    return read_delta(volume, offset, sector, leader, error);
+}
+
+int
+csv_lockspace_release(struct csv_volume *volume, uint32_t host_id, uint64_t host_generation,
+                      struct csv_error *error)
+{
+    struct disk_leader leader;
+    uint64_t offset;
+    uint8_t *sector;
+    int result = csv_need_writable(volume, error);
+
+    if (!result)
+        result = open_delta(volume, host_id, &offset, &sector, &leader, error);
+    if (result)
+        return result;
+    if (le64toh(leader.owner_generation) != host_generation) {
+        result = csv_fail(error, CSV_NOT_FOUND, 0,
+                          "host %u has been started anew since: its generation is %llu, not %llu",
+                          host_id, (unsigned long long)le64toh(leader.owner_generation),
+                          (unsigned long long)host_generation);
+    } else if (leader.timestamp != 0) {
+        result = write_free(volume, offset, sector, &leader, error);
+        if (!result &&
+            (leader.timestamp != 0 || le64toh(leader.owner_generation) != host_generation))
+            result =
+                csv_fail(error, CSV_BUSY, 0, "host %u writes its lease: it is not off", host_id);
+    }
+    free(sector);
+    return result;
 }

@@ -131,6 +131,9 @@ csv_vm_encode(const struct csv_vm_record *record, void *block)
         .last_host_id = htole32(vm->last_host_id),
         .birth = htole64(record->birth),
         .definition_bytes = htole32((uint32_t)bytes),
+        .policy =
+            htole32((uint32_t)vm->restart | (vm->restarts_on_isolation ? CSV_POLICY_ISOLATION : 0)),
+        .prefer_host_id = htole32(vm->prefer_host_id),
     };
 
     put_text(disk.name, vm->name, sizeof(disk.name));
@@ -148,7 +151,7 @@ csv_vm_decode(const void *block, const struct csv_head *head, const struct csv_s
     const char *definition = (const char *)block + HEADER + sizeof(struct csv_disk_vm);
     struct csv_disk_vm disk;
     struct csv_vm_record made = {0};
-    uint32_t bytes, wanted;
+    uint32_t bytes, wanted, policy;
 
     if (head->payload_bytes < sizeof(disk))
         return "payload length is not a VM's";
@@ -178,6 +181,14 @@ csv_vm_decode(const void *block, const struct csv_head *head, const struct csv_s
     made.vm.last_host_id = le32toh(disk.last_host_id);
     if (made.vm.last_host_id > super->max_nodes)
         return "last host id out of range";
+    policy = le32toh(disk.policy);
+    if ((policy & ~CSV_POLICY_KNOWN) || (policy & CSV_POLICY_RESTART) > CSV_RESTART_NEVER)
+        return "policy unknown";
+    made.vm.restart = (enum csv_restart)(policy & CSV_POLICY_RESTART);
+    made.vm.restarts_on_isolation = (policy & CSV_POLICY_ISOLATION) != 0;
+    made.vm.prefer_host_id = le32toh(disk.prefer_host_id);
+    if (made.vm.prefer_host_id > super->max_nodes)
+        return "preferred host id out of range";
     made.birth = le64toh(disk.birth);
     if (made.birth == 0 || made.birth > head->generation)
         return "birth out of range";

@@ -138,6 +138,11 @@ check_vm(const struct csv_volume *volume, const struct csv_vm *vm, bool needs_de
     if (vm->last_host_id > volume->super.max_nodes)
         return csv_fail(error, CSV_BAD_VALUE, 0, "VM %s: host id %u, at most %u", vm->name,
                         vm->last_host_id, volume->super.max_nodes);
+    if (vm->prefer_host_id > volume->super.max_nodes)
+        return csv_fail(error, CSV_BAD_VALUE, 0, "VM %s: preferred host id %u, at most %u",
+                        vm->name, vm->prefer_host_id, volume->super.max_nodes);
+    if ((unsigned)vm->restart > CSV_RESTART_NEVER)
+        return csv_fail(error, CSV_BAD_VALUE, 0, "VM %s: unknown restart policy", vm->name);
     if (length > CSV_DEFINITION_MAX)
         return csv_fail(error, CSV_BAD_VALUE, 0, "VM %s: definition of %zu bytes, at most %d",
                         vm->name, length, CSV_DEFINITION_MAX);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "crc32c.h"
 #include "csv-test.h"
 
 static const struct csv_format_options plain = {.name = "vol1"};
@@ -221,6 +222,70 @@ test_read_only(void)
 }
 
 /* The same over a real file, sanlock's areas included. */
+/* A host lease as sanlock's daemon writes it: owner, generation, timestamp, checksum. */
+static void
+write_host_lease(int fd, const struct csv_info *info, guint32 host_id, guint64 generation)
+{
+    const guint64 values[] = {GUINT64_TO_LE((guint64)host_id), GUINT64_TO_LE(generation)};
+    const guint64 timestamp = GUINT64_TO_LE(1234);
+    const off_t offset = (off_t)(MIB + (host_id - 1) * info->sector_bytes);
+    guint8 record[176];
+    guint32 crc;
+
+    g_assert_cmpint(pread(fd, record, sizeof(record), offset), ==, sizeof(record));
+    memcpy(record + 32, values, sizeof(values));
+    memcpy(record + 152, &timestamp, sizeof(timestamp));
+    crc = GUINT32_TO_LE(csv_crc32c_raw(~1u, record, 168));
+    memcpy(record + 168, &crc, sizeof(crc));
+    g_assert_cmpint(pwrite(fd, record, sizeof(record), offset), ==, sizeof(record));
+}
+
+/* Freeing a dead host's lease: that start of it only, and not one byte of its neighbours. */
+static void
+test_host_lease(void)
+{
+    g_autofree char *path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
+    int fd = g_mkstemp(path);
+    g_autofree guint8 *before = g_malloc(MIB), *after = g_malloc(MIB);
+    struct csv_host_lease lease = {0};
+    struct csv_volume *volume;
+    struct csv_info info;
+
+    g_assert_cmpint(ftruncate(fd, 256 * (off_t)MIB), ==, 0);
+    assert_ok(csv_format(path, &plain, &info, error));
+    for (guint32 i = 1; i <= 3; i++)
+        write_host_lease(fd, &info, i, 6 + i);
+    assert_ok(csv_open(path, 0, &volume, error));
+    g_assert_cmpint(pread(fd, before, MIB, MIB), ==, MIB);
+    assert_ok(csv_lockspace_read(volume, 2, &lease, error));
+    g_assert_cmpuint(lease.host_generation, ==, 8);
+    g_assert_false(lease.is_free);
+    assert_code(csv_lockspace_read(volume, 4, &lease, error), CSV_NOT_FOUND);
+    assert_code(csv_lockspace_release(volume, 2, 7, error), CSV_NOT_FOUND);
+    assert_code(csv_lockspace_release(volume, 2, 9, error), CSV_NOT_FOUND);
+    assert_code(csv_lockspace_release(volume, 4, 0, error), CSV_NOT_FOUND);
+    assert_code(csv_lockspace_release(volume, 0, 8, error), CSV_BAD_VALUE);
+    assert_code(csv_lockspace_release(volume, 251, 8, error), CSV_BAD_VALUE);
+    g_assert_cmpint(pread(fd, after, MIB, MIB), ==, MIB);
+    g_assert_cmpmem(before, MIB, after, MIB); /* nothing refused has written anything */
+
+    assert_ok(csv_lockspace_release(volume, 2, 8, error));
+    assert_ok(csv_lockspace_release(volume, 2, 8, error)); /* again: is free already */
+    assert_ok(csv_lockspace_read(volume, 2, &lease, error));
+    g_assert_true(lease.is_free);
+    g_assert_cmpint(pread(fd, after, MIB, MIB), ==, MIB);
+    g_assert_cmpmem(before, 512, after, 512);
+    g_assert_cmpmem(before + 1024, MIB - 1024, after + 1024, MIB - 1024);
+    g_assert_cmpmem(before + 512, 152, after + 512, 152); /* its generation stays */
+
+    after[512 + 60] ^= 1; /* rot */
+    g_assert_cmpint(pwrite(fd, after, 1024, MIB), ==, 1024);
+    assert_code(csv_lockspace_release(volume, 2, 8, error), CSV_E_DAMAGED);
+    csv_close(volume);
+    close(fd);
+    g_unlink(path);
+}
+
 static void
 test_file(void)
 {
@@ -300,6 +365,7 @@ main(int argc, char **argv)
     g_test_add_func("/csv/open/larger-lun", test_larger_lun);
     g_test_add_func("/csv/open/read-only", test_read_only);
     g_test_add_func("/csv/open/file", test_file);
+    g_test_add_func("/open/host-lease", test_host_lease);
     g_test_add_func("/csv/open/leader-is-checked", test_leader_is_checked);
     return g_test_run();
 }
