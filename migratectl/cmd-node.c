@@ -21,6 +21,17 @@ mig_cmd_node_list(MigCli *cli, char **arguments, GError **error)
     return TRUE;
 }
 
+static const char *
+ago(gint64 age_ms)
+{
+    static char text[3][48];
+    static guint next;
+    char *to = text[next++ % 3];
+
+    g_snprintf(to, sizeof text[0], "%s ago", mig_show_ms(age_ms));
+    return age_ms < 0 ? NULL : to;
+}
+
 gboolean
 mig_cmd_node_remove(MigCli *cli, char **arguments, GError **error)
 {
@@ -59,6 +70,7 @@ mig_cmd_node_show(MigCli *cli, char **arguments, GError **error)
     mig_print_field("Name", node->name);
     mig_print_field("Host id", mig_show_int(node->host_id));
     mig_print_field("State", node->state);
+    mig_print_field("Because", node->rule);
     mig_print_field("Answering", mig_show_yes(node->local));
     mig_print_field("Draining", mig_show_yes(node->draining));
     mig_print_field("Management", node->management);
@@ -69,6 +81,12 @@ mig_cmd_node_show(MigCli *cli, char **arguments, GError **error)
     mig_print_field("Memory", mig_show_size(node->memory));
     mig_print_field("Memory free", mig_show_size(node->memory_free));
     mig_print_field("Heartbeat", heartbeat);
+    if (!node->local) {
+        mig_print_field("Daemon answered", ago(node->peer_age_ms));
+        mig_print_field("Ping management", ago(node->ping_age_ms));
+        mig_print_field("Ping migration", ago(node->ping_migration_age_ms));
+        mig_print_field("Fence agent", mig_show_yes(node->fenceable));
+    }
     mig_print_field("Sanlock", node->sanlock);
     mig_print_field("Watchdog", mig_show_yes(node->watchdog));
     mig_print_field("Version", node->version);

@@ -177,6 +177,9 @@ print_vm(const MigApiVm *vm)
     mig_print_field("Memory", mig_show_size(vm->memory));
     mig_print_field("vCPUs", mig_show_int(vm->vcpus));
     mig_print_field("Priority", mig_show_int(vm->priority));
+    mig_print_field("Restart", vm->restart);
+    mig_print_field("On isolation", vm->on_isolation);
+    mig_print_field("Prefers", vm->prefer);
     mig_print_field_list("Images", vm->images);
     mig_print_field("Lease", lease);
     mig_print_field("Job", vm->job);

@@ -49,6 +49,11 @@ static const MigCommand commands[] = {
     {"vm", "list", "", 0, 0, mig_cmd_vm_list, NULL, "All VMs", NULL},
     {"vm", "show", "VM", 1, 1, mig_cmd_vm_show, mig_options_vm_show, "One VM", NULL},
     {"vm", "undefine", "VM", 1, 1, mig_cmd_vm_undefine, mig_options_vm_undefine, "Forget a stopped VM", NULL},
+    {"vm", "set", "VM NAME=VALUE...", 2, 16, mig_cmd_vm_set, NULL, "Policies of a VM",
+     "restart=always|on-node-death|never, priority=0..1000, on_isolation=keep|restart,\n"
+     "prefer=NODE|none"},
+    {"why", NULL, "VM|NODE", 1, 1, mig_cmd_why, NULL, "What was decided about it, and why", NULL},
+    {"whatif", NULL, "node-down NODE", 2, 2, mig_cmd_whatif, NULL, "Where its VMs would start", NULL},
     {"move", NULL, "VM NODE", 2, 2, mig_cmd_move, mig_options_move,
      "Move a running VM to another node",
      "Ctrl-C cancels the move and waits for its end; a second Ctrl-C leaves without\n"

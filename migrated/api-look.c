@@ -6,6 +6,45 @@
 #include "base/error.h"
 #include "core/timeouts.h"
 #include "jobs.h"
+#include "recovery.h"
+
+/* What would go wrong if this node died, said before it does. */
+static void
+add_node_warnings(MigDaemon *daemon, const MigApiNode *node, guint count, GStrvBuilder *warnings)
+{
+    g_autoptr(GPtrArray) plan = NULL;
+    guint homeless = 0;
+    const char *first = NULL;
+
+    if (g_str_equal(node->state, "left") || count < 2)
+        return;
+    if (!node->watchdog && !node->fenceable && !node->local &&
+        !daemon->config->unsafe_without_watchdog) {
+        g_autofree char *text = g_strdup_printf(
+            "%s has no armed watchdog and cannot be fenced from here: if it dies, its VMs are not "
+            "started elsewhere by themselves",
+            node->name);
+
+        g_strv_builder_add(warnings, text);
+    }
+    plan = node->vms && *node->vms ? mig_recovery_whatif(daemon->recovery, node->name, NULL) : NULL;
+    for (guint i = 0; plan && i < plan->len; i++) {
+        const MigPlanLine *line = g_ptr_array_index(plan, i);
+
+        if (!line->node && line->is_wanted) {
+            homeless++;
+            first = first ? first : line->vm;
+        }
+    }
+    if (homeless) {
+        g_autofree char *text =
+            g_strdup_printf("if %s dies, %u of its VMs do not fit elsewhere (%s); see 'migratectl "
+                            "whatif node-down %s'",
+                            node->name, homeless, first, node->name);
+
+        g_strv_builder_add(warnings, text);
+    }
+}
 
 static void
 add_warnings(MigDaemon *daemon, const MigStatusReply *reply, GStrvBuilder *warnings)
@@ -18,6 +57,8 @@ add_warnings(MigDaemon *daemon, const MigStatusReply *reply, GStrvBuilder *warni
 
         g_strv_builder_add(warnings, text);
     }
+    for (guint i = 0; i < reply->nodes->len; i++)
+        add_node_warnings(daemon, g_ptr_array_index(reply->nodes, i), reply->nodes->len, warnings);
     for (guint i = 0; i < reply->vms->len; i++) {
         const MigApiVm *vm = g_ptr_array_index(reply->vms, i);
 

@@ -4,6 +4,7 @@
 
 #include "core/timeouts.h"
 #include "drivers/definition-xml.h"
+#include "failover.h"
 #include "jobs.h"
 
 #include <string.h>
@@ -30,6 +31,27 @@ volumes_of_node(MigDaemon *daemon, const char *node)
     return g_strv_builder_end(names);
 }
 
+/* What the fail-over thinks of it, where it has thought. */
+static void
+add_life(MigDaemon *daemon, MigApiNode *to)
+{
+    g_autoptr(GPtrArray) lives = mig_failover_lives(daemon->failover);
+    const MigNodeLife *life = mig_lives_find(lives, to->name);
+
+    if (!life)
+        return;
+    g_free(to->state);
+    to->state = g_strdup(mig_life_name(life->finding.life));
+    to->rule = g_strdup(life->finding.rule);
+    to->flapping = life->is_flapping;
+    if (!life->evidence.is_self) {
+        to->peer_age_ms = MIN(life->evidence.peer_ms, G_MAXINT32);
+        to->ping_age_ms = MIN(life->evidence.management_ms, G_MAXINT32);
+        to->ping_migration_age_ms = MIN(life->evidence.migration_ms, G_MAXINT32);
+        to->fenceable = mig_failover_can_fence(daemon, to->name);
+    }
+}
+
 MigApiNode *
 mig_shape_node(MigDaemon *daemon, const MigNodeView *view)
 {
@@ -54,6 +76,7 @@ mig_shape_node(MigDaemon *daemon, const MigNodeView *view)
     to->sanlock = g_strdup(mig_host_state_name(view->sanlock));
     to->version = g_strdup(from->version);
     to->local = view->is_local;
+    add_life(daemon, to);
     return to;
 }
 
@@ -156,6 +179,20 @@ mig_shape_image(const MigImage *image)
 
 /* ---- VMs ---- */
 
+static char *
+node_of_host(MigAttached *attached, guint32 host_id)
+{
+    g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
+
+    for (guint i = 0; host_id && i < views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(views, i);
+
+        if (view->node->host_id == host_id)
+            return g_strdup(view->node->name);
+    }
+    return NULL;
+}
+
 MigApiVm *
 mig_shape_vm(MigDaemon *daemon, const MigVmView *view)
 {
@@ -171,6 +208,9 @@ mig_shape_vm(MigDaemon *daemon, const MigVmView *view)
     to->memory = (gint64)vm->memory_bytes;
     to->vcpus = vm->vcpus;
     to->priority = vm->priority;
+    to->restart = g_strdup(mig_restart_name(vm->restart));
+    to->on_isolation = g_strdup(vm->restarts_on_isolation ? "restart" : "keep");
+    to->prefer = node_of_host(view->attached, vm->prefer_host_id);
     to->lease_owner = mig_attached_owner_name(view->attached, &view->owner, NULL);
     to->lease_version = (gint64)view->owner.version;
     if (vm->definition) {

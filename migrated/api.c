@@ -46,7 +46,9 @@ push(GThreadPool *to, MigApiMethod method, MigRpcCall *call, gconstpointer reque
 static GThreadPool *
 pool_of_peers(MigApiMethod method)
 {
-    return method == peer_StartVm || method == peer_StopVm ? slow_peer_pool : peer_pool;
+    return method == peer_StartVm || method == peer_StopVm || method == peer_RecoverVm
+               ? slow_peer_pool
+               : peer_pool;
 }
 
 #define API_HANDLER(name, request_type, reply_type, flags)                                 \

@@ -14,6 +14,10 @@ typedef struct MigVolumes MigVolumes;
 typedef struct MigVms MigVms;
 typedef struct MigIncoming MigIncoming;
 typedef struct MigJobs MigJobs;
+typedef struct MigEvents MigEvents;
+typedef struct MigSigns MigSigns;
+typedef struct MigFailover MigFailover;
+typedef struct MigRecovery MigRecovery;
 
 /*
  * A bag of pointers, set once before anything runs and never changed after that; so it needs no
@@ -37,4 +41,8 @@ typedef struct MigDaemon {
     MigVms *vms;           /* vms.h: what runs here */
     MigIncoming *incoming; /* incoming.h: moves that come here */
     MigJobs *jobs;         /* jobs.h: moves that go from here */
+    MigEvents *events;     /* events.h: what was decided, and why */
+    MigSigns *signs;       /* signs.h: who answers */
+    MigFailover *failover; /* failover.h: who lives */
+    MigRecovery *recovery; /* recovery.h: VMs that are started again */
 } MigDaemon;

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* main.c - migrated: options, wiring, main loop. */
 #include "api.h"
+#include "events.h"
+#include "failover.h"
 #include "images.h"
 #include "incoming.h"
 #include "jobs.h"
+#include "recovery.h"
+#include "signs.h"
 #include "vms.h"
 #include "volumes.h"
 
@@ -118,6 +122,7 @@ facts_thread(gpointer data)
             g_warning("%s", error->message);
         mig_vms_refresh_soon(daemon->vms);
         mig_incoming_sweep(daemon->incoming);
+        mig_volumes_set_armed(daemon->volumes, mig_sanlock_is_armed(daemon->sanlock));
         if (round % ATTACH_ROUNDS == 0 && mig_volumes_attach_missing(daemon->volumes) > 0)
             mig_vms_adopt(daemon->vms);
         g_usleep(FACTS_MS * 1000);
@@ -133,11 +138,16 @@ start_thread(gpointer data)
 
     if (host)
         mig_volumes_set_host(daemon->volumes, host);
+    mig_volumes_set_armed(daemon->volumes, mig_sanlock_is_armed(daemon->sanlock));
     /* recover first: what is on this node must be known before anything is asked of it */
     mig_volumes_attach_configured(daemon->volumes);
     mig_vms_adopt(daemon->vms);
     mig_jobs_recover(daemon->jobs);
     g_thread_unref(g_thread_new("facts", facts_thread, daemon));
+    mig_signs_start(daemon->signs);
+    mig_failover_start(daemon->failover);
+    if (daemon->config->failover_enabled)
+        mig_recovery_start(daemon->recovery);
     return NULL;
 }
 
@@ -189,6 +199,10 @@ wire(MigDaemon *daemon, GError **error)
     daemon->peer = mig_peer_rpc_new(daemon->node, &hooks);
     daemon->libvirt = mig_libvirt_new(config->libvirt_uri, on_domain_changed, daemon);
     daemon->hv = mig_libvirt_port(daemon->libvirt);
+    daemon->events = mig_events_new(daemon);
+    daemon->signs = mig_signs_new(daemon);
+    daemon->failover = mig_failover_new(daemon);
+    daemon->recovery = mig_recovery_new(daemon);
     return TRUE;
 }
 

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 
 char *
@@ -55,4 +56,34 @@ mig_net_own_near(const char *other)
     }
     freeifaddrs(all);
     return result;
+}
+
+static gboolean
+has_address(const struct ifaddrs *one, const char *address)
+{
+    const struct sockaddr *socket = one->ifa_addr;
+    char text[INET6_ADDRSTRLEN] = "";
+
+    if (socket && socket->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)socket)->sin_addr, text, sizeof text);
+    else if (socket && socket->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)socket)->sin6_addr, text, sizeof text);
+    return *text && g_str_equal(text, address);
+}
+
+gboolean
+mig_net_is_link_up(const char *address)
+{
+    g_auto(GStrv) parts = g_strsplit(address, "/", 2);
+    struct ifaddrs *all = NULL;
+    gboolean is_up = FALSE;
+
+    if (getifaddrs(&all) < 0)
+        return FALSE;
+    for (const struct ifaddrs *one = all; one; one = one->ifa_next) {
+        if (has_address(one, parts[0]))
+            is_up = is_up || ((one->ifa_flags & IFF_UP) && (one->ifa_flags & IFF_RUNNING));
+    }
+    freeifaddrs(all);
+    return is_up;
 }

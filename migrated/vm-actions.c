@@ -225,16 +225,27 @@ may_start(MigDaemon *daemon, const MigVmView *view, GError **error)
     return FALSE;
 }
 
+/* Whoever asks has proof that the VM's node is dead, perhaps before this node can have seen it: a
+ * fence, a freed host lease. It is believed, and still the lease decides. */
 static gboolean
-start_held(MigDaemon *daemon, const char *name, GError **error)
+may_recover(MigDaemon *daemon, const MigVmView *view, GError **error)
 {
-    g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
+    if (!view->vm->wants_running) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED,
+                    "%s is not wanted running any more: it was stopped meanwhile", view->vm->name);
+        return FALSE;
+    }
+    return g_str_equal(view->state, "unknown") || may_start(daemon, view, error);
+}
+
+static gboolean
+start_view(MigDaemon *daemon, MigVmView *view, GError **error)
+{
+    const char *name = view->vm->name;
     g_autoptr(MigDefinition) definition = NULL;
     g_autoptr(MigLease) lease = NULL;
     g_autofree char *xml = NULL;
 
-    if (!view || !may_start(daemon, view, error))
-        return FALSE;
     definition = mig_definition_parse(view->vm->definition, error);
     if (!definition)
         return FALSE;
@@ -265,8 +276,23 @@ mig_vm_start(MigDaemon *daemon, const char *name, GError **error)
 {
     if (!mig_jobs_hold_vm(daemon->jobs, name, error))
         return FALSE;
-    gboolean ok = start_held(daemon, name, error);
+    g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
+    gboolean ok = view && may_start(daemon, view, error) && start_view(daemon, view, error);
 
+    mig_jobs_let_vm_go(daemon->jobs, name);
+    return ok;
+}
+
+gboolean
+mig_vm_recover(MigDaemon *daemon, const char *name, GError **error)
+{
+    if (!mig_jobs_hold_vm(daemon->jobs, name, error))
+        return FALSE;
+    g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
+    gboolean ok = view && view->is_here && g_str_equal(view->state, "running");
+
+    if (view && !ok)
+        ok = may_recover(daemon, view, error) && start_view(daemon, view, error);
     mig_jobs_let_vm_go(daemon->jobs, name);
     return ok;
 }

@@ -30,6 +30,10 @@ gboolean
 mig_vm_undefine(MigDaemon *daemon, const char *name, gboolean delete_images, GError **error);
 /* On this node. */
 gboolean mig_vm_start(MigDaemon *daemon, const char *name, GError **error);
+/* The same for a VM that is wanted and has lost its node, asked for by the volume's recovery: only
+ * the lease says whether it may; runs here already is success. MIG_ERROR_VM_STOPPED: not wanted any
+ * more. */
+gboolean mig_vm_recover(MigDaemon *daemon, const char *name, GError **error);
 /* One that runs on this node. timeout_ms 0: default. force: pulls its plug. */
 gboolean
 mig_vm_stop(MigDaemon *daemon, const char *name, gboolean force, guint timeout_ms, GError **error);

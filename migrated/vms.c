@@ -202,23 +202,31 @@ mig_vms_refresh(MigVms *vms)
     g_hash_table_unref(before);
 }
 
-void
-mig_vms_adopt(MigVms *vms)
+GPtrArray *
+mig_vms_list(MigVms *vms)
 {
-    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)mig_running_free);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&vms->lock);
+    GPtrArray *all = g_ptr_array_new_with_free_func((GDestroyNotify)mig_running_free);
     GHashTableIter iter;
     const MigRunning *running;
 
-    mig_vms_refresh(vms);
-    g_mutex_lock(&vms->lock);
     g_hash_table_iter_init(&iter, vms->running);
     while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&running))
         g_ptr_array_add(all, running_copy(running));
-    g_mutex_unlock(&vms->lock);
+    return all;
+}
+
+void
+mig_vms_adopt(MigVms *vms)
+{
+    g_autoptr(GPtrArray) all = NULL;
+
+    mig_vms_refresh(vms);
+    all = mig_vms_list(vms);
     for (guint i = 0; i < all->len; i++) {
+        const MigRunning *running = g_ptr_array_index(all, i);
         g_autoptr(GError) error = NULL;
 
-        running = g_ptr_array_index(all, i);
         if (!mig_vms_activate(vms->daemon, (const char *const *)running->images, &error))
             g_warning("%s runs here, but: %s", running->name, error->message);
     }

@@ -33,6 +33,8 @@ void mig_vms_adopt(MigVms *vms);
 void mig_vms_refresh_soon(MigVms *vms);
 /* A copy, or NULL. */
 MigRunning *mig_vms_get(MigVms *vms, const char *name);
+/* GPtrArray of MigRunning: copies of all. */
+GPtrArray *mig_vms_list(MigVms *vms);
 /* Name of one that runs from this volume, or NULL. g_free(). */
 char *mig_vms_first_on(MigVms *vms, const char *volume);
 void mig_vms_running_bits(MigVms *vms, const char *volume, guint8 bits[MIG_MAX_VM_SLOTS / 8]);

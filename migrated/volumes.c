@@ -17,6 +17,7 @@ struct MigVolumes {
     GMutex attach_lock;  /* one attach or detach at a time: each takes seconds; guards wanted */
     GPtrArray *wanted;   /* devices that are to be attached, also after a restart */
     MigHost host;
+    gboolean is_armed; /* sanlock's watchdog */
 };
 
 MigVolumes *
@@ -305,6 +306,14 @@ mig_volumes_set_host(MigVolumes *volumes, const MigHost *host)
 }
 
 void
+mig_volumes_set_armed(MigVolumes *volumes, gboolean is_armed)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
+
+    volumes->is_armed = is_armed;
+}
+
+void
 mig_volumes_fill_host(MigVolumes *volumes, MigNode *node)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
@@ -313,6 +322,7 @@ mig_volumes_fill_host(MigVolumes *volumes, MigNode *node)
     node->memory_bytes = volumes->host.memory_bytes;
     node->memory_free_bytes = volumes->host.memory_free_bytes;
     node->cpus = volumes->host.cpus;
+    node->has_watchdog = volumes->is_armed;
 }
 
 guint64

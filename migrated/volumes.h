@@ -84,6 +84,8 @@ MigNodeView *mig_volumes_node(MigVolumes *volumes, const char *name, GError **er
 
 /* This host's facts for the node slots; refreshed by the facts thread, never by a heartbeat. */
 void mig_volumes_set_host(MigVolumes *volumes, const MigHost *host);
+/* What sanlock's watchdog does for this node; published from then on. */
+void mig_volumes_set_armed(MigVolumes *volumes, gboolean is_armed);
 /* Free memory as last seen, less what the config keeps back; cpu vendor: g_free(). */
 guint64 mig_volumes_memory_free(MigVolumes *volumes);
 char *mig_volumes_cpu_vendor(MigVolumes *volumes);

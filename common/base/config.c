@@ -19,6 +19,7 @@ typedef enum {
     KEY_NETWORK, /* address/prefix length */
     KEY_TEXT,
     KEY_PATHS, /* list of absolute paths, separated by ';' */
+    KEY_BOOL,  /* yes or no, kept as a gint64 */
 } KeyKind;
 
 typedef struct {
@@ -46,6 +47,14 @@ static const Key keys[] = {
     {"moves", "timeout_s", KEY_INT, AT(default_timeout_s), "0", 0, 7 * 86400},
     {"moves", "bandwidth_mib_s", KEY_INT, AT(default_bandwidth_mib_s), "0", 0, 1000000},
     {"volumes", "devices", KEY_PATHS, AT(volume_devices), "", 0, 0},
+    {"failover", "enabled", KEY_BOOL, AT(failover_enabled), "yes", 0, 0},
+    {"failover", "suspect_after_ms", KEY_INT, AT(suspect_after_ms), "3000", 2000, 600000},
+    {"failover", "restart_limit", KEY_INT, AT(restart_limit), "5", 1, 1000},
+    {"failover", "isolated_after_ms", KEY_INT, AT(isolated_after_ms), "10000", 3000, 600000},
+    {"failover", "unsafe_without_watchdog", KEY_BOOL, AT(unsafe_without_watchdog), "no", 0, 0},
+    {"fence", "directory", KEY_PATH, AT(fence_dir), "/etc/migrated/fence.d", 0, 0},
+    {"fence", "timeout_s", KEY_INT, AT(fence_timeout_s), "60", 1, 3600},
+    {"fence", "delay_s", KEY_INT, AT(fence_delay_s), "0", 0, 3600},
     {"limits", "connections", KEY_INT, AT(max_connections), "256", 16, 4096},
     {"limits", "memory_reserve_mib", KEY_INT, AT(memory_reserve_mib), "512", 0, 1 << 24},
 };
@@ -128,6 +137,8 @@ value_complaint(const Key *key, const char *text)
         }
         return NULL;
     }
+    case KEY_BOOL:
+        return g_str_equal(text, "yes") || g_str_equal(text, "no") ? NULL : g_strdup("yes or no");
     default:
         g_assert_not_reached();
     }
@@ -155,6 +166,8 @@ store(MigConfig *config, const Key *key, const char *text)
 
     if (key->kind == KEY_INT) {
         *(gint64 *)member = g_ascii_strtoll(text, NULL, 10);
+    } else if (key->kind == KEY_BOOL) {
+        *(gint64 *)member = g_str_equal(text, "yes");
     } else if (key->kind == KEY_PATHS) {
         g_strfreev(*(char ***)member);
         *(char ***)member = split_paths(text);
@@ -271,7 +284,7 @@ mig_config_free(MigConfig *config)
 
         if (keys[i].kind == KEY_PATHS)
             g_strfreev(*(char ***)member);
-        else if (keys[i].kind != KEY_INT)
+        else if (keys[i].kind != KEY_INT && keys[i].kind != KEY_BOOL)
             g_free(*(char **)member);
     }
     g_free(config);

@@ -34,6 +34,16 @@ typedef struct {
     gint64 default_bandwidth_mib_s; /* 0: no limit */
     /* [volumes] */
     char **volume_devices; /* attached at start; NULL-terminated, never NULL */
+    /* [failover] */
+    gint64 failover_enabled;
+    gint64 suspect_after_ms;
+    gint64 restart_limit;     /* failed starts of one VM in a row */
+    gint64 isolated_after_ms; /* until a node that nobody answers acts on on_isolation=restart */
+    gint64 unsafe_without_watchdog;
+    /* [fence] */
+    char *fence_dir; /* NODE.conf for each node that can be fenced */
+    gint64 fence_timeout_s;
+    gint64 fence_delay_s; /* after suspicion, for a crash dump */
     /* [limits] */
     gint64 max_connections;
     gint64 memory_reserve_mib; /* of this host, never given to VMs */

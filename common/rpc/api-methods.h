@@ -37,6 +37,9 @@
     X(ListVms, Empty, ListVmsReply, MIG_RPC_METHOD_READ) \
     X(GetVm, NameRequest, VmReply, MIG_RPC_METHOD_READ) \
     X(UndefineVm, UndefineVmRequest, Empty, 0) \
+    X(SetVm, SetVmRequest, VmReply, 0) \
+    X(ListEvents, ListEventsRequest, ListEventsReply, MIG_RPC_METHOD_READ) \
+    X(PlanNodeDown, NameRequest, PlanReply, MIG_RPC_METHOD_READ) \
     X(MoveVm, MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE) \
     X(ListJobs, Empty, ListJobsReply, MIG_RPC_METHOD_READ) \
     X(GetJob, JobRequest, JobReply, MIG_RPC_METHOD_READ) \
@@ -51,6 +54,8 @@
     X(Release, JobRequest, Empty, 0) \
     X(StartVm, StartVmRequest, VmReply, 0) \
     X(StopVm, StopVmRequest, VmReply, 0) \
+    X(RecoverVm, NameRequest, VmReply, 0) \
+    X(ListEvents, ListEventsRequest, ListEventsReply, MIG_RPC_METHOD_READ) \
     X(MoveVm, MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE) \
     X(ListJobs, Empty, ListJobsReply, MIG_RPC_METHOD_READ) \
     X(GetJob, JobRequest, JobReply, MIG_RPC_METHOD_READ) \

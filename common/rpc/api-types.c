@@ -17,6 +17,10 @@
 #include "rpc/api-table.h"
 #define T ApiJob
 #include "rpc/api-table.h"
+#define T ApiEvent
+#include "rpc/api-table.h"
+#define T ApiPlan
+#include "rpc/api-table.h"
 #define T Empty
 #include "rpc/api-table.h"
 #define T NameRequest
@@ -68,6 +72,14 @@
 #define T ListVmsReply
 #include "rpc/api-table.h"
 #define T VmReply
+#include "rpc/api-table.h"
+#define T SetVmRequest
+#include "rpc/api-table.h"
+#define T ListEventsRequest
+#include "rpc/api-table.h"
+#define T ListEventsReply
+#include "rpc/api-table.h"
+#define T PlanReply
 #include "rpc/api-table.h"
 #define T MoveVmRequest
 #include "rpc/api-table.h"

@@ -37,7 +37,13 @@
     F(BOOL, draining, 0, NULL) F(BOOL, watchdog, 0, NULL) \
     F(INT, heartbeat, 0, NULL) F(INT, heartbeat_age_ms, 0, NULL) \
     F(STRING, sanlock, 0, NULL)        /* free, live, fail, dead, unknown */ \
-    F(STRING, version, 0, NULL) F(BOOL, local, 0, NULL)
+    F(STRING, version, 0, NULL) F(BOOL, local, 0, NULL) \
+    F(STRING, rule, 0, NULL)           /* why it is in that state */ \
+    F(INT, peer_age_ms, 0, NULL)       /* since its daemon answered */ \
+    F(INT, ping_age_ms, 0, NULL)       /* since it answered a ping on the management address */ \
+    F(INT, ping_migration_age_ms, 0, NULL) /* the same for migration; -1: has none */ \
+    F(BOOL, fenceable, 0, NULL)        /* from the answering node */ \
+    F(BOOL, flapping, 0, NULL)         /* died too often lately: gets no VMs */
 
 #define MIG_FIELDS_ApiVolume(F) \
     F(STRING, name, R, NULL) F(STRING, uuid, R, NULL) F(STRING, device, 0, NULL) \
@@ -65,7 +71,10 @@
     F(STRV, images, 0, NULL)           /* volume/image */ \
     F(STRING, lease_owner, 0, NULL) F(INT, lease_version, 0, NULL) \
     F(STRING, job, 0, NULL) \
-    F(STRING, definition, 0, NULL)     /* GetVm only */
+    F(STRING, definition, 0, NULL)     /* GetVm only */ \
+    F(STRING, restart, 0, NULL)        /* always, on-node-death, never */ \
+    F(STRING, on_isolation, 0, NULL)   /* keep, restart */ \
+    F(STRING, prefer, 0, NULL)         /* node name */
 
 #define MIG_FIELDS_ApiCheck(F) \
     F(STRING, name, R, NULL) \
@@ -98,6 +107,18 @@
     F(INT, timeout_ms, 0, NULL)        /* as it was asked for */ \
     F(INT, lease_version, 0, NULL)     /* of the VM's lease before the move */ \
     F(ARRAY, checks, 0, &mig_type_ApiCheck) F(ARRAY, phases, 0, &mig_type_ApiPhase)
+
+/* One thing that was seen, decided or done. */
+#define MIG_FIELDS_ApiEvent(F) \
+    F(INT, at, R, NULL) F(STRING, node, R, NULL) /* that tells it */ \
+    F(STRING, subject, R, NULL) F(STRING, about, 0, NULL) \
+    F(STRING, what, R, NULL) F(STRING, text, R, NULL)
+
+/* One VM of a node that is thought away. */
+#define MIG_FIELDS_ApiPlan(F) \
+    F(STRING, vm, R, NULL) F(INT, priority, 0, NULL) F(INT, memory, 0, NULL) \
+    F(STRING, node, 0, NULL)           /* null: nowhere */ \
+    F(STRING, why, R, NULL)
 
 /* --- requests and replies --- */
 #define MIG_FIELDS_Empty(F)
@@ -154,6 +175,11 @@
 #define MIG_FIELDS_StopVmRequest(F) \
     F(STRING, name, R, NULL) F(BOOL, force, 0, NULL) F(INT, timeout_ms, 0, NULL)
 #define MIG_FIELDS_UndefineVmRequest(F) F(STRING, name, R, NULL) F(BOOL, delete_images, 0, NULL)
+/* NAME=VALUE each: restart, priority, on_isolation, prefer */
+#define MIG_FIELDS_SetVmRequest(F) F(STRING, name, R, NULL) F(STRV, settings, R, NULL)
+#define MIG_FIELDS_ListEventsRequest(F) F(STRING, name, 0, NULL)
+#define MIG_FIELDS_ListEventsReply(F) F(ARRAY, events, R, &mig_type_ApiEvent)
+#define MIG_FIELDS_PlanReply(F) F(ARRAY, plan, R, &mig_type_ApiPlan)
 #define MIG_FIELDS_ListVmsReply(F) F(ARRAY, vms, R, &mig_type_ApiVm)
 #define MIG_FIELDS_VmReply(F) F(OBJECT, vm, R, &mig_type_ApiVm)
 
@@ -190,13 +216,15 @@
 /* X(type) for each message above, elements before their users */
 #define MIG_API_TYPES(X) \
     X(ApiNode) X(ApiVolume) X(ApiImage) X(ApiVm) X(ApiCheck) X(ApiPhase) X(ApiJob) \
+    X(ApiEvent) X(ApiPlan) \
     X(Empty) X(NameRequest) X(ErrorReply) X(StatusReply) X(ListNodesReply) X(NodeReply) \
     X(CreateClusterRequest) X(JoinClusterRequest) X(ClusterReply) \
     X(FormatVolumeRequest) X(AttachVolumeRequest) X(VolumeReply) X(ListVolumesReply) \
     X(ImageRequest) X(CreateImageRequest) X(ImportImageRequest) X(ExportImageRequest) \
     X(ListImagesRequest) X(ListImagesReply) X(ImageReply) \
     X(DefineVmRequest) X(StartVmRequest) X(StopVmRequest) X(UndefineVmRequest) \
-    X(ListVmsReply) X(VmReply) \
+    X(ListVmsReply) X(VmReply) X(SetVmRequest) \
+    X(ListEventsRequest) X(ListEventsReply) X(PlanReply) \
     X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) \
     X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \
     X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest)

@@ -13,6 +13,7 @@ make_disk() {
     write_etc "$name" "$id"
     write_libvirt_config "$name" "$id" "$disk/libvirt-etc"
     write_services "$name"
+    write_fence_config "$name"
 }
 
 write_etc() {
@@ -132,7 +133,7 @@ boot_node() {
     if ! is_machine_up "$name"; then
         keep_qemu_wrapper
         make_disk "$name"
-        LAB_DISK=$STATE/$name LAB_CACHE=$CACHE LAB_BUILD=$BUILD start_machine "$name" --private-dev \
+        LAB_FENCE=$(fence_dir) LAB_DISK=$STATE/$name LAB_CACHE=$CACHE LAB_BUILD=$BUILD start_machine "$name" --private-dev \
             --setup "$lab_dir/lib/node-setup" --services "$STATE/$name/services" \
             --socket /run/lab/init.sock
     fi

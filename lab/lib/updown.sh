@@ -6,12 +6,13 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 parse_up_options() {
-    N_NODES=3 N_LUNS=1 SECTOR=512 LUN_MIB=4096 IO_TIMEOUT=2 BLANK=0
+    N_NODES=3 N_LUNS=1 SECTOR=512 LUN_MIB=4096 IO_TIMEOUT=2 BLANK=0 FENCE=0
     while (($#)); do
         case $1 in
         --luns) N_LUNS=${2:-} && shift 2 ;;
         --sector) SECTOR=${2:-} && shift 2 ;;
         --lun-size) LUN_MIB=${2:-} && shift 2 ;;
+        --fence) FENCE=1 && shift ;;
         --io-timeout) IO_TIMEOUT=${2:-} && shift 2 ;;
         --blank) BLANK=1 && shift ;;
         -*) die "unknown option '$1'" ;;
@@ -30,7 +31,7 @@ write_settings() {
     local name
     mkdir -p "$STATE"
     chmod 755 "$STATE"
-    for name in N_NODES N_LUNS SECTOR LUN_MIB IO_TIMEOUT BLANK STORE; do
+    for name in N_NODES N_LUNS SECTOR LUN_MIB IO_TIMEOUT BLANK FENCE STORE; do
         echo "$name=${!name@Q}"
     done >"$STATE/settings.new"
     mv "$STATE/settings.new" "$STATE/settings"
@@ -38,9 +39,9 @@ write_settings() {
 
 # The LUNs, nodes and sizes of a lab that is up are given: another wish needs a 'down' first.
 settle_settings() {
-    local wanted="$N_NODES $N_LUNS $SECTOR $LUN_MIB $IO_TIMEOUT" asked=$1
+    local wanted="$N_NODES $N_LUNS $SECTOR $LUN_MIB $IO_TIMEOUT $FENCE" asked=$1
     if load_settings; then
-        [[ $asked == 0 || $wanted == "$N_NODES $N_LUNS $SECTOR $LUN_MIB $IO_TIMEOUT" ]] ||
+        [[ $asked == 0 || $wanted == "$N_NODES $N_LUNS $SECTOR $LUN_MIB $IO_TIMEOUT $FENCE" ]] ||
             die "a lab with $N_NODES nodes, $N_LUNS LUNs of $LUN_MIB MiB and $SECTOR byte sectors" \
                 "is up; 'lab down' first"
     else
@@ -96,6 +97,8 @@ cmd_up() {
     wire_switch
     is_machine_up client || start_machine client
     wire_client
+    mkdir -p "$(fence_dir)"
+    ((FENCE == 0)) || start_fence_server
     start_nodes
     say "up: $N_NODES nodes, $N_LUNS LUN(s) of $LUN_MIB MiB with $SECTOR byte sectors"
 }
@@ -105,6 +108,7 @@ cmd_down() {
     local name store=$STORE
     local -a jobs=()
     load_settings || true
+    stop_fence_server
     for name in client switch node{A..H}; do
         end_machine "$name" &
         jobs+=($!)

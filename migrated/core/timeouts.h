@@ -22,6 +22,34 @@
 /* 8 x io_timeout + watchdog, in seconds: from a host's last renewal to "dead". */
 guint mig_timeouts_host_dead_s(guint io_timeout_s);
 
+/* How dead is found out. Evidence is asked for once a second and judged four times a second. A
+ * daemon is asked every other second while its heartbeat comes, and all the time while it does not.
+ * With the default suspect_after (3 s) a pulled plug is suspected 3 to 4 s after it: the last
+ * heartbeat is up to a second old, and is seen up to a second later.
+ *
+ * Whoever has not looked for SIGN_GAP was stopped or starved itself, and has missed what it did not
+ * look at. FENCE_TURN is how much later each further living node fences, should the first not do
+ * it: longer than an agent that works usually takes. */
+#define MIG_SIGN_EVERY_MS    1000
+#define MIG_SIGN_PING_MS     400
+#define MIG_SIGN_PEER_MS     2000
+#define MIG_SIGN_ANSWER_MS   1000
+#define MIG_SIGN_GAP_MS      2500
+#define MIG_FAILOVER_LOOK_MS 250
+#define MIG_FENCE_TURN_MS    15000
+#define MIG_FENCE_AGAIN_MS   30000
+
+/* A node looks at its own VMs' leases this often. Its volume's VMs are looked at by one node every
+ * RECOVERY_LOOK, and at once when a node's death is proven. One that has ended by itself is left
+ * alone for CRASH, so that nobody's start by hand is disturbed; its memory is counted for SETTLE
+ * after its start, until the node's own figure shows it; failures are forgotten FORGET after its
+ * last start. */
+#define MIG_SELF_LOOK_MS       1000
+#define MIG_RECOVERY_LOOK_MS   5000
+#define MIG_RECOVERY_CRASH_MS  4000
+#define MIG_RECOVERY_SETTLE_MS 10000
+#define MIG_RECOVERY_FORGET_MS (10 * 60 * 1000)
+
 /* How long a node that has joined a lockspace waits for sanlock's first look at the other hosts: it
  * looks at every renewal, each 2 x io_timeout; twice that and some for a slow LUN. */
 guint mig_timeouts_join_ms(guint io_timeout_s);

@@ -25,6 +25,31 @@ mig_domain_state_from_name(const char *name)
     return MIG_DOMAIN_UNKNOWN;
 }
 
+static const char *const restart_names[] = {
+    [MIG_RESTART_ON_NODE_DEATH] = "on-node-death",
+    [MIG_RESTART_ALWAYS] = "always",
+    [MIG_RESTART_NEVER] = "never",
+};
+
+const char *
+mig_restart_name(MigRestart restart)
+{
+    g_return_val_if_fail((guint)restart < G_N_ELEMENTS(restart_names), "never");
+    return restart_names[restart];
+}
+
+gboolean
+mig_restart_from_name(const char *name, MigRestart *restart)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(restart_names); i++) {
+        if (g_strcmp0(name, restart_names[i]) == 0) {
+            *restart = i;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
 void
 mig_node_free(MigNode *node)
 {

@@ -32,6 +32,17 @@ typedef struct {
     guint8 running[MIG_MAX_VM_SLOTS / 8]; /* bit per VM slot of this volume */
 } MigNode;
 
+/* When a VM that is wanted is started again by the cluster. As on the LUN. */
+typedef enum {
+    MIG_RESTART_ON_NODE_DEATH, /* where its node died */
+    MIG_RESTART_ALWAYS,        /* and where it ended by itself */
+    MIG_RESTART_NEVER,
+} MigRestart;
+
+const char *mig_restart_name(MigRestart restart);
+/* FALSE: no such policy. */
+gboolean mig_restart_from_name(const char *name, MigRestart *restart);
+
 typedef struct {
     char *volume;
     guint32 slot;
@@ -39,6 +50,9 @@ typedef struct {
     char *uuid;
     gboolean wants_running;
     guint32 priority;
+    MigRestart restart;
+    gboolean restarts_on_isolation; /* its node is cut off: end it there, start it elsewhere */
+    guint32 prefer_host_id;         /* 0: none */
     guint64 memory_bytes;
     guint32 vcpus;
     guint32 last_host_id;

@@ -6,6 +6,10 @@
 
 #include <stdlib.h>
 
+G_STATIC_ASSERT((int)MIG_RESTART_ON_NODE_DEATH == (int)CSV_RESTART_ON_NODE_DEATH);
+G_STATIC_ASSERT((int)MIG_RESTART_ALWAYS == (int)CSV_RESTART_ALWAYS);
+G_STATIC_ASSERT((int)MIG_RESTART_NEVER == (int)CSV_RESTART_NEVER);
+
 /* ---- VMs ---- */
 
 static MigVm *
@@ -22,6 +26,9 @@ vm_from(MigCsv *csv, const struct csv_vm *from)
     vm->memory_bytes = from->memory_bytes;
     vm->vcpus = from->vcpus;
     vm->last_host_id = from->last_host_id;
+    vm->restart = (MigRestart)from->restart;
+    vm->restarts_on_isolation = from->restarts_on_isolation;
+    vm->prefer_host_id = from->prefer_host_id;
     vm->definition = g_strdup(from->definition);
     return vm;
 }
@@ -36,6 +43,9 @@ vm_to(const MigVm *vm)
                         .memory_bytes = vm->memory_bytes,
                         .vcpus = vm->vcpus,
                         .last_host_id = vm->last_host_id,
+                        .restart = (enum csv_restart)vm->restart,
+                        .restarts_on_isolation = vm->restarts_on_isolation,
+                        .prefer_host_id = vm->prefer_host_id,
                         .definition = vm->definition};
 
     g_strlcpy(to.name, vm->name, sizeof to.name);

@@ -247,6 +247,25 @@ mig_csv_coordinator_owner(MigCsv *csv, MigLeaseOwner *owner, GError **error)
     return read_owner(csv, CSV_LEASE_COORDINATOR, 0, owner, error);
 }
 
+gboolean
+mig_csv_host_is_free(MigCsv *csv, guint32 host_id, guint64 generation)
+{
+    struct csv_host_lease lease = {0};
+
+    if (csv_lockspace_read(csv->volume, host_id, &lease, NULL) != CSV_OK)
+        return FALSE;
+    return lease.host_generation == generation ? lease.is_free : lease.host_generation > generation;
+}
+
+gboolean
+mig_csv_host_release(MigCsv *csv, guint32 host_id, guint64 generation, GError **error)
+{
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_lockspace_release(csv->volume, host_id, generation, &reason), &reason,
+                      MIG_ERROR_NODE_UNKNOWN, error);
+}
+
 /* ---- nodes ---- */
 
 gboolean

@@ -40,6 +40,12 @@ gboolean mig_csv_vm_lease_owner(MigCsv *csv, guint32 slot, MigLeaseOwner *owner,
 gboolean mig_csv_vm_lease_is_named(MigCsv *csv, guint32 slot, const char *resource);
 gboolean mig_csv_coordinator_owner(MigCsv *csv, MigLeaseOwner *owner, GError **error);
 
+/* Host leases (sanlock's delta leases). Has this start of a host no lease any more, by the LUN? A
+ * later start counts as yes: what the earlier one held is free. FALSE where it cannot be read. */
+gboolean mig_csv_host_is_free(MigCsv *csv, guint32 host_id, guint64 generation);
+/* After a confirmed fence only: MIG_ERROR_NODE_UNKNOWN where that host is back. */
+gboolean mig_csv_host_release(MigCsv *csv, guint32 host_id, guint64 generation, GError **error);
+
 /* nodes */
 gboolean mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error);
 /* Frees a slot: this node's own when it leaves, or a dead one's under the registry lease. */

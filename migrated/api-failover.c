@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* api-failover.c - methods about policies, decisions and what would happen. */
+#include "api-shape.h"
+#include "api.h"
+
+#include "base/error.h"
+#include "catalog.h"
+#include "core/timeouts.h"
+#include "events.h"
+#include "recovery.h"
+#include "vm-actions.h"
+
+#include <string.h>
+
+static void
+vm_reply(MigDaemon *daemon, MigRpcCall *call, const char *name)
+{
+    g_autoptr(MigVmReply) reply = mig_VmReply_new();
+    GError *error = NULL;
+    g_autoptr(MigVmView) view = mig_vm_find(daemon, name, &error);
+
+    if (!view) {
+        mig_rpc_call_fail(call, error);
+        return;
+    }
+    reply->vm = mig_shape_vm(daemon, view);
+    mig_rpc_call_reply(call, reply);
+}
+
+/* ---- policies ---- */
+
+static gboolean
+set_prefer(MigDaemon *daemon, MigVm *vm, const char *value, GError **error)
+{
+    g_autoptr(MigNodeView) view = NULL;
+
+    vm->prefer_host_id = 0;
+    if (g_str_equal(value, "none"))
+        return TRUE;
+    view = mig_volumes_node(daemon->volumes, value, error);
+    if (view)
+        vm->prefer_host_id = view->node->host_id;
+    return view != NULL;
+}
+
+static gboolean
+set_one(MigDaemon *daemon, MigVm *vm, const char *key, const char *value, GError **error)
+{
+    guint64 number;
+
+    if (g_str_equal(key, "restart")) {
+        if (mig_restart_from_name(value, &vm->restart))
+            return TRUE;
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                    "restart is always, on-node-death or never");
+    } else if (g_str_equal(key, "priority")) {
+        if (g_ascii_string_to_unsigned(value, 10, 0, 1000, &number, NULL)) {
+            vm->priority = (guint32)number;
+            return TRUE;
+        }
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE, "priority is a number from 0 to 1000");
+    } else if (g_str_equal(key, "on_isolation")) {
+        vm->restarts_on_isolation = g_str_equal(value, "restart");
+        if (vm->restarts_on_isolation || g_str_equal(value, "keep"))
+            return TRUE;
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE, "on_isolation is keep or restart");
+    } else if (g_str_equal(key, "prefer")) {
+        return set_prefer(daemon, vm, value, error);
+    } else {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                    "a VM has no setting of that name; there are restart, priority, on_isolation "
+                    "and prefer");
+    }
+    return FALSE;
+}
+
+static gboolean
+set_all(MigDaemon *daemon, MigVm *vm, char **settings, GError **error)
+{
+    for (guint i = 0; settings[i]; i++) {
+        g_auto(GStrv) parts = g_strsplit(settings[i], "=", 2);
+
+        if (g_strv_length(parts) != 2) {
+            g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                        "a setting is written NAME=VALUE, such as restart=always");
+            return FALSE;
+        }
+        if (!set_one(daemon, vm, parts[0], parts[1], error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+void
+api_SetVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigSetVmRequest *request = request_;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigVmView) view = mig_vm_find(daemon, request->name, &error);
+    /* all is checked before anything is written, and again on what the LUN says then */
+    gboolean ok = view && set_all(daemon, view->vm, request->settings, &error);
+
+    if (ok) {
+        MigCsv *csv = mig_attached_csv(view->attached);
+        g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, view->attached, &error);
+        g_autoptr(MigVm) vm = catalog ? mig_csv_vm(csv, request->name, &error) : NULL;
+
+        ok = vm && set_all(daemon, vm, request->settings, &error) &&
+             mig_csv_vm_update(csv, &catalog->epoch, vm, &error);
+    }
+    if (!ok) {
+        mig_rpc_call_fail(call, g_steal_pointer(&error));
+        return;
+    }
+    mig_recovery_wake(daemon->recovery);
+    vm_reply(daemon, call, request->name);
+}
+
+/* ---- starting what has lost its node ---- */
+
+void
+peer_RecoverVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigNameRequest *request = request_;
+    GError *error = NULL;
+
+    if (mig_vm_recover(daemon, request->name, &error))
+        vm_reply(daemon, call, request->name);
+    else
+        mig_rpc_call_fail(call, error);
+}
+
+/* ---- why ---- */
+
+static gint
+by_time(gconstpointer a, gconstpointer b)
+{
+    const MigApiEvent *left = *(MigApiEvent *const *)a, *right = *(MigApiEvent *const *)b;
+
+    return left->at < right->at ? -1 : left->at > right->at;
+}
+
+void
+peer_ListEvents(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigListEventsRequest *request = request_;
+    g_autoptr(MigListEventsReply) reply = mig_ListEventsReply_new();
+
+    reply->events = mig_events_list(daemon->events, request->name);
+    mig_rpc_call_reply(call, reply);
+}
+
+/* This node's own lines and those of all that answer; of one that does not, its own are missing. */
+void
+api_ListEvents(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigListEventsRequest *request = request_;
+    g_autoptr(MigListEventsReply) reply = mig_ListEventsReply_new();
+    g_autoptr(GPtrArray) views = mig_volumes_nodes(daemon->volumes);
+
+    reply->events = mig_events_list(daemon->events, request->name);
+    for (guint i = 0; i < views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(views, i);
+        g_autoptr(MigListEventsReply) theirs = NULL;
+
+        if (view->is_local || view->state != MIG_NODE_UP)
+            continue;
+        theirs = mig_peer_rpc_call(daemon->peer, view->node->name, "ListEvents",
+                                   &mig_type_ListEventsRequest, request, &mig_type_ListEventsReply,
+                                   MIG_PEER_CONNECT_MS, NULL);
+        if (theirs && theirs->events)
+            g_ptr_array_extend_and_steal(reply->events, g_steal_pointer(&theirs->events));
+    }
+    g_ptr_array_sort(reply->events, by_time);
+    mig_rpc_call_reply(call, reply);
+}
+
+/* ---- what if ---- */
+
+void
+api_PlanNodeDown(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigNameRequest *request = request_;
+    g_autoptr(MigPlanReply) reply = mig_PlanReply_new();
+    GError *error = NULL;
+    g_autoptr(MigNodeView) view = mig_volumes_node(daemon->volumes, request->name, &error);
+    g_autoptr(GPtrArray) lines =
+        view ? mig_recovery_whatif(daemon->recovery, request->name, &error) : NULL;
+
+    if (!lines) {
+        mig_rpc_call_fail(call, error);
+        return;
+    }
+    reply->plan = mig_message_array_new(&mig_type_ApiPlan);
+    for (guint i = 0; i < lines->len; i++) {
+        const MigPlanLine *line = g_ptr_array_index(lines, i);
+        MigApiPlan *plan = mig_ApiPlan_new();
+
+        plan->vm = g_strdup(line->vm);
+        plan->priority = line->priority;
+        plan->memory = (gint64)line->memory_bytes;
+        plan->node = g_strdup(line->node);
+        plan->why = g_strdup(line->why);
+        g_ptr_array_add(reply->plan, plan);
+    }
+    mig_rpc_call_reply(call, reply);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* failover.c - the table of design and man page (migrated-states(7)), as code. */
+#include "core/failover.h"
+
+static const char *const life_names[] = {
+    [MIG_LIFE_UP] = "up",           [MIG_LIFE_SUSPECT] = "suspect",
+    [MIG_LIFE_CUT_OFF] = "cut-off", [MIG_LIFE_DISK_LOST] = "disk-lost",
+    [MIG_LIFE_DEAD] = "dead",       [MIG_LIFE_FENCED] = "fenced",
+    [MIG_LIFE_LEFT] = "left",
+};
+
+const char *
+mig_life_name(MigLife life)
+{
+    g_return_val_if_fail((guint)life < G_N_ELEMENTS(life_names), "suspect");
+    return life_names[life];
+}
+
+static gboolean
+is_young(const MigWatcher *watcher, gint64 age_ms)
+{
+    return age_ms != MIG_NEVER_ASKED && age_ms < watcher->suspect_ms;
+}
+
+static gboolean
+answers_ping(const MigWatcher *watcher, const MigEvidence *node)
+{
+    return is_young(watcher, node->management_ms) || is_young(watcher, node->migration_ms);
+}
+
+/* Has everything been asked, and nothing answered, for this long? */
+static gboolean
+is_silent_for(const MigEvidence *node, gint64 ms)
+{
+    return node->heartbeat_ms >= ms && node->peer_ms >= ms && node->management_ms >= ms &&
+           (node->migration_ms == MIG_NEVER_ASKED || node->migration_ms >= ms);
+}
+
+static gboolean
+is_gone(const MigEvidence *node)
+{
+    return node->has_left || node->is_fenced || node->word == MIG_WORD_DEAD ||
+           node->word == MIG_WORD_FREE;
+}
+
+guint
+mig_failover_storm_limit(guint count)
+{
+    return MAX(1, count / 2);
+}
+
+static guint
+count_silent(const MigWatcher *watcher, const MigEvidence *nodes, guint count)
+{
+    guint silent = 0;
+
+    for (guint i = 0; i < count; i++)
+        silent += !nodes[i].is_self && !is_gone(&nodes[i]) &&
+                  is_silent_for(&nodes[i], watcher->suspect_ms);
+    return silent;
+}
+
+/* Its heartbeat moves: whatever else is said of it, its migrated lives and has the disk. */
+static MigFinding
+judge_beating(const MigWatcher *watcher, const MigEvidence *node)
+{
+    if (node->word == MIG_WORD_DEAD)
+        return (MigFinding){MIG_LIFE_SUSPECT,
+                            "sanlock calls it dead, and it writes its heartbeat: its watchdog has "
+                            "not fired",
+                            FALSE, FALSE};
+    if (!is_young(watcher, node->heartbeat_old_ms))
+        return (MigFinding){MIG_LIFE_DISK_LOST, "its heartbeat stands still on one of its volumes",
+                            FALSE, FALSE};
+    if (!is_young(watcher, node->peer_ms) && !answers_ping(watcher, node) &&
+        watcher->is_network_here)
+        return (MigFinding){MIG_LIFE_CUT_OFF, "network lost, disk alive: its VMs run on", FALSE,
+                            FALSE};
+    return (MigFinding){MIG_LIFE_UP, "its heartbeat moves", FALSE, FALSE};
+}
+
+/* sanlock's word, where its heartbeat does not contradict. */
+static MigFinding
+judge_dead(const MigWatcher *watcher, const MigEvidence *node)
+{
+    if (node->word == MIG_WORD_FREE)
+        return (MigFinding){MIG_LIFE_DEAD, "its delta lease is free: it can hold no lease", FALSE,
+                            TRUE};
+    if (node->is_armed)
+        return (MigFinding){MIG_LIFE_DEAD, "sanlock calls it dead, and its watchdog was armed",
+                            FALSE, TRUE};
+    if (watcher->is_unsafe)
+        return (MigFinding){MIG_LIFE_DEAD,
+                            "sanlock calls it dead; its watchdog was not armed, and "
+                            "unsafe_without_watchdog is set",
+                            FALSE, TRUE};
+    return (MigFinding){MIG_LIFE_DEAD,
+                        "sanlock calls it dead, but its watchdog was not armed: it may still run; "
+                        "fence it, or make sure that it is off and start its VMs by hand",
+                        FALSE, FALSE};
+}
+
+static MigFinding
+judge_silent(const MigWatcher *watcher, const MigEvidence *node, guint silent, guint limit)
+{
+    if (is_young(watcher, node->peer_ms))
+        return (MigFinding){MIG_LIFE_DISK_LOST,
+                            "its daemon answers, its heartbeat stands still: it lost the LUN",
+                            FALSE, FALSE};
+    if (answers_ping(watcher, node))
+        return (MigFinding){MIG_LIFE_SUSPECT,
+                            "its daemon is dead or hung, the machine answers pings: not fenced",
+                            FALSE, FALSE};
+    if (!is_silent_for(node, watcher->suspect_ms))
+        return (MigFinding){MIG_LIFE_SUSPECT, "not silent for long enough yet", FALSE, FALSE};
+    if (!watcher->is_network_here)
+        return (MigFinding){MIG_LIFE_SUSPECT,
+                            "silent, but this node's own network is down: not fenced", FALSE,
+                            FALSE};
+    if (silent > limit)
+        return (MigFinding){MIG_LIFE_SUSPECT,
+                            "silent, but so are too many at once: a fault here, not their death; "
+                            "not fenced",
+                            FALSE, FALSE};
+    if (!is_silent_for(node, watcher->suspect_ms + watcher->fence_delay_ms))
+        return (MigFinding){MIG_LIFE_SUSPECT, "silent; waiting for the fence delay", FALSE, FALSE};
+    return (MigFinding){MIG_LIFE_SUSPECT, "disk, daemon and both networks are silent: fence it",
+                        TRUE, FALSE};
+}
+
+static MigFinding
+judge_one(const MigWatcher *watcher, const MigEvidence *node, gboolean can_judge, guint silent,
+          guint limit)
+{
+    /* an orderly end says nothing once it is back */
+    if (node->has_left)
+        return (MigFinding){MIG_LIFE_LEFT, "it left in an orderly way", FALSE, TRUE};
+    if (is_young(watcher, node->heartbeat_ms))
+        return judge_beating(watcher, node);
+    if (node->is_fenced)
+        return (MigFinding){MIG_LIFE_FENCED, "a fence agent has confirmed that it is off", FALSE,
+                            TRUE};
+    if (!can_judge)
+        return (MigFinding){MIG_LIFE_SUSPECT, "this node has not watched for long enough to judge",
+                            FALSE, FALSE};
+    if (node->word == MIG_WORD_DEAD || node->word == MIG_WORD_FREE)
+        return judge_dead(watcher, node);
+    return judge_silent(watcher, node, silent, limit);
+}
+
+void
+mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, guint count,
+                   MigFinding *findings)
+{
+    guint silent = count_silent(watcher, nodes, count), limit = mig_failover_storm_limit(count);
+    gboolean has_disk = FALSE;
+
+    /* Whoever does not see its own heartbeat move sees nobody's: its LUN is away, or it was frozen
+     * itself. So nothing is concluded. */
+    for (guint i = 0; i < count; i++)
+        has_disk = has_disk || (nodes[i].is_self && is_young(watcher, nodes[i].heartbeat_ms));
+    for (guint i = 0; i < count; i++) {
+        gboolean can_judge = has_disk && watcher->watched_ms >= 2 * watcher->suspect_ms;
+
+        if (nodes[i].is_self && has_disk)
+            findings[i] = (MigFinding){MIG_LIFE_UP, "this node", FALSE, FALSE};
+        else if (nodes[i].is_self)
+            findings[i] = (MigFinding){MIG_LIFE_DISK_LOST, "this node cannot write its heartbeat",
+                                       FALSE, FALSE};
+        else
+            findings[i] = judge_one(watcher, &nodes[i], can_judge, silent, limit);
+        if (!has_disk)
+            findings[i].should_fence = findings[i].may_restart = FALSE;
+    }
+}
+
+gboolean
+mig_failover_is_flapping(const gint64 *deaths_ms, guint count)
+{
+    guint recent = 0;
+
+    for (guint i = 0; i < count; i++)
+        recent += deaths_ms[i] < MIG_FLAP_MS;
+    return recent >= MIG_FLAP_DEATHS;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* failover.h - is that node dead, and may its VMs be started elsewhere? Pure rules on evidence. */
+#pragma once
+
+#include <glib.h>
+
+/*
+ * One snapshot of evidence in, one finding for each node out; nothing is remembered in here. What
+ * may be done about a node has two sides that must never be mixed up:
+ *
+ *   should_fence   everything that could speak for the machine is silent: make sure that it is off.
+ *                  Wrong, it costs running VMs their uptime, but no data.
+ *   may_restart    proof that none of its QEMUs can write any more: a confirmed fence, or sanlock's
+ *                  word where it is worth something. Wrong, it costs data. Silence is no proof.
+ *
+ * Even then the lease decides: a start elsewhere takes it, or fails.
+ */
+
+typedef enum {
+    MIG_LIFE_UP,
+    MIG_LIFE_SUSPECT,   /* its heartbeat stands still */
+    MIG_LIFE_CUT_OFF,   /* writes its heartbeat, answers on no network */
+    MIG_LIFE_DISK_LOST, /* answers, and does not write its heartbeat */
+    MIG_LIFE_DEAD,      /* sanlock says so */
+    MIG_LIFE_FENCED,    /* a fence agent has confirmed that it is off */
+    MIG_LIFE_LEFT,      /* stopped in an orderly way */
+} MigLife;
+
+const char *mig_life_name(MigLife life);
+
+/* What sanlock says of a host: of the volume where it says the least good. */
+typedef enum {
+    MIG_WORD_UNKNOWN,
+    MIG_WORD_LIVE,
+    MIG_WORD_FAIL, /* renewals fail, what holds leases there is being killed */
+    MIG_WORD_DEAD, /* so long that its watchdog has fired, if it was armed */
+    MIG_WORD_FREE, /* holds no delta lease: given back, or freed after a fence */
+} MigWord;
+
+/* Ages in ms by this node's monotonic clock, from the last sign seen to now. */
+typedef struct {
+    gboolean is_self;
+    gboolean has_left;
+    gboolean is_armed;       /* it published that sanlock's watchdog is armed */
+    gboolean is_fenced;      /* a confirmed fence of the start (generation) it has now */
+    gint64 heartbeat_ms;     /* on the volume where it is youngest */
+    gint64 heartbeat_old_ms; /* on the volume where it is oldest */
+    gint64 peer_ms;          /* its daemon answered */
+    gint64 management_ms;    /* a ping on the management address */
+    gint64 migration_ms;     /* a ping on the migration address; MIG_NEVER_ASKED: it has none */
+    MigWord word;
+} MigEvidence;
+#define MIG_NEVER_ASKED (-1)
+
+/* How this node is, and what its configuration says. */
+typedef struct {
+    gint64 watched_ms;        /* since when it has looked without a gap */
+    gboolean is_network_here; /* its own links are up */
+    gboolean is_unsafe;       /* [failover] unsafe_without_watchdog */
+    gint64 suspect_ms;
+    gint64 fence_delay_ms; /* on top of suspect_ms, for a crash dump */
+} MigWatcher;
+
+typedef struct {
+    MigLife life;
+    const char *rule; /* one line for people; static */
+    gboolean should_fence;
+    gboolean may_restart;
+} MigFinding;
+
+/* findings has room for count; exactly one node is_self. */
+void mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, guint count,
+                        MigFinding *findings);
+
+/* How many nodes that are all silent at once are still taken for dead by themselves: of more, the
+ * fault is looked for here. Half of all, and one at least. */
+guint mig_failover_storm_limit(guint count);
+
+/* A node that died this often within the time is not given VMs, until it has been up that long. */
+#define MIG_FLAP_DEATHS 3
+#define MIG_FLAP_MS     (30 * 60 * 1000)
+/* deaths_ms: ages of its deaths. */
+gboolean mig_failover_is_flapping(const gint64 *deaths_ms, guint count);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fence-agent.h - making sure that a node is off, by ClusterLabs' fence agents. */
+#pragma once
+
+#include <glib.h>
+
+/*
+ * How a node is fenced is said in DIRECTORY/NODE.conf: one group for each level, tried in the order
+ * of the file, each with the agent's name and its options. An agent gets them on its standard
+ * input, one "key=value" a line, and answers by its exit code.
+ *
+ * Only a confirmed fence is one: "off" is followed by "status", which has to say that it is off
+ * (exit code 2); "reboot" by its own success. An agent that fails, hangs or cannot be run leaves
+ * the node unfenced, and the next level is tried.
+ *
+ * All calls block; any worker thread.
+ */
+
+typedef struct {
+    char *name;   /* of the group */
+    char *agent;  /* a program in PATH, or an absolute path */
+    char *action; /* off or reboot */
+    char *input;  /* the options as the agent reads them, without action */
+} MigFenceLevel;
+
+/* GPtrArray of MigFenceLevel. MIG_ERROR_CONFIG for a file that says nonsense, or that others than
+ * its owner may write: it names programs that root runs. *is_missing: there is no such file. */
+GPtrArray *
+mig_fence_levels(const char *directory, const char *node, gboolean *is_missing, GError **error);
+
+/* TRUE: confirmed. *level (may be NULL): which one, g_free(). Each agent has timeout_ms. */
+gboolean
+mig_fence_node(GPtrArray *levels, const char *node, guint timeout_ms, char **level, GError **error);
+
+/* One run of an agent: its exit code, or -1 and error where it could not be run, was killed, or
+ * has not ended in time and was killed for it with all that it had started. */
+int mig_fence_run(const char *agent, const char *input, const char *action, guint timeout_ms,
+                  GError **error);

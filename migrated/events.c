@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* events.c - the ring of events.h, and its file. */
+#include "events.h"
+
+#include "base/log.h"
+#include "rpc/api-types.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define KEPT      500
+#define FILE_NAME "events"
+
+/* One line of the file: at, subject, about, what, text, with tabs between. */
+#define FIELDS 5
+
+struct MigEvents {
+    MigDaemon *daemon;
+    char *path;
+    GMutex lock;
+    GPtrArray *ring; /* MigApiEvent, oldest first */
+    guint unsaved;   /* lines appended since the file was written whole */
+};
+
+static MigApiEvent *
+event_new(const char *node, gint64 at, const char *subject, const char *about, const char *what,
+          const char *text)
+{
+    MigApiEvent *event = mig_ApiEvent_new();
+
+    event->at = at;
+    event->node = g_strdup(node);
+    event->subject = g_strdup(subject);
+    event->about = about && *about ? g_strdup(about) : NULL;
+    event->what = g_strdup(what);
+    event->text = g_strdup(text);
+    return event;
+}
+
+static MigApiEvent *
+event_copy(const MigApiEvent *event)
+{
+    return event_new(event->node, event->at, event->subject, event->about, event->what,
+                     event->text);
+}
+
+static char *
+event_line(const MigApiEvent *event)
+{
+    return g_strdup_printf("%" G_GINT64_FORMAT "\t%s\t%s\t%s\t%s\n", event->at, event->subject,
+                           event->about ? event->about : "", event->what, event->text);
+}
+
+/* lock held. A lost line is no harm: it is for people. */
+static void
+save(MigEvents *events, const MigApiEvent *event)
+{
+    if (events->unsaved++ < KEPT) {
+        g_autofree char *line = event_line(event);
+        FILE *file = fopen(events->path, "ae");
+
+        if (file) {
+            fputs(line, file);
+            fclose(file);
+        }
+        return;
+    }
+    g_autoptr(GString) all = g_string_new(NULL);
+
+    for (guint i = 0; i < events->ring->len; i++) {
+        g_autofree char *line = event_line(g_ptr_array_index(events->ring, i));
+
+        g_string_append(all, line);
+    }
+    g_file_set_contents(events->path, all->str, (gssize)all->len, NULL);
+    events->unsaved = 0;
+}
+
+void
+mig_events_add(MigEvents *events, const char *subject, const char *about, const char *what,
+               const char *format, ...)
+{
+    g_autofree char *text = NULL, *line = NULL;
+    MigApiEvent *event;
+    va_list arguments;
+
+    va_start(arguments, format);
+    text = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    line = mig_log_escape(text);
+    g_message("%s: %s: %s", subject, what, line);
+    event = event_new(events->daemon->node, g_get_real_time() / 1000, subject, about, what, line);
+    g_mutex_lock(&events->lock);
+    g_ptr_array_add(events->ring, event);
+    if (events->ring->len > KEPT)
+        g_ptr_array_remove_index(events->ring, 0);
+    save(events, event);
+    g_mutex_unlock(&events->lock);
+}
+
+GPtrArray *
+mig_events_list(MigEvents *events, const char *name)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&events->lock);
+    GPtrArray *list = mig_message_array_new(&mig_type_ApiEvent);
+
+    for (guint i = 0; i < events->ring->len; i++) {
+        const MigApiEvent *event = g_ptr_array_index(events->ring, i);
+
+        if (!name || g_str_equal(event->subject, name) || g_strcmp0(event->about, name) == 0)
+            g_ptr_array_add(list, event_copy(event));
+    }
+    return list;
+}
+
+static void
+load(MigEvents *events)
+{
+    g_auto(GStrv) lines = mig_store_read_lines(events->path);
+    guint count = g_strv_length(lines);
+
+    for (guint i = count > KEPT ? count - KEPT : 0; i < count; i++) {
+        g_auto(GStrv) fields = g_strsplit(lines[i], "\t", FIELDS);
+        gint64 at;
+
+        if (g_strv_length(fields) == FIELDS && g_utf8_validate(lines[i], -1, NULL) &&
+            g_ascii_string_to_signed(fields[0], 10, 0, G_MAXINT64, &at, NULL))
+            g_ptr_array_add(events->ring, event_new(events->daemon->node, at, fields[1], fields[2],
+                                                    fields[3], fields[4]));
+    }
+    events->unsaved = count;
+}
+
+MigEvents *
+mig_events_new(MigDaemon *daemon)
+{
+    MigEvents *events = g_new0(MigEvents, 1);
+
+    events->daemon = daemon;
+    events->path = g_build_filename(daemon->config->state_dir, FILE_NAME, NULL);
+    events->ring = mig_message_array_new(&mig_type_ApiEvent);
+    g_mutex_init(&events->lock);
+    load(events);
+    return events;
+}

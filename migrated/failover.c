@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* failover.c - collecting evidence, judging it, fencing. */
+#include "failover.h"
+
+#include "base/error.h"
+#include "core/timeouts.h"
+#include "drivers/fence-agent.h"
+#include "events.h"
+#include "net.h"
+#include "recovery.h"
+#include "self.h"
+#include "signs.h"
+#include "volumes.h"
+
+#include <string.h>
+
+#define DEATHS_KEPT 8
+
+/* What is remembered of a node between two looks. */
+typedef struct {
+    MigLife life;
+    gint64 silent_us;     /* since when it should be fenced, 0: it should not */
+    gint64 next_fence_us; /* not before, after one that failed */
+    gboolean is_fencing, was_restartable;
+    gint64 deaths_us[DEATHS_KEPT];
+    guint deaths;
+} Memory;
+
+struct MigFailover {
+    MigDaemon *daemon;
+    MigSelf *self; /* used by the thread alone */
+    GMutex lock;   /* guards what follows */
+    GPtrArray *lives;
+    GHashTable *memories; /* node -> Memory */
+    GHashTable *fenced;   /* "volume/host id" -> generation (guint64) that a fence has ended */
+    gboolean is_isolated;
+};
+
+void
+mig_node_life_free(MigNodeLife *life)
+{
+    if (!life)
+        return;
+    g_free(life->name);
+    g_free(life);
+}
+
+const MigNodeLife *
+mig_lives_find(GPtrArray *lives, const char *node)
+{
+    for (guint i = 0; i < lives->len; i++) {
+        const MigNodeLife *life = g_ptr_array_index(lives, i);
+
+        if (g_strcmp0(life->name, node) == 0)
+            return life;
+    }
+    return NULL;
+}
+
+GPtrArray *
+mig_failover_lives(MigFailover *failover)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&failover->lock);
+    GPtrArray *copy = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_life_free);
+
+    for (guint i = 0; i < failover->lives->len; i++) {
+        MigNodeLife *life = g_memdup2(g_ptr_array_index(failover->lives, i), sizeof *life);
+
+        life->name = g_strdup(life->name);
+        g_ptr_array_add(copy, life);
+    }
+    return copy;
+}
+
+gboolean
+mig_failover_is_isolated(MigFailover *failover)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&failover->lock);
+
+    return failover->is_isolated;
+}
+
+gboolean
+mig_failover_can_fence(MigDaemon *daemon, const char *node)
+{
+    gboolean is_missing;
+    g_autoptr(GPtrArray) levels =
+        mig_fence_levels(daemon->config->fence_dir, node, &is_missing, NULL);
+
+    return levels != NULL;
+}
+
+/* ---- evidence ---- */
+
+static MigWord
+word_of(MigHostState state)
+{
+    switch (state) {
+    case MIG_HOST_STATE_LIVE:
+        return MIG_WORD_LIVE;
+    case MIG_HOST_STATE_FAIL:
+        return MIG_WORD_FAIL;
+    case MIG_HOST_STATE_DEAD:
+        return MIG_WORD_DEAD;
+    case MIG_HOST_STATE_FREE:
+        return MIG_WORD_FREE;
+    case MIG_HOST_STATE_UNKNOWN:
+    default:
+        return MIG_WORD_UNKNOWN;
+    }
+}
+
+/* The least good word counts: a node may be dead on one volume and alive on another. */
+static guint
+word_rank(MigWord word)
+{
+    static const guint ranks[] = {[MIG_WORD_UNKNOWN] = 4,
+                                  [MIG_WORD_LIVE] = 3,
+                                  [MIG_WORD_FAIL] = 2,
+                                  [MIG_WORD_DEAD] = 1,
+                                  [MIG_WORD_FREE] = 0};
+
+    return ranks[word];
+}
+
+static gboolean
+is_fenced(MigFailover *failover, const char *volume, const MigNode *node)
+{
+    g_autofree char *key = g_strdup_printf("%s/%u", volume, node->host_id);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&failover->lock);
+    const guint64 *generation = g_hash_table_lookup(failover->fenced, key);
+
+    return generation && *generation == node->host_generation;
+}
+
+/* What one volume says of a node, merged into what others have said. */
+static void
+merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigNodeView *view)
+{
+    MigNodeLife *life = (MigNodeLife *)mig_lives_find(lives, view->node->name);
+    const char *volume = mig_attached_name(attached);
+    MigWord word = word_of(view->sanlock);
+    gboolean is_new = life == NULL;
+    MigEvidence *e;
+
+    /* sanlock looks at the others' leases only now and then: a free one can be seen at once */
+    if (!view->is_local && view->age_ms >= MIG_SUSPECT_MS && word != MIG_WORD_FREE &&
+        mig_csv_host_is_free(mig_attached_csv(attached), view->node->host_id,
+                             view->node->host_generation))
+        word = MIG_WORD_FREE;
+    if (is_new) {
+        life = g_new0(MigNodeLife, 1);
+        life->name = g_strdup(view->node->name);
+        life->host_id = view->node->host_id;
+        life->evidence = (MigEvidence){.is_self = view->is_local,
+                                       .has_left = TRUE,
+                                       .is_armed = TRUE,
+                                       .is_fenced = TRUE,
+                                       .heartbeat_ms = G_MAXINT32,
+                                       .word = MIG_WORD_FREE};
+        g_ptr_array_add(lives, life);
+    }
+    e = &life->evidence;
+    if (view->node->has_left)
+        return; /* of this volume; says nothing of the others */
+    e->has_left = FALSE;
+    e->is_armed = e->is_armed && view->node->has_watchdog;
+    e->is_fenced = e->is_fenced && is_fenced(failover, volume, view->node);
+    e->heartbeat_ms = MIN(e->heartbeat_ms, MIN(view->age_ms, G_MAXINT32));
+    e->heartbeat_old_ms = MAX(e->heartbeat_old_ms, MIN(view->age_ms, G_MAXINT32));
+    /* FREE of one and LIVE of another volume: it lives */
+    if (word_rank(word) > word_rank(e->word))
+        e->word = word;
+}
+
+static gint
+by_host_id(gconstpointer a, gconstpointer b)
+{
+    const MigNodeLife *left = *(MigNodeLife *const *)a, *right = *(MigNodeLife *const *)b;
+
+    return (gint)left->host_id - (gint)right->host_id;
+}
+
+static GPtrArray *
+collect(MigFailover *failover)
+{
+    MigDaemon *daemon = failover->daemon;
+    g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
+    GPtrArray *lives = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_life_free);
+
+    for (guint i = 0; i < volumes->len; i++) {
+        MigAttached *attached = g_ptr_array_index(volumes, i);
+        g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
+
+        for (guint k = 0; k < views->len; k++)
+            merge(failover, lives, attached, g_ptr_array_index(views, k));
+    }
+    for (guint i = 0; i < lives->len; i++) {
+        MigNodeLife *life = g_ptr_array_index(lives, i);
+        MigSignAges ages;
+
+        mig_signs_ages(daemon->signs, life->name, &ages);
+        life->evidence.peer_ms = ages.peer_ms;
+        life->evidence.management_ms = ages.management_ms;
+        life->evidence.migration_ms = ages.migration_ms;
+    }
+    g_ptr_array_sort(lives, by_host_id);
+    return lives;
+}
+
+/* Our own links: a cable that is out here is no sign of anybody's death. */
+static gboolean
+is_network_here(MigDaemon *daemon)
+{
+    return mig_net_is_link_up(daemon->config->management) &&
+           (!daemon->migration || mig_net_is_link_up(daemon->migration));
+}
+
+static void
+judge(MigFailover *failover, GPtrArray *lives)
+{
+    const MigConfig *config = failover->daemon->config;
+    g_autofree MigEvidence *nodes = g_new0(MigEvidence, lives->len + 1);
+    g_autofree MigFinding *findings = g_new0(MigFinding, lives->len + 1);
+    MigWatcher watcher = {.watched_ms = mig_signs_watched_ms(failover->daemon->signs),
+                          .is_network_here = is_network_here(failover->daemon),
+                          .is_unsafe = config->unsafe_without_watchdog != 0,
+                          .suspect_ms = config->suspect_after_ms,
+                          .fence_delay_ms = config->fence_delay_s * 1000};
+
+    for (guint i = 0; i < lives->len; i++)
+        nodes[i] = ((MigNodeLife *)g_ptr_array_index(lives, i))->evidence;
+    mig_failover_judge(&watcher, nodes, lives->len, findings);
+    for (guint i = 0; i < lives->len; i++)
+        ((MigNodeLife *)g_ptr_array_index(lives, i))->finding = findings[i];
+}
+
+/* ---- fencing ---- */
+
+typedef struct {
+    MigFailover *failover;
+    char *node;
+    GPtrArray *volumes;  /* MigAttached that it was on */
+    GArray *generations; /* guint64, its start on each of them as it was judged */
+    guint32 host_id;
+} Fence;
+
+/* What a confirmed fence allows: nobody has to wait for that host's leases any more. */
+static gboolean
+free_leases(const Fence *fence, GError **error)
+{
+    MigFailover *failover = fence->failover;
+
+    for (guint i = 0; i < fence->volumes->len; i++) {
+        MigAttached *attached = g_ptr_array_index(fence->volumes, i);
+        guint64 generation = g_array_index(fence->generations, guint64, i);
+        char *key = g_strdup_printf("%s/%u", mig_attached_name(attached), fence->host_id);
+
+        if (!mig_csv_host_release(mig_attached_csv(attached), fence->host_id, generation, error)) {
+            g_prefix_error(error, "volume %s: ", mig_attached_name(attached));
+            g_free(key);
+            return FALSE;
+        }
+        g_mutex_lock(&failover->lock);
+        g_hash_table_replace(failover->fenced, key, g_memdup2(&generation, sizeof generation));
+        g_mutex_unlock(&failover->lock);
+    }
+    return TRUE;
+}
+
+static gboolean
+fence_now(const Fence *fence, char **level, GError **error)
+{
+    const MigConfig *config = fence->failover->daemon->config;
+    gboolean is_missing;
+    g_autoptr(GPtrArray) levels =
+        mig_fence_levels(config->fence_dir, fence->node, &is_missing, error);
+
+    return levels &&
+           mig_fence_node(levels, fence->node, (guint)config->fence_timeout_s * 1000, level, error);
+}
+
+static gpointer
+fence_thread(gpointer data)
+{
+    Fence *fence = data;
+    MigFailover *failover = fence->failover;
+    MigEvents *events = failover->daemon->events;
+    gint64 began_us = g_get_monotonic_time();
+    g_autofree char *level = NULL;
+    g_autoptr(GError) error = NULL;
+    gboolean ok = fence_now(fence, &level, &error);
+    gint64 took_ms = (g_get_monotonic_time() - began_us) / 1000;
+    Memory *memory;
+
+    if (ok)
+        mig_events_add(events, fence->node, NULL, "fence-confirmed",
+                       "confirmed by level %s after %" G_GINT64_FORMAT " ms", level, took_ms);
+    else
+        mig_events_add(events, fence->node, NULL, "not-fenced",
+                       "after %" G_GINT64_FORMAT " ms: %s; none of its VMs is started for this",
+                       took_ms, error->message);
+    if (ok && !free_leases(fence, &error)) {
+        mig_events_add(events, fence->node, NULL, "leases-not-freed", "%s", error->message);
+        ok = FALSE;
+    } else if (ok) {
+        mig_events_add(events, fence->node, NULL, "leases-freed",
+                       "host id %u, generation %" G_GUINT64_FORMAT " of its first volume",
+                       fence->host_id, g_array_index(fence->generations, guint64, 0));
+    }
+    g_mutex_lock(&failover->lock);
+    memory = g_hash_table_lookup(failover->memories, fence->node);
+    memory->is_fencing = FALSE;
+    memory->next_fence_us = ok ? 0 : g_get_monotonic_time() + MIG_FENCE_AGAIN_MS * 1000;
+    g_mutex_unlock(&failover->lock);
+    g_ptr_array_unref(fence->volumes);
+    g_array_unref(fence->generations);
+    g_free(fence->node);
+    g_free(fence);
+    return NULL;
+}
+
+/* Whose turn it is: the living node of the lowest id goes first, each later one waits longer, and
+ * looks again before it acts. */
+static guint
+own_rank(GPtrArray *lives)
+{
+    guint rank = 0;
+
+    for (guint i = 0; i < lives->len; i++) {
+        const MigNodeLife *life = g_ptr_array_index(lives, i);
+
+        if (life->evidence.is_self)
+            break;
+        rank += life->finding.life == MIG_LIFE_UP;
+    }
+    return rank;
+}
+
+/* The starts that the fence is about are those that were judged: one that is back is another. */
+static Fence *
+fence_new(MigFailover *failover, const MigNodeLife *life)
+{
+    g_autoptr(GPtrArray) volumes = mig_volumes_list(failover->daemon->volumes);
+    Fence *fence = g_new0(Fence, 1);
+
+    fence->failover = failover;
+    fence->node = g_strdup(life->name);
+    fence->host_id = life->host_id;
+    fence->volumes = g_ptr_array_new_with_free_func((GDestroyNotify)mig_attached_unref);
+    fence->generations = g_array_new(FALSE, FALSE, sizeof(guint64));
+    for (guint i = 0; i < volumes->len; i++) {
+        MigAttached *attached = g_ptr_array_index(volumes, i);
+        g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
+
+        for (guint k = 0; k < views->len; k++) {
+            const MigNodeView *view = g_ptr_array_index(views, k);
+
+            if (view->node->host_id != life->host_id || view->node->has_left)
+                continue;
+            g_ptr_array_add(fence->volumes, mig_attached_ref(attached));
+            g_array_append_val(fence->generations, view->node->host_generation);
+        }
+    }
+    return fence;
+}
+
+/* lock not held */
+static void
+fence_if_due(MigFailover *failover, const MigNodeLife *life, Memory *memory, guint rank)
+{
+    gint64 now_us = g_get_monotonic_time();
+    gboolean is_missing = FALSE, is_due;
+
+    g_mutex_lock(&failover->lock);
+    if (!life->finding.should_fence)
+        memory->silent_us = 0;
+    else if (!memory->silent_us)
+        memory->silent_us = now_us;
+    is_due = life->finding.should_fence && !memory->is_fencing && now_us >= memory->next_fence_us &&
+             now_us - memory->silent_us >= (gint64)rank * MIG_FENCE_TURN_MS * 1000;
+    memory->is_fencing = memory->is_fencing || is_due;
+    g_mutex_unlock(&failover->lock);
+    if (!is_due)
+        return;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) levels =
+        mig_fence_levels(failover->daemon->config->fence_dir, life->name, &is_missing, &error);
+
+    if (!levels) {
+        mig_events_add(failover->daemon->events, life->name, NULL, "not-fenced",
+                       "%s; its VMs wait for sanlock to call it dead", error->message);
+        g_mutex_lock(&failover->lock);
+        memory->is_fencing = FALSE;
+        memory->next_fence_us = now_us + (gint64)MIG_FENCE_AGAIN_MS * 10 * 1000;
+        g_mutex_unlock(&failover->lock);
+        return;
+    }
+    mig_events_add(failover->daemon->events, life->name, NULL, "fencing", "%s", life->finding.rule);
+    g_thread_unref(g_thread_new("fence", fence_thread, fence_new(failover, life)));
+}
+
+/* ---- the look ---- */
+
+static Memory *
+memory_of(MigFailover *failover, const char *node)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&failover->lock);
+    Memory *memory = g_hash_table_lookup(failover->memories, node);
+
+    if (!memory) {
+        memory = g_new0(Memory, 1);
+        g_hash_table_insert(failover->memories, g_strdup(node), memory);
+    }
+    return memory;
+}
+
+static void
+note_change(MigFailover *failover, MigNodeLife *life, Memory *memory)
+{
+    const MigEvidence *e = &life->evidence;
+    gint64 ages_ms[DEATHS_KEPT];
+    guint count = MIN(memory->deaths, DEATHS_KEPT);
+
+    if (life->finding.life != memory->life) {
+        mig_events_add(failover->daemon->events, life->name, NULL,
+                       mig_life_name(life->finding.life),
+                       "%s (heartbeat %" G_GINT64_FORMAT " ms, daemon %" G_GINT64_FORMAT
+                       " ms, ping management %" G_GINT64_FORMAT " ms, migration %" G_GINT64_FORMAT
+                       " ms ago; sanlock's word %d; watchdog %s)",
+                       life->finding.rule, e->heartbeat_ms, e->peer_ms, e->management_ms,
+                       e->migration_ms, e->word, e->is_armed ? "armed" : "not armed");
+        if (life->finding.life == MIG_LIFE_DEAD || life->finding.life == MIG_LIFE_FENCED) {
+            if (memory->life != MIG_LIFE_DEAD && memory->life != MIG_LIFE_FENCED)
+                memory->deaths_us[memory->deaths++ % DEATHS_KEPT] = g_get_monotonic_time();
+        }
+        memory->life = life->finding.life;
+    }
+    for (guint i = 0; i < count; i++)
+        ages_ms[i] = (g_get_monotonic_time() - memory->deaths_us[i]) / 1000;
+    life->is_flapping = mig_failover_is_flapping(ages_ms, count);
+}
+
+static gboolean
+is_isolated(MigFailover *failover, GPtrArray *lives)
+{
+    gint64 limit_ms = failover->daemon->config->isolated_after_ms;
+    gboolean has_others = FALSE;
+
+    for (guint i = 0; i < lives->len; i++) {
+        const MigEvidence *e = &((MigNodeLife *)g_ptr_array_index(lives, i))->evidence;
+
+        if (e->is_self || e->has_left ||
+            e->heartbeat_ms >= failover->daemon->config->suspect_after_ms)
+            continue;
+        has_others = TRUE;
+        if (e->peer_ms < limit_ms || e->management_ms < limit_ms ||
+            (e->migration_ms != MIG_NEVER_ASKED && e->migration_ms < limit_ms))
+            return FALSE;
+    }
+    return has_others;
+}
+
+static void
+look(MigFailover *failover)
+{
+    MigDaemon *daemon = failover->daemon;
+    GPtrArray *lives = collect(failover);
+    gboolean wakes = FALSE, isolated = is_isolated(failover, lives);
+    g_autoptr(GPtrArray) mine = NULL;
+    guint rank;
+
+    judge(failover, lives);
+    rank = own_rank(lives);
+    for (guint i = 0; i < lives->len; i++) {
+        MigNodeLife *life = g_ptr_array_index(lives, i);
+        Memory *memory = memory_of(failover, life->name);
+
+        note_change(failover, life, memory);
+        wakes = wakes || (life->finding.may_restart && !memory->was_restartable);
+        memory->was_restartable = life->finding.may_restart;
+        if (daemon->config->failover_enabled && !isolated)
+            fence_if_due(failover, life, memory, rank);
+    }
+    if (isolated && !mig_failover_is_isolated(failover))
+        mig_events_add(daemon->events, daemon->node, NULL, "isolated",
+                       "no other node answers on any network, and their heartbeats move");
+    g_mutex_lock(&failover->lock);
+    mine = failover->lives;
+    failover->lives = lives;
+    failover->is_isolated = isolated;
+    g_mutex_unlock(&failover->lock);
+    if (wakes)
+        mig_recovery_wake(daemon->recovery);
+}
+
+static gpointer
+failover_thread(gpointer data)
+{
+    MigFailover *failover = data;
+
+    for (;;) {
+        look(failover);
+        mig_self_look(failover->self, mig_failover_is_isolated(failover));
+        g_usleep(MIG_FAILOVER_LOOK_MS * 1000);
+    }
+    return NULL;
+}
+
+MigFailover *
+mig_failover_new(MigDaemon *daemon)
+{
+    MigFailover *failover = g_new0(MigFailover, 1);
+
+    failover->daemon = daemon;
+    failover->self = mig_self_new(daemon);
+    failover->lives = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_life_free);
+    failover->memories = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    failover->fenced = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_mutex_init(&failover->lock);
+    return failover;
+}
+
+void
+mig_failover_start(MigFailover *failover)
+{
+    g_thread_unref(g_thread_new("failover", failover_thread, failover));
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* failover.h - which nodes live, by all evidence; fencing those that do not; and this node's own
+ * case. */
+#pragma once
+
+#include "core/failover.h"
+#include "daemon.h"
+
+/*
+ * One thread looks several times a second: it collects evidence (heartbeats, sanlock, signs.h),
+ * has core/failover.h judge it, keeps the findings for whoever asks, has silent nodes fenced, and
+ * wakes the recovery when VMs may be restarted. What it does to this node itself: ends VMs that it
+ * has lost, and where it is cut off those whose policy says so.
+ */
+
+MigFailover *mig_failover_new(MigDaemon *daemon);
+void mig_failover_start(MigFailover *failover);
+
+typedef struct {
+    char *name;
+    guint32 host_id;
+    MigEvidence evidence;
+    MigFinding finding;
+    gboolean is_flapping; /* died too often lately: gets no VMs */
+} MigNodeLife;
+
+void mig_node_life_free(MigNodeLife *life);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigNodeLife, mig_node_life_free)
+
+/* GPtrArray of MigNodeLife, by host id, from the last look. */
+GPtrArray *mig_failover_lives(MigFailover *failover);
+const MigNodeLife *mig_lives_find(GPtrArray *lives, const char *node);
+/* Has nobody answered this node for so long that it is the one that is cut off? */
+gboolean mig_failover_is_isolated(MigFailover *failover);
+/* Is there a readable file of fence agents for this node, here? */
+gboolean mig_failover_can_fence(MigDaemon *daemon, const char *node);

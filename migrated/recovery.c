@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* recovery.c - what is down, where to, and the starts. */
+#include "recovery.h"
+
+#include "base/error.h"
+#include "core/timeouts.h"
+#include "events.h"
+#include "vm-actions.h"
+
+#include <string.h>
+
+#define STARTERS 8
+
+/* What is remembered of a VM that was found down. */
+typedef struct {
+    guint attempts;
+    gint64 next_us;
+    guint32 not_host_id;
+    guint32 target; /* host id, while a start is under way and for a while behind it */
+    guint64 memory_bytes;
+    gint64 done_us; /* when it ended */
+    gboolean is_starting;
+    guint64 serial;       /* of the start under way: an abandoned one reports in vain */
+    gint64 down_us;       /* first seen so */
+    guint64 down_version; /* of its lease then */
+    const char *why;      /* last line of the plan that was told */
+} Try;
+
+struct MigRecovery {
+    MigDaemon *daemon;
+    GThreadPool *starters;
+    GMutex lock; /* guards what follows */
+    GCond wake;
+    gboolean is_asked;
+    GHashTable *tries; /* VM -> Try */
+    guint64 serial;
+};
+
+/* All that one look at a volume needs. */
+typedef struct {
+    MigRecovery *recovery;
+    MigAttached *attached;
+    GPtrArray *lives, *views, *vms; /* MigNodeLife, MigNodeView, MigVm */
+    MigPlaceNode *nodes;            /* one for each view */
+    MigPlaceVm *places;             /* one for each VM */
+    const char *without;            /* a node to be thought away */
+} Look;
+
+void
+mig_plan_line_free(MigPlanLine *line)
+{
+    if (!line)
+        return;
+    g_free(line->vm);
+    g_free(line->node);
+    g_free(line);
+}
+
+/* The node of the lowest host id among those that are up on it. To be replaced by the volume's
+ * coordinator once that is a role that a node holds. */
+gboolean
+mig_recovery_is_mine(MigDaemon *daemon, MigAttached *attached, GPtrArray *lives)
+{
+    g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
+
+    for (guint i = 0; i < lives->len; i++) {
+        const MigNodeLife *life = g_ptr_array_index(lives, i);
+
+        for (guint k = 0; k < views->len; k++) {
+            const MigNodeView *view = g_ptr_array_index(views, k);
+
+            if (view->node->host_id == life->host_id && view->state == MIG_NODE_UP &&
+                life->finding.life == MIG_LIFE_UP)
+                return life->evidence.is_self;
+        }
+    }
+    return FALSE;
+}
+
+/* ---- what is down ---- */
+
+static Try *
+try_of(MigRecovery *recovery, const char *vm)
+{
+    Try *one = g_hash_table_lookup(recovery->tries, vm);
+
+    if (!one) {
+        one = g_new0(Try, 1);
+        g_hash_table_insert(recovery->tries, g_strdup(vm), one);
+    }
+    return one;
+}
+
+static const MigNodeView *
+view_of(const Look *look, guint64 host_id)
+{
+    for (guint i = 0; i < look->views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(look->views, i);
+
+        if (view->node->host_id == host_id)
+            return view;
+    }
+    return NULL;
+}
+
+/* May what this node ran be started elsewhere? Orderly leaving is no death: it ran nothing then. */
+static gboolean
+is_proven_dead(const Look *look, const MigNodeView *view)
+{
+    const MigNodeLife *life = mig_lives_find(look->lives, view->node->name);
+
+    if (look->without && g_str_equal(view->node->name, look->without))
+        return TRUE;
+    return life && life->finding.may_restart && life->finding.life != MIG_LIFE_LEFT;
+}
+
+static MigLife
+life_of(const Look *look, const MigNodeView *view)
+{
+    const MigNodeLife *life = mig_lives_find(look->lives, view->node->name);
+
+    return life ? life->finding.life : MIG_LIFE_SUSPECT;
+}
+
+/* A node that publishes that it runs there, and is not proven dead. */
+static const MigNodeView *
+publisher(const Look *look, guint32 slot)
+{
+    for (guint i = 0; i < look->views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(look->views, i);
+
+        if (slot < MIG_MAX_VM_SLOTS && (view->node->running[slot / 8] & (1u << (slot % 8))) &&
+            !view->node->has_left && !is_proven_dead(look, view))
+            return view;
+    }
+    return NULL;
+}
+
+/* Where nobody has the lease and nobody publishes it: did it end with its node, or by itself?
+ * FALSE: cannot be told, so it is left alone. */
+static gboolean
+how_it_ended(const Look *look, const MigVm *vm, const MigLeaseOwner *owner, MigDown *down)
+{
+    const MigNodeView *last = view_of(look, owner->host_id ? owner->host_id : vm->last_host_id);
+
+    /* leases of an earlier start of its node fell with that start */
+    if (last && (owner->host_id || is_proven_dead(look, last))) {
+        *down = MIG_DOWN_NODE;
+        return TRUE;
+    }
+    *down = MIG_DOWN_CRASH;
+    if (!last)
+        return TRUE;
+    switch (life_of(look, last)) {
+    case MIG_LIFE_UP:
+    case MIG_LIFE_LEFT:
+        return TRUE;
+    case MIG_LIFE_CUT_OFF: /* it has ended it there itself: its lease is free */
+        *down = MIG_DOWN_NODE;
+        return vm->restarts_on_isolation;
+    case MIG_LIFE_SUSPECT:
+    case MIG_LIFE_DISK_LOST:
+    case MIG_LIFE_DEAD:
+    case MIG_LIFE_FENCED:
+    default:
+        return FALSE;
+    }
+}
+
+/* Fills place; is_running unless it is sure that it runs nowhere. */
+static void
+classify(const Look *look, const MigVm *vm, MigPlaceVm *place, guint64 *lease_version)
+{
+    MigLeaseOwner owner = {0};
+    const MigNodeView *view;
+
+    place->is_running = TRUE;
+    if (!vm->wants_running)
+        place->is_running = FALSE; /* and is not wanted: never placed either way */
+    if (!mig_csv_vm_lease_owner(mig_attached_csv(look->attached), vm->slot, &owner, NULL))
+        return;
+    *lease_version = owner.version;
+    view = owner.host_id ? view_of(look, owner.host_id) : NULL;
+    if (owner.host_id && !view)
+        return;
+    if (view && view->node->host_generation <= owner.host_generation) {
+        place->node = view->node->name;
+        place->down = MIG_DOWN_NODE;
+        place->is_running = !is_proven_dead(look, view);
+        place->cpu_vendor = view->node->cpu_vendor;
+        return;
+    }
+    view = publisher(look, vm->slot);
+    if (view) {
+        place->node = view->node->name;
+        return;
+    }
+    place->is_running = !how_it_ended(look, vm, &owner, &place->down);
+}
+
+/* ---- the plan ---- */
+
+static gboolean
+is_usable(const Look *look, const MigNodeView *view)
+{
+    const MigNodeLife *life = mig_lives_find(look->lives, view->node->name);
+
+    return life && life->finding.life == MIG_LIFE_UP && view->state == MIG_NODE_UP &&
+           !view->node->is_draining && !life->is_flapping &&
+           g_strcmp0(view->node->name, look->without) != 0;
+}
+
+/* Starts under way, and those that the node's own figure does not show yet. lock held. */
+static guint64
+promised_bytes(MigRecovery *recovery, guint32 host_id)
+{
+    GHashTableIter iter;
+    const Try *one;
+    guint64 bytes = 0;
+
+    g_hash_table_iter_init(&iter, recovery->tries);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&one)) {
+        gboolean counts =
+            one->is_starting ||
+            (one->done_us && g_get_monotonic_time() - one->done_us < MIG_RECOVERY_SETTLE_MS * 1000);
+
+        if (one->target == host_id && counts)
+            bytes += one->memory_bytes;
+    }
+    return bytes;
+}
+
+static void
+describe_nodes(Look *look)
+{
+    MigRecovery *recovery = look->recovery;
+    guint64 kept = (guint64)recovery->daemon->config->memory_reserve_mib << 20;
+
+    look->nodes = g_new0(MigPlaceNode, look->views->len + 1);
+    for (guint i = 0; i < look->views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(look->views, i);
+        guint64 taken = kept;
+
+        g_mutex_lock(&recovery->lock);
+        taken += promised_bytes(recovery, view->node->host_id);
+        g_mutex_unlock(&recovery->lock);
+        look->nodes[i] = (MigPlaceNode){
+            .name = view->node->name,
+            .host_id = view->node->host_id,
+            .is_usable = is_usable(look, view),
+            .memory_free_bytes =
+                view->node->memory_free_bytes > taken ? view->node->memory_free_bytes - taken : 0,
+            .cpus = view->node->cpus,
+            .cpu_vendor =
+                view->node->cpu_vendor && *view->node->cpu_vendor ? view->node->cpu_vendor : NULL};
+    }
+}
+
+/* A VM that ended by itself is looked at twice: its start may be under way by hand. lock held. */
+static gboolean
+is_settled(Try *one, MigDown down, guint64 lease_version)
+{
+    gint64 now_us = g_get_monotonic_time();
+
+    if (!one->down_us || one->down_version != lease_version) {
+        one->down_us = now_us;
+        one->down_version = lease_version;
+    }
+    return down == MIG_DOWN_NODE || now_us - one->down_us >= MIG_RECOVERY_CRASH_MS * 1000;
+}
+
+/* Is the start under way in the hands of a node that has died since? lock held. */
+static void
+abandon_if_dead(const Look *look, Try *one)
+{
+    const MigNodeView *view = one->is_starting ? view_of(look, one->target) : NULL;
+
+    if (!view || !is_proven_dead(look, view))
+        return;
+    one->is_starting = FALSE;
+    one->serial = 0;
+    one->not_host_id = one->target;
+}
+
+static void
+remember(const Look *look, const MigVm *vm, MigPlaceVm *place, guint64 lease_version)
+{
+    MigRecovery *recovery = look->recovery;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&recovery->lock);
+    gint64 now_us = g_get_monotonic_time();
+    Try *one;
+
+    if (place->is_running || !vm->wants_running) {
+        one = g_hash_table_lookup(recovery->tries, vm->name);
+        if (one && !one->is_starting) {
+            one->down_us = 0;
+            /* it runs: what went wrong before is over, at once if a person has started it */
+            if (now_us - one->done_us > (gint64)MIG_RECOVERY_FORGET_MS * 1000 ||
+                one->attempts >= (guint)recovery->daemon->config->restart_limit)
+                g_hash_table_remove(recovery->tries, vm->name);
+        }
+        return;
+    }
+    one = try_of(recovery, vm->name);
+    abandon_if_dead(look, one);
+    if (!is_settled(one, place->down, lease_version) || one->is_starting)
+        place->is_running = TRUE; /* not now */
+    place->attempts = one->attempts;
+    place->wait_ms = one->next_us > now_us ? (one->next_us - now_us) / 1000 + 1 : 0;
+    place->not_host_id = one->not_host_id;
+}
+
+static void
+describe_vms(Look *look, gboolean is_real)
+{
+    look->places = g_new0(MigPlaceVm, look->vms->len + 1);
+    for (guint i = 0; i < look->vms->len; i++) {
+        const MigVm *vm = g_ptr_array_index(look->vms, i);
+        guint64 lease_version = 0;
+
+        look->places[i] = (MigPlaceVm){.name = vm->name,
+                                       .priority = vm->priority,
+                                       .memory_bytes = vm->memory_bytes,
+                                       .vcpus = vm->vcpus,
+                                       .wants_running = vm->wants_running,
+                                       .restart = vm->restart,
+                                       .last_host_id = vm->last_host_id,
+                                       .prefer_host_id = vm->prefer_host_id};
+        classify(look, vm, &look->places[i], &lease_version);
+        if (is_real)
+            remember(look, vm, &look->places[i], lease_version);
+    }
+}
+
+static gboolean
+look_begin(Look *look, MigRecovery *recovery, MigAttached *attached, GPtrArray *lives,
+           const char *without, GError **error)
+{
+    *look = (Look){.recovery = recovery, .attached = attached, .lives = lives, .without = without};
+    look->vms = mig_csv_vms(mig_attached_csv(attached), error);
+    if (!look->vms)
+        return FALSE;
+    look->views = mig_attached_nodes(attached);
+    describe_nodes(look);
+    describe_vms(look, without == NULL);
+    return TRUE;
+}
+
+static void
+look_end(Look *look)
+{
+    if (!look->vms)
+        return;
+    g_ptr_array_unref(look->vms);
+    g_ptr_array_unref(look->views);
+    g_free(look->nodes);
+    g_free(look->places);
+}
+
+/* ---- starting ---- */
+
+typedef struct {
+    char *vm, *node;
+    guint32 host_id;
+    MigDown down;
+    guint64 serial;
+} Start;
+
+static gboolean
+start_at(MigDaemon *daemon, const Start *start, GError **error)
+{
+    MigNameRequest request = {.name = start->vm};
+    g_autoptr(MigVmReply) reply = NULL;
+
+    if (g_str_equal(start->node, daemon->node))
+        return mig_vm_recover(daemon, start->vm, error);
+    reply = mig_peer_rpc_call(daemon->peer, start->node, "RecoverVm", &mig_type_NameRequest,
+                              &request, &mig_type_VmReply, MIG_START_MS, error);
+    return reply != NULL;
+}
+
+static void
+report(MigRecovery *recovery, const Start *start, const GError *error)
+{
+    gint64 now_us = g_get_monotonic_time();
+    Try *one;
+
+    if (error)
+        mig_events_add(recovery->daemon->events, start->vm, start->node, "start-failed",
+                       "on %s: %s", start->node, error->message);
+    else
+        mig_events_add(recovery->daemon->events, start->vm, start->node, "started", "on %s",
+                       start->node);
+    g_mutex_lock(&recovery->lock);
+    one = try_of(recovery, start->vm);
+    if (one->serial == start->serial) {
+        one->is_starting = FALSE;
+        one->done_us = now_us;
+        /* one that ends by itself again and again is slowed down like one that does not start */
+        if (error || start->down == MIG_DOWN_CRASH) {
+            one->attempts++;
+            one->next_us = now_us + mig_place_backoff_ms(one->attempts) * 1000;
+        }
+        one->not_host_id = error ? start->host_id : 0;
+    }
+    g_mutex_unlock(&recovery->lock);
+    mig_recovery_wake(recovery); /* others may start after it, or it elsewhere */
+}
+
+static void
+start_work(gpointer data, gpointer user_data)
+{
+    MigRecovery *recovery = user_data;
+    Start *start = data;
+    g_autoptr(GError) error = NULL;
+
+    start_at(recovery->daemon, start, &error);
+    report(recovery, start, error);
+    g_free(start->vm);
+    g_free(start->node);
+    g_free(start);
+}
+
+static void
+begin_start(MigRecovery *recovery, const MigPlaceVm *vm, const MigPlaceNode *node, const char *why)
+{
+    Start *start = g_new0(Start, 1);
+    Try *one;
+
+    start->vm = g_strdup(vm->name);
+    start->node = g_strdup(node->name);
+    start->host_id = node->host_id;
+    start->down = vm->down;
+    mig_events_add(recovery->daemon->events, vm->name, node->name, "restart",
+                   "it ended %s%s; it is started on %s: %s",
+                   vm->down == MIG_DOWN_NODE ? "with its node" : "by itself",
+                   vm->down == MIG_DOWN_NODE && vm->node ? vm->node : "", node->name, why);
+    g_mutex_lock(&recovery->lock);
+    one = try_of(recovery, vm->name);
+    start->serial = ++recovery->serial;
+    one->serial = start->serial;
+    one->is_starting = TRUE;
+    one->target = node->host_id;
+    one->memory_bytes = vm->memory_bytes;
+    one->why = NULL;
+    g_mutex_unlock(&recovery->lock);
+    g_thread_pool_push(recovery->starters, start, NULL);
+}
+
+/* Why it is not started, told once for each reason. */
+static void
+tell_why_not(MigRecovery *recovery, const MigPlaceVm *vm, const char *why)
+{
+    gboolean is_new;
+
+    g_mutex_lock(&recovery->lock);
+    is_new = try_of(recovery, vm->name)->why != why;
+    try_of(recovery, vm->name)->why = why;
+    g_mutex_unlock(&recovery->lock);
+    if (is_new)
+        mig_events_add(recovery->daemon->events, vm->name, NULL, "not-started", "%s", why);
+}
+
+static void
+look_at(MigRecovery *recovery, MigAttached *attached, GPtrArray *lives)
+{
+    g_autoptr(GError) error = NULL;
+    Look look;
+
+    if (look_begin(&look, recovery, attached, lives, NULL, &error)) {
+        g_autofree MigPlace *places = g_new0(MigPlace, look.vms->len + 1);
+
+        mig_place(look.nodes, look.views->len, look.places, look.vms->len,
+                  (guint)recovery->daemon->config->restart_limit, places);
+        for (guint i = 0; i < look.vms->len; i++) {
+            const MigPlaceVm *vm = &look.places[i];
+
+            if (places[i].node >= 0)
+                begin_start(recovery, vm, &look.nodes[places[i].node], places[i].why);
+            else if (vm->wants_running && !vm->is_running && vm->down == MIG_DOWN_NODE)
+                tell_why_not(recovery, vm, places[i].why);
+        }
+    } else {
+        g_warning("%s", error->message);
+    }
+    look_end(&look);
+}
+
+static gpointer
+recovery_thread(gpointer data)
+{
+    MigRecovery *recovery = data;
+    MigDaemon *daemon = recovery->daemon;
+
+    for (;;) {
+        gint64 until = g_get_monotonic_time() + MIG_RECOVERY_LOOK_MS * 1000;
+        g_autoptr(GPtrArray) volumes = NULL, lives = NULL;
+
+        g_mutex_lock(&recovery->lock);
+        while (!recovery->is_asked && g_cond_wait_until(&recovery->wake, &recovery->lock, until))
+            ;
+        recovery->is_asked = FALSE;
+        g_mutex_unlock(&recovery->lock);
+        if (mig_failover_is_isolated(daemon->failover))
+            continue;
+        volumes = mig_volumes_list(daemon->volumes);
+        lives = mig_failover_lives(daemon->failover);
+        for (guint i = 0; i < volumes->len; i++) {
+            MigAttached *attached = g_ptr_array_index(volumes, i);
+
+            if (!g_str_equal(mig_attached_state(attached), "lost") &&
+                mig_recovery_is_mine(daemon, attached, lives))
+                look_at(recovery, attached, lives);
+        }
+    }
+    return NULL;
+}
+
+void
+mig_recovery_wake(MigRecovery *recovery)
+{
+    g_mutex_lock(&recovery->lock);
+    recovery->is_asked = TRUE;
+    g_cond_signal(&recovery->wake);
+    g_mutex_unlock(&recovery->lock);
+}
+
+/* ---- what if ---- */
+
+static void
+add_lines(const Look *look, const char *node, const MigPlace *places, GPtrArray *lines)
+{
+    for (guint i = 0; i < look->vms->len; i++) {
+        const MigPlaceVm *vm = &look->places[i];
+        MigPlanLine *line;
+
+        if (!vm->wants_running || g_strcmp0(vm->node, node) != 0)
+            continue;
+        line = g_new0(MigPlanLine, 1);
+        line->vm = g_strdup(vm->name);
+        line->priority = vm->priority;
+        line->memory_bytes = vm->memory_bytes;
+        line->node = places[i].node >= 0 ? g_strdup(look->nodes[places[i].node].name) : NULL;
+        line->is_wanted = vm->restart != MIG_RESTART_NEVER;
+        line->why = places[i].why;
+        g_ptr_array_add(lines, line);
+    }
+}
+
+GPtrArray *
+mig_recovery_whatif(MigRecovery *recovery, const char *node, GError **error)
+{
+    g_autoptr(GPtrArray) volumes = mig_volumes_list(recovery->daemon->volumes);
+    g_autoptr(GPtrArray) lives = mig_failover_lives(recovery->daemon->failover);
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func((GDestroyNotify)mig_plan_line_free);
+
+    for (guint i = 0; i < volumes->len; i++) {
+        g_autofree MigPlace *places = NULL;
+        Look look;
+
+        if (!look_begin(&look, recovery, g_ptr_array_index(volumes, i), lives, node, error)) {
+            look_end(&look);
+            return NULL;
+        }
+        places = g_new0(MigPlace, look.vms->len + 1);
+        mig_place(look.nodes, look.views->len, look.places, look.vms->len,
+                  (guint)recovery->daemon->config->restart_limit, places);
+        add_lines(&look, node, places, lines);
+        look_end(&look);
+    }
+    return g_steal_pointer(&lines);
+}
+
+MigRecovery *
+mig_recovery_new(MigDaemon *daemon)
+{
+    MigRecovery *recovery = g_new0(MigRecovery, 1);
+
+    recovery->daemon = daemon;
+    recovery->starters = g_thread_pool_new(start_work, recovery, STARTERS, FALSE, NULL);
+    recovery->tries = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_mutex_init(&recovery->lock);
+    g_cond_init(&recovery->wake);
+    return recovery;
+}
+
+void
+mig_recovery_start(MigRecovery *recovery)
+{
+    g_thread_unref(g_thread_new("recovery", recovery_thread, recovery));
+}

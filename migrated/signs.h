@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* signs.h - signs of life of the other nodes, apart from the disk: pings and their daemons'
+ * answers. */
+#pragma once
+
+#include "daemon.h"
+
+/*
+ * Each node of an attached volume is pinged once a second on its management and migration
+ * addresses, and its daemon is asked something. What counts is when an answer came last, by our
+ * clock; and nothing that was not asked for can be missing: after a gap in our own work (stopped,
+ * frozen, starved) all ages begin anew.
+ */
+
+MigSigns *mig_signs_new(MigDaemon *daemon);
+/* Starts asking, for as long as the process lives. */
+void mig_signs_start(MigSigns *signs);
+
+typedef struct {
+    gint64 peer_ms, management_ms, migration_ms; /* see MigEvidence */
+} MigSignAges;
+void mig_signs_ages(MigSigns *signs, const char *node, MigSignAges *ages);
+/* Since when this node has watched without a gap. */
+gint64 mig_signs_watched_ms(MigSigns *signs);

@@ -1,0 +1,212 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# timeout: 400
+# full-timeout: 1500
+# A node dies: its VMs run elsewhere, once; and what only looks like death costs nobody's VM.
+#
+# The nodes of this lab can fence one another by the lab's own agent. Each case breaks one thing,
+# says what must happen, and that nothing else did.
+set -euo pipefail
+# shellcheck source=../lib/cluster.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+
+IO_TIMEOUT=1
+SETTLE_S=60
+SAFE=app   # restart=always
+STOPPED=off # stopped by its administrator
+plug_ms=0
+
+now_ms() {
+    date +%s%3N
+}
+
+pull() {
+    plug_ms=$(now_ms)
+    "$LAB" kill "$1"
+}
+
+# runs_on NODE [VM]: there and nowhere else
+runs_on() {
+    [[ $(nodes_with any "${2:-$VM}" | paste -sd' ') == "$1" &&
+        $(lease_holders "${2:-$VM}" | paste -sd' ') == "$1" ]]
+}
+
+# runs_on_one_of VM NODE...: once, on any of these
+runs_on_one_of() {
+    local vm=$1 where
+    shift
+    where=$(nodes_with running "$vm" | paste -sd' ')
+    [[ -n $where && " $* " == *" $where "* && $(nodes_with any "$vm" | wc -l) == 1 ]]
+}
+
+# told NODE SUBJECT WHAT: an event of that kind is in its time line
+told() {
+    ctl "$1" why "$2" --json | jq -e --arg what "$3" '[.events[] | select(.what == $what)] | length > 0' >/dev/null
+}
+
+# count_told NODE SUBJECT WHAT
+count_told() {
+    ctl "$1" why "$2" --json | jq --arg what "$3" '[.events[] | select(.what == $what)] | length'
+}
+
+state_is() {
+    [[ $(status_of "$1" ".nodes[] | select(.name == \"$2\") | .state") == "$3" ]]
+}
+
+all_up() {
+    local node
+    for node in "${NODES[@]}"; do
+        [[ $(status_of "$node" '[.nodes[] | select(.state == "up")] | length') == "${#NODES[@]}" ]] || return 1
+    done
+}
+
+set_mode() {
+    on nodeA sh -c "echo $1 >/run/lab/fence/mode"
+}
+
+comes_back() {
+    "$LAB" boot "$1" && retry 60 cluster_attach_again "$1" && retry 60 all_up
+}
+
+# stays SECONDS CMD...: true all that time
+stays() {
+    local until=$((SECONDS + $1))
+    shift
+    while ((SECONDS < until)); do
+        "$@" || return 1
+        sleep 0.5
+    done
+}
+
+pid_of_migrated() {
+    "$LAB" service "$1" migrated status | awk '{ print $3 }'
+}
+
+# ---- cases ----
+
+plug_pulled() {
+    ok "plug pulled: nodeA's" pull nodeA
+    ok "plug pulled: the VM runs elsewhere" retry $SETTLE_S runs_on_one_of "$VM" nodeB nodeC
+    echo "# it ran again $(($(now_ms) - plug_ms)) ms after the plug"
+    ok "plug pulled: so does the second one" retry $SETTLE_S runs_on_one_of "$SAFE" nodeB nodeC
+    ok "plug pulled: its guest answers" retry "$WAIT_S" answers
+    echo "# it answered $(($(now_ms) - plug_ms)) ms after the plug"
+    ok "plug pulled: the node was fenced" told nodeB nodeA fence-confirmed
+    ok "plug pulled: once" eval '[[ $(count_told nodeB nodeA fence-confirmed) == 1 ]]'
+    ok "plug pulled: why is told of the VM" told nodeC "$VM" started
+    is "plug pulled: what was stopped stays stopped" "$(nodes_with any $STOPPED)" ""
+    ok "plug pulled: the node comes back" comes_back nodeA
+    ok "plug pulled: and runs nothing of it" eval '[[ -z $(on nodeA virsh -q list --all) ]]'
+}
+
+# The node whose turn it is to fence and to start is the one that dies with the VM.
+coordinator_dies_too() {
+    ok "coordinator dies too: the VM moves to nodeA" move_to nodeA
+    ok "coordinator dies too: nodeA is killed" pull nodeA
+    ok "coordinator dies too: the VM runs elsewhere" retry $SETTLE_S runs_on_one_of "$VM" nodeB nodeC
+    ok "coordinator dies too: its node comes back" comes_back nodeA
+}
+
+move_to() {
+    local where
+    where=$(nodes_with running "$VM")
+    [[ $where == "$1" ]] || retry 60 ctl "$where" move "$VM" "$1"
+}
+
+daemon_hangs() {
+    local where pid fences
+    where=$(nodes_with running "$VM")
+    fences=$(count_told nodeA "$where" fencing)
+    pid=$(pid_of_migrated "$where")
+    ok "daemon hangs: on $where" kill -STOP "$(host_pid "$where" "$pid")"
+    ok "daemon hangs: the others see it" retry 30 state_is "$(other "$where")" "$where" suspect
+    ok "daemon hangs: its VM runs on" stays 8 answers
+    ok "daemon hangs: there" runs_on "$where"
+    ok "daemon hangs: it goes on" kill -CONT "$(host_pid "$where" "$pid")"
+    ok "daemon hangs: all is normal" retry 30 all_up
+    is "daemon hangs: nobody was fenced" "$(count_told "$(other "$where")" "$where" fencing)" "$fences"
+}
+
+# A process of a node as the machine sees it: the innermost number of NSpid is the node's.
+host_pid() {
+    local status top
+    top=$(awk '{ print $1 }' "$MIGRATED_LAB_DIR/$1/pid")
+    for status in /proc/[0-9]*/status; do
+        awk -v pid="$2" '/^NSpid:/ && NF > 2 && $NF == pid { found = 1 } END { exit !found }' \
+            "$status" 2>/dev/null || continue
+        status=${status%/status}
+        [[ $(readlink "$status/ns/pid") == "$(readlink "/proc/$top/ns/pid")" ]] && echo "${status#/proc/}"
+    done
+}
+
+other() {
+    local node
+    for node in "${NODES[@]}"; do
+        [[ $node == "$1" ]] || { echo "$node" && return; }
+    done
+}
+
+network_cut() {
+    local where watcher
+    where=$(nodes_with running "$VM")
+    watcher=$(other "$where")
+    ok "network cut: $where's" eval '"$LAB" net "$where" mgmt down && "$LAB" net "$where" mig down'
+    ok "network cut: the others say so" retry 30 state_is "$watcher" "$where" cut-off
+    ok "network cut: the VM runs on, there, and nowhere else" stays 8 runs_on "$where"
+    ok "network cut: repaired" eval '"$LAB" net "$where" mgmt up && "$LAB" net "$where" mig up'
+    ok "network cut: all is normal" retry 30 all_up
+    ok "network cut: the VM is where it was" runs_on "$where"
+}
+
+qemu_dies() {
+    local where
+    where=$(nodes_with running $SAFE)
+    ok "QEMU dies: of the VM with restart=always" on "$where" virsh -q destroy $SAFE
+    ok "QEMU dies: it runs again, on the same node" retry 40 runs_on "$where" $SAFE
+}
+
+# An agent that fails has fenced nobody, whatever it did.
+agent_fails() {
+    local where watcher
+    where=$(nodes_with running "$VM")
+    watcher=$(other "$where")
+    ok "agent $1: is set" set_mode "$1"
+    ok "agent $1: $where is killed" pull "$where"
+    ok "agent $1: it is not fenced, and that is told" retry 60 told "$watcher" "$where" not-fenced
+    ok "agent $1: nothing is started" stays 6 eval '[[ -z $(nodes_with any "$VM") ]]'
+    ok "agent $1: the agent works again" set_mode ok
+    ok "agent $1: it is fenced at the next try, and the VM runs" \
+        retry 90 runs_on_one_of "$VM" nodeA nodeB nodeC
+    ok "agent $1: its node comes back" comes_back "$where"
+}
+
+cluster_up 3 --io-timeout $IO_TIMEOUT --fence
+for node in "${NODES[@]}"; do
+    printf '[fence]\ntimeout_s=15\n' >>"$MIGRATED_LAB_DIR/$node/etc/migrated/migrated.conf"
+    ok "$node reads its configuration" "$LAB" service "$node" migrated restart
+done
+ok "daemons are back" retry 30 eval 'ctl nodeA status && ctl nodeB status && ctl nodeC status'
+ok "all attach the volume" cluster_volume $IO_TIMEOUT
+ok "VMs are defined" eval 'cluster_define "$VM" "${IP##*.}" && cluster_define $SAFE 11 --memory 128 &&
+    cluster_define $STOPPED 12 --memory 128'
+ok "one is restarted always" ctl nodeA vm set $SAFE restart=always priority=900
+like "that is shown" "$(ctl nodeC vm show $SAFE)" 'always'
+ok "a policy that is none is refused" refuses 51 ctl nodeA vm set $SAFE restart=sometimes
+ok "they start on nodeA" eval 'ctl nodeA vm start "$VM" && ctl nodeA vm start $SAFE && ctl nodeA vm start $STOPPED'
+ok "one is stopped by its administrator" ctl nodeA vm stop $STOPPED --force
+ok "the guest answers" retry "$WAIT_S" answers
+ok "all nodes are up" retry 30 all_up
+like "what if nodeA died" "$(ctl nodeB whatif node-down nodeA)" "$VM .*node[BC]"
+((TAP_FAILED == 0)) || bail "no cluster, no test"
+
+plug_pulled
+qemu_dies
+network_cut
+daemon_hangs
+agent_fails error
+if [[ ${MIGRATED_TEST_FULL:-0} == 1 ]]; then
+    agent_fails hang
+    coordinator_dies_too
+fi
+ok "the volume is in order" volume_clean
+done_testing

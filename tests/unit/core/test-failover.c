@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-failover.c - silence is not death, and what is proof is never guessed. */
+#include "core/failover.h"
+
+#define YOUNG 500
+#define OLD   3500
+
+static const MigWatcher watcher = {
+    .watched_ms = 60000, .is_network_here = TRUE, .suspect_ms = 3000};
+
+static MigEvidence
+healthy(void)
+{
+    return (MigEvidence){.heartbeat_ms = YOUNG,
+                         .heartbeat_old_ms = YOUNG,
+                         .peer_ms = YOUNG,
+                         .management_ms = YOUNG,
+                         .migration_ms = YOUNG,
+                         .word = MIG_WORD_LIVE};
+}
+
+static MigEvidence
+silent(void)
+{
+    return (MigEvidence){.heartbeat_ms = OLD,
+                         .heartbeat_old_ms = OLD,
+                         .peer_ms = OLD,
+                         .management_ms = OLD,
+                         .migration_ms = OLD,
+                         .word = MIG_WORD_LIVE};
+}
+
+static MigFinding
+judge(const MigWatcher *as, const MigEvidence *other)
+{
+    MigEvidence nodes[2] = {healthy(), *other};
+    MigFinding findings[2];
+
+    nodes[0].is_self = TRUE;
+    mig_failover_judge(as, nodes, 2, findings);
+    g_assert_cmpint(findings[0].life, ==, MIG_LIFE_UP);
+    g_assert_nonnull(findings[1].rule);
+    return findings[1];
+}
+
+static void
+expect(const MigEvidence *other, MigLife life, gboolean fence, gboolean restart)
+{
+    MigFinding finding = judge(&watcher, other);
+
+    g_test_message("%s: %s", mig_life_name(finding.life), finding.rule);
+    g_assert_cmpstr(mig_life_name(finding.life), ==, mig_life_name(life));
+    g_assert_cmpint(finding.should_fence, ==, fence);
+    g_assert_cmpint(finding.may_restart, ==, restart);
+}
+
+static void
+test_table(void)
+{
+    MigEvidence node = healthy();
+
+    expect(&node, MIG_LIFE_UP, FALSE, FALSE);
+    node = silent();
+    expect(&node, MIG_LIFE_SUSPECT, TRUE, FALSE);
+    node.migration_ms = MIG_NEVER_ASKED; /* has no such address */
+    expect(&node, MIG_LIFE_SUSPECT, TRUE, FALSE);
+    /* one sign of the machine, on any network, is enough */
+    node = silent();
+    node.management_ms = YOUNG;
+    expect(&node, MIG_LIFE_SUSPECT, FALSE, FALSE);
+    node = silent();
+    node.migration_ms = YOUNG;
+    expect(&node, MIG_LIFE_SUSPECT, FALSE, FALSE);
+    node = silent();
+    node.peer_ms = YOUNG;
+    expect(&node, MIG_LIFE_DISK_LOST, FALSE, FALSE);
+    /* cut off: the disk speaks for it */
+    node = silent();
+    node.heartbeat_ms = node.heartbeat_old_ms = YOUNG;
+    expect(&node, MIG_LIFE_CUT_OFF, FALSE, FALSE);
+    node = healthy();
+    node.heartbeat_old_ms = OLD;
+    expect(&node, MIG_LIFE_DISK_LOST, FALSE, FALSE);
+    node = silent();
+    node.has_left = TRUE;
+    expect(&node, MIG_LIFE_LEFT, FALSE, TRUE);
+    node = silent();
+    node.is_fenced = TRUE;
+    expect(&node, MIG_LIFE_FENCED, FALSE, TRUE);
+    node = silent();
+    node.word = MIG_WORD_FAIL;
+    expect(&node, MIG_LIFE_SUSPECT, TRUE, FALSE);
+    node.word = MIG_WORD_FREE;
+    expect(&node, MIG_LIFE_DEAD, FALSE, TRUE);
+}
+
+static void
+test_watchdog(void)
+{
+    MigEvidence node = silent();
+    MigWatcher unsafe = watcher;
+
+    unsafe.is_unsafe = TRUE;
+    node.word = MIG_WORD_DEAD;
+    expect(&node, MIG_LIFE_DEAD, FALSE, FALSE);
+    g_assert_true(judge(&unsafe, &node).may_restart);
+    node.is_armed = TRUE;
+    expect(&node, MIG_LIFE_DEAD, FALSE, TRUE);
+    /* it writes: its watchdog cannot have fired, armed or not */
+    node.heartbeat_ms = node.heartbeat_old_ms = YOUNG;
+    expect(&node, MIG_LIFE_SUSPECT, FALSE, FALSE);
+    g_assert_false(judge(&unsafe, &node).may_restart);
+    /* fenced, and back */
+    node = healthy();
+    node.is_fenced = TRUE;
+    expect(&node, MIG_LIFE_UP, FALSE, FALSE);
+}
+
+static void
+test_fault_here(void)
+{
+    MigEvidence node = silent();
+    MigWatcher as = watcher;
+
+    as.is_network_here = FALSE;
+    g_assert_false(judge(&as, &node).should_fence);
+    as = watcher;
+    as.watched_ms = 5999; /* just started, or just thawed */
+    g_assert_false(judge(&as, &node).should_fence);
+    node.word = MIG_WORD_DEAD;
+    node.is_armed = TRUE;
+    g_assert_false(judge(&as, &node).may_restart);
+    as = watcher;
+    as.fence_delay_ms = 10000;
+    node = silent();
+    g_assert_false(judge(&as, &node).should_fence);
+    node.heartbeat_ms = node.peer_ms = node.management_ms = node.migration_ms = 13000;
+    g_assert_true(judge(&as, &node).should_fence);
+}
+
+/* Its own disk away: nobody's heartbeat moves, and nobody is touched, not even the fenced. */
+static void
+test_own_disk(void)
+{
+    MigEvidence nodes[3] = {silent(), silent(), silent()};
+    MigFinding findings[3];
+
+    nodes[0].is_self = TRUE;
+    nodes[1].is_fenced = TRUE;
+    nodes[2].word = MIG_WORD_DEAD;
+    nodes[2].is_armed = TRUE;
+    mig_failover_judge(&watcher, nodes, 3, findings);
+    g_assert_cmpint(findings[0].life, ==, MIG_LIFE_DISK_LOST);
+    for (guint i = 0; i < 3; i++) {
+        g_assert_false(findings[i].should_fence);
+        g_assert_false(findings[i].may_restart);
+    }
+}
+
+static void
+test_storm(void)
+{
+    static const struct {
+        guint count, silent, fenced;
+    } cases[] = {{2, 1, 1}, {3, 1, 1}, {3, 2, 0}, {4, 2, 2}, {5, 2, 2}, {5, 3, 0}, {8, 7, 0}};
+
+    for (guint c = 0; c < G_N_ELEMENTS(cases); c++) {
+        MigEvidence nodes[8];
+        MigFinding findings[8];
+        guint fenced = 0;
+
+        for (guint i = 0; i < cases[c].count; i++)
+            nodes[i] = i > 0 && i <= cases[c].silent ? silent() : healthy();
+        nodes[0].is_self = TRUE;
+        mig_failover_judge(&watcher, nodes, cases[c].count, findings);
+        for (guint i = 0; i < cases[c].count; i++)
+            fenced += findings[i].should_fence;
+        g_assert_cmpuint(fenced, ==, cases[c].fenced);
+    }
+}
+
+/* Whatever the evidence: a restart needs proof, a fence needs silence, and never both. */
+static void
+test_property(void)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(20260101);
+
+    for (guint round = 0; round < 200000; round++) {
+        MigEvidence nodes[4];
+        MigFinding findings[4];
+        MigWatcher as = watcher;
+        const gint64 ages[] = {0, YOUNG, 2999, 3000, OLD, 100000};
+
+        as.watched_ms = ages[g_rand_int_range(rand, 0, 6)] * 2;
+        as.is_network_here = g_rand_boolean(rand);
+        as.is_unsafe = g_rand_boolean(rand);
+        for (guint i = 0; i < 4; i++) {
+            nodes[i] = (MigEvidence){.is_self = i == 0,
+                                     .has_left = g_rand_int_range(rand, 0, 8) == 0,
+                                     .is_armed = g_rand_boolean(rand),
+                                     .is_fenced = g_rand_int_range(rand, 0, 4) == 0,
+                                     .heartbeat_ms = ages[g_rand_int_range(rand, 0, 6)],
+                                     .peer_ms = ages[g_rand_int_range(rand, 0, 6)],
+                                     .management_ms = ages[g_rand_int_range(rand, 0, 6)],
+                                     .migration_ms = ages[g_rand_int_range(rand, 0, 6)],
+                                     .word = (MigWord)g_rand_int_range(rand, 0, 5)};
+            nodes[i].heartbeat_old_ms = nodes[i].heartbeat_ms;
+        }
+        mig_failover_judge(&as, nodes, 4, findings);
+        for (guint i = 0; i < 4; i++) {
+            const MigEvidence *node = &nodes[i];
+
+            g_assert_false(findings[i].should_fence && findings[i].may_restart);
+            if (findings[i].should_fence)
+                g_assert_true(i > 0 && node->heartbeat_ms >= 3000 && node->peer_ms >= 3000 &&
+                              node->management_ms >= 3000 && node->migration_ms >= 3000 &&
+                              as.is_network_here && as.watched_ms >= 6000 &&
+                              nodes[0].heartbeat_ms < 3000);
+            if (findings[i].may_restart)
+                g_assert_true(i > 0 && nodes[0].heartbeat_ms < 3000 &&
+                              (node->has_left || node->heartbeat_ms >= 3000) &&
+                              (node->has_left || node->is_fenced || node->word == MIG_WORD_FREE ||
+                               (node->word == MIG_WORD_DEAD && (node->is_armed || as.is_unsafe))));
+        }
+    }
+}
+
+static void
+test_flapping(void)
+{
+    const gint64 deaths[] = {1000, 60000, MIG_FLAP_MS + 1, MIG_FLAP_MS - 1};
+
+    g_assert_false(mig_failover_is_flapping(deaths, 3));
+    g_assert_true(mig_failover_is_flapping(deaths, 4));
+    g_assert_false(mig_failover_is_flapping(NULL, 0));
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/failover/table", test_table);
+    g_test_add_func("/failover/watchdog", test_watchdog);
+    g_test_add_func("/failover/fault-here", test_fault_here);
+    g_test_add_func("/failover/own-disk", test_own_disk);
+    g_test_add_func("/failover/storm", test_storm);
+    g_test_add_func("/failover/property", test_property);
+    g_test_add_func("/failover/flapping", test_flapping);
+    return g_test_run();
+}
