@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-fence-agent.c - only what an agent has confirmed is a fence. */
+#include "drivers/fence-agent.h"
+
+#include "base/error.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+static char *dir;
+
+/* An agent: a script that has read its options into $in. */
+static char *
+make_agent(const char *name, const char *body)
+{
+    char *path = g_build_filename(dir, name, NULL);
+    g_autofree char *text = g_strdup_printf("#!/bin/sh\nin=$(cat)\n%s\n", body);
+
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+    g_assert_cmpint(g_chmod(path, 0700), ==, 0);
+    return path;
+}
+
+static GPtrArray *
+load(const char *text, int mode, GError **error)
+{
+    g_autofree char *path = g_build_filename(dir, "n1.conf", NULL);
+    gboolean is_missing;
+
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+    g_assert_cmpint(g_chmod(path, mode), ==, 0);
+    return mig_fence_levels(dir, "n1", &is_missing, error);
+}
+
+static void
+expect(const char *text, gboolean fenced, const char *said)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) levels = load(text, 0600, &error);
+    g_autofree char *level = NULL;
+    gboolean ok;
+
+    g_assert_no_error(error);
+    ok = mig_fence_node(levels, "n1", 4000, &level, &error);
+    g_test_message("%s", ok ? level : error->message);
+    g_assert_cmpint(ok, ==, fenced);
+    g_assert_nonnull(strstr(ok ? level : error->message, said));
+}
+
+static void
+test_confirmed(void)
+{
+    g_autofree char *good = make_agent(
+        "good", "case \"$in\" in *action=status*) exit 2;; esac; echo \"$in\" >\"$0.in\"");
+    g_autofree char *still_on = make_agent("still-on", "exit 0");
+    g_autofree char *fails = make_agent("fails", "echo no such plug >&2; exit 1");
+    g_autofree char *hangs = make_agent("hangs", "sleep 60 & sleep 60");
+    g_autofree char *deaf = make_agent("deaf", "kill -9 $$");
+    g_autofree char *seen = g_strconcat(good, ".in", NULL);
+    g_autofree char *one = g_strdup_printf("[a]\nagent=%s\nip=10.0.0.1\nplug=3\n", good);
+    g_autofree char *on = g_strdup_printf("[a]\nagent=%s\n", still_on);
+    g_autofree char *reboot = g_strdup_printf("[a]\nagent=%s\naction=reboot\n", still_on);
+    g_autofree char *bad = g_strdup_printf("[a]\nagent=%s\n", fails);
+    g_autofree char *slow = g_strdup_printf("[a]\nagent=%s\n", hangs);
+    g_autofree char *dead = g_strdup_printf("[a]\nagent=%s\n", deaf);
+    g_autofree char *none = g_strdup("[a]\nagent=/nonexistent/agent\n");
+    g_autofree char *all =
+        g_strdup_printf("[x]\nagent=%s\n[y]\nagent=%s\n[z]\nagent=%s\n", fails, hangs, good);
+    g_autofree char *input = NULL;
+    gint64 began_us = g_get_monotonic_time();
+
+    expect(one, TRUE, "a (");
+    g_assert_true(g_file_get_contents(seen, &input, NULL, NULL));
+    g_assert_cmpstr(input, ==, "ip=10.0.0.1\nplug=3\naction=off\n");
+    expect(on, FALSE, "still on"); /* "off" succeeded, and status says on */
+    expect(reboot, TRUE, "a (");
+    expect(bad, FALSE, "no such plug");
+    expect(slow, FALSE, "was killed");
+    expect(dead, FALSE, "signal 9");
+    expect(none, FALSE, "cannot run");
+    expect(all, TRUE, "z ("); /* the first level that is confirmed */
+    g_assert_cmpint(g_get_monotonic_time() - began_us, <, 40 * G_USEC_PER_SEC);
+}
+
+static void
+test_config(void)
+{
+    static const char *const refused[] = {
+        "",     "[a]\nip=1\n", "[a]\nagent=\n", "[a]\nagent=../x\n", "[a]\nagent=x\naction=on\n",
+        "junk",
+    };
+    g_autoptr(GError) writable = NULL, missing = NULL;
+    gboolean is_missing = FALSE;
+
+    for (guint i = 0; i < G_N_ELEMENTS(refused); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_null(load(refused[i], 0600, &error));
+        g_assert_error(error, MIG_ERROR, MIG_ERROR_CONFIG);
+    }
+    g_assert_null(load("[a]\nagent=x\n", 0620, &writable));
+    g_assert_error(writable, MIG_ERROR, MIG_ERROR_CONFIG);
+    g_assert_null(mig_fence_levels(dir, "n2", &is_missing, &missing));
+    g_assert_true(is_missing);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    dir = g_dir_make_tmp("fence-XXXXXX", NULL);
+    g_test_add_func("/fence-agent/confirmed", test_confirmed);
+    g_test_add_func("/fence-agent/config", test_config);
+    int status = g_test_run();
+    g_autofree char *remove = g_strdup_printf("rm -rf '%s'", dir);
+
+    return g_spawn_command_line_sync(remove, NULL, NULL, NULL, NULL) ? status : 1;
+}
