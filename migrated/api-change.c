@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "core/timeouts.h"
-#include "format.h"
+#include "volume-format.h"
 #include "images.h"
 
 #define EMPTY_REPLY(call, ok, error) \

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "drivers/volume-csv.h"
-#include "format.h"
+#include "volume-format.h"
 #include "join.h"
 #include "rpc/api-methods.h"
 

@@ -113,10 +113,32 @@ for round in 1 2; do
     ok "they are no members any more" retry 30 are_members nodeA
     ok "a host that left is in no cluster" retry 30 in_no_cluster nodeB
     not_ok "nothing of it is left in its configuration" \
-     on nodeB grep -E '^(name|host_id|management|migration)=.' /etc/migrated/migrated.conf
+        on nodeB grep -E '^(name|host_id|management|migration)=.' /etc/migrated/migrated.conf
     ok "two join at the same instant ($round)" at_once join nodeB nodeC
     ok "they are members" retry 30 are_members nodeA nodeB nodeC
     ok "their host ids differ" ids_differ
+done
+
+# Whatever it had done when it was killed, it is a node after the next try, and has one slot.
+killed_join() { # SECONDS
+    local job
+    join nodeC &
+    job=$!
+    sleep "$1"
+    "$LAB" service nodeC migrated kill
+    ! wait "$job" || echo "was done already"
+}
+joins_in_the_end() {
+    [[ $(status_of nodeC .node) == nodeC ]] || join nodeC
+}
+for delay in 0.5 2 3.5; do
+    ok "nodeC leaves again" leave nodeC
+    retry 30 in_no_cluster nodeC >/dev/null || true
+    ok "it is killed while it joins, after $delay s" killed_join $delay
+    ok "and joins all the same" retry 60 joins_in_the_end
+    ok "it is a member" retry 30 are_members nodeA nodeB nodeC
+    is "and the three, and the dead one, have a slot each" "$(status_of nodeA '.nodes | length')" 4
+    ok "of different host ids" ids_differ
 done
 
 ok "a VM is defined" cluster_define "$VM" "${IP##*.}" --memory 256

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* format.c - formatting a volume, with all that can be refused before. */
-#include "format.h"
+/* volume-format.c - formatting a volume, with all that can be refused before. */
+#include "volume-format.h"
 
 #include "base/error.h"
 #include "core/timeouts.h"

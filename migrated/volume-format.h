@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* format.h - formatting a volume, with all that can be refused before. */
+/* volume-format.h - formatting a volume, with all that can be refused before. */
 #pragma once
 
 #include "rpc/api-types.h"
