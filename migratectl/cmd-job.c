@@ -64,6 +64,11 @@ print_job(const MigApiJob *job)
     mig_print_field("From", job->source);
     mig_print_field("To", job->target);
     mig_print_field("State", job->state);
+    mig_print_field("Priority", mig_show_int(job->priority));
+    if (job->waits_for) {
+        mig_print_field("Waits for", job->waits_for);
+        mig_print_field("Position", mig_show_int(job->position));
+    }
     mig_print_field("Outcome", job->outcome);
     mig_print_field("Error", job->error);
     mig_print_field("Message", job->message);

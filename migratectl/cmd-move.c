@@ -6,8 +6,8 @@
 
 #define MIB (1024 * 1024)
 
-static gint option_bandwidth_mib, option_max_downtime_ms, option_timeout_s;
-static gboolean option_detach;
+static gint option_bandwidth_mib, option_max_downtime_ms, option_timeout_s, option_priority;
+static gboolean option_detach, option_no_wait;
 
 const GOptionEntry mig_options_move[] = {
     {"bandwidth", 0, 0, G_OPTION_ARG_INT, &option_bandwidth_mib, "Send no faster, MiB/s", "MIB"},
@@ -15,6 +15,9 @@ const GOptionEntry mig_options_move[] = {
      "Longest standstill of the guest, ms", "MS"},
     {"timeout", 0, 0, G_OPTION_ARG_INT, &option_timeout_s,
      "Give up after so many seconds; the VM then stays", "S"},
+    {"priority", 0, 0, G_OPTION_ARG_INT, &option_priority,
+     "Place in the queue, 1 to 1000, high goes first", "N"},
+    {"no-wait", 0, 0, G_OPTION_ARG_NONE, &option_no_wait, "Fail where it would wait", NULL},
     {"detach", 0, 0, G_OPTION_ARG_NONE, &option_detach, "Start the move, print its job, and leave",
      NULL},
     {NULL},
@@ -46,11 +49,14 @@ mig_cmd_move(MigCli *cli, char **arguments, GError **error)
                                 .node = arguments[1],
                                 .bandwidth = (gint64)option_bandwidth_mib * MIB,
                                 .max_downtime_ms = option_max_downtime_ms,
-                                .timeout_ms = (gint64)option_timeout_s * 1000};
+                                .timeout_ms = (gint64)option_timeout_s * 1000,
+                                .priority = option_priority,
+                                .no_wait = option_no_wait};
 
     if (!mig_cli_check_range("--bandwidth", option_bandwidth_mib, 0, 1000000, error) ||
         !mig_cli_check_range("--max-downtime", option_max_downtime_ms, 0, 60000, error) ||
-        !mig_cli_check_range("--timeout", option_timeout_s, 0, 7 * 86400, error))
+        !mig_cli_check_range("--timeout", option_timeout_s, 0, 7 * 86400, error) ||
+        !mig_cli_check_range("--priority", option_priority, 0, 1000, error))
         return FALSE;
     if (option_detach)
         return detach(cli, &request, error);

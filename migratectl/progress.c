@@ -95,6 +95,9 @@ describe(const MigApiJob *job)
     g_autoptr(GString) text = g_string_new(NULL);
 
     g_string_append_printf(text, "%3d%% %s", (int)CLAMP(job->percent, 0, 100), job->state);
+    if (job->waits_for)
+        g_string_append_printf(text, "  %d. in line, waits for %s", (int)job->position,
+                               job->waits_for);
     if (job->transferred || job->total)
         g_string_append_printf(text, "  sent %s left %s", mig_show_short(job->transferred),
                                mig_show_short(job->remaining));

@@ -89,17 +89,19 @@ mig_count_running_jobs(GPtrArray *jobs)
 void
 mig_print_jobs(GPtrArray *jobs, gboolean running_only)
 {
-    MigTable *table = mig_table_new(
-        HEADERS("~JOB", "~VM", "~FROM", "~TO", "STATE", ">DONE", ">ELAPSED", "OUTCOME"));
+    MigTable *table = mig_table_new(HEADERS("~JOB", "~VM", "~FROM", "~TO", "STATE", ">DONE",
+                                            ">ELAPSED", "OUTCOME", "~WAITS FOR"));
 
     for (guint i = 0; i < jobs->len; i++) {
         MigApiJob *job = jobs->pdata[i];
         g_autofree char *percent = g_strdup_printf("%d%%", (int)job->percent);
+        g_autofree char *waits_for =
+            job->waits_for ? g_strdup_printf("%s (%d.)", job->waits_for, (int)job->position) : NULL;
 
         if (running_only && job->ended)
             continue;
         mig_table_add(table, job->id, job->vm, job->source, job->target, job->state, percent,
-                      mig_show_ms(job->elapsed_ms), job->outcome);
+                      mig_show_ms(job->elapsed_ms), job->outcome, waits_for);
     }
     mig_table_print(table, TRUE);
 }

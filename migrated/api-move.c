@@ -7,6 +7,7 @@
 #include "drivers/peer-tunnel.h"
 #include "incoming.h"
 #include "jobs.h"
+#include "turns.h"
 #include "vm-actions.h"
 
 #define LIBVIRT_SOCKET "/run/libvirt/libvirt-sock"
@@ -22,7 +23,7 @@ move_from_here(MigDaemon *daemon, MigRpcCall *call, const MigMoveVmRequest *requ
     GError *error = NULL;
 
     if (running)
-        id = mig_jobs_move(daemon->jobs, request, running, view->vm->memory_bytes, &error);
+        id = mig_jobs_move(daemon->jobs, request, running, view->vm, &error);
     else
         error = g_error_new(MIG_ERROR, MIG_ERROR_VM_STOPPED,
                             "%s is %s; only a running VM moves: 'migratectl vm start %s'",
@@ -191,13 +192,22 @@ void
 peer_Reserve(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigPeerReserveRequest *request = request_;
+    const MigWish wish = {.job = request->job,
+                          .source = request->source,
+                          .target = request->target,
+                          .priority = (guint)CLAMP(request->priority, 0, MIG_PRIORITY_MAX),
+                          .waited_ms = request->waited_ms};
+    g_auto(MigTurn) turn = {0};
     GError *error = NULL;
 
-    if (mig_incoming_reserve(daemon->incoming, request->job, request->source, request->target,
-                             &error))
-        mig_rpc_call_reply(call, NULL);
-    else
+    if (!mig_turns_ask(daemon->turns, &wish, &turn, &error)) {
         mig_rpc_call_fail(call, error);
+        return;
+    }
+    MigPeerReserveReply reply = {
+        .granted = turn.is_granted, .position = turn.position, .waits_for = turn.waits_for};
+
+    mig_rpc_call_reply(call, &reply);
 }
 
 void
@@ -205,7 +215,16 @@ peer_Release(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigJobRequest *request = request_;
 
-    mig_incoming_release(daemon->incoming, request->id);
+    mig_turns_release(daemon->turns, request->id);
+    mig_rpc_call_reply(call, NULL);
+}
+
+void
+peer_Wake(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigJobRequest *request = request_;
+
+    mig_jobs_wake(daemon->jobs, request->id);
     mig_rpc_call_reply(call, NULL);
 }
 

@@ -12,6 +12,7 @@
 
 typedef struct MigVolumes MigVolumes;
 typedef struct MigVms MigVms;
+typedef struct MigTurns MigTurns;
 typedef struct MigIncoming MigIncoming;
 typedef struct MigJobs MigJobs;
 typedef struct MigEvents MigEvents;
@@ -39,6 +40,7 @@ typedef struct MigDaemon {
     MigStoreFile *store;
     MigVolumes *volumes;   /* volumes.h: attached volumes, nodes seen on them */
     MigVms *vms;           /* vms.h: what runs here */
+    MigTurns *turns;       /* turns.h: whose turn it is to move, and who waits */
     MigIncoming *incoming; /* incoming.h: moves that come here */
     MigJobs *jobs;         /* jobs.h: moves that go from here */
     MigEvents *events;     /* events.h: what was decided, and why */

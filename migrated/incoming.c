@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "core/checks.h"
-#include "core/pair.h"
 #include "core/timeouts.h"
+#include "turns.h"
 #include "vms.h"
 
 #include <string.h>
@@ -20,9 +20,7 @@ typedef struct {
 struct MigIncoming {
     MigDaemon *daemon;
     GMutex lock;
-    MigPairs *pairs;
-    GHashTable *by_job;       /* job -> Reservation: only those that have prepared */
-    GHashTable *pair_sources; /* job -> source name, for the sweep */
+    GHashTable *by_job; /* job -> Reservation */
 };
 
 static void
@@ -51,9 +49,7 @@ mig_incoming_new(MigDaemon *daemon)
 
     incoming->daemon = daemon;
     g_mutex_init(&incoming->lock);
-    incoming->pairs = mig_pairs_new(daemon->node, (guint)daemon->config->max_moves_per_node);
     incoming->by_job = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, reservation_free);
-    incoming->pair_sources = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return incoming;
 }
 
@@ -62,32 +58,9 @@ mig_incoming_free(MigIncoming *incoming)
 {
     if (!incoming)
         return;
-    mig_pairs_free(incoming->pairs);
     g_hash_table_unref(incoming->by_job);
-    g_hash_table_unref(incoming->pair_sources);
     g_mutex_clear(&incoming->lock);
     g_free(incoming);
-}
-
-gboolean
-mig_incoming_reserve(MigIncoming *incoming, const char *job, const char *source, const char *target,
-                     GError **error)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
-
-    if (!mig_pairs_reserve(incoming->pairs, job, source, target, now_ms(), error))
-        return FALSE;
-    g_hash_table_insert(incoming->pair_sources, g_strdup(job), g_strdup(source));
-    return TRUE;
-}
-
-void
-mig_incoming_release(MigIncoming *incoming, const char *job)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
-
-    mig_pairs_release(incoming->pairs, job);
-    g_hash_table_remove(incoming->pair_sources, job);
 }
 
 /* ---- prepare ---- */
@@ -180,17 +153,7 @@ remember(MigIncoming *incoming, const MigPeerPrepareRequest *request)
     g_hash_table_replace(incoming->by_job, reservation->job, reservation);
 }
 
-static void
-forget(MigIncoming *incoming, const char *job)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
-
-    g_hash_table_remove(incoming->by_job, job);
-    mig_pairs_release(incoming->pairs, job);
-    g_hash_table_remove(incoming->pair_sources, job);
-}
-
-/* The pair stays reserved: its source lets it go. */
+/* The turn stays: its source gives it up. */
 static void
 forget_memory(MigIncoming *incoming, const char *job)
 {
@@ -199,8 +162,15 @@ forget_memory(MigIncoming *incoming, const char *job)
     g_hash_table_remove(incoming->by_job, job);
 }
 
-static gboolean
-is_reserved(MigIncoming *incoming, const char *job)
+static void
+forget(MigIncoming *incoming, const char *job)
+{
+    forget_memory(incoming, job);
+    mig_turns_release(incoming->daemon->turns, job);
+}
+
+gboolean
+mig_incoming_has(MigIncoming *incoming, const char *job)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
 
@@ -215,12 +185,8 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
     const char *const *images = request->images ? (const char *const *)request->images : none;
     g_autoptr(GPtrArray) checks = NULL;
     g_autoptr(MigPeerPrepareReply) reply = mig_PeerPrepareReply_new();
-    gboolean has_pair;
 
-    g_mutex_lock(&incoming->lock);
-    has_pair = mig_pairs_has(incoming->pairs, request->job);
-    g_mutex_unlock(&incoming->lock);
-    if (!has_pair || request->memory <= 0) {
+    if (!mig_turns_has(daemon->turns, request->job) || request->memory <= 0) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
                     "job %s has not reserved its pair here, or names no memory", request->job);
         return NULL;
@@ -238,8 +204,8 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
         forget(incoming, request->job);
         return NULL;
     }
-    if (!is_reserved(incoming,
-                     request->job)) { /* the source has given up waiting, and cleaned up */
+    if (!mig_incoming_has(incoming,
+                          request->job)) { /* the source has given up waiting, and cleaned up */
         mig_vms_deactivate(daemon, images);
         g_set_error(error, MIG_ERROR, MIG_ERROR_TIMEOUT, "job %s was given up by its source",
                     request->job);
@@ -303,26 +269,14 @@ mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request, 
 
 /* ---- sweep ---- */
 
-static gboolean
-is_job_over(MigDaemon *daemon, const char *source, const char *job)
-{
-    MigJobRequest request = {.id = (char *)job};
-    g_autoptr(GError) error = NULL;
-    g_autoptr(MigJobReply) reply =
-        mig_peer_rpc_call(daemon->peer, source, "GetJob", &mig_type_JobRequest, &request,
-                          &mig_type_JobReply, MIG_PEER_CALL_MS, &error);
-
-    /* a source that cannot be asked may be in the middle of it: libvirt's half tells us below */
-    return reply ? ((MigApiJob *)reply->job)->ended : TRUE;
-}
-
 static void
 sweep_one(MigIncoming *incoming, const Reservation *reservation)
 {
     MigDaemon *daemon = incoming->daemon;
     MigDomainState state = MIG_DOMAIN_UNKNOWN;
 
-    if (!is_job_over(daemon, reservation->source, reservation->job) ||
+    /* a source that cannot be asked may be in the middle of it: libvirt's half tells us */
+    if (mig_turns_ask_fate(daemon, reservation->source, reservation->job) == MIG_JOB_GOES_ON ||
         !daemon->hv->get_state(daemon->hv->self, reservation->vm, reservation->uuid, &state, NULL))
         return;
     if (state == MIG_DOMAIN_INCOMING || state == MIG_DOMAIN_UNKNOWN)
@@ -339,10 +293,8 @@ void
 mig_incoming_sweep(MigIncoming *incoming)
 {
     g_autoptr(GPtrArray) old = g_ptr_array_new_with_free_func(reservation_free);
-    g_autoptr(GPtrArray) pairs = g_ptr_array_new_with_free_func(reservation_free);
     GHashTableIter iter;
     const Reservation *reservation;
-    const char *job, *source;
 
     g_mutex_lock(&incoming->lock);
     g_hash_table_iter_init(&iter, incoming->by_job);
@@ -358,25 +310,8 @@ mig_incoming_sweep(MigIncoming *incoming)
         copy->images = g_strdupv(reservation->images);
         g_ptr_array_add(old, copy);
     }
-    g_hash_table_iter_init(&iter, incoming->pair_sources);
-    while (g_hash_table_iter_next(&iter, (gpointer *)&job, (gpointer *)&source)) {
-        /* our own moves release their pair themselves */
-        if (g_hash_table_contains(incoming->by_job, job) ||
-            g_str_equal(source, incoming->daemon->node))
-            continue;
-        Reservation *pair = g_new0(Reservation, 1);
-
-        pair->job = g_strdup(job);
-        pair->source = g_strdup(source);
-        g_ptr_array_add(pairs, pair);
-    }
     g_mutex_unlock(&incoming->lock);
     for (guint i = 0; i < old->len; i++)
         sweep_one(incoming, g_ptr_array_index(old, i));
-    for (guint i = 0; i < pairs->len; i++) {
-        const Reservation *pair = g_ptr_array_index(pairs, i);
-
-        if (is_job_over(incoming->daemon, pair->source, pair->job))
-            mig_incoming_release(incoming, pair->job);
-    }
+    mig_turns_sweep(incoming->daemon->turns, mig_incoming_has);
 }

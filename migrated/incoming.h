@@ -5,8 +5,8 @@
 #include "daemon.h"
 
 /*
- * A reservation is all that a target has of a move: the pair, memory, active images. Its source
- * ends it (Finish, Release). If the source cannot any more, the sweep does: a reservation older
+ * A reservation is what a target has of a move beyond its turn (turns.h): memory, active images.
+ * Its source ends it (Finish). If the source cannot any more, the sweep does: a reservation older
  * than MIG_RESERVATION_MS whose source no longer knows the job is dropped, unless the VM came.
  * Nothing of it is on disk: after a restart of this daemon libvirt says what runs here, and image
  * devices that nobody has open are gone.
@@ -14,10 +14,8 @@
 MigIncoming *mig_incoming_new(MigDaemon *daemon);
 void mig_incoming_free(MigIncoming *incoming);
 
-/* The pair, at this end. Any thread, quick. */
-gboolean mig_incoming_reserve(MigIncoming *incoming, const char *job, const char *source,
-                              const char *target, GError **error);
-void mig_incoming_release(MigIncoming *incoming, const char *job);
+/* Has it prepared, and not finished? Any thread, quick. */
+gboolean mig_incoming_has(MigIncoming *incoming, const char *job);
 
 /* Checks, reserves memory, activates images. Reply is made in any case where no error is set: a
  * failed check is an answer. Blocks. */
@@ -26,5 +24,5 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
 /* Blocks. *downtime_ms: of the move that has come in, or -1. */
 gboolean mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
                              gint64 *downtime_ms, GError **error);
-/* Drops what its source has forgotten. Blocks; called now and then on a worker. */
+/* Drops what its source has forgotten, turns too. Blocks; called now and then on a worker. */
 void mig_incoming_sweep(MigIncoming *incoming);

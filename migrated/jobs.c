@@ -2,9 +2,11 @@
 /* jobs.c - the table of jobs.h. */
 #include "jobs.h"
 
+#include "jobs-private.h"
+
 #include "base/error.h"
 #include "base/log.h"
-#include "core/job-source.h"
+#include "core/queue.h"
 #include "core/timeouts.h"
 #include "volumes.h"
 
@@ -12,56 +14,11 @@
 
 /* Ended jobs that stay in table and journal. */
 #define KEEP 100
-/* Watchers are told no oftener, but for a new state. */
-#define TELL_MS 100
-
-typedef struct {
-    MigRpcCall *call;
-    gboolean is_move;
-} Watcher;
-
-typedef struct {
-    MigJobs *jobs;
-    MigJob *job;
-    GPtrArray *watchers; /* Watcher */
-    gboolean is_cancelled;
-    gboolean is_running;      /* its thread still uses it, whatever the job's state */
-    gboolean is_from_journal; /* of an earlier life: to be taken up */
-    gint64 told_ms;
-    guint told_state;
-    GCond wake;
-    /* for the environment of core/job-source.h */
-    char *cpu_vendor;
-    guint32 target_host_id;
-    gboolean is_target_known, is_target_up, is_resumed;
-} Entry;
-
-struct MigJobs {
-    MigDaemon *daemon;
-    GMutex lock;
-    GPtrArray *entries; /* Entry, oldest first */
-    GHashTable *held;   /* names of VMs that are being started or stopped */
-    guint64 next;       /* number of the next id */
-    MigVolumePort volume_port;
-    gint running; /* atomic: threads */
-};
-
-static gint64
-wall_ms(gpointer self)
-{
-    return g_get_real_time() / 1000;
-}
-
-static gint64
-monotonic_ms(gpointer self)
-{
-    return g_get_monotonic_time() / 1000;
-}
 
 static void
 entry_free(gpointer data)
 {
-    Entry *entry = data;
+    MigJobEntry *entry = data;
 
     mig_job_free(entry->job);
     g_ptr_array_unref(entry->watchers);
@@ -70,10 +27,10 @@ entry_free(gpointer data)
     g_free(entry);
 }
 
-static Entry *
+static MigJobEntry *
 entry_new(MigJobs *jobs, MigJob *job_take)
 {
-    Entry *entry = g_new0(Entry, 1);
+    MigJobEntry *entry = g_new0(MigJobEntry, 1);
 
     entry->jobs = jobs;
     entry->job = job_take;
@@ -83,11 +40,11 @@ entry_new(MigJobs *jobs, MigJob *job_take)
 }
 
 /* Lock held. */
-static Entry *
+static MigJobEntry *
 find(MigJobs *jobs, const char *id)
 {
     for (guint i = 0; i < jobs->entries->len; i++) {
-        Entry *entry = g_ptr_array_index(jobs->entries, i);
+        MigJobEntry *entry = g_ptr_array_index(jobs->entries, i);
 
         if (g_strcmp0(entry->job->id, id) == 0)
             return entry;
@@ -95,10 +52,10 @@ find(MigJobs *jobs, const char *id)
     return NULL;
 }
 
-static Entry *
+static MigJobEntry *
 find_or_error(MigJobs *jobs, const char *id, GError **error)
 {
-    Entry *entry = find(jobs, id);
+    MigJobEntry *entry = find(jobs, id);
     g_autofree char *shown = mig_log_escape(id);
 
     if (!entry)
@@ -107,208 +64,7 @@ find_or_error(MigJobs *jobs, const char *id, GError **error)
     return entry;
 }
 
-/* ---- the environment of one job ---- */
-
-static void
-env_lock(gpointer self)
-{
-    Entry *entry = self;
-
-    g_mutex_lock(&entry->jobs->lock);
-}
-
-static void
-answer(const Watcher *watcher, Entry *entry)
-{
-    MigJobReply reply = {.job = mig_job_to_message(entry->job, wall_ms(NULL))};
-
-    if (!mig_job_has_ended(entry->job))
-        mig_rpc_call_progress(watcher->call, &reply);
-    else if (watcher->is_move && entry->job->state != MIG_JOB_STATE_DONE && entry->job->error)
-        mig_rpc_call_fail(watcher->call, g_error_copy(entry->job->error));
-    else
-        mig_rpc_call_reply(watcher->call, &reply);
-    mig_ApiJob_free(reply.job);
-}
-
-/* Lock held on entry, not on exit. */
-static void
-env_unlock_and_tell(gpointer self)
-{
-    Entry *entry = self;
-    gint64 now_ms = monotonic_ms(NULL);
-    gboolean has_ended = mig_job_has_ended(entry->job);
-
-    if (entry->told_state != entry->job->state || now_ms - entry->told_ms >= TELL_MS) {
-        entry->told_state = entry->job->state;
-        entry->told_ms = now_ms;
-        for (guint i = 0; i < entry->watchers->len && !has_ended; i++)
-            answer(g_ptr_array_index(entry->watchers, i), entry);
-    }
-    g_mutex_unlock(&entry->jobs->lock);
-}
-
-static gboolean
-env_is_cancelled(gpointer self)
-{
-    Entry *entry = self;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&entry->jobs->lock);
-
-    entry->job->cancel_wanted = entry->is_cancelled;
-    return entry->is_cancelled;
-}
-
-static void
-sleep_ms(gpointer self, guint ms)
-{
-    Entry *entry = self;
-    gint64 until = g_get_monotonic_time() + (gint64)ms * 1000;
-
-    g_mutex_lock(&entry->jobs->lock);
-    g_cond_wait_until(&entry->wake, &entry->jobs->lock, until);
-    g_mutex_unlock(&entry->jobs->lock);
-}
-
-static void
-wake(gpointer self)
-{
-    Entry *entry = self;
-
-    g_mutex_lock(&entry->jobs->lock);
-    g_cond_broadcast(&entry->wake);
-    g_mutex_unlock(&entry->jobs->lock);
-}
-
-/* ---- the volume port ---- */
-
-static gboolean
-port_activate(gpointer self, const char *const *images, GError **error)
-{
-    return mig_vms_activate(self, images, error);
-}
-
-static gboolean
-port_deactivate(gpointer self, const char *const *images, GError **error)
-{
-    mig_vms_deactivate(self, images);
-    return TRUE;
-}
-
-static gboolean
-port_lease_owner(gpointer self, const char *volume, guint32 slot, char **node, guint64 *version,
-                 GError **error)
-{
-    MigDaemon *daemon = self;
-    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
-    MigLeaseOwner owner = {0};
-
-    if (!attached || !mig_csv_vm_lease_owner(mig_attached_csv(attached), slot, &owner, error))
-        return FALSE;
-    *node = mig_attached_owner_name(attached, &owner, NULL);
-    *version = owner.version;
-    return TRUE;
-}
-
-static gboolean
-port_publish(gpointer self, const char *volume, GError **error)
-{
-    MigDaemon *daemon = self;
-
-    mig_vms_refresh(daemon->vms); /* publishes where something changed */
-    return TRUE;
-}
-
-/* ---- running
- * ------------------------------------------------------------------------------------------------
- */
-
-static void
-log_end(const MigJob *job)
-{
-    const MigLogFields fields = {.job = job->id,
-                                 .domain = job->vm,
-                                 .peer = job->target,
-                                 .state = mig_job_state_name(job->state)};
-
-    if (job->state == MIG_JOB_STATE_DONE)
-        mig_log_event(MIG_ID_MOVE_DONE, &fields,
-                      "%s moved from %s to %s in %" G_GINT64_FORMAT " ms", job->vm, job->source,
-                      job->target, job->elapsed_ms);
-    else
-        mig_log_event(MIG_ID_MOVE_FAILED, &fields, "%s was not moved from %s to %s: %s", job->vm,
-                      job->source, job->target,
-                      job->error ? job->error->message : "no reason known");
-}
-
-static void
-answer_the_last_time(Entry *entry)
-{
-    g_mutex_lock(&entry->jobs->lock);
-    for (guint i = 0; i < entry->watchers->len; i++)
-        answer(g_ptr_array_index(entry->watchers, i), entry);
-    g_ptr_array_set_size(entry->watchers, 0);
-    entry->is_running = FALSE; /* from here on it may be forgotten */
-    g_mutex_unlock(&entry->jobs->lock);
-}
-
-static gpointer
-job_thread(gpointer data)
-{
-    Entry *entry = data;
-    MigJobs *jobs = entry->jobs;
-    MigDaemon *daemon = jobs->daemon;
-    MigClock clock = {.self = entry,
-                      .wall_ms = wall_ms,
-                      .monotonic_ms = monotonic_ms,
-                      .sleep_ms = sleep_ms,
-                      .wake = wake};
-    MigJobEnv env = {.hv = daemon->hv,
-                     .peer = mig_peer_rpc_port(daemon->peer),
-                     .volume = &jobs->volume_port,
-                     .store = mig_store_file_port(daemon->store),
-                     .clock = &clock,
-                     .node = daemon->node,
-                     .host_id = daemon->host_id,
-                     .target_host_id = entry->target_host_id,
-                     .cpu_vendor = entry->cpu_vendor,
-                     .migration = daemon->migration,
-                     .is_target_known = entry->is_target_known,
-                     .is_target_up = entry->is_target_up,
-                     .lock = env_lock,
-                     .unlock_and_tell = env_unlock_and_tell,
-                     .is_cancelled = env_is_cancelled,
-                     .self = entry};
-
-    if (entry->is_resumed)
-        mig_job_resume(entry->job, &env);
-    else
-        mig_job_run(entry->job, &env);
-    log_end(entry->job);
-    answer_the_last_time(entry);
-    g_atomic_int_dec_and_test(&jobs->running);
-    return NULL;
-}
-
-static void
-look_at_target(MigJobs *jobs, Entry *entry)
-{
-    g_autoptr(MigNodeView) target =
-        mig_volumes_node(jobs->daemon->volumes, entry->job->target, NULL);
-
-    entry->cpu_vendor = mig_volumes_cpu_vendor(jobs->daemon->volumes);
-    entry->is_target_known = target != NULL;
-    entry->is_target_up = target && target->state == MIG_NODE_UP;
-    entry->target_host_id = target ? target->node->host_id : 0;
-}
-
-/* Lock held. */
-static void
-run(MigJobs *jobs, Entry *entry)
-{
-    g_atomic_int_inc(&jobs->running);
-    entry->is_running = TRUE;
-    g_thread_unref(g_thread_new("job", job_thread, entry));
-}
+/* ---- a new move ---- */
 
 /* Lock held: no two jobs for one VM. */
 static gboolean
@@ -320,12 +76,15 @@ is_vm_free(MigJobs *jobs, const char *vm, GError **error)
         return FALSE;
     }
     for (guint i = 0; i < jobs->entries->len; i++) {
-        const Entry *entry = g_ptr_array_index(jobs->entries, i);
+        const MigJobEntry *entry = g_ptr_array_index(jobs->entries, i);
 
         if (!mig_job_has_ended(entry->job) && g_str_equal(entry->job->vm, vm)) {
             g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
-                        "%s is being moved to %s already; see 'migratectl job watch %s'", vm,
-                        entry->job->target, entry->job->id);
+                        "%s %s to %s already; see 'migratectl "
+                        "job watch %s', or cancel it: 'migratectl job cancel %s'",
+                        vm,
+                        mig_job_entry_is_waiting(entry) ? "waits to be moved" : "is being moved",
+                        entry->job->target, entry->job->id, entry->job->id);
             return FALSE;
         }
     }
@@ -336,7 +95,7 @@ static void
 forget_old(MigJobs *jobs)
 {
     for (guint i = 0; i < jobs->entries->len && jobs->entries->len > KEEP;) {
-        const Entry *entry = g_ptr_array_index(jobs->entries, i);
+        const MigJobEntry *entry = g_ptr_array_index(jobs->entries, i);
 
         if (mig_job_has_ended(entry->job) && !entry->is_running)
             g_ptr_array_remove_index(jobs->entries, i);
@@ -345,20 +104,39 @@ forget_old(MigJobs *jobs)
     }
 }
 
+/* Lock held. */
+static gboolean
+has_room(MigJobs *jobs, GError **error)
+{
+    gint64 length = jobs->daemon->config->queue_length, waiting = 0;
+
+    for (guint i = 0; i < jobs->entries->len; i++)
+        waiting += mig_job_entry_is_waiting(g_ptr_array_index(jobs->entries, i));
+    if (waiting < length)
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_QUEUE_FULL,
+                "%" G_GINT64_FORMAT " moves from %s wait already ([moves] queue_length); wait "
+                "until some of them have begun, see 'migratectl job list'",
+                waiting, jobs->daemon->node);
+    return FALSE;
+}
+
 static MigJob *
 job_from_request(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
-                 guint64 memory_bytes)
+                 const MigVm *vm)
 {
     const MigConfig *config = jobs->daemon->config;
     MigJob *job = mig_job_new("");
 
-    job->started_ms = wall_ms(NULL);
+    job->started_ms = mig_jobs_now_ms();
     job->vm = g_strdup(running->name);
     job->uuid = g_strdup(running->uuid);
     job->volume = g_strdup(running->volume);
     job->slot = running->slot;
     job->images = g_strdupv(running->images);
-    job->memory_bytes = memory_bytes;
+    job->memory_bytes = vm->memory_bytes;
+    job->priority = request->priority ? (guint)request->priority : vm->priority;
+    job->no_wait = request->no_wait;
     job->source = g_strdup(jobs->daemon->node);
     job->target = g_strdup(request->node);
     job->bandwidth_bytes_s = request->bandwidth ? (guint64)request->bandwidth
@@ -388,16 +166,21 @@ check_request(MigJobs *jobs, const MigMoveVmRequest *request, GError **error)
                     "bandwidth, downtime (at most 60000 ms) and timeout are not negative");
         return FALSE;
     }
+    if (request->priority < 0 || request->priority > MIG_PRIORITY_MAX) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE, "a priority is a number from 1 to %d",
+                    MIG_PRIORITY_MAX);
+        return FALSE;
+    }
     return TRUE;
 }
 
 char *
 mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
-              guint64 memory_bytes, GError **error)
+              const MigVm *vm, GError **error)
 {
     MigDaemon *daemon = jobs->daemon;
     g_autoptr(MigNodeView) target = NULL;
-    Entry *entry;
+    MigJobEntry *entry;
     char *id;
 
     if (!check_request(jobs, request, error))
@@ -405,10 +188,11 @@ mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *
     target = mig_volumes_node(daemon->volumes, request->node, error);
     if (!target)
         return NULL;
-    entry = entry_new(jobs, job_from_request(jobs, request, running, memory_bytes));
-    look_at_target(jobs, entry);
+    entry = entry_new(jobs, job_from_request(jobs, request, running, vm));
+    entry->target_host_id = target->node->host_id;
+    entry->cpu_vendor = mig_volumes_cpu_vendor(daemon->volumes);
     g_mutex_lock(&jobs->lock);
-    if (!is_vm_free(jobs, request->vm, error)) {
+    if (!is_vm_free(jobs, request->vm, error) || !has_room(jobs, error)) {
         g_mutex_unlock(&jobs->lock);
         entry_free(entry);
         return NULL;
@@ -418,7 +202,7 @@ mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *
     id = g_strdup(entry->job->id);
     forget_old(jobs);
     g_ptr_array_add(jobs->entries, entry);
-    run(jobs, entry);
+    mig_job_entry_run(entry);
     g_mutex_unlock(&jobs->lock);
     mig_log_event(MIG_ID_MOVE_STARTED,
                   MIG_FIELDS(.job = id, .domain = request->vm, .peer = request->node),
@@ -426,16 +210,21 @@ mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *
     return id;
 }
 
-/* ---- looking
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- looking ---- */
 
 gboolean
 mig_jobs_has_vm(MigJobs *jobs, const char *vm)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
 
-    return !g_hash_table_contains(jobs->held, vm) && !is_vm_free(jobs, vm, NULL);
+    for (guint i = 0; i < jobs->entries->len; i++) {
+        const MigJobEntry *entry = g_ptr_array_index(jobs->entries, i);
+
+        if (!mig_job_has_ended(entry->job) && !mig_job_entry_is_waiting(entry) &&
+            g_str_equal(entry->job->vm, vm))
+            return TRUE;
+    }
+    return FALSE;
 }
 
 gboolean
@@ -461,9 +250,9 @@ MigApiJob *
 mig_jobs_get(MigJobs *jobs, const char *id, GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
-    const Entry *entry = find_or_error(jobs, id, error);
+    const MigJobEntry *entry = find_or_error(jobs, id, error);
 
-    return entry ? mig_job_to_message(entry->job, wall_ms(NULL)) : NULL;
+    return entry ? mig_job_to_message(entry->job, mig_jobs_now_ms()) : NULL;
 }
 
 GPtrArray *
@@ -473,10 +262,10 @@ mig_jobs_list(MigJobs *jobs, gboolean only_running)
     GPtrArray *list = mig_message_array_new(&mig_type_ApiJob);
 
     for (guint i = 0; i < jobs->entries->len; i++) {
-        const Entry *entry = g_ptr_array_index(jobs->entries, i);
+        const MigJobEntry *entry = g_ptr_array_index(jobs->entries, i);
 
         if (!only_running || !mig_job_has_ended(entry->job))
-            g_ptr_array_add(list, mig_job_to_message(entry->job, wall_ms(NULL)));
+            g_ptr_array_add(list, mig_job_to_message(entry->job, mig_jobs_now_ms()));
     }
     return list;
 }
@@ -485,7 +274,7 @@ gboolean
 mig_jobs_cancel(MigJobs *jobs, const char *id, GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
-    Entry *entry = find_or_error(jobs, id, error);
+    MigJobEntry *entry = find_or_error(jobs, id, error);
 
     if (!entry)
         return FALSE;
@@ -495,8 +284,18 @@ mig_jobs_cancel(MigJobs *jobs, const char *id, GError **error)
         return FALSE;
     }
     entry->is_cancelled = TRUE;
-    g_cond_broadcast(&entry->wake);
+    mig_job_entry_wake(entry);
     return TRUE;
+}
+
+void
+mig_jobs_wake(MigJobs *jobs, const char *id)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
+    MigJobEntry *entry = find(jobs, id);
+
+    if (entry)
+        mig_job_entry_wake(entry);
 }
 
 void
@@ -504,14 +303,14 @@ mig_jobs_watch(MigJobs *jobs, const char *id, MigRpcCall *call, gboolean is_move
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
     g_autoptr(GError) error = NULL;
-    Entry *entry = find_or_error(jobs, id, &error);
-    Watcher watcher = {.call = call, .is_move = is_move};
+    MigJobEntry *entry = find_or_error(jobs, id, &error);
+    MigJobWatcher watcher = {.call = call, .is_move = is_move};
 
     if (!entry) {
         mig_rpc_call_fail(call, g_steal_pointer(&error));
         return;
     }
-    answer(&watcher, entry);
+    mig_job_entry_answer(&watcher, entry);
     if (!mig_job_has_ended(entry->job))
         g_ptr_array_add(entry->watchers, g_memdup2(&watcher, sizeof watcher));
 }
@@ -524,9 +323,7 @@ mig_jobs_node_of(const char *id)
     return dash && dash != id ? g_strndup(id, (gsize)(dash - id)) : NULL;
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 void
 mig_jobs_recover(MigJobs *jobs)
@@ -534,7 +331,7 @@ mig_jobs_recover(MigJobs *jobs)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
 
     for (guint i = 0; i < jobs->entries->len; i++) {
-        Entry *entry = g_ptr_array_index(jobs->entries, i);
+        MigJobEntry *entry = g_ptr_array_index(jobs->entries, i);
 
         if (mig_job_has_ended(entry->job) || !entry->is_from_journal)
             continue;
@@ -544,8 +341,12 @@ mig_jobs_recover(MigJobs *jobs)
                       "job %s was under way (%s) when this daemon ended; taking it up",
                       entry->job->id, mig_job_state_name(entry->job->state));
         entry->is_resumed = TRUE;
-        look_at_target(jobs, entry);
-        run(jobs, entry);
+        g_autoptr(MigNodeView) target =
+            mig_volumes_node(jobs->daemon->volumes, entry->job->target, NULL);
+
+        entry->target_host_id = target ? target->node->host_id : 0;
+        entry->cpu_vendor = mig_volumes_cpu_vendor(jobs->daemon->volumes);
+        mig_job_entry_run(entry);
     }
 }
 
@@ -560,11 +361,7 @@ mig_jobs_new(MigDaemon *daemon)
     jobs->entries = g_ptr_array_new_with_free_func(entry_free);
     jobs->next = 1;
     jobs->held = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    jobs->volume_port = (MigVolumePort){.self = daemon,
-                                        .activate = port_activate,
-                                        .deactivate = port_deactivate,
-                                        .lease_owner = port_lease_owner,
-                                        .publish = port_publish};
+    jobs->volume_port = mig_jobs_volume_port(daemon);
     g_ptr_array_set_free_func(journal, NULL);
     for (guint i = 0; i < journal->len; i++) {
         MigJob *job = g_ptr_array_index(journal, i);
@@ -572,7 +369,7 @@ mig_jobs_new(MigDaemon *daemon)
         guint64 number = dash ? g_ascii_strtoull(dash + 1, NULL, 10) : 0;
 
         jobs->next = MAX(jobs->next, number + 1);
-        Entry *entry = entry_new(jobs, job);
+        MigJobEntry *entry = entry_new(jobs, job);
 
         entry->is_from_journal = TRUE;
         g_ptr_array_add(jobs->entries, entry);

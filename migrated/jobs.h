@@ -15,10 +15,11 @@ void mig_jobs_free(MigJobs *jobs);
 /* Takes up what the journal says was under way; call once, when volumes and libvirt are there. */
 void mig_jobs_recover(MigJobs *jobs);
 
-/* Begins a move of a VM that runs here and needs so much memory. The id, g_free(). */
+/* Begins a move of a VM that runs here, or puts it into the queue. MIG_ERROR_QUEUE_FULL. The id,
+ * g_free(). */
 char *mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
-                    guint64 memory_bytes, GError **error);
-/* Is it being moved from here? */
+                    const MigVm *vm, GError **error);
+/* Is it being moved from here? One that waits for its turn is not. */
 gboolean mig_jobs_has_vm(MigJobs *jobs, const char *vm);
 /* Start, stop and move of one VM exclude each other on a node: MIG_ERROR_VM_BUSY. */
 gboolean mig_jobs_hold_vm(MigJobs *jobs, const char *vm, GError **error);
@@ -29,6 +30,8 @@ MigApiJob *mig_jobs_get(MigJobs *jobs, const char *id, GError **error);
 GPtrArray *mig_jobs_list(MigJobs *jobs, gboolean only_running);
 /* MIG_ERROR_JOB_ENDED where there is nothing to cancel any more. */
 gboolean mig_jobs_cancel(MigJobs *jobs, const char *id, GError **error);
+/* It may be this waiting job's turn now. Unknown is fine. */
+void mig_jobs_wake(MigJobs *jobs, const char *id);
 /* Takes the call: streams the job to it until it has ended. is_move: a failed job fails the call.
  */
 void mig_jobs_watch(MigJobs *jobs, const char *id, MigRpcCall *call, gboolean is_move);

@@ -8,6 +8,7 @@
 #include "jobs.h"
 #include "recovery.h"
 #include "signs.h"
+#include "turns.h"
 #include "vms.h"
 #include "volumes.h"
 
@@ -65,11 +66,11 @@ first_running(gpointer self, const char *volume)
 }
 
 static gboolean
-reserve_here(gpointer self, const MigJob *job, GError **error)
+ask_here(gpointer self, const MigWish *wish, MigTurn *turn, GError **error)
 {
     MigDaemon *daemon = self;
 
-    return mig_incoming_reserve(daemon->incoming, job->id, job->source, job->target, error);
+    return mig_turns_ask(daemon->turns, wish, turn, error);
 }
 
 static void
@@ -77,7 +78,7 @@ release_here(gpointer self, const char *job)
 {
     MigDaemon *daemon = self;
 
-    mig_incoming_release(daemon->incoming, job);
+    mig_turns_release(daemon->turns, job);
 }
 
 static char *
@@ -169,7 +170,7 @@ wire(MigDaemon *daemon, GError **error)
     g_autofree char *pki_dir = g_build_filename(config->state_dir, "pki", NULL);
     g_autofree char *peer_dir = g_build_filename(config->run_dir, "peer", NULL);
     const MigPeerRpcHooks hooks = {.locate = locate,
-                                   .reserve = reserve_here,
+                                   .ask = ask_here,
                                    .release = release_here,
                                    .libvirt_socket = libvirt_socket,
                                    .self = daemon};
@@ -191,6 +192,9 @@ wire(MigDaemon *daemon, GError **error)
     if (!daemon->identity)
         return FALSE;
     daemon->volumes = mig_volumes_new(daemon, &volumes_hooks);
+    daemon->turns = mig_turns_new(daemon, error);
+    if (!daemon->turns)
+        return FALSE;
     daemon->vms = mig_vms_new(daemon);
     daemon->incoming = mig_incoming_new(daemon);
     daemon->jobs = mig_jobs_new(daemon);

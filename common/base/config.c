@@ -43,6 +43,7 @@ static const Key keys[] = {
     {"paths", "run_dir", KEY_PATH, AT(run_dir), "/run/migrated", 0, 0},
     {"libvirt", "uri", KEY_TEXT, AT(libvirt_uri), "qemu:///system", 0, 0},
     {"moves", "max_per_node", KEY_INT, AT(max_moves_per_node), "2", 1, 64},
+    {"moves", "queue_length", KEY_INT, AT(queue_length), "256", 1, 4096},
     {"moves", "max_downtime_ms", KEY_INT, AT(default_max_downtime_ms), "300", 1, 60000},
     {"moves", "timeout_s", KEY_INT, AT(default_timeout_s), "0", 0, 7 * 86400},
     {"moves", "bandwidth_mib_s", KEY_INT, AT(default_bandwidth_mib_s), "0", 0, 1000000},

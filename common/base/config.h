@@ -29,6 +29,7 @@ typedef struct {
     char *libvirt_uri;
     /* [moves] */
     gint64 max_moves_per_node;
+    gint64 queue_length; /* moves from this node that wait */
     gint64 default_max_downtime_ms;
     gint64 default_timeout_s;       /* of a whole move; 0: none */
     gint64 default_bandwidth_mib_s; /* 0: no limit */

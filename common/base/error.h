@@ -36,6 +36,7 @@
     X(MIG_ERROR_LEASE_HELD, "LeaseHeld", 29)               \
     X(MIG_ERROR_COORDINATOR_BUSY, "CoordinatorBusy", 30)   \
     X(MIG_ERROR_NODE_ALIVE, "NodeAlive", 31)               \
+    X(MIG_ERROR_QUEUE_FULL, "QueueFull", 32)               \
     /* the LUN */                                          \
     X(MIG_ERROR_VOLUME_FULL, "VolumeFull", 40)             \
     X(MIG_ERROR_NOT_A_VOLUME, "NotAVolume", 41)            \

@@ -50,8 +50,9 @@
     X(Prepare, PeerPrepareRequest, PeerPrepareReply, 0) \
     X(Finish, PeerFinishRequest, PeerFinishReply, 0) \
     X(GetDomain, PeerDomainRequest, PeerDomainReply, MIG_RPC_METHOD_READ) \
-    X(Reserve, PeerReserveRequest, Empty, 0) \
+    X(Reserve, PeerReserveRequest, PeerReserveReply, 0) \
     X(Release, JobRequest, Empty, 0) \
+    X(Wake, JobRequest, Empty, 0) \
     X(StartVm, StartVmRequest, VmReply, 0) \
     X(StopVm, StopVmRequest, VmReply, 0) \
     X(RecoverVm, NameRequest, VmReply, 0) \

@@ -103,6 +103,8 @@
 #include "rpc/api-table.h"
 #define T PeerReserveRequest
 #include "rpc/api-table.h"
+#define T PeerReserveReply
+#include "rpc/api-table.h"
 
 /* A message that is in the list but not above does not compile here. */
 #define TABLE_COUNT(kind, member, flags, element_type) +1

@@ -106,6 +106,9 @@
     F(INT, bandwidth, 0, NULL) F(INT, max_downtime_ms, 0, NULL) \
     F(INT, timeout_ms, 0, NULL)        /* as it was asked for */ \
     F(INT, lease_version, 0, NULL)     /* of the VM's lease before the move */ \
+    F(INT, priority, 0, NULL)          /* higher goes first */ \
+    F(INT, position, 0, NULL)          /* while it waits: in its line, from 1 */ \
+    F(STRING, waits_for, 0, NULL)      /* while it waits: for people */ \
     F(ARRAY, checks, 0, &mig_type_ApiCheck) F(ARRAY, phases, 0, &mig_type_ApiPhase)
 
 /* One thing that was seen, decided or done. */
@@ -187,7 +190,9 @@
     F(STRING, vm, R, NULL) F(STRING, node, R, NULL) \
     F(INT, bandwidth, 0, NULL)         /* bytes/s, 0 no limit */ \
     F(INT, max_downtime_ms, 0, NULL)   /* the policy never allows more; 0 = its default */ \
-    F(INT, timeout_ms, 0, NULL)        /* give up (source runs on); 0 = default */
+    F(INT, timeout_ms, 0, NULL)        /* give up (source runs on); 0 = default */ \
+    F(INT, priority, 0, NULL)          /* 1 to 1000, higher goes first; 0 = the VM's */ \
+    F(BOOL, no_wait, 0, NULL)          /* refused where it would have to wait */
 #define MIG_FIELDS_JobReply(F) F(OBJECT, job, R, &mig_type_ApiJob)
 #define MIG_FIELDS_ListJobsReply(F) F(ARRAY, jobs, R, &mig_type_ApiJob)
 #define MIG_FIELDS_JobRequest(F) F(STRING, id, R, NULL)
@@ -211,7 +216,11 @@
 #define MIG_FIELDS_PeerDomainReply(F) \
     F(STRING, state, R, NULL)          /* absent, running, paused, incoming, unknown */
 #define MIG_FIELDS_PeerReserveRequest(F) \
-    F(STRING, job, R, NULL) F(STRING, source, R, NULL) F(STRING, target, R, NULL)
+    F(STRING, job, R, NULL) F(STRING, source, R, NULL) F(STRING, target, R, NULL) \
+    F(INT, priority, 0, NULL) F(INT, waited_ms, 0, NULL)    /* since it was asked for */
+/* not granted: the job has a place in the queue, as long as it asks again */
+#define MIG_FIELDS_PeerReserveReply(F) \
+    F(BOOL, granted, R, NULL) F(INT, position, 0, NULL) F(STRING, waits_for, 0, NULL)
 
 /* X(type) for each message above, elements before their users */
 #define MIG_API_TYPES(X) \
@@ -227,7 +236,7 @@
     X(ListEventsRequest) X(ListEventsReply) X(PlanReply) \
     X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) \
     X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \
-    X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest)
+    X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest) X(PeerReserveReply)
 /* clang-format on */
 
 #define MIG_DECLARE_TYPE(T)                                                    \

@@ -2,21 +2,29 @@
 /* job-source.c - one move from begin to its end; the picture is in job-states.h. */
 #include "core/job-source.h"
 
+#include "core/job-turn.h"
+
 #include "base/error.h"
-#include "core/pair.h"
 #include "core/policy.h"
 #include "core/recover.h"
 #include "core/timeouts.h"
 
-/* Intent first: the state is on disk before anything is done in it. A journal that cannot be
- * written stops a move from going on, but never one that has to be brought to its end. */
-static gboolean
-enter(MigJob *job, const MigJobEnv *env, MigJobState state, const char *why, GError **error)
+gboolean
+mig_job_enter(MigJob *job, const MigJobEnv *env, MigJobState state, const char *why, GError **error)
 {
     env->lock(env->self);
     mig_job_set_state(job, state, why, env->clock->wall_ms(env->clock->self));
     env->unlock_and_tell(env->self);
     return env->store->save(env->store->self, job, error);
+}
+
+gboolean
+mig_job_is_cancelled(MigJob *job, const MigJobEnv *env, GError **error)
+{
+    if (!env->is_cancelled(env->self))
+        return FALSE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_CANCELLED, "cancelled");
+    return TRUE;
 }
 
 static void
@@ -38,7 +46,7 @@ close_job(MigJob *job, const MigJobEnv *env, MigJobState state, const char *why)
 
     env->peer->release(env->peer->self, job->target, job, NULL);
     env->peer->release(env->peer->self, job->source, job, NULL);
-    if (!enter(job, env, state, why, &error))
+    if (!mig_job_enter(job, env, state, why, &error))
         g_warning("job %s: cannot write the journal: %s", job->id, error->message);
 }
 
@@ -63,6 +71,17 @@ static void
 take_checks(MigJob *job, const MigJobEnv *env, GPtrArray *checks)
 {
     env->lock(env->self);
+    /* the source's are made again after a wait: what is shown is what counted */
+    for (guint i = 0; i < checks->len; i++) {
+        const MigCheck *check = g_ptr_array_index(checks, i);
+
+        for (guint k = job->checks->len; k-- > 0;) {
+            const MigCheck *older = g_ptr_array_index(job->checks, k);
+
+            if (g_str_equal(older->name, check->name))
+                g_ptr_array_remove_index(job->checks, k);
+        }
+    }
     g_ptr_array_extend_and_steal(job->checks, checks);
     env->unlock_and_tell(env->self);
 }
@@ -70,15 +89,12 @@ take_checks(MigJob *job, const MigJobEnv *env, GPtrArray *checks)
 static gboolean
 check_source(MigJob *job, const MigJobEnv *env, GError **error)
 {
-    MigSourceFacts facts = {.vm = job->vm,
-                            .node = env->node,
-                            .target = job->target,
-                            .is_target_known = env->is_target_known,
-                            .is_target_up = env->is_target_up};
+    MigSourceFacts facts = {.vm = job->vm, .node = env->node, .target = job->target};
     g_autofree char *owner = NULL;
     guint64 version = 0;
     GPtrArray *checks = NULL;
 
+    env->look_at_target(env->self, &facts.is_target_known, &facts.is_target_up);
     if (!env->hv->get_state(env->hv->self, job->vm, job->uuid, &facts.domain, error) ||
         !env->volume->lease_owner(env->volume->self, job->volume, job->slot, &owner, &version,
                                   error))
@@ -96,15 +112,19 @@ check_source(MigJob *job, const MigJobEnv *env, GError **error)
     return refused == NULL;
 }
 
-static gboolean
-reserve_pair(MigJob *job, const MigJobEnv *env, GError **error)
-{
-    gboolean source_first = mig_pair_source_first(env->host_id, env->target_host_id);
-    const char *first = source_first ? job->source : job->target;
-    const char *second = source_first ? job->target : job->source;
+/* ---- begin, waiting ---- */
 
-    return env->peer->reserve(env->peer->self, first, job, error) &&
-           env->peer->reserve(env->peer->self, second, job, error);
+/* Checked before it waits, so that what cannot work is refused at once; and after that, as time has
+ * passed. */
+static gboolean
+check_and_get_turn(MigJob *job, const MigJobEnv *env, GError **error)
+{
+    gboolean ok = (job->state == MIG_JOB_STATE_WAITING || check_source(job, env, error)) &&
+                  mig_job_get_turn(job, env, error) &&
+                  (job->state == MIG_JOB_STATE_BEGIN || check_source(job, env, error));
+
+    mig_job_tell_turn(job, env, NULL);
+    return ok;
 }
 
 /* ---- prepare ---- */
@@ -418,7 +438,8 @@ confirm(MigJob *job, const MigJobEnv *env, const char *why)
 
     monitor_init(&monitor, job, env);
     wait_for_libvirt(&monitor);
-    if (job->state != MIG_JOB_STATE_CONFIRM && !enter(job, env, MIG_JOB_STATE_CONFIRM, why, &error))
+    if (job->state != MIG_JOB_STATE_CONFIRM &&
+        !mig_job_enter(job, env, MIG_JOB_STATE_CONFIRM, why, &error))
         g_warning("job %s: cannot write the journal: %s", job->id, error->message);
 
     gint64 start_ms = env->clock->monotonic_ms(env->clock->self);
@@ -436,35 +457,26 @@ confirm(MigJob *job, const MigJobEnv *env, const char *why)
 
 /* ---- the whole ---- */
 
-static gboolean
-cancelled(MigJob *job, const MigJobEnv *env, GError **error)
-{
-    if (!env->is_cancelled(env->self))
-        return FALSE;
-    g_set_error(error, MIG_ERROR, MIG_ERROR_CANCELLED, "cancelled");
-    return TRUE;
-}
-
-void
-mig_job_run(MigJob *job, const MigJobEnv *env)
+/* From begin or waiting to the end. */
+static void
+run(MigJob *job, const MigJobEnv *env)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *ram_address = NULL;
 
-    if (!enter(job, env, MIG_JOB_STATE_BEGIN, "asked for", &error) ||
-        !check_source(job, env, &error) || !reserve_pair(job, env, &error) ||
-        cancelled(job, env, &error)) {
+    if (!check_and_get_turn(job, env, &error) || mig_job_is_cancelled(job, env, &error)) {
         keep_error(job, env, g_steal_pointer(&error));
         close_job(job, env, failure_state(job), "refused before anything was touched");
         return;
     }
-    if (!enter(job, env, MIG_JOB_STATE_PREPARE, "checks passed here, pair is ours", &error) ||
-        !prepare(job, env, &ram_address, &error) || cancelled(job, env, &error)) {
+    if (!mig_job_enter(job, env, MIG_JOB_STATE_PREPARE, "checks passed here, pair is ours",
+                       &error) ||
+        !prepare(job, env, &ram_address, &error) || mig_job_is_cancelled(job, env, &error)) {
         keep_error(job, env, g_steal_pointer(&error));
         confirm(job, env, "target not ready");
         return;
     }
-    if (!enter(job, env, MIG_JOB_STATE_PERFORM, "target is ready", &error) ||
+    if (!mig_job_enter(job, env, MIG_JOB_STATE_PERFORM, "target is ready", &error) ||
         !perform(job, env, ram_address, &error)) {
         keep_error(job, env, g_steal_pointer(&error));
         confirm(job, env, "libvirt reports a failure");
@@ -474,23 +486,40 @@ mig_job_run(MigJob *job, const MigJobEnv *env)
 }
 
 void
-mig_job_resume(MigJob *job, const MigJobEnv *env)
+mig_job_run(MigJob *job, const MigJobEnv *env)
 {
     g_autoptr(GError) error = NULL;
-    MigJobResume resume = mig_job_state_resume(job->state);
 
-    if (resume == MIG_JOB_RESUME_NOTHING)
+    if (mig_job_enter(job, env, MIG_JOB_STATE_BEGIN, "asked for", &error)) {
+        run(job, env);
         return;
-    if (resume != MIG_JOB_RESUME_WAIT_CONFIRM)
+    }
+    keep_error(job, env, g_steal_pointer(&error));
+    close_job(job, env, failure_state(job), "refused before anything was touched");
+}
+
+void
+mig_job_resume(MigJob *job, const MigJobEnv *env)
+{
+    switch (mig_job_state_resume(job->state)) {
+    case MIG_JOB_RESUME_NOTHING:
+        return;
+    case MIG_JOB_RESUME_WAIT_TURN:
+        mig_job_wait_for_target(env);
+        run(job, env);
+        return;
+    case MIG_JOB_RESUME_WAIT_CONFIRM:
+        mig_job_take_turn_again(job, env);
+        break;
+    case MIG_JOB_RESUME_CLOSE:
+    case MIG_JOB_RESUME_CLEAN:
         keep_error(job, env,
                    g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
                                "migrated on %s was restarted before the move began", job->source));
-    if (resume == MIG_JOB_RESUME_CLOSE) {
-        close_job(job, env, MIG_JOB_STATE_FAILED, "daemon restarted, nothing had been touched");
-        return;
+        break;
     }
-    /* this end's reservation died with the old process, and libvirt may still be at it */
-    if (resume == MIG_JOB_RESUME_WAIT_CONFIRM && !reserve_pair(job, env, &error))
-        g_message("job %s: goes on without its pair: %s", job->id, error->message);
-    confirm(job, env, "daemon restarted");
+    if (job->state == MIG_JOB_STATE_BEGIN)
+        close_job(job, env, MIG_JOB_STATE_FAILED, "daemon restarted, nothing had been touched");
+    else
+        confirm(job, env, "daemon restarted");
 }

@@ -16,12 +16,15 @@ typedef struct {
     const MigStore *store;
     const MigClock *clock;
 
-    const char *node; /* this one */
-    guint32 host_id, target_host_id;
+    const char *node;                /* this one */
+    guint32 host_id, target_host_id; /* the target's does not change in a job's life */
     const char *cpu_vendor;
     const char *migration; /* this node's migration address/prefix */
-    gboolean is_target_known, is_target_up;
 
+    /* As the volumes show it now. */
+    void (*look_at_target)(gpointer self, gboolean *is_known, gboolean *is_up);
+    /* FALSE: another waiting job of this node goes first on that pair; *turn says which. */
+    gboolean (*may_ask)(gpointer self, MigTurn *turn);
     void (*lock)(gpointer self);
     void (*unlock_and_tell)(gpointer self);
     gboolean (*is_cancelled)(gpointer self);

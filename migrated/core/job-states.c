@@ -5,7 +5,9 @@
 #define TO(state) MIG_SM_BIT(MIG_JOB_STATE_##state)
 
 static const MigSmState job_states[] = {
-    [MIG_JOB_STATE_BEGIN] = {"begin", TO(PREPARE) | TO(FAILED) | TO(CANCELLED), TRUE, FALSE},
+    [MIG_JOB_STATE_BEGIN] = {"begin", TO(WAITING) | TO(PREPARE) | TO(FAILED) | TO(CANCELLED), TRUE,
+                             FALSE},
+    [MIG_JOB_STATE_WAITING] = {"waiting", TO(PREPARE) | TO(FAILED) | TO(CANCELLED), FALSE, FALSE},
     [MIG_JOB_STATE_PREPARE] = {"prepare", TO(PERFORM) | TO(CONFIRM), FALSE, FALSE},
     [MIG_JOB_STATE_PERFORM] = {"perform", TO(CONFIRM), FALSE, FALSE},
     [MIG_JOB_STATE_CONFIRM] = {"confirm", TO(DONE) | TO(FAILED) | TO(CANCELLED), FALSE, FALSE},
@@ -22,6 +24,8 @@ mig_job_state_resume(MigJobState state)
     switch (state) {
     case MIG_JOB_STATE_BEGIN:
         return MIG_JOB_RESUME_CLOSE;
+    case MIG_JOB_STATE_WAITING:
+        return MIG_JOB_RESUME_WAIT_TURN;
     case MIG_JOB_STATE_PREPARE:
         return MIG_JOB_RESUME_CLEAN;
     case MIG_JOB_STATE_PERFORM:

@@ -9,21 +9,24 @@
  * A move, as the source node lives it. Words are libvirt's phases; its finish phase, on the target,
  * is a part of perform here, since libvirt runs it inside of the same call.
  *
- *     begin ──► prepare ──► perform ──► confirm ──► done
- *       │          │           │           │
- *       │          └───────────┴───────────┤
- *       │       every failure goes through │
- *       ▼       confirm, which asks both   └──────► failed, cancelled
- *     failed, cancelled  sides what is true          (the VM runs on the source, or the text says
- *     (nothing was touched)                           where it is)
+ *     begin ──────────────► prepare ──► perform ──► confirm ──► done
+ *       │  └──► waiting ──────►│           │           │
+ *       │          │           └───────────┴───────────┤
+ *       │          │        every failure goes through │
+ *       ▼          ▼        confirm, which asks both   └──────► failed, cancelled
+ *     failed, cancelled     sides what is true          (the VM runs on the source, or the text says
+ *     (nothing was touched)                              where it is)
  *
  * The state is in the journal *before* its first action. So a daemon that finds a job in state X
  * after a restart knows that X's actions may have been done in part, and that X+1's have not:
  *
  *   state     | its actions                            | source node or its migrated dies here
  *   ----------+----------------------------------------+----------------------------------------
- *   begin     | checks; pair reserved at both ends     | nothing touched. Restart: closed as
+ *   begin     | checks; asks both ends for its turn    | nothing touched. Restart: closed as
  *             |                                        | failed. Target: reservation expires.
+ *   waiting   | asks for its turn again and again;     | nothing touched. Restart: goes on waiting,
+ *             | checks once more when both ends        | its age counts on. Node dead: its place
+ *             | have given it (core/queue.h)           | and its turn end there.
  *   prepare   | target: memory reserved, images active | VM runs on the source. Restart: target
  *             |                                        | told to clean up, closed as failed.
  *   perform   | libvirt copies RAM, hands the lease    | migrated dead: the tunnel is gone, libvirt
@@ -41,6 +44,7 @@
 /* clang-format on */
 typedef enum {
     MIG_JOB_STATE_BEGIN,
+    MIG_JOB_STATE_WAITING,
     MIG_JOB_STATE_PREPARE,
     MIG_JOB_STATE_PERFORM,
     MIG_JOB_STATE_CONFIRM,
@@ -53,6 +57,7 @@ typedef enum {
 typedef enum {
     MIG_JOB_RESUME_NOTHING,      /* ended */
     MIG_JOB_RESUME_CLOSE,        /* nothing was touched: close as failed, drop reservations */
+    MIG_JOB_RESUME_WAIT_TURN,    /* nothing was touched: wait on */
     MIG_JOB_RESUME_CLEAN,        /* clean up the target, close as failed */
     MIG_JOB_RESUME_WAIT_CONFIRM, /* wait until libvirt has ended it, then confirm */
 } MigJobResume;

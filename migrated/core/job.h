@@ -37,12 +37,16 @@ typedef struct {
     guint64 bandwidth_bytes_s;
     guint max_downtime_ms;
     guint timeout_ms;
+    guint priority; /* core/queue.h */
+    gboolean no_wait;
 
     guint state;       /* MigJobState; moved by mig_job_set_state() only */
     GPtrArray *phases; /* MigJobPhase */
     GPtrArray *checks; /* MigCheck */
     MigProgress progress;
     guint downtime_limit_ms;
+    char *waits_for;    /* while it waits: for people; else NULL */
+    guint position;     /* while it waits: from 1; else 0 */
     gint64 blackout_ms; /* guest stopped here to guest runs there; -1 not known */
     gint64 started_ms;  /* wall clock */
     gint64 elapsed_ms;

@@ -3,13 +3,17 @@
 #pragma once
 
 #include "core/job.h"
+#include "core/queue.h"
 
 /* All calls block, have a deadline of their own, and may be made from any worker thread.
  * MIG_ERROR_NODE_UNREACHABLE: the peer may or may not have done it. */
 typedef struct {
     gpointer self;
-    /* The pair, at one end; node may be this one. Idempotent for the same job. */
-    gboolean (*reserve)(gpointer self, const char *node, const MigJob *job, GError **error);
+    /* Its turn at one end; node may be this one. Idempotent for the same job. TRUE: *turn is the
+     * answer; not granted, the job has a place there (core/queue.h). */
+    gboolean (*reserve)(gpointer self, const char *node, const MigJob *job, gint64 waited_ms,
+                        MigTurn *turn, GError **error);
+    /* Gives up turn or place. */
     gboolean (*release)(gpointer self, const char *node, const MigJob *job, GError **error);
     /* The target's checks are appended to checks; TRUE: no check failed, memory is reserved, images
      * are active. *ram_address: where the target wants the RAM. */

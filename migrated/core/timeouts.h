@@ -79,3 +79,21 @@ guint mig_timeouts_join_ms(guint io_timeout_s);
 /* After an unclear end of a move, how long the confirm step keeps asking before it closes the job
  * as failed with what it knows. The domain stays as it is; nothing is started. */
 #define MIG_CONFIRM_MS 60000
+
+/* A move that waits asks again at the latest after this long: a wake-up call can be lost. Its place
+ * in the queues is kept for several times that; a dead source's places hold nobody up for longer.
+ */
+#define MIG_ASK_AGAIN_MS 2000
+#define MIG_PLACE_MS     10000
+
+/* A node that a waiting move needs may be away for a moment, for a restart of its daemon. */
+#define MIG_AWAY_MS 30000
+
+/* A waiting move that is this old is not overtaken any more by moves of other pairs (core/queue.h):
+ * some moves of large VMs, so that a stream of important ones delays the others, but not for good.
+ */
+#define MIG_OVERTAKE_MS (10 * 60 * 1000)
+
+/* An age that a peer claims counts up to this: a clock that was set does not put a move first for
+ * ever. */
+#define MIG_WAITED_MAX_MS (7 * 86400 * G_GINT64_CONSTANT(1000))

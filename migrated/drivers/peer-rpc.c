@@ -45,16 +45,32 @@ mig_peer_rpc_call(MigPeerRpc *rpc, const char *node, const char *method,
                       MIG_PEER_CALL_MS, error)
 
 static gboolean
-peer_reserve(gpointer self, const char *node, const MigJob *job, GError **error)
+peer_reserve(gpointer self, const char *node, const MigJob *job, gint64 waited_ms, MigTurn *turn,
+             GError **error)
 {
     MigPeerRpc *rpc = self;
-    MigPeerReserveRequest request = {.job = job->id, .source = job->source, .target = job->target};
-    g_autoptr(MigEmpty) reply = NULL;
+    const MigWish wish = {.job = job->id,
+                          .source = job->source,
+                          .target = job->target,
+                          .priority = job->priority,
+                          .waited_ms = waited_ms};
+    MigPeerReserveRequest request = {.job = job->id,
+                                     .source = job->source,
+                                     .target = job->target,
+                                     .priority = job->priority,
+                                     .waited_ms = waited_ms};
+    g_autoptr(MigPeerReserveReply) reply = NULL;
 
     if (g_str_equal(node, rpc->node))
-        return rpc->hooks.reserve(rpc->hooks.self, job, error);
-    reply = CALL(rpc, node, "Reserve", PeerReserveRequest, &request, Empty, error);
-    return reply != NULL;
+        return rpc->hooks.ask(rpc->hooks.self, &wish, turn, error);
+    reply = CALL(rpc, node, "Reserve", PeerReserveRequest, &request, PeerReserveReply, error);
+    if (!reply)
+        return FALSE;
+    turn->is_granted = reply->granted;
+    turn->position = (guint)CLAMP(reply->position, 0, G_MAXINT);
+    if (!reply->granted)
+        turn->waits_for = g_strdup(reply->waits_for ? reply->waits_for : node);
+    return TRUE;
 }
 
 static gboolean

@@ -18,7 +18,7 @@ typedef struct {
     gboolean (*locate)(gpointer self, const char *node, char **address, guint16 *port,
                        GError **error);
     /* This node's own end of the pair. */
-    gboolean (*reserve)(gpointer self, const MigJob *job, GError **error);
+    gboolean (*ask)(gpointer self, const MigWish *wish, MigTurn *turn, GError **error);
     void (*release)(gpointer self, const char *job);
     /* A unix socket here that leads to that node's libvirtd. g_free(). */
     char *(*libvirt_socket)(gpointer self, const char *node, GError **error);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/io.h"
+#include "core/queue.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -79,6 +80,9 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
     to->max_downtime_ms = job->max_downtime_ms;
     to->timeout_ms = job->timeout_ms;
     to->lease_version = (gint64)job->lease_version;
+    to->priority = job->priority;
+    to->position = job->position;
+    to->waits_for = g_strdup(job->waits_for);
     to->phases = mig_message_array_new(&mig_type_ApiPhase);
     for (guint i = 0; i < job->phases->len; i++) {
         const MigJobPhase *phase = g_ptr_array_index(job->phases, i);
@@ -145,6 +149,7 @@ mig_job_from_message(const MigApiJob *from, GError **error)
     job->max_downtime_ms = (guint)CLAMP(from->max_downtime_ms, 0, G_MAXINT);
     job->timeout_ms = (guint)CLAMP(from->timeout_ms, 0, G_MAXINT);
     job->lease_version = (guint64)from->lease_version;
+    job->priority = (guint)CLAMP(from->priority, 0, MIG_PRIORITY_MAX);
     if (from->error)
         job->error = g_error_new(MIG_ERROR, mig_error_from_name(from->error), "%s",
                                  from->message ? from->message : "");

@@ -183,6 +183,9 @@ hv_migrate(gpointer self, const MigMigration *migration, GError **error)
     if (has_effect(&call)) {
         g_autofree char *journal = g_strdup(world->journal);
 
+        if (!world->reserve_failed && (!world->pair[SOURCE] || !world->pair[TARGET]) &&
+            world->target_alive && !world->target_died_ms)
+            world_violation(world, "libvirt is told to move, and it is not the job's turn");
         if (!strstr(journal, "\"perform\""))
             world_violation(world, "libvirt is told to move, the journal knows nothing of it");
         if (world->domain[SOURCE].state == MIG_DOMAIN_RUNNING) {
@@ -260,36 +263,67 @@ is_target_there(const World *world)
     return world->target_alive && world->now_ms >= world->cut_until_ms;
 }
 
-static gboolean
-peer_pair(Process *process, const char *name, const char *node, gboolean value, GError **error)
+static int
+end_of(const char *node)
 {
+    return g_str_equal(node, "A") ? SOURCE : TARGET;
+}
+
+static gboolean
+peer_reserve(gpointer self, const char *node, const MigJob *job, gint64 waited_ms, MigTurn *turn,
+             GError **error)
+{
+    Process *process = self;
     World *world = process->world;
-    Call call = call_begin(process, name);
-    int which = g_str_equal(node, "A") ? SOURCE : TARGET;
+    Call call = call_begin(process, "reserve");
+    int which = end_of(node), first = world->plan.is_source_first ? SOURCE : TARGET;
     GError *why = NULL;
 
     /* the own table is a function call away: that cannot fail */
     if (which == SOURCE)
         call.fails = FALSE;
-    if (which == TARGET && !is_target_there(world))
+    if (waited_ms != world->now_ms - job->started_ms && waited_ms + TICK_MS * 2 < 0)
+        world_violation(world, "has waited for %" G_GINT64_FORMAT " ms", waited_ms);
+    if (which != first && !world->pair[first] && world->phase == PHASE_NONE &&
+        job->state < MIG_JOB_STATE_PREPARE && first == SOURCE)
+        world_violation(world, "asks the other end without a turn at the first");
+    if (which == TARGET && !is_target_there(world)) {
         why = unreachable();
-    else if (has_effect(&call))
-        world->pair[which] = value;
-    if (value && (why || call.fails))
-        world->reserve_failed = TRUE;
-    return call_end(process, &call, why, error);
-}
+    } else if (has_effect(&call)) {
+        gboolean is_busy =
+            !world->pair[which] && world->now_ms < 1000000 + (gint64)world->plan.busy_ms[which];
 
-static gboolean
-peer_reserve(gpointer self, const char *node, const MigJob *job, GError **error)
-{
-    return peer_pair(self, "reserve", node, TRUE, error);
+        world->pair[which] = !is_busy;
+        world->place_ms[which] = is_busy ? world->now_ms : 0;
+        turn->is_granted = !is_busy;
+        turn->position = is_busy;
+        turn->waits_for = is_busy ? g_strdup("move X-1 between A and B") : NULL;
+    }
+    if (why || call.fails)
+        world->reserve_failed = TRUE;
+    if (call.fails)
+        mig_turn_clear(turn);
+    return call_end(process, &call, why, error);
 }
 
 static gboolean
 peer_release(gpointer self, const char *node, const MigJob *job, GError **error)
 {
-    return peer_pair(self, "release", node, FALSE, error);
+    Process *process = self;
+    World *world = process->world;
+    Call call = call_begin(process, "release");
+    int which = end_of(node);
+    GError *why = NULL;
+
+    if (which == SOURCE)
+        call.fails = FALSE;
+    if (which == TARGET && !is_target_there(world)) {
+        why = unreachable();
+    } else if (has_effect(&call)) {
+        world->pair[which] = FALSE;
+        world->place_ms[which] = 0;
+    }
+    return call_end(process, &call, why, error);
 }
 
 static gboolean
@@ -470,6 +504,19 @@ clock_wake(gpointer self)
 /* ---- environment ---- */
 
 static void
+env_look_at_target(gpointer self, gboolean *is_known, gboolean *is_up)
+{
+    *is_known = *is_up = TRUE;
+}
+
+/* The line of one's own node is jobs-run.c's. */
+static gboolean
+env_may_ask(gpointer self, MigTurn *turn)
+{
+    return TRUE;
+}
+
+static void
 env_lock(gpointer self)
 {
     Process *process = self;
@@ -514,6 +561,8 @@ new_job(const World *world)
     job->memory_bytes = 1 << 29;
     job->images = g_strdupv((char **)images);
     job->timeout_ms = world->plan.timeout_ms;
+    job->no_wait = world->plan.no_wait;
+    job->priority = 500;
     return job;
 }
 
@@ -569,8 +618,8 @@ world_run_job(World *world)
                            .target_host_id = world->plan.is_source_first ? 2 : 1,
                            .cpu_vendor = "AMD",
                            .migration = "10.0.1.1/24",
-                           .is_target_known = TRUE,
-                           .is_target_up = TRUE,
+                           .look_at_target = env_look_at_target,
+                           .may_ask = env_may_ask,
                            .lock = env_lock,
                            .unlock_and_tell = env_unlock_and_tell,
                            .is_cancelled = env_is_cancelled,

@@ -66,6 +66,9 @@ run(const Plan *plan)
 static const Plan scenarios[] = {
     {.needs_downtime_ms = 5},
     {.needs_downtime_ms = 5, .is_source_first = TRUE},
+    {.needs_downtime_ms = 5, .busy_ms = {7000, 0}},
+    {.needs_downtime_ms = 5, .busy_ms = {0, 7000}},
+    {.needs_downtime_ms = 5, .is_source_first = TRUE, .busy_ms = {3000, 9000}},
     {.needs_downtime_ms = 100},                      /* only after the limit was raised */
     {.needs_downtime_ms = 1000, .timeout_ms = 3000}, /* never */
     {.needs_downtime_ms = 5, .libvirt = LV_FAIL_IN_PREPARE},
@@ -169,6 +172,45 @@ test_outcomes(void)
         g_assert_cmpint(world->domain[SOURCE].state, ==, expected[i].source);
         g_assert_cmpint(world->domain[TARGET].state, ==, expected[i].target);
     }
+}
+
+static void
+test_waiting(void)
+{
+    Plan plan = {.seed = 1, .needs_downtime_ms = 5, .busy_ms = {7000, 13000}};
+
+    world_reset(world, &plan);
+    told(MIG_JOB_STATE_DONE, NULL);
+    g_assert_cmpint(world->now_ms, >, 1000000 + 13000);
+    /* killed while it waits, it goes on waiting; away for longer than its places are kept, too */
+    plan.kill_at = 12;
+    g_assert_true(run(&plan));
+    g_assert_cmpint(world->domain[TARGET].state, ==, MIG_DOMAIN_RUNNING);
+    plan.dead_ms = 20000;
+    g_assert_true(run(&plan));
+    g_assert_cmpint(world->domain[TARGET].state, ==, MIG_DOMAIN_RUNNING);
+    /* a target that is away for longer than for a restart is not waited for */
+    plan = (Plan){.seed = 1, .needs_downtime_ms = 5, .busy_ms = {0, 100000}, .cut_at = 12};
+    plan.cut_ms = 20000;
+    world_reset(world, &plan);
+    told(MIG_JOB_STATE_DONE, NULL);
+    plan.cut_ms = 200000;
+    world_reset(world, &plan);
+    told(MIG_JOB_STATE_FAILED, "B does not answer");
+}
+
+static void
+test_no_wait(void)
+{
+    Plan plan = {.seed = 1, .needs_downtime_ms = 5, .busy_ms = {7000, 0}, .no_wait = TRUE};
+
+    world_reset(world, &plan);
+    told(MIG_JOB_STATE_FAILED, "pair-free: it would wait for move X-1 between A and B");
+    g_assert_cmpint(world->now_ms, <, 1000000 + 7000 + 60000);
+    g_assert_cmpint(world->domain[SOURCE].state, ==, MIG_DOMAIN_RUNNING);
+    plan.busy_ms[SOURCE] = 0;
+    world_reset(world, &plan);
+    told(MIG_JOB_STATE_DONE, NULL);
 }
 
 static void
@@ -289,6 +331,8 @@ run_seed(guint64 seed)
     plan.fail_percent = world_random(world, 3) * 5;
     plan.event_permille = world_random(world, 3) * 20;
     plan.cut_ms = 100 + world_random(world, 30000);
+    for (int end = SOURCE; end <= TARGET; end++)
+        plan.busy_ms[end] = world_random(world, 3) == 0 ? world_random(world, 20000) : 0;
     if (world_random(world, 2)) {
         plan.kill_at = 1 + world_random(world, 60);
         plan.kill_after = world_random(world, 2);
@@ -339,6 +383,8 @@ main(int argc, char **argv)
                       be_silent, NULL);
     world = world_new_shared();
     g_test_add_func("/sim/move/outcomes", test_outcomes);
+    g_test_add_func("/sim/move/waiting", test_waiting);
+    g_test_add_func("/sim/move/no-wait", test_no_wait);
     g_test_add_func("/sim/move/not-converging", test_not_converging);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++)
         g_test_add_data_func(tests[i].name, (gconstpointer)tests[i].change, test_at_every_call);

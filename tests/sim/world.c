@@ -12,6 +12,7 @@
 #define REBOOT_MS      120000
 #define SWEEP_MS       5000
 #define RESERVATION_MS 30000
+#define PLACE_MS       10000
 #define NEVER_ENDS_MS  (20 * 60 * 1000)
 
 guint
@@ -64,20 +65,21 @@ world_violation(World *world, const char *format, ...)
     va_end(arguments);
     for (guint i = first; i < world->traced; i++)
         fprintf(stderr, "# %s\n", world->trace[i % G_N_ELEMENTS(world->trace)]);
-    fprintf(
-        stderr,
-        "# VIOLATION: %s\n"
-        "# seed %" G_GUINT64_FORMAT " libvirt %d cannot-resume %d needs %u timeout %u first %d "
-        "fail %u/%d kill %u/%d cancel %u die %u cut %u/%u off %u dead %u percent %u permille %u\n"
-        "# life %u call %u at %" G_GINT64_FORMAT " ms: A %s, B %s, lease %d v%" G_GUINT64_FORMAT
-        ", phase %d, B %s\n",
-        text, plan->seed, plan->libvirt, plan->source_cannot_resume, plan->needs_downtime_ms,
-        plan->timeout_ms, plan->is_source_first, plan->fail_at, plan->fail_kind, plan->kill_at,
-        plan->kill_after, plan->cancel_at, plan->die_at, plan->cut_at, plan->cut_ms, plan->off_at,
-        plan->dead_ms, plan->fail_percent, plan->event_permille, world->life, world->calls,
-        world->now_ms, mig_domain_state_name(world->domain[SOURCE].state),
-        mig_domain_state_name(world->domain[TARGET].state), world->lease_owner,
-        world->lease_version, world->phase, world->target_alive ? "alive" : "dead");
+    fprintf(stderr,
+            "# VIOLATION: %s\n"
+            "# seed %" G_GUINT64_FORMAT " libvirt %d cannot-resume %d needs %u timeout %u first %d "
+            "fail %u/%d kill %u/%d cancel %u die %u cut %u/%u off %u dead %u busy %u/%u "
+            "no-wait %d percent %u permille %u\n"
+            "# life %u call %u at %" G_GINT64_FORMAT " ms: A %s, B %s, lease %d v%" G_GUINT64_FORMAT
+            ", phase %d, B %s\n",
+            text, plan->seed, plan->libvirt, plan->source_cannot_resume, plan->needs_downtime_ms,
+            plan->timeout_ms, plan->is_source_first, plan->fail_at, plan->fail_kind, plan->kill_at,
+            plan->kill_after, plan->cancel_at, plan->die_at, plan->cut_at, plan->cut_ms,
+            plan->off_at, plan->dead_ms, plan->busy_ms[SOURCE], plan->busy_ms[TARGET],
+            plan->no_wait, plan->fail_percent, plan->event_permille, world->life, world->calls,
+            world->now_ms, mig_domain_state_name(world->domain[SOURCE].state),
+            mig_domain_state_name(world->domain[TARGET].state), world->lease_owner,
+            world->lease_version, world->phase, world->target_alive ? "alive" : "dead");
     fflush(stderr);
     abort();
 }
@@ -151,6 +153,7 @@ target_dies(World *world)
     /* its lease stays where it is: nobody has given it back */
     world->domain[TARGET].state = MIG_DOMAIN_ABSENT;
     world->images[TARGET] = world->pair[TARGET] = world->reservation = FALSE;
+    world->place_ms[TARGET] = 0;
     world->later = LATER_NOTHING;
 }
 
@@ -430,6 +433,16 @@ step_sweep(World *world)
     world->pair[TARGET] = FALSE;
 }
 
+/* Places that nobody asks about any more. */
+static void
+step_places(World *world)
+{
+    for (int node = SOURCE; node <= TARGET; node++) {
+        if (world->place_ms[node] && world->now_ms - world->place_ms[node] > PLACE_MS)
+            world->place_ms[node] = 0;
+    }
+}
+
 /* ---- the tick ---- */
 
 static void
@@ -462,6 +475,7 @@ world_tick(World *world)
     step_move(world);
     step_later(world);
     step_sweep(world);
+    step_places(world);
     if (!world->target_alive && world->now_ms - world->target_died_ms > REBOOT_MS) {
         world->target_alive = TRUE;
         if (world->lease_owner == TARGET)
@@ -490,6 +504,8 @@ check_told(World *world, const MigJob *job)
     }
     if (!job->error)
         world_violation(world, "failed without an error");
+    if (job->waits_for || job->position)
+        world_violation(world, "ended, and waits for %s still", job->waits_for);
     if (job->state == MIG_JOB_STATE_CANCELLED && !world->cancelled)
         world_violation(world, "cancelled by nobody: %s", text);
     if (!is_settled)
@@ -523,8 +539,11 @@ world_check_end(World *world, const MigJob *job)
             world_violation(world, "the VM is lost");
         if (world->lease_owner != NOBODY)
             world_violation(world, "nobody runs it, its lease is taken");
-        /* refused at begin, or gone just after it was seen running: nothing else can be told */
-        if (job->phases->len > 2 && job->state != MIG_JOB_STATE_DONE &&
+        const MigJobPhase *before_end = g_ptr_array_index(job->phases, job->phases->len - 2);
+
+        /* refused at begin or after a wait, or gone just after it was seen running: nothing else
+         * can be told */
+        if (before_end->state > MIG_JOB_STATE_WAITING && job->state != MIG_JOB_STATE_DONE &&
             !strstr(text, "runs nowhere") && !strstr(text, "look at both nodes") &&
             !strstr(text, "runs on"))
             world_violation(world, "the VM is gone, told: '%s'", text);
@@ -533,6 +552,8 @@ world_check_end(World *world, const MigJob *job)
         world_violation(world, "half a VM is left");
     if (world->pair[SOURCE] || world->pair[TARGET])
         world_violation(world, "a pair is left on %c", world->pair[SOURCE] ? 'A' : 'B');
+    if (world->place_ms[SOURCE] || world->place_ms[TARGET])
+        world_violation(world, "a place in the queue is left");
     if (world->reservation)
         world_violation(world, "the reservation is left on B");
     if (world->images[TARGET] && *target == MIG_DOMAIN_ABSENT)

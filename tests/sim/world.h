@@ -67,9 +67,11 @@ typedef struct {
     gboolean is_source_first; /* lower host id */
     guint fail_at, kill_at, cancel_at, die_at, cut_at, off_at;
     FailKind fail_kind;
-    gboolean kill_after;                /* the call's effect */
-    guint cut_ms;                       /* how long the nodes do not reach each other */
-    guint dead_ms;                      /* how long a killed migrated stays away */
+    gboolean kill_after; /* the call's effect */
+    guint cut_ms;        /* how long the nodes do not reach each other */
+    guint dead_ms;       /* how long a killed migrated stays away */
+    guint busy_ms[2];    /* for so long another move has the pair at A's, at B's end */
+    gboolean no_wait;
     guint fail_percent, event_permille; /* random mixing */
 } Plan;
 
@@ -94,6 +96,7 @@ typedef struct {
     int lease_owner;
     guint64 lease_version;
     gboolean images[2], pair[2], reservation;
+    gint64 place_ms[2]; /* the job has a place in the queue there, asked for last at; 0: none */
     gint64 reserved_ms;
     gboolean target_alive;
     gint64 target_died_ms, cut_until_ms, cut_since_ms;

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* jobs-private.h - one entry of the table of jobs; for jobs.c and jobs-run.c. */
+#pragma once
+
+#include "core/job-source.h"
+#include "jobs.h"
+
+typedef struct {
+    MigRpcCall *call;
+    gboolean is_move;
+} MigJobWatcher;
+
+typedef struct {
+    MigJobs *jobs;
+    MigJob *job;
+    GPtrArray *watchers; /* MigJobWatcher */
+    gboolean is_cancelled;
+    gboolean is_woken;        /* a sleep that begins now is over at once */
+    gboolean has_left_line;   /* those behind it know */
+    gboolean is_running;      /* its thread still uses it, whatever the job's state */
+    gboolean is_from_journal; /* of an earlier life: to be taken up */
+    gint64 told_ms;
+    guint told_state;
+    GCond wake;
+    /* for the environment of core/job-source.h */
+    char *cpu_vendor;
+    guint32 target_host_id;
+    gboolean is_resumed;
+} MigJobEntry;
+
+struct MigJobs {
+    MigDaemon *daemon;
+    GMutex lock;
+    GPtrArray *entries; /* MigJobEntry, oldest first */
+    GHashTable *held;   /* names of VMs that are being started or stopped */
+    guint64 next;       /* number of the next id */
+    MigVolumePort volume_port;
+    gint running; /* atomic: threads */
+};
+
+/* Wall clock. */
+gint64 mig_jobs_now_ms(void);
+/* Lock held. One answer: interim, or the last one where the job has ended. */
+void mig_job_entry_answer(const MigJobWatcher *watcher, MigJobEntry *entry);
+/* Lock held. Its thread begins. */
+void mig_job_entry_run(MigJobEntry *entry);
+/* Lock held. Ends its sleep, or the next one. */
+void mig_job_entry_wake(MigJobEntry *entry);
+/* Lock held. Has it not begun to touch anything? */
+gboolean mig_job_entry_is_waiting(const MigJobEntry *entry);
+/* What core asks of volumes. */
+MigVolumePort mig_jobs_volume_port(MigDaemon *daemon);

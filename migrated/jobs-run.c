@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* jobs-run.c - one job: its thread, and what core/job-source.h wants to have around it. */
+#include "jobs-private.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "core/queue.h"
+#include "volumes.h"
+
+/* Watchers are told no oftener, but for a new state. */
+#define TELL_MS 100
+
+gint64
+mig_jobs_now_ms(void)
+{
+    return g_get_real_time() / 1000;
+}
+
+static gint64
+wall_ms(gpointer self)
+{
+    return mig_jobs_now_ms();
+}
+
+static gint64
+monotonic_ms(gpointer self)
+{
+    return g_get_monotonic_time() / 1000;
+}
+
+/* ---- the environment of core ---- */
+
+static void
+env_lock(gpointer self)
+{
+    MigJobEntry *entry = self;
+
+    g_mutex_lock(&entry->jobs->lock);
+}
+
+void
+mig_job_entry_answer(const MigJobWatcher *watcher, MigJobEntry *entry)
+{
+    MigJobReply reply = {.job = mig_job_to_message(entry->job, mig_jobs_now_ms())};
+
+    if (!mig_job_has_ended(entry->job))
+        mig_rpc_call_progress(watcher->call, &reply);
+    else if (watcher->is_move && entry->job->state != MIG_JOB_STATE_DONE && entry->job->error)
+        mig_rpc_call_fail(watcher->call, g_error_copy(entry->job->error));
+    else
+        mig_rpc_call_reply(watcher->call, &reply);
+    mig_ApiJob_free(reply.job);
+}
+
+/* ---- waiting ---- */
+
+gboolean
+mig_job_entry_is_waiting(const MigJobEntry *entry)
+{
+    return entry->job->state == MIG_JOB_STATE_BEGIN || entry->job->state == MIG_JOB_STATE_WAITING;
+}
+
+void
+mig_job_entry_wake(MigJobEntry *entry)
+{
+    entry->is_woken = TRUE;
+    g_cond_broadcast(&entry->wake);
+}
+
+/* Lock held. Those behind it in the line to the same node may ask now. */
+static void
+leave_line(MigJobEntry *entry)
+{
+    const GPtrArray *entries = entry->jobs->entries;
+
+    if (entry->has_left_line || mig_job_entry_is_waiting(entry))
+        return;
+    entry->has_left_line = TRUE;
+    for (guint i = 0; i < entries->len; i++) {
+        MigJobEntry *other = g_ptr_array_index(entries, i);
+
+        if (mig_job_entry_is_waiting(other) && g_str_equal(other->job->target, entry->job->target))
+            mig_job_entry_wake(other);
+    }
+}
+
+static gboolean
+goes_before(const MigJob *a, const MigJob *b)
+{
+    return mig_queue_goes_before(a->priority, a->started_ms, a->id, b->priority, b->started_ms,
+                                 b->id);
+}
+
+/* Only the first in the line to a node asks there: the others would be told to wait for it. */
+static gboolean
+env_may_ask(gpointer self, MigTurn *turn)
+{
+    MigJobEntry *entry = self;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&entry->jobs->lock);
+    const GPtrArray *entries = entry->jobs->entries;
+    const MigJob *job = entry->job, *first = job;
+    guint ahead = 0;
+
+    for (guint i = 0; i < entries->len; i++) {
+        const MigJobEntry *other = g_ptr_array_index(entries, i);
+
+        if (other == entry || !mig_job_entry_is_waiting(other) ||
+            !g_str_equal(other->job->target, job->target) || !goes_before(other->job, job))
+            continue;
+        ahead++;
+        if (goes_before(other->job, first))
+            first = other->job;
+    }
+    if (ahead == 0)
+        return TRUE;
+    turn->position = ahead + 1;
+    turn->waits_for = g_strdup_printf("move %s between %s and %s, which goes first", first->id,
+                                      first->source, first->target);
+    return FALSE;
+}
+
+static void
+env_look_at_target(gpointer self, gboolean *is_known, gboolean *is_up)
+{
+    MigJobEntry *entry = self;
+    g_autoptr(MigNodeView) target =
+        mig_volumes_node(entry->jobs->daemon->volumes, entry->job->target, NULL);
+
+    *is_known = target != NULL;
+    *is_up = target && target->state == MIG_NODE_UP;
+}
+
+/* ---- lock, watchers, clock ---- */
+
+/* Lock held on entry, not on exit. */
+static void
+env_unlock_and_tell(gpointer self)
+{
+    MigJobEntry *entry = self;
+    gint64 now_ms = monotonic_ms(NULL);
+    gboolean has_ended = mig_job_has_ended(entry->job);
+
+    leave_line(entry);
+    if (entry->told_state != entry->job->state || now_ms - entry->told_ms >= TELL_MS) {
+        entry->told_state = entry->job->state;
+        entry->told_ms = now_ms;
+        for (guint i = 0; i < entry->watchers->len && !has_ended; i++)
+            mig_job_entry_answer(g_ptr_array_index(entry->watchers, i), entry);
+    }
+    g_mutex_unlock(&entry->jobs->lock);
+}
+
+static gboolean
+env_is_cancelled(gpointer self)
+{
+    MigJobEntry *entry = self;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&entry->jobs->lock);
+
+    entry->job->cancel_wanted = entry->is_cancelled;
+    return entry->is_cancelled;
+}
+
+static void
+sleep_ms(gpointer self, guint ms)
+{
+    MigJobEntry *entry = self;
+    gint64 until = g_get_monotonic_time() + (gint64)ms * 1000;
+
+    g_mutex_lock(&entry->jobs->lock);
+    if (!entry->is_woken)
+        g_cond_wait_until(&entry->wake, &entry->jobs->lock, until);
+    entry->is_woken = FALSE;
+    g_mutex_unlock(&entry->jobs->lock);
+}
+
+static void
+wake(gpointer self)
+{
+    MigJobEntry *entry = self;
+
+    g_mutex_lock(&entry->jobs->lock);
+    g_cond_broadcast(&entry->wake);
+    g_mutex_unlock(&entry->jobs->lock);
+}
+
+/* ---- the volume port ---- */
+
+static gboolean
+port_activate(gpointer self, const char *const *images, GError **error)
+{
+    return mig_vms_activate(self, images, error);
+}
+
+static gboolean
+port_deactivate(gpointer self, const char *const *images, GError **error)
+{
+    mig_vms_deactivate(self, images);
+    return TRUE;
+}
+
+static gboolean
+port_lease_owner(gpointer self, const char *volume, guint32 slot, char **node, guint64 *version,
+                 GError **error)
+{
+    MigDaemon *daemon = self;
+    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
+    MigLeaseOwner owner = {0};
+
+    if (!attached || !mig_csv_vm_lease_owner(mig_attached_csv(attached), slot, &owner, error))
+        return FALSE;
+    *node = mig_attached_owner_name(attached, &owner, NULL);
+    *version = owner.version;
+    return TRUE;
+}
+
+static gboolean
+port_publish(gpointer self, const char *volume, GError **error)
+{
+    MigDaemon *daemon = self;
+
+    mig_vms_refresh(daemon->vms); /* publishes where something changed */
+    return TRUE;
+}
+
+MigVolumePort
+mig_jobs_volume_port(MigDaemon *daemon)
+{
+    return (MigVolumePort){.self = daemon,
+                           .activate = port_activate,
+                           .deactivate = port_deactivate,
+                           .lease_owner = port_lease_owner,
+                           .publish = port_publish};
+}
+
+/* ---- running ---- */
+
+static void
+log_end(const MigJob *job)
+{
+    const MigLogFields fields = {.job = job->id,
+                                 .domain = job->vm,
+                                 .peer = job->target,
+                                 .state = mig_job_state_name(job->state)};
+
+    if (job->state == MIG_JOB_STATE_DONE)
+        mig_log_event(MIG_ID_MOVE_DONE, &fields,
+                      "%s moved from %s to %s in %" G_GINT64_FORMAT " ms", job->vm, job->source,
+                      job->target, job->elapsed_ms);
+    else
+        mig_log_event(MIG_ID_MOVE_FAILED, &fields, "%s was not moved from %s to %s: %s", job->vm,
+                      job->source, job->target,
+                      job->error ? job->error->message : "no reason known");
+}
+
+static void
+answer_the_last_time(MigJobEntry *entry)
+{
+    g_mutex_lock(&entry->jobs->lock);
+    for (guint i = 0; i < entry->watchers->len; i++)
+        mig_job_entry_answer(g_ptr_array_index(entry->watchers, i), entry);
+    g_ptr_array_set_size(entry->watchers, 0);
+    entry->is_running = FALSE; /* from here on it may be forgotten */
+    g_mutex_unlock(&entry->jobs->lock);
+}
+
+static gpointer
+job_thread(gpointer data)
+{
+    MigJobEntry *entry = data;
+    MigJobs *jobs = entry->jobs;
+    MigDaemon *daemon = jobs->daemon;
+    MigClock clock = {.self = entry,
+                      .wall_ms = wall_ms,
+                      .monotonic_ms = monotonic_ms,
+                      .sleep_ms = sleep_ms,
+                      .wake = wake};
+    MigJobEnv env = {.hv = daemon->hv,
+                     .peer = mig_peer_rpc_port(daemon->peer),
+                     .volume = &jobs->volume_port,
+                     .store = mig_store_file_port(daemon->store),
+                     .clock = &clock,
+                     .node = daemon->node,
+                     .host_id = daemon->host_id,
+                     .target_host_id = entry->target_host_id,
+                     .cpu_vendor = entry->cpu_vendor,
+                     .migration = daemon->migration,
+                     .look_at_target = env_look_at_target,
+                     .may_ask = env_may_ask,
+                     .lock = env_lock,
+                     .unlock_and_tell = env_unlock_and_tell,
+                     .is_cancelled = env_is_cancelled,
+                     .self = entry};
+
+    if (entry->is_resumed)
+        mig_job_resume(entry->job, &env);
+    else
+        mig_job_run(entry->job, &env);
+    log_end(entry->job);
+    answer_the_last_time(entry);
+    g_atomic_int_dec_and_test(&jobs->running);
+    return NULL;
+}
+
+void
+mig_job_entry_run(MigJobEntry *entry)
+{
+    g_atomic_int_inc(&entry->jobs->running);
+    entry->is_running = TRUE;
+    g_thread_unref(g_thread_new("job", job_thread, entry));
+}
