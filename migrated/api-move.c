@@ -3,6 +3,7 @@
 #include "api.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "core/timeouts.h"
 #include "drivers/peer-tunnel.h"
 #include "incoming.h"
@@ -148,10 +149,32 @@ api_CancelJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
 
 /* ---- for peers ---- */
 
-void
-peer_Prepare(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+/* A job is the business of the node that runs it, which its id names, and of no other member.
+ * Otherwise answered and logged. */
+static gboolean
+is_job_of_peer(MigRpcCall *call, const char *job)
 {
+    const char *peer = mig_rpc_call_get_peer(call);
+    g_autofree char *node = mig_jobs_node_of(job);
+    g_autofree char *shown = mig_log_escape(job);
+
+    if (node && g_strcmp0(node, peer) == 0)
+        return TRUE;
+    mig_log_event(MIG_ID_DENIED, MIG_FIELDS(.peer = peer), "refused node %s: job %s is not its own",
+                  peer ? peer : "(unknown)", shown);
+    mig_rpc_call_fail(call, g_error_new(MIG_ERROR, MIG_ERROR_DENIED,
+                                        "job %s is not yours, so you may not do that", shown));
+    return FALSE;
+}
+
+void
+peer_Prepare(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigPeerPrepareRequest *request = request_;
     GError *error = NULL;
+
+    if (!is_job_of_peer(call, request->job))
+        return;
     g_autoptr(MigPeerPrepareReply) reply = mig_incoming_prepare(daemon->incoming, request, &error);
 
     if (reply)
@@ -161,11 +184,14 @@ peer_Prepare(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
 }
 
 void
-peer_Finish(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+peer_Finish(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
+    const MigPeerFinishRequest *request = request_;
     GError *error = NULL;
     MigPeerFinishReply reply = {0};
 
+    if (!is_job_of_peer(call, request->job))
+        return;
     if (mig_incoming_finish(daemon->incoming, request, &reply.downtime_ms, &error))
         mig_rpc_call_reply(call, &reply);
     else
@@ -200,6 +226,8 @@ peer_Reserve(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     g_auto(MigTurn) turn = {0};
     GError *error = NULL;
 
+    if (!is_job_of_peer(call, request->job))
+        return;
     if (!mig_turns_ask(daemon->turns, &wish, &turn, &error)) {
         mig_rpc_call_fail(call, error);
         return;
@@ -215,6 +243,8 @@ peer_Release(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigJobRequest *request = request_;
 
+    if (!is_job_of_peer(call, request->id))
+        return;
     mig_turns_release(daemon->turns, request->id);
     mig_rpc_call_reply(call, NULL);
 }

@@ -99,16 +99,20 @@ mig_api_forward(MigDaemon *daemon, MigRpcCall *call, const char *node, const cha
                 guint timeout_ms)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(MigRpcClient) client = mig_peer_rpc_open(daemon->peer, node, &error);
     g_autofree char *name = g_strconcat(MIG_PEER_INTERFACE ".", method, NULL);
     gpointer reply = NULL;
+    gint64 since = 0;
 
-    if (client && mig_rpc_call_wants_more(call))
-        reply = mig_rpc_client_call_more(client, name, request_type, request, reply_type,
-                                         on_progress, call, timeout_ms, NULL, &error);
-    else if (client)
-        reply = mig_rpc_client_call(client, name, request_type, request, reply_type, timeout_ms,
-                                    NULL, &error);
+    do {
+        g_autoptr(MigRpcClient) client = mig_peer_rpc_open(daemon->peer, node, &error);
+
+        if (client && mig_rpc_call_wants_more(call))
+            reply = mig_rpc_client_call_more(client, name, request_type, request, reply_type,
+                                             on_progress, call, timeout_ms, NULL, &error);
+        else if (client)
+            reply = mig_rpc_client_call(client, name, request_type, request, reply_type, timeout_ms,
+                                        NULL, &error);
+    } while (!reply && mig_peer_rpc_again(daemon->peer, &since, &error));
     if (!reply) {
         mig_rpc_call_fail(call, g_steal_pointer(&error));
         return;

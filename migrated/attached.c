@@ -190,6 +190,7 @@ heartbeat_thread(gpointer data)
         ok = is_member(attached, &error) && write_slot(attached, FALSE, &error) &&
              is_joined(attached, &error);
         read_slots(attached);
+        attached->hooks.nodes_seen(attached->hooks.self);
         g_mutex_lock(&attached->lock);
         if (!ok && !attached->is_lost)
             g_warning("volume %s is lost to this node: %s", mig_csv_name(attached->csv),
@@ -234,6 +235,7 @@ void
 mig_attached_look(MigAttached *attached)
 {
     read_slots(attached);
+    attached->hooks.nodes_seen(attached->hooks.self);
 }
 
 GPtrArray *

@@ -19,6 +19,7 @@ typedef struct MigEvents MigEvents;
 typedef struct MigSigns MigSigns;
 typedef struct MigFailover MigFailover;
 typedef struct MigRecovery MigRecovery;
+typedef struct MigTrusted MigTrusted;
 
 /*
  * A bag of pointers, set once before anything runs and never changed after that; so it needs no
@@ -38,6 +39,7 @@ typedef struct MigDaemon {
     MigTunnels *tunnels;
     MigPeerRpc *peer;
     MigStoreFile *store;
+    MigTrusted *trusted;   /* trusted.h: who is accepted as a peer */
     MigVolumes *volumes;   /* volumes.h: attached volumes, nodes seen on them */
     MigVms *vms;           /* vms.h: what runs here */
     MigTurns *turns;       /* turns.h: whose turn it is to move, and who waits */

@@ -9,6 +9,7 @@
 #include "recovery.h"
 #include "signs.h"
 #include "turns.h"
+#include "trusted.h"
 #include "vms.h"
 #include "volumes.h"
 
@@ -81,6 +82,14 @@ release_here(gpointer self, const char *job)
     mig_turns_release(daemon->turns, job);
 }
 
+static void
+nodes_seen(gpointer self)
+{
+    MigDaemon *daemon = self;
+
+    mig_trusted_seen(daemon->trusted);
+}
+
 static char *
 libvirt_socket(gpointer self, const char *node, GError **error)
 {
@@ -93,17 +102,8 @@ static GIOStream *
 open_tunnel(const char *node, gpointer user_data, GError **error)
 {
     MigDaemon *daemon = user_data;
-    g_autoptr(MigRpcClient) client = mig_peer_rpc_open(daemon->peer, node, error);
-    gpointer reply = NULL;
 
-    if (!client)
-        return NULL;
-    GIOStream *stream =
-        mig_rpc_client_upgrade(client, MIG_PEER_INTERFACE ".OpenLibvirt", &mig_type_Empty, NULL,
-                               &mig_type_Empty, &reply, MIG_PEER_CALL_MS, error);
-
-    mig_message_free(&mig_type_Empty, reply);
-    return stream;
+    return mig_peer_rpc_upgrade(daemon->peer, node, "OpenLibvirt", error);
 }
 
 /* ---- facts of this host, apart from the heartbeat: libvirt may hang, a heartbeat must not ---- */
@@ -124,6 +124,7 @@ facts_thread(gpointer data)
         mig_vms_refresh_soon(daemon->vms);
         mig_incoming_sweep(daemon->incoming);
         mig_volumes_set_armed(daemon->volumes, mig_sanlock_is_armed(daemon->sanlock));
+        mig_trusted_tend(daemon->trusted);
         if (round % ATTACH_ROUNDS == 0 && mig_volumes_attach_missing(daemon->volumes) > 0)
             mig_vms_adopt(daemon->vms);
         g_usleep(FACTS_MS * 1000);
@@ -173,9 +174,13 @@ wire(MigDaemon *daemon, GError **error)
                                    .ask = ask_here,
                                    .release = release_here,
                                    .libvirt_socket = libvirt_socket,
+                                   .secure = mig_trusted_connect,
+                                   .look = mig_trusted_look,
                                    .self = daemon};
-    const MigVolumesHooks volumes_hooks = {
-        .running_bits = running_bits, .first_running = first_running, .self = daemon};
+    const MigVolumesHooks volumes_hooks = {.running_bits = running_bits,
+                                           .first_running = first_running,
+                                           .nodes_seen = nodes_seen,
+                                           .self = daemon};
 
     daemon->node = config->node_name;
     daemon->host_id = (guint32)config->host_id;
@@ -190,6 +195,9 @@ wire(MigDaemon *daemon, GError **error)
         return FALSE;
     daemon->identity = mig_identity_open(pki_dir, daemon->node, error);
     if (!daemon->identity)
+        return FALSE;
+    daemon->trusted = mig_trusted_new(daemon, error);
+    if (!daemon->trusted)
         return FALSE;
     daemon->volumes = mig_volumes_new(daemon, &volumes_hooks);
     daemon->turns = mig_turns_new(daemon, error);
@@ -217,7 +225,7 @@ on_signal(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
-/* Until the channel has TLS: only addresses that nodes have published on the LUN, and our own. */
+/* A first look, for nothing: only addresses that nodes have published on the LUN, and our own. */
 static gboolean
 is_node_address(const char *address, gpointer user_data)
 {
@@ -242,6 +250,7 @@ serve(MigDaemon *daemon, GError **error)
 
     mig_api_install(server, daemon);
     mig_rpc_server_set_peer_filter(server, is_node_address, daemon);
+    mig_rpc_server_set_peer_security(server, mig_trusted_accept, daemon);
     mig_rpc_server_set_limits(server, (guint)config->max_connections, MIG_FRAME_MS);
     /* everybody may connect: what they may do is decided by who they are (root, groups) */
     if (!mig_rpc_server_listen_unix(server, config->socket_path, 0666, error) ||

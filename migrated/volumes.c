@@ -143,6 +143,7 @@ mig_volumes_attach(MigVolumes *volumes, const char *device, GError **error)
     g_mutex_lock(&volumes->lock);
     g_ptr_array_add(volumes->attached, mig_attached_ref(attached));
     g_mutex_unlock(&volumes->lock);
+    volumes->hooks.nodes_seen(volumes->hooks.self);
     if (want(volumes, device))
         remember(volumes);
     return g_steal_pointer(&attached);
@@ -160,6 +161,7 @@ mig_volumes_detach(MigVolumes *volumes, const char *name, GError **error)
     g_mutex_lock(&volumes->lock);
     g_ptr_array_remove(volumes->attached, attached);
     g_mutex_unlock(&volumes->lock);
+    volumes->hooks.nodes_seen(volumes->hooks.self);
     if (g_ptr_array_find_with_equal_func(
             volumes->wanted, mig_csv_device(mig_attached_csv(attached)), g_str_equal, &index))
         g_ptr_array_remove_index(volumes->wanted, index);

@@ -57,6 +57,7 @@ mig_attached_owner_name(MigAttached *attached, const MigLeaseOwner *owner, MigNo
 typedef struct {
     void (*running_bits)(gpointer self, const char *volume, guint8 bits[MIG_MAX_VM_SLOTS / 8]);
     char *(*first_running)(gpointer self, const char *volume); /* NULL: none. g_free() */
+    void (*nodes_seen)(gpointer self); /* after each reading of the slots, and when a volume goes */
     gpointer self;
 } MigVolumesHooks;
 

@@ -60,7 +60,8 @@
     X(MIG_ERROR_CANCELLED, "Cancelled", 63)                \
     X(MIG_ERROR_DENIED, "Denied", 64)                      \
     X(MIG_ERROR_PROTOCOL, "Protocol", 65)                  \
-    X(MIG_ERROR_MOVE_FAILED, "MoveFailed", 66)
+    X(MIG_ERROR_MOVE_FAILED, "MoveFailed", 66)             \
+    X(MIG_ERROR_PEER_REFUSED, "PeerRefused", 67)
 
 typedef enum {
 #define MIG_ERROR_ENUM(enumerator, name, exit_code) enumerator,

@@ -8,6 +8,9 @@
 
 static gboolean log_debug;
 
+#define LIMIT_WINDOW_US (10 * G_USEC_PER_SEC)
+#define LIMIT_LINES     5
+
 /* The field names in the order in which a plain stderr shows them. */
 static const struct {
     const char *field;
@@ -171,4 +174,28 @@ mig_log_full(GLogLevelFlags level, const char *message_id, const MigLogFields *f
         add_field(list, &count, MIG_NAME_RESULT, fields->result);
     }
     g_log_structured_array(level, list, count);
+}
+
+/* ---- floods ---- */
+
+gboolean
+mig_log_allow(MigLogLimit *limit, guint *skipped)
+{
+    static GMutex lock; /* one for all: it is held for nanoseconds */
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+    gint64 now_us = g_get_monotonic_time();
+
+    *skipped = 0;
+    if (!limit->window_us || now_us - limit->window_us > LIMIT_WINDOW_US) {
+        limit->window_us = now_us;
+        limit->lines = 0;
+    }
+    if (limit->lines >= LIMIT_LINES) {
+        limit->skipped++;
+        return FALSE;
+    }
+    limit->lines++;
+    *skipped = limit->skipped;
+    limit->skipped = 0;
+    return TRUE;
 }

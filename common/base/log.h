@@ -38,6 +38,16 @@ void mig_log_full(GLogLevelFlags level, const char *message_id, const MigLogFiel
 #define mig_log_info(fields, ...)      mig_log_full(G_LOG_LEVEL_INFO, NULL, fields, __VA_ARGS__)
 #define mig_log_warning(fields, ...)   mig_log_full(G_LOG_LEVEL_WARNING, NULL, fields, __VA_ARGS__)
 
+/* Against floods: a few lines of one kind in ten seconds, then none. Zero-initialized; any thread.
+ */
+typedef struct {
+    gint64 window_us; /* when it began */
+    guint lines, skipped;
+} MigLogLimit;
+
+/* May one more be logged now? If so, *skipped: how many before it were not. */
+gboolean mig_log_allow(MigLogLimit *limit, guint *skipped);
+
 /* text with control characters and bytes that are not UTF-8 written as \xNN: safe for a
  * terminal and for one line of a log. NULL gives "". g_free() */
 char *mig_log_escape(const char *text);

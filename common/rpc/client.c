@@ -92,6 +92,16 @@ deadline_after(guint timeout_ms)
 
 /* ---- bytes ---- */
 
+static void
+set_lost(MigRpcClient *client, const GError *bad, GError **error)
+{
+    if (bad->domain == MIG_ERROR)
+        g_set_error(error, MIG_ERROR, bad->code, "%s: %s", client->where, bad->message);
+    else
+        g_set_error(error, MIG_ERROR, client->unreachable, "lost the connection to %s: %s",
+                    client->where, bad->message);
+}
+
 static gboolean
 send_bytes(MigRpcClient *client, GBytes *frame, gint64 deadline_us, GCancellable *cancellable,
            GError **error)
@@ -109,8 +119,7 @@ send_bytes(MigRpcClient *client, GBytes *frame, gint64 deadline_us, GCancellable
         if (n > 0) {
             done += (gsize)n;
         } else if (!g_error_matches(bad, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)) {
-            g_set_error(error, MIG_ERROR, client->unreachable, "lost the connection to %s: %s",
-                        client->where, bad->message);
+            set_lost(client, bad, error);
             return FALSE;
         } else if (!wait_for(client, g_pollable_output_stream_create_source(out, cancellable),
                              deadline_us, cancellable, error)) {
@@ -153,8 +162,7 @@ receive_frame(MigRpcClient *client, gsize max_read, char **frame, gsize *length,
                         "%s closed the connection without an answer", client->where);
             return FALSE;
         } else if (!g_error_matches(bad, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)) {
-            g_set_error(error, MIG_ERROR, client->unreachable, "lost the connection to %s: %s",
-                        client->where, bad->message);
+            set_lost(client, bad, error);
             return FALSE;
         } else if (!wait_for(client, g_pollable_input_stream_create_source(in, cancellable),
                              deadline_us, cancellable, error)) {
@@ -256,13 +264,28 @@ send_request(MigRpcClient *client, const char *method, const MigType *type, gcon
 
 /* ---- public ---- */
 
+static GIOStream *
+secure_stream(GSocket *socket, MigRpcClientSecure secure, gpointer user_data, const char *where,
+              GError **error)
+{
+    GIOStream *stream;
+
+    if (!secure)
+        return G_IO_STREAM(g_socket_connection_factory_create_connection(socket));
+    stream = secure(socket, user_data, error);
+    if (!stream)
+        g_prefix_error(error, "%s: ", where);
+    return stream;
+}
+
 /* Takes the socket; connects it within the time. */
 static MigRpcClient *
 connect_client(GSocket *socket, GSocketAddress *address, const char *where,
-               MigErrorCode unreachable, guint timeout_ms, GError **error)
+               MigErrorCode unreachable, guint timeout_ms, MigRpcClientSecure secure,
+               gpointer user_data, GError **error)
 {
     g_autoptr(GSocket) owned = socket;
-    g_autoptr(GSocketConnection) stream = NULL;
+    g_autoptr(GIOStream) stream = NULL;
     g_autoptr(GError) bad = NULL;
     MigRpcClient *client;
     gint64 timeout_us = timeout_ms ? (gint64)timeout_ms * 1000 : -1;
@@ -286,9 +309,11 @@ connect_client(GSocket *socket, GSocketAddress *address, const char *where,
         }
     }
     mig_tcp_tune(socket);
-    stream = g_socket_connection_factory_create_connection(socket);
+    stream = secure_stream(socket, secure, user_data, where, error);
+    if (!stream)
+        return NULL;
     client = g_new0(MigRpcClient, 1);
-    client->stream = G_IO_STREAM(g_steal_pointer(&stream));
+    client->stream = g_steal_pointer(&stream);
     client->context = g_main_context_new();
     client->where = g_strdup(where);
     client->unreachable = unreachable;
@@ -315,11 +340,12 @@ mig_rpc_client_new_unix(const char *path, GError **error)
     if (!socket)
         return NULL;
     return connect_client(socket, address, where, MIG_ERROR_NO_DAEMON, CONNECT_UNIX_TIMEOUT_MS,
-                          error);
+                          NULL, NULL, error);
 }
 
 MigRpcClient *
-mig_rpc_client_new_tcp(const char *address, guint16 port, guint timeout_ms, GError **error)
+mig_rpc_client_new_tcp(const char *address, guint16 port, guint timeout_ms,
+                       MigRpcClientSecure secure, gpointer user_data, GError **error)
 {
     g_autoptr(GSocketAddress) target = g_inet_socket_address_new_from_string(address, port);
     g_autofree char *where = g_strdup_printf("the node at %s port %u", address, port);
@@ -333,7 +359,8 @@ mig_rpc_client_new_tcp(const char *address, guint16 port, guint timeout_ms, GErr
                           G_SOCKET_PROTOCOL_TCP, error);
     if (!socket)
         return NULL;
-    return connect_client(socket, target, where, MIG_ERROR_NODE_UNREACHABLE, timeout_ms, error);
+    return connect_client(socket, target, where, MIG_ERROR_NODE_UNREACHABLE, timeout_ms, secure,
+                          user_data, error);
 }
 
 void

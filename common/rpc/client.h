@@ -11,14 +11,17 @@
  * One connection carries one call at a time; a handle belongs to one thread at a time.
  * Errors of the service come back as GErrors of MIG_ERROR with the service's own text;
  * MIG_ERROR_NO_DAEMON / NODE_UNREACHABLE where nobody answers, MIG_ERROR_TIMEOUT,
- * MIG_ERROR_PROTOCOL.
+ * MIG_ERROR_PROTOCOL. An error of MIG_ERROR that the stream itself gives is passed on.
  */
 
 typedef struct MigRpcClient MigRpcClient;
 
 MigRpcClient *mig_rpc_client_new_unix(const char *path, GError **error);
-MigRpcClient *
-mig_rpc_client_new_tcp(const char *address, guint16 port, guint timeout_ms, GError **error);
+/* Makes a connected socket safe, and blocks for it; NULL and error. The stream is pollable. */
+typedef GIOStream *(*MigRpcClientSecure)(GSocket *socket, gpointer user_data, GError **error);
+/* timeout_ms: for connecting. secure NULL: in the clear. */
+MigRpcClient *mig_rpc_client_new_tcp(const char *address, guint16 port, guint timeout_ms,
+                                     MigRpcClientSecure secure, gpointer user_data, GError **error);
 void mig_rpc_client_free(MigRpcClient *client);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRpcClient, mig_rpc_client_free)
 

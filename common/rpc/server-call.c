@@ -26,6 +26,12 @@ mig_rpc_call_get_origin(MigRpcCall *call)
     return call->connection->origin;
 }
 
+const char *
+mig_rpc_call_get_peer(MigRpcCall *call)
+{
+    return call->connection->peer;
+}
+
 guint32
 mig_rpc_call_get_uid(MigRpcCall *call)
 {

@@ -47,12 +47,14 @@ mig_rpc_connection_unref(MigRpcConnection *c)
     g_mutex_clear(&c->lock);
     g_main_context_unref(c->context);
     g_free(c->from);
+    g_free(c->peer);
     g_free(c);
 }
 
 MigRpcConnection *
 mig_rpc_connection_new(MigRpcServer *server, GIOStream *stream, MigRpcOrigin origin, guint32 uid,
-                       const char *from, MigRpcAccess access, const char *only_interface)
+                       const char *from, const char *peer, MigRpcAccess access,
+                       const char *only_interface)
 {
     MigRpcConnection *c = g_new0(MigRpcConnection, 1);
 
@@ -63,6 +65,7 @@ mig_rpc_connection_new(MigRpcServer *server, GIOStream *stream, MigRpcOrigin ori
     c->origin = origin;
     c->uid = uid;
     c->from = g_strdup(from);
+    c->peer = g_strdup(peer);
     c->access = access;
     c->only_interface = only_interface;
     c->cancellable = g_cancellable_new();
@@ -147,9 +150,11 @@ static gboolean
 on_deadline(gpointer user_data)
 {
     MigRpcConnection *c = user_data;
+    g_autofree char *uid = g_strdup_printf("%d", (int)c->uid);
 
-    mig_log_info(NULL, "closing a connection (uid %d): it took more than %u ms for one message",
-                 (int)c->uid, c->server->frame_timeout_ms);
+    mig_log_info(MIG_FIELDS(.peer = c->peer),
+                 "closing a connection (%s %s): it took more than %u ms for one message",
+                 c->peer ? "node" : "uid", c->peer ? c->peer : uid, c->server->frame_timeout_ms);
     mig_rpc_connection_close(c);
     return G_SOURCE_REMOVE;
 }
@@ -303,10 +308,13 @@ static void
 refuse_frame(MigRpcConnection *c)
 {
     MigRpcAnswer answer = {.is_last = TRUE};
+    g_autofree char *uid = g_strdup_printf("%d", (int)c->uid);
 
     answer.frame = mig_error_frame("io.migrated.Protocol", "message", "message too long");
     c->close_when_written = TRUE;
     c->is_busy = TRUE;
+    mig_log_warning(MIG_FIELDS(.peer = c->peer), "refused a message of more than %u bytes (%s %s)",
+                    MIG_MESSAGE_MAX_BYTES, c->peer ? "node" : "uid", c->peer ? c->peer : uid);
     mig_rpc_connection_push(c, answer);
 }
 

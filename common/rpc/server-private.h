@@ -2,6 +2,7 @@
 /* server-private.h - what the files of the server share. */
 #pragma once
 
+#include "base/log.h"
 #include "rpc/envelope.h"
 #include "rpc/frame.h"
 #include "rpc/server.h"
@@ -30,6 +31,10 @@ typedef struct {
 struct MigRpcServer {
     MigRpcPeerFilter peer_filter; /* may be NULL */
     gpointer peer_filter_data;
+    MigRpcServerSecure peer_secure; /* may be NULL */
+    gpointer peer_secure_data;
+    GPtrArray *unsafe; /* MigRpcUnsafe, see server.c; each frees itself */
+    MigLogLimit crowd_limit, filter_limit;
     GMainContext *context;
     char *vendor, *product, *version;
     GPtrArray *interfaces;  /* MigRpcInterface */
@@ -59,6 +64,7 @@ typedef struct {
     MigRpcOrigin origin;
     guint32 uid;
     char *from; /* for people: "uid 0 pid 12", "peer 10.77.0.2" */
+    char *peer; /* NULL: local, or not made safe */
     MigRpcAccess access;
     const char *only_interface; /* of peers; NULL: all */
 
@@ -110,7 +116,8 @@ void mig_rpc_access_audit(const MigRpcCall *call, const char *error_name);
 /* server-connection.c */
 MigRpcConnection *
 mig_rpc_connection_new(MigRpcServer *server, GIOStream *stream, MigRpcOrigin origin, guint32 uid,
-                       const char *from, MigRpcAccess access, const char *only_interface);
+                       const char *from, const char *peer, MigRpcAccess access,
+                       const char *only_interface);
 MigRpcConnection *mig_rpc_connection_ref(MigRpcConnection *connection);
 void mig_rpc_connection_unref(MigRpcConnection *connection);
 void mig_rpc_connection_close(MigRpcConnection *connection);

@@ -18,6 +18,13 @@
 #define ACCEPT_PAUSE_MS          1000 /* when accept() fails: out of descriptors, most likely */
 #define BACKLOG                  64
 
+/* A peer whose connection is being made safe. */
+typedef struct {
+    MigRpcServer *server; /* NULL once that is gone */
+    char *address;
+    const char *only_interface;
+} MigRpcUnsafe;
+
 typedef struct {
     MigRpcServer *server;
     GSocket *socket;
@@ -75,6 +82,7 @@ mig_rpc_server_new(const char *vendor, const char *product, const char *version)
     server->interfaces = g_ptr_array_new_with_free_func(interface_free);
     server->listeners = g_ptr_array_new_with_free_func(listener_free);
     server->connections = g_ptr_array_new_with_free_func((GDestroyNotify)mig_rpc_connection_unref);
+    server->unsafe = g_ptr_array_new();
     mig_rpc_server_set_limits(server, DEFAULT_MAX_CONNECTIONS, DEFAULT_FRAME_TIMEOUT_MS);
     mig_rpc_add_service_interface(server);
     return server;
@@ -87,6 +95,9 @@ mig_rpc_server_free(MigRpcServer *server)
         return;
     while (server->connections->len > 0)
         mig_rpc_connection_close(server->connections->pdata[0]);
+    for (guint i = 0; i < server->unsafe->len; i++)
+        ((MigRpcUnsafe *)g_ptr_array_index(server->unsafe, i))->server = NULL;
+    g_ptr_array_unref(server->unsafe);
     g_ptr_array_unref(server->connections);
     g_ptr_array_unref(server->listeners);
     g_ptr_array_unref(server->interfaces);
@@ -125,41 +136,73 @@ mig_rpc_server_add_interface(MigRpcServer *server, const char *name, const char 
 
 /* ---- accepting ---- */
 
-/* The last quarter of the places is root's and the peers', so that nobody else can lock them out.
- */
+/* The last quarter of the places is root's, so that nobody else can lock it out. Peers and local
+ * clients do not count for one another. */
 static gboolean
 has_place(MigRpcServer *server, MigRpcOrigin origin, guint32 uid)
 {
-    guint limit = server->max_connections;
+    guint limit = server->max_connections, count = 0;
 
-    /* peers come from known addresses, and a move depends on them */
+    for (guint i = 0; i < server->connections->len; i++)
+        count += ((MigRpcConnection *)g_ptr_array_index(server->connections, i))->origin == origin;
     if (origin != MIG_RPC_ORIGIN_PEER && uid != 0 && uid != geteuid())
         limit -= limit / 4;
-    if (server->connections->len < limit)
+    if (count < limit)
         return TRUE;
     if (g_get_monotonic_time() - server->full_logged_us > 10 * G_USEC_PER_SEC) {
-        mig_log_warning(NULL, "refusing a connection: %u are open, which is the limit",
-                        server->connections->len);
+        mig_log_warning(NULL, "refusing a connection: %u are open, which is the limit", count);
         server->full_logged_us = g_get_monotonic_time();
     }
     return FALSE;
 }
 
-static gboolean
-is_peer_welcome(MigRpcServer *server, GSocket *socket)
+/* NULL: no address. g_free() */
+static char *
+address_of(GSocket *socket)
 {
     g_autoptr(GSocketAddress) remote = g_socket_get_remote_address(socket, NULL);
-    g_autofree char *address = NULL;
+
+    if (!remote || !G_IS_INET_SOCKET_ADDRESS(remote))
+        return NULL;
+    return g_inet_address_to_string(
+        g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(remote)));
+}
+
+/* A first cheap look, before anything is read. */
+static gboolean
+is_peer_welcome(MigRpcServer *server, const char *address)
+{
+    guint skipped = 0;
 
     if (!server->peer_filter)
         return TRUE;
-    if (!remote || !G_IS_INET_SOCKET_ADDRESS(remote))
-        return FALSE;
-    address =
-        g_inet_address_to_string(g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(remote)));
-    if (server->peer_filter(address, server->peer_filter_data))
+    if (address && server->peer_filter(address, server->peer_filter_data))
         return TRUE;
-    mig_log_warning(MIG_FIELDS(.peer = address), "refusing a peer: %s is no node of ours", address);
+    if (mig_log_allow(&server->filter_limit, &skipped))
+        mig_log_event(MIG_ID_PEER_REFUSED, MIG_FIELDS(.peer = address, .state = "address"),
+                      "refused a peer: %s is no node of ours (%u more before)",
+                      address ? address : "(no address)", skipped);
+    return FALSE;
+}
+
+/* Few handshakes at a time: whoever leaves them unfinished shall not take what others need. */
+static gboolean
+has_handshake_place(MigRpcServer *server, const char *address)
+{
+    guint count = 0, skipped = 0;
+
+    for (guint i = 0; i < server->unsafe->len; i++) {
+        const MigRpcUnsafe *other = g_ptr_array_index(server->unsafe, i);
+
+        count += g_strcmp0(other->address, address) == 0;
+    }
+    if (count < MIG_RPC_PEERS_UNSAFE_EACH && server->unsafe->len < MIG_RPC_PEERS_UNSAFE)
+        return TRUE;
+    if (mig_log_allow(&server->crowd_limit, &skipped))
+        mig_log_event(MIG_ID_PEER_REFUSED, MIG_FIELDS(.peer = address, .state = "crowd"),
+                      "refused a peer at %s: too many unfinished handshakes, %u from there, %u in "
+                      "all (%u more before)",
+                      address, count, server->unsafe->len, skipped);
     return FALSE;
 }
 
@@ -170,30 +213,84 @@ mig_rpc_server_set_peer_filter(MigRpcServer *server, MigRpcPeerFilter filter, gp
     server->peer_filter_data = user_data;
 }
 
-/* TLS of the peer channel belongs here: everything behind this function sees a GIOStream only. */
+void
+mig_rpc_server_set_peer_security(MigRpcServer *server, MigRpcServerSecure secure,
+                                 gpointer user_data)
+{
+    server->peer_secure = secure;
+    server->peer_secure_data = user_data;
+}
+
 static void
-take_socket(MigRpcListener *listener, GSocket *socket)
+on_secured(GIOStream *stream_take, const char *peer, gpointer user_data)
+{
+    MigRpcUnsafe *unsafe = user_data;
+    g_autoptr(GIOStream) stream = stream_take;
+    MigRpcServer *server = unsafe->server;
+
+    if (server)
+        g_ptr_array_remove_fast(server->unsafe, unsafe);
+    if (server && stream && has_place(server, MIG_RPC_ORIGIN_PEER, G_MAXUINT32)) {
+        g_autofree char *from = g_strdup_printf("node %s at %s", peer, unsafe->address);
+
+        mig_rpc_connection_unref(mig_rpc_connection_new(server, stream, MIG_RPC_ORIGIN_PEER,
+                                                        G_MAXUINT32, from, peer, MIG_RPC_ACCESS_ALL,
+                                                        unsafe->only_interface));
+    } else if (stream) {
+        g_io_stream_close(stream, NULL, NULL);
+    }
+    g_free(unsafe->address);
+    g_free(unsafe);
+}
+
+static void
+take_peer(MigRpcListener *listener, GSocket *socket)
 {
     MigRpcServer *server = listener->server;
-    MigRpcAccess access = MIG_RPC_ACCESS_ALL;
-    guint32 uid = G_MAXUINT32;
-    g_autoptr(GSocketConnection) stream = NULL;
-    g_autofree char *from = mig_rpc_access_from(socket, listener->origin);
+    g_autofree char *address = address_of(socket);
+    MigRpcUnsafe *unsafe;
 
-    if (listener->origin == MIG_RPC_ORIGIN_LOCAL)
-        access = mig_rpc_access_of_socket(socket, &uid);
-    else if (!is_peer_welcome(server, socket)) {
-        g_socket_close(socket, NULL);
-        return;
-    }
-    if (!has_place(server, listener->origin, uid)) {
+    if (!is_peer_welcome(server, address) || !has_handshake_place(server, address) ||
+        !has_place(server, MIG_RPC_ORIGIN_PEER, G_MAXUINT32)) {
         g_socket_close(socket, NULL);
         return;
     }
     mig_tcp_tune(socket);
+    if (!server->peer_secure) {
+        g_autofree char *from = mig_rpc_access_from(socket, MIG_RPC_ORIGIN_PEER);
+        g_autoptr(GSocketConnection) stream = g_socket_connection_factory_create_connection(socket);
+
+        mig_rpc_connection_unref(
+            mig_rpc_connection_new(server, G_IO_STREAM(stream), MIG_RPC_ORIGIN_PEER, G_MAXUINT32,
+                                   from, NULL, MIG_RPC_ACCESS_ALL, listener->only_interface));
+        return;
+    }
+    unsafe = g_new0(MigRpcUnsafe, 1);
+    unsafe->server = server;
+    unsafe->address = g_steal_pointer(&address);
+    unsafe->only_interface = listener->only_interface;
+    g_ptr_array_add(server->unsafe, unsafe);
+    server->peer_secure(socket, server->frame_timeout_ms, on_secured, unsafe,
+                        server->peer_secure_data);
+}
+
+static void
+take_local(MigRpcListener *listener, GSocket *socket)
+{
+    MigRpcServer *server = listener->server;
+    guint32 uid = G_MAXUINT32;
+    MigRpcAccess access = mig_rpc_access_of_socket(socket, &uid);
+    g_autofree char *from = mig_rpc_access_from(socket, MIG_RPC_ORIGIN_LOCAL);
+    g_autoptr(GSocketConnection) stream = NULL;
+
+    if (!has_place(server, MIG_RPC_ORIGIN_LOCAL, uid)) {
+        g_socket_close(socket, NULL);
+        return;
+    }
     stream = g_socket_connection_factory_create_connection(socket);
-    mig_rpc_connection_unref(mig_rpc_connection_new(server, G_IO_STREAM(stream), listener->origin,
-                                                    uid, from, access, listener->only_interface));
+    mig_rpc_connection_unref(mig_rpc_connection_new(server, G_IO_STREAM(stream),
+                                                    MIG_RPC_ORIGIN_LOCAL, uid, from, NULL, access,
+                                                    listener->only_interface));
 }
 
 static gboolean
@@ -214,7 +311,10 @@ on_incoming(GSocket *socket, GIOCondition condition, gpointer user_data)
     g_autoptr(GSocket) accepted = g_socket_accept(socket, NULL, &error);
 
     if (accepted) {
-        take_socket(listener, accepted);
+        if (listener->origin == MIG_RPC_ORIGIN_LOCAL)
+            take_local(listener, accepted);
+        else
+            take_peer(listener, accepted);
         return G_SOURCE_CONTINUE;
     }
     if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))

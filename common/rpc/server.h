@@ -51,7 +51,12 @@ MigRpcServer *mig_rpc_server_new(const char *vendor, const char *product, const 
 void mig_rpc_server_free(MigRpcServer *server);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRpcServer, mig_rpc_server_free)
 
-/* Defaults: 256 connections, of which a quarter is kept for root; 10 s for one frame. */
+/* Defaults: 256 connections, of which a quarter is kept for root; as many again of peers, and of
+ * these at most MIG_RPC_PEERS_UNSAFE on the way to becoming safe, MIG_RPC_PEERS_UNSAFE_EACH from
+ * one address: peers never take a place of local clients. 10 s for one frame, and for becoming
+ * safe. */
+#define MIG_RPC_PEERS_UNSAFE      128
+#define MIG_RPC_PEERS_UNSAFE_EACH 16
 void mig_rpc_server_set_limits(MigRpcServer *server, guint max_connections, guint frame_timeout_ms);
 /* How many connections are open now. */
 guint mig_rpc_server_get_connections(MigRpcServer *server);
@@ -73,7 +78,18 @@ typedef gboolean (*MigRpcPeerFilter)(const char *address, gpointer user_data);
 void
 mig_rpc_server_set_peer_filter(MigRpcServer *server, MigRpcPeerFilter filter, gpointer user_data);
 
+/* Makes a peer's connection safe, and finds out who it is: begins that on the main loop, for a
+ * socket that the filter let pass. secured is called later on the main loop, once: it takes the
+ * stream; NULL where the peer was refused. Without this peers are served in the clear. */
+typedef void (*MigRpcSecured)(GIOStream *stream, const char *peer, gpointer secured_data);
+typedef void (*MigRpcServerSecure)(GSocket *socket, guint timeout_ms, MigRpcSecured secured,
+                                   gpointer secured_data, gpointer user_data);
+void mig_rpc_server_set_peer_security(MigRpcServer *server, MigRpcServerSecure secure,
+                                      gpointer user_data);
+
 MigRpcOrigin mig_rpc_call_get_origin(MigRpcCall *call);
+/* Who the peer is, as it has proved; NULL: local, or peers are not made safe. */
+const char *mig_rpc_call_get_peer(MigRpcCall *call);
 /* Local: uid of the caller; peer: G_MAXUINT32 */
 guint32 mig_rpc_call_get_uid(MigRpcCall *call);
 const char *mig_rpc_call_get_method(MigRpcCall *call);

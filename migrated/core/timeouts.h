@@ -63,6 +63,14 @@ guint mig_timeouts_join_ms(guint io_timeout_s);
 #define MIG_PEER_CONNECT_MS 2000
 #define MIG_PEER_CALL_MS    10000
 
+/* What the other end gets for its part of a TLS handshake: a few ms of work, on a machine that may
+ * be as busy as can be. A dead one is noticed earlier, by TCP. */
+#define MIG_PEER_HANDSHAKE_MS 8000
+
+/* For how long a node that refuses another one's certificate is asked again: it reads the slots
+ * every HEARTBEAT_MS, and a reading of a busy LUN may take as long once more. */
+#define MIG_PEER_STRANGE_MS 2500
+
 /* What a client gets to send one message whole; a peer on a bad link needs a fraction. */
 #define MIG_FRAME_MS 10000
 

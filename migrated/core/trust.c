@@ -14,7 +14,6 @@ static const char *const verdict_names[MIG_TRUST_VERDICTS] = {
     [MIG_TRUST_OLD_TLS] = "old-tls",
     [MIG_TRUST_HANDSHAKE] = "broken-handshake",
     [MIG_TRUST_LATE] = "handshake-too-slow",
-    [MIG_TRUST_CROWD] = "too-many-handshakes",
 };
 
 const char *

@@ -41,7 +41,6 @@ typedef enum {
     MIG_TRUST_OLD_TLS,   /* offers nothing newer than TLS 1.2 */
     MIG_TRUST_HANDSHAKE, /* something else is wrong with its handshake */
     MIG_TRUST_LATE,      /* did not finish its handshake in time */
-    MIG_TRUST_CROWD,     /* too many unfinished handshakes */
     MIG_TRUST_VERDICTS,
 } MigTrustVerdict;
 

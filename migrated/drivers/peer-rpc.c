@@ -11,6 +11,36 @@ struct MigPeerRpc {
     MigPeer port;
 };
 
+typedef struct {
+    MigPeerRpc *rpc;
+    const char *node;
+} Target;
+
+static GIOStream *
+secure(GSocket *socket, gpointer user_data, GError **error)
+{
+    Target *target = user_data;
+
+    return target->rpc->hooks.secure(target->rpc->hooks.self, socket, target->node, error);
+}
+
+gboolean
+mig_peer_rpc_again(MigPeerRpc *rpc, gint64 *since, GError **error)
+{
+    gint64 now = g_get_monotonic_time();
+
+    if (!*since)
+        *since = now;
+    if (!*error || !g_error_matches(*error, MIG_ERROR, MIG_ERROR_PEER_REFUSED) ||
+        now - *since > MIG_PEER_STRANGE_MS * 1000)
+        return FALSE;
+    g_clear_error(error);
+    g_usleep(MIG_PEER_STRANGE_MS * 1000 / 10);
+    if (rpc->hooks.look)
+        rpc->hooks.look(rpc->hooks.self);
+    return TRUE;
+}
+
 MigRpcClient *
 mig_peer_rpc_open(MigPeerRpc *rpc, const char *node, GError **error)
 {
@@ -19,7 +49,9 @@ mig_peer_rpc_open(MigPeerRpc *rpc, const char *node, GError **error)
 
     if (!rpc->hooks.locate(rpc->hooks.self, node, &address, &port, error))
         return NULL;
-    MigRpcClient *client = mig_rpc_client_new_tcp(address, port, MIG_PEER_CONNECT_MS, error);
+    Target target = {rpc, node};
+    MigRpcClient *client = mig_rpc_client_new_tcp(
+        address, port, MIG_PEER_CONNECT_MS, rpc->hooks.secure ? secure : NULL, &target, error);
 
     if (!client)
         g_prefix_error(error, "%s: ", node);
@@ -31,13 +63,41 @@ mig_peer_rpc_call(MigPeerRpc *rpc, const char *node, const char *method,
                   const MigType *request_type, gconstpointer request, const MigType *reply_type,
                   guint timeout_ms, GError **error)
 {
-    g_autoptr(MigRpcClient) client = mig_peer_rpc_open(rpc, node, error);
     g_autofree char *name = g_strconcat(MIG_PEER_INTERFACE ".", method, NULL);
+    GError *bad = NULL;
+    gint64 since = 0;
 
-    if (!client)
-        return NULL;
-    return mig_rpc_client_call(client, name, request_type, request, reply_type, timeout_ms, NULL,
-                               error);
+    do {
+        g_autoptr(MigRpcClient) client = mig_peer_rpc_open(rpc, node, &bad);
+        gpointer reply = client ? mig_rpc_client_call(client, name, request_type, request,
+                                                      reply_type, timeout_ms, NULL, &bad)
+                                : NULL;
+
+        if (reply)
+            return reply;
+    } while (mig_peer_rpc_again(rpc, &since, &bad));
+    g_propagate_error(error, bad);
+    return NULL;
+}
+
+GIOStream *
+mig_peer_rpc_upgrade(MigPeerRpc *rpc, const char *node, const char *method, GError **error)
+{
+    g_autofree char *name = g_strconcat(MIG_PEER_INTERFACE ".", method, NULL);
+    GIOStream *stream = NULL;
+    GError *bad = NULL;
+    gint64 since = 0;
+
+    do {
+        g_autoptr(MigRpcClient) client = mig_peer_rpc_open(rpc, node, &bad);
+
+        if (client)
+            stream = mig_rpc_client_upgrade(client, name, &mig_type_Empty, NULL, &mig_type_Empty,
+                                            NULL, MIG_PEER_CALL_MS, &bad);
+    } while (!stream && mig_peer_rpc_again(rpc, &since, &bad));
+    if (!stream)
+        g_propagate_error(error, bad);
+    return stream;
 }
 
 #define CALL(rpc, node, method, Request, request, Reply, error)                           \

@@ -8,8 +8,12 @@
 
 /*
  * The one place where this node talks to others. A call opens a connection to the address that the
- * node has published in its slot, makes one Varlink call of io.migrated.Peer, and closes it.
- * mig_peer_rpc_open() is where TLS will slip underneath.
+ * node has published in its slot, makes it safe (hooks.secure), makes one Varlink call of
+ * io.migrated.Peer, and closes it.
+ *
+ * A node that has just come may be refused by one that has not read its slot yet, for as long as
+ * a heartbeat: refused calls are tried again that long. Nothing of a refused call has been looked
+ * at.
  */
 typedef struct MigPeerRpc MigPeerRpc;
 
@@ -22,6 +26,10 @@ typedef struct {
     void (*release)(gpointer self, const char *job);
     /* A unix socket here that leads to that node's libvirtd. g_free(). */
     char *(*libvirt_socket)(gpointer self, const char *node, GError **error);
+    /* Makes the connection to that node safe; blocks. */
+    GIOStream *(*secure)(gpointer self, GSocket *socket, const char *node, GError **error);
+    /* Reads the slots anew; blocks. */
+    void (*look)(gpointer self);
     gpointer self;
 } MigPeerRpcHooks;
 
@@ -31,6 +39,12 @@ const MigPeer *mig_peer_rpc_port(MigPeerRpc *rpc);
 
 /* A connection of one's own: for streams and upgrades. */
 MigRpcClient *mig_peer_rpc_open(MigPeerRpc *rpc, const char *node, GError **error);
+/* Peer.<method>, which needs "upgrade" and no parameters: the raw stream behind its answer. */
+GIOStream *
+mig_peer_rpc_upgrade(MigPeerRpc *rpc, const char *node, const char *method, GError **error);
+/* After a call by such a connection: TRUE where it was refused, and is worth another try: *error is
+ * cleared then, and some time has passed. *since: 0 before the first call. */
+gboolean mig_peer_rpc_again(MigPeerRpc *rpc, gint64 *since, GError **error);
 /* One call of io.migrated.Peer.<method>. */
 gpointer mig_peer_rpc_call(MigPeerRpc *rpc, const char *node, const char *method,
                            const MigType *request_type, gconstpointer request,

@@ -34,13 +34,17 @@ copy_new(GIOStream *left, GIOStream *right, gboolean is_to_right)
     return copy;
 }
 
-/* Wakes the other thread's read too: a tunnel is all or nothing. */
+/* Wakes the other thread's read too: a tunnel is all or nothing. Closing a GSocketConnection would
+ * take the descriptor away from under the other thread; streams of the peer channel can be closed
+ * by any thread. */
 static void
 shut(GIOStream *stream)
 {
     if (G_IS_SOCKET_CONNECTION(stream))
         g_socket_shutdown(g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream)), TRUE, TRUE,
                           NULL);
+    else
+        g_io_stream_close(stream, NULL, NULL);
 }
 
 static gpointer

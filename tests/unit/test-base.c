@@ -89,6 +89,23 @@ test_escape(void)
     }
 }
 
+/* A flood of one kind leaves a few lines, and the number of those left out. */
+static void
+test_log_limit(void)
+{
+    MigLogLimit limit = {0};
+    guint lines = 0, skipped = 0;
+
+    for (guint i = 0; i < 1000; i++)
+        lines += mig_log_allow(&limit, &skipped);
+    g_assert_cmpuint(lines, ==, 5);
+    limit.window_us -= 11 * G_USEC_PER_SEC;
+    g_assert_true(mig_log_allow(&limit, &skipped));
+    g_assert_cmpuint(skipped, ==, 995);
+    g_assert_true(mig_log_allow(&limit, &skipped));
+    g_assert_cmpuint(skipped, ==, 0);
+}
+
 static void
 test_log_line(void)
 {
@@ -220,5 +237,6 @@ main(int argc, char **argv)
     g_test_add("/io/limits", Files, NULL, files_set_up, test_io_limits, files_tear_down);
     g_test_add("/io/failed-write", Files, NULL, files_set_up, test_io_full, files_tear_down);
     g_test_add_func("/fd/auto", test_fd);
+    g_test_add_func("/log/limit", test_log_limit);
     return g_test_run();
 }

@@ -164,7 +164,8 @@ static void
 test_tcp(Fixture *f, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(MigRpcClient) client = mig_rpc_client_new_tcp("127.0.0.1", f->port, 5000, &error);
+    g_autoptr(MigRpcClient) client =
+        mig_rpc_client_new_tcp("127.0.0.1", f->port, 5000, NULL, NULL, &error);
     g_autoptr(MigErrorReply) reply = NULL;
 
     g_assert_no_error(error);
@@ -187,10 +188,10 @@ test_nobody_there(void)
     g_assert_null(mig_rpc_client_new_unix(long_path, &error));
     g_assert_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE);
     g_clear_error(&error);
-    g_assert_null(mig_rpc_client_new_tcp("127.0.0.1", 1, 1000, &error));
+    g_assert_null(mig_rpc_client_new_tcp("127.0.0.1", 1, 1000, NULL, NULL, &error));
     g_assert_error(error, MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE);
     g_clear_error(&error);
-    g_assert_null(mig_rpc_client_new_tcp("example.org", 1, 1000, &error));
+    g_assert_null(mig_rpc_client_new_tcp("example.org", 1, 1000, NULL, NULL, &error));
     g_assert_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE);
 }
 
