@@ -5,35 +5,32 @@
 #include <libxml/tree.h>
 #include <string.h>
 
-#define CONSOLE_DIR "/var/log/libvirt/qemu/"
+#define CONSOLE_DIR    "/var/log/libvirt/qemu/"
+#define CONSOLE_SUFFIX ".console"
 
 typedef struct {
-    const char *vm; /* its name, "" where it has none */
     char *problem;
 } Vet;
 
 /* ---- values ---- */
 
-/* NAME.SUFFIX in libvirt's log folder; NAME.log is the log of the VM's QEMU. */
 static gboolean
-is_console_log(const char *vm, const char *value)
+is_console_log(const char *value)
 {
-    g_autofree char *start = g_strconcat(CONSOLE_DIR, vm, ".", NULL);
-
-    return *vm && g_str_has_prefix(value, start) && value[strlen(start)] != '\0' &&
-           !strchr(value + strlen(CONSOLE_DIR), '/') && !g_str_has_suffix(value, ".log");
+    return g_str_has_prefix(value, CONSOLE_DIR) && g_str_has_suffix(value, CONSOLE_SUFFIX) &&
+           strlen(value) > strlen(CONSOLE_DIR CONSOLE_SUFFIX) &&
+           !strchr(value + strlen(CONSOLE_DIR), '/');
 }
 
 static gboolean
-is_value(const char *vm, const char *allowed, const char *value)
+is_value(const char *allowed, const char *value)
 {
     g_auto(GStrv) all = g_strsplit(allowed, "|", -1);
 
     for (char **one = all; *one; one++) {
         gsize length = strlen(*one);
 
-        if (g_str_equal(*one, MIG_VET_CONSOLE) ? is_console_log(vm, value)
-                                               : g_str_equal(*one, value))
+        if (g_str_equal(*one, MIG_VET_CONSOLE) ? is_console_log(value) : g_str_equal(*one, value))
             return TRUE;
         if (length > 0 && (*one)[length - 1] == '*' && strncmp(*one, value, length - 1) == 0 &&
             !strchr(value + length - 1, '/'))
@@ -107,7 +104,7 @@ vet_attribute(Vet *vet, const MigVetRule *rule, const char *path, const xmlAttr 
         return;
     }
     value = xmlNodeGetContent((const xmlNode *)attribute);
-    if (*allowed && (!value || !is_value(vet->vm, allowed, (const char *)value)))
+    if (*allowed && (!value || !is_value(allowed, (const char *)value)))
         refuse(vet, rule->advice, "has %s='%.60s' in <%s>, where only %s may stand", name,
                value ? (const char *)value : "", *path ? path : "domain", allowed);
     xmlFree(value);
@@ -124,7 +121,7 @@ vet_text(Vet *vet, const MigVetRule *rule, const char *path, const xmlNode *node
     content = xmlNodeGetContent(node);
     text = g_strstrip(g_strdup((const char *)content));
     xmlFree(content);
-    if (*text && !is_value(vet->vm, rule->text, text))
+    if (*text && !is_value(rule->text, text))
         refuse(vet, rule->advice, "has '%.100s' in <%s>, where only %s may stand", text, path,
                rule->text);
 }
@@ -163,20 +160,8 @@ vet_element(Vet *vet, const xmlNode *node, const char *parent)
 char *
 mig_definition_vet(xmlDoc *doc)
 {
-    const xmlNode *root = xmlDocGetRootElement(doc);
-    g_autofree char *vm = NULL;
-    Vet vet = {.vm = ""};
+    Vet vet = {NULL};
 
-    for (const xmlNode *child = root->children; child && !vm; child = child->next) {
-        if (child->type == XML_ELEMENT_NODE && xmlStrEqual(child->name, BAD_CAST "name")) {
-            xmlChar *content = xmlNodeGetContent(child);
-
-            vm = g_strstrip(g_strdup((const char *)content));
-            xmlFree(content);
-        }
-    }
-    if (vm)
-        vet.vm = vm;
-    vet_element(&vet, root, NULL);
+    vet_element(&vet, xmlDocGetRootElement(doc), NULL);
     return vet.problem;
 }

@@ -16,9 +16,9 @@ typedef struct {
 } MigVetRule;
 
 extern const MigVetRule mig_vet_rules[]; /* ends with a NULL path */
-/* Stands in a rule for a file in libvirt's log folder that is named after the VM: a console that is
- * kept. */
-#define MIG_VET_CONSOLE "@console"
+/* Stands in a rule for any NAME there: a console that is kept. What is in it is a guest's output,
+ * and who renames a VM need not know of it; NAME.log is QEMU's own. */
+#define MIG_VET_CONSOLE "/var/log/libvirt/qemu/NAME.console"
 
 struct _xmlDoc;
 
