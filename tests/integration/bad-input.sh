@@ -10,7 +10,7 @@ LONG=$(printf 'x%.0s' {1..300})
 
 # What is there, apart from what counts on by itself
 facts() {
-    ctl nodeA status --json | jq -S 'del(.nodes[] | .heartbeat, .heartbeat_age_ms, .memory_free)'
+    ctl nodeA status --json | jq -S 'del(.nodes[] | .heartbeat, .memory_free, .[keys[] | select(endswith("age_ms"))])'
     ctl nodeA image list --json | jq -S .
     on nodeA virsh -q list --all
     on nodeA ls "/dev/csv/$VOLUME"
