@@ -162,7 +162,7 @@ ok "others are refused" refuses 64 nobody status
 ok "with user and method in the log" logged nodeA "refused uid 65534 pid "
 ok "the cluster's making is in the log" logged nodeA "io.migrated.CreateCluster device=$LUN name=$VOLUME: ok"
 ok "what was refused, too" logged nodeA "io.migrated.RemoveNode name=nodeX: NodeUnknown"
-ok "and what one node asks of another" logged nodeB "audit: peer 10.77.0."
+ok "and what one node asks of another" logged nodeB "audit: node node"
 not_ok "no definition stands in a log" grep -rF "<domain" "$(log_of nodeA)" "$(log_of nodeB)"
 keeps_few() {
     local caps
