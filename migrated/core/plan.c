@@ -502,7 +502,8 @@ mig_plan_make(const MigPlanNode *nodes, guint n_nodes, const MigPlanMove *moves,
     gboolean has_choice = FALSE;
     guint kept = 0;
 
-    memcpy(copy, moves, sizeof *copy * n_moves);
+    if (n_moves > 0) /* moves may be NULL then, which memcpy() must not be given */
+        memcpy(copy, moves, sizeof *copy * n_moves);
     plan->unplaced = g_new0(guint, n_moves + 1);
     plan->bound_s = search.bound_s = mig_plan_bound(nodes, n_nodes, moves, n_moves);
     for (guint j = 0; j < n_moves; j++) {
