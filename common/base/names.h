@@ -37,8 +37,6 @@
 #define MIG_ID_AUDIT           "2a94f7c06b3e4d1895ce0d8a7f1b6e51"
 #define MIG_ID_PEER_REFUSED    "0c4d8f1e93b74a6cb25e7a90d3f61c70"
 #define MIG_ID_PEER_CUT        "0c4d8f1e93b74a6cb25e7a90d3f61c71"
-#define MIG_ID_KEY_CHANGED     "0c4d8f1e93b74a6cb25e7a90d3f61c72"
-#define MIG_ID_IN_THE_CLEAR    "0c4d8f1e93b74a6cb25e7a90d3f61c73"
 
 /* environment */
 #define MIG_ENV_SOCKET "MIGRATED_SOCKET"
