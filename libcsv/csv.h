@@ -202,6 +202,7 @@ struct csv_node {
 #define CSV_NODE_DRAINING 1u
 #define CSV_NODE_WATCHDOG 2u /* sanlock's watchdog is armed there */
 #define CSV_NODE_LEFT     4u /* stopped in an orderly way */
+#define CSV_NODE_ENCRYPTS 8u /* memory of VMs on the move is encrypted from and to there */
 
 /* Writes node->host_id's slot (the older copy) and counts node->heartbeat up. Caller: that node. */
 int csv_node_write(struct csv_volume *volume, struct csv_node *node, struct csv_error *error);

@@ -155,6 +155,7 @@ dump_node(const struct csv_node *node)
     put_bool("draining", (node->flags & CSV_NODE_DRAINING) != 0);
     put_bool("watchdog", (node->flags & CSV_NODE_WATCHDOG) != 0);
     put_bool("left", (node->flags & CSV_NODE_LEFT) != 0);
+    put_bool("encrypts", (node->flags & CSV_NODE_ENCRYPTS) != 0);
     put_number("heartbeat", node->heartbeat);
     put_number("host_generation", node->host_generation);
     key("written_ms");

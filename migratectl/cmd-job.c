@@ -81,6 +81,7 @@ print_job(const MigApiJob *job)
     mig_print_field("Rate", rate);
     mig_print_field("Dirty rate", dirty);
     mig_print_field("Iteration", mig_show_int(job->iteration));
+    mig_print_field("Encrypted", mig_show_yes(job->encrypted));
     mig_print_field("Downtime limit", mig_show_ms(job->downtime_limit_ms));
     if (job->ended) {
         mig_print_field("Downtime", mig_show_ms(job->downtime_ms));

@@ -20,6 +20,7 @@
  */
 
 #define FILE_MAX_BYTES (1u << 20)
+#define QEMU_TLS_DIR   "/etc/pki/qemu/migrated" /* [paths] qemu_tls_dir */
 
 static gboolean option_check, option_undo, option_no_watchdog;
 static char *option_root;
@@ -37,6 +38,8 @@ const GOptionEntry mig_options_setup[] = {
 
 static const MigSetupLine qemu_lines[] = {
     {"lock_manager", "\"sanlock\"", "each QEMU holds the lease of its VM"},
+    {"migrate_tls_x509_cert_dir", "\"" QEMU_TLS_DIR "\"", "made and renewed by migrated"},
+    {"migrate_tls_x509_verify", "1", "only QEMUs of nodes of the cluster may send memory here"},
 };
 static const MigSetupLine lease_lines[] = {
     {"auto_disk_leases", "0", "leases are on the volume, one for each VM"},
@@ -66,7 +69,7 @@ static const char *const disabled[] = {"libvirt-guests.service", NULL};
 
 /* FALSE + error; *is_changed tells whether the file is not, or was not, as it should be. */
 static gboolean
-treat_file(const SetupFile *file, gboolean *is_changed, GError **error)
+treat_file(const SetupFile *file, gboolean only_looks, gboolean *is_changed, GError **error)
 {
     g_autofree char *path = g_build_filename(option_root ? option_root : "/", file->path, NULL);
     g_autofree char *text = NULL;
@@ -84,9 +87,33 @@ treat_file(const SetupFile *file, gboolean *is_changed, GError **error)
     wanted = option_undo ? mig_setup_file_undo(text)
                          : mig_setup_file_apply(text, file->lines, file->count, file->separator);
     *is_changed = !g_str_equal(text, wanted);
-    if (option_check || !*is_changed)
+    if (only_looks || !*is_changed)
         return TRUE;
     return mig_io_write_file(path, wanted, strlen(wanted), st.st_mode & 07777, error);
+}
+
+/* libvirtd does not start where its configuration names a folder that is missing. */
+static gboolean
+treat_folder(gboolean *is_changed, GError **error)
+{
+    g_autofree char *path = g_build_filename(option_root ? option_root : "/", QEMU_TLS_DIR, NULL);
+    gboolean is_there = g_file_test(path, G_FILE_TEST_IS_DIR);
+
+    if (option_undo) {
+        g_autofree char *above = g_path_get_dirname(path);
+        g_autofree char *top = g_path_get_dirname(above);
+
+        /* as far as they are empty */
+        if (is_there && g_rmdir(path) == 0 && g_rmdir(above) == 0)
+            g_rmdir(top);
+        return TRUE;
+    }
+    *is_changed |= !is_there;
+    printf("%-33s %s\n", QEMU_TLS_DIR,
+           is_there       ? "is there"
+           : option_check ? "to be made"
+                          : "made");
+    return is_there || option_check || mig_io_make_dir(path, 0755, error);
 }
 
 static gboolean
@@ -104,7 +131,16 @@ treat_files(gboolean *is_changed, GError **error)
     for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
         gboolean is_other = FALSE;
 
-        if (!treat_file(&files[i], &is_other, error))
+        if (!treat_file(&files[i], TRUE, &is_other, error))
+            return FALSE;
+    }
+    /* the folder is there for as long as a file names it */
+    if (!option_undo && !treat_folder(is_changed, error))
+        return FALSE;
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
+        gboolean is_other = FALSE;
+
+        if (!treat_file(&files[i], option_check, &is_other, error))
             return FALSE;
         *is_changed |= is_other;
         printf("/%-32s %s\n", files[i].path,
@@ -116,7 +152,7 @@ treat_files(gboolean *is_changed, GError **error)
             printf("    %s%s%s    (%s)\n", files[i].lines[k].key, files[i].separator,
                    files[i].lines[k].value, files[i].lines[k].why);
     }
-    return TRUE;
+    return !option_undo || treat_folder(is_changed, error);
 }
 
 /* ---- services ---- */

@@ -18,6 +18,12 @@ add_node_warnings(MigDaemon *daemon, const MigApiNode *node, guint count, GStrvB
 
     if (g_str_equal(node->state, "left") || count < 2)
         return;
+    if (!node->encrypts) {
+        g_autofree char *text =
+            g_strdup_printf("%s does not encrypt the memory of VMs on the move", node->name);
+
+        g_strv_builder_add(warnings, text);
+    }
     if (!node->watchdog && !node->fenceable && !node->local &&
         !daemon->config->unsafe_without_watchdog) {
         g_autofree char *text = g_strdup_printf(

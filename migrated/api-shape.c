@@ -71,6 +71,7 @@ mig_shape_node(MigDaemon *daemon, const MigNodeView *view)
     to->volumes = volumes_of_node(daemon, from->name);
     to->draining = from->is_draining;
     to->watchdog = from->has_watchdog;
+    to->encrypts = from->encrypts;
     to->heartbeat = (gint64)from->heartbeat;
     to->heartbeat_age_ms = MIN(view->age_ms, G_MAXINT32);
     to->sanlock = g_strdup(mig_host_state_name(view->sanlock));

@@ -80,6 +80,7 @@ write_slot(MigAttached *attached, gboolean has_left, GError **error)
     node->version = g_strdup(MIG_VERSION);
     node->host_generation = attached->generation;
     node->has_left = has_left;
+    node->encrypts = daemon->config->encrypt != 0;
     node->certificates = mig_identity_published(daemon->identity);
     mig_volumes_fill_host(daemon->volumes, node);
     attached->hooks.running_bits(attached->hooks.self, mig_csv_name(attached->csv), node->running);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "core/checks.h"
 #include "core/timeouts.h"
+#include "trusted.h"
 #include "turns.h"
 #include "vms.h"
 
@@ -116,8 +117,13 @@ check(MigIncoming *incoming, const MigPeerPrepareRequest *request)
     g_autofree char *missing = attached ? missing_image(attached, request->images) : NULL;
     g_autofree char *vendor = mig_volumes_cpu_vendor(daemon->volumes);
     GPtrArray *checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
+    g_autofree char *problem =
+        request->certificate
+            ? mig_trusted_problem(daemon->trusted, request->source, request->certificate)
+            : NULL;
     MigTargetFacts facts = {.vm = request->vm,
                             .node = daemon->node,
+                            .source = request->source,
                             .volume = request->volume,
                             .is_volume_attached =
                                 attached && !g_str_equal(mig_attached_state(attached), "lost"),
@@ -128,7 +134,10 @@ check(MigIncoming *incoming, const MigPeerPrepareRequest *request)
                             .cpu_vendor = vendor,
                             .source_cpu_vendor = request->cpu_vendor,
                             .migration = daemon->migration,
-                            .source_migration = request->migration};
+                            .source_migration = request->migration,
+                            .encrypts = daemon->config->encrypt != 0,
+                            .source_encrypts = request->certificate != NULL,
+                            .encryption_problem = problem};
 
     g_mutex_lock(&incoming->lock);
     facts.memory_reserved_bytes = reserved_bytes(incoming, request->vm);
@@ -214,6 +223,7 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
     g_auto(GStrv) address = g_strsplit(daemon->migration, "/", 2);
 
     reply->migration_address = g_strdup(address[0]);
+    reply->certificate = request->certificate ? mig_identity_fingerprint(daemon->identity) : NULL;
     reply->ready = TRUE;
     return g_steal_pointer(&reply);
 }

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/queue.h"
+#include "trusted.h"
 #include "volumes.h"
 
 /* Watchers are told no oftener, but for a new state. */
@@ -128,6 +129,40 @@ env_look_at_target(gpointer self, gboolean *is_known, gboolean *is_up)
 
     *is_known = target != NULL;
     *is_up = target && target->state == MIG_NODE_UP;
+}
+
+static char *
+env_look_at_encryption(gpointer self, MigSourceFacts *facts)
+{
+    MigJobEntry *entry = self;
+    MigDaemon *daemon = entry->jobs->daemon;
+    g_autoptr(MigNodeView) target = mig_volumes_node(daemon->volumes, facts->target, NULL);
+
+    facts->encrypts = daemon->config->encrypt != 0;
+    facts->target_encrypts = target && target->node->encrypts;
+    return facts->encrypts && facts->target_encrypts
+               ? mig_trusted_problem(daemon->trusted, facts->target, NULL)
+               : NULL;
+}
+
+static char *
+env_certificate(gpointer self)
+{
+    MigJobEntry *entry = self;
+
+    return mig_identity_fingerprint(entry->jobs->daemon->identity);
+}
+
+static gboolean
+env_trust_target(gpointer self, const char *certificate, GError **error)
+{
+    MigJobEntry *entry = self;
+    g_autofree char *problem =
+        mig_trusted_problem(entry->jobs->daemon->trusted, entry->job->target, certificate);
+
+    if (problem)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_CHECK_REFUSED, "%s", problem);
+    return problem == NULL;
 }
 
 /* ---- lock, watchers, clock ---- */
@@ -285,6 +320,9 @@ job_thread(gpointer data)
                      .cpu_vendor = entry->cpu_vendor,
                      .migration = daemon->migration,
                      .look_at_target = env_look_at_target,
+                     .look_at_encryption = env_look_at_encryption,
+                     .certificate = env_certificate,
+                     .trust_target = env_trust_target,
                      .may_ask = env_may_ask,
                      .lock = env_lock,
                      .unlock_and_tell = env_unlock_and_tell,

@@ -108,6 +108,13 @@ open_tunnel(const char *node, gpointer user_data, GError **error)
 
 /* ---- facts of this host, apart from the heartbeat: libvirt may hang, a heartbeat must not ---- */
 
+static void
+take_host(MigDaemon *daemon, const MigHost *host)
+{
+    mig_volumes_set_host(daemon->volumes, host);
+    mig_trusted_set_qemu_group(daemon->trusted, host->qemu_group);
+}
+
 static gpointer
 facts_thread(gpointer data)
 {
@@ -118,7 +125,7 @@ facts_thread(gpointer data)
         g_autoptr(MigHost) host = daemon->hv->get_host(daemon->hv->self, &error);
 
         if (host)
-            mig_volumes_set_host(daemon->volumes, host);
+            take_host(daemon, host);
         else
             g_warning("%s", error->message);
         mig_vms_refresh_soon(daemon->vms);
@@ -139,7 +146,7 @@ start_thread(gpointer data)
     g_autoptr(MigHost) host = daemon->hv->get_host(daemon->hv->self, NULL);
 
     if (host)
-        mig_volumes_set_host(daemon->volumes, host);
+        take_host(daemon, host);
     mig_volumes_set_armed(daemon->volumes, mig_sanlock_is_armed(daemon->sanlock));
     /* recover first: what is on this node must be known before anything is asked of it */
     mig_volumes_attach_configured(daemon->volumes);

@@ -16,6 +16,13 @@ void mig_trusted_seen(MigTrusted *trusted);
 /* What has to be done now and then: certificates are renewed. Blocks on the local disk. */
 void mig_trusted_tend(MigTrusted *trusted);
 
+/* Whose QEMUs read the key for moves; libvirt says it (core/types.h). */
+void mig_trusted_set_qemu_group(MigTrusted *trusted, gint64 group);
+/* Makes sure that QEMU here can encrypt a move from or to that node and knows its root
+ * (certificate: SHA-256; NULL: any of its own), reading slots anew where it is not known. NULL: it
+ * does; else what is wrong, g_free(). Blocks. */
+char *mig_trusted_problem(MigTrusted *trusted, const char *node, const char *certificate);
+
 /* The two ends of the channel, as hooks; each is given the MigDaemon. */
 void mig_trusted_accept(GSocket *socket, guint timeout_ms, MigRpcSecured secured,
                         gpointer secured_data, gpointer user_data);

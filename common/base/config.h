@@ -23,8 +23,9 @@ typedef struct {
     char *migration;  /* required; this node's address with prefix length: 10.77.1.1/24 */
     /* [paths] */
     char *socket_path;
-    char *state_dir; /* job journal: must survive a restart of the machine */
-    char *run_dir;   /* tunnel sockets and the like: gone with the machine */
+    char *state_dir;    /* job journal: must survive a restart of the machine */
+    char *run_dir;      /* tunnel sockets and the like: gone with the machine */
+    char *qemu_tls_dir; /* certificate and key for QEMU; libvirt's qemu.conf names the same */
     /* [libvirt] */
     char *libvirt_uri;
     /* [moves] */
@@ -33,6 +34,7 @@ typedef struct {
     gint64 default_max_downtime_ms;
     gint64 default_timeout_s;       /* of a whole move; 0: none */
     gint64 default_bandwidth_mib_s; /* 0: no limit */
+    gint64 encrypt;                 /* memory of VMs on the move */
     /* [volumes] */
     char **volume_devices; /* attached at start; NULL-terminated, never NULL */
     /* [failover] */

@@ -25,6 +25,7 @@
 #define MIG_ID_MOVE_DONE       "5d0c8b1e4a2f47f69b3d7e8c1a6f5b11"
 #define MIG_ID_MOVE_FAILED     "5d0c8b1e4a2f47f69b3d7e8c1a6f5b12"
 #define MIG_ID_MOVE_ADOPTED    "5d0c8b1e4a2f47f69b3d7e8c1a6f5b13"
+#define MIG_ID_MOVE_CLEAR      "5d0c8b1e4a2f47f69b3d7e8c1a6f5b14"
 #define MIG_ID_VM_STARTED      "c1b7d94e02a64e5d8e0f3b5a7d9c2f20"
 #define MIG_ID_VM_STOPPED      "c1b7d94e02a64e5d8e0f3b5a7d9c2f21"
 #define MIG_ID_VM_LOST         "c1b7d94e02a64e5d8e0f3b5a7d9c2f22"

@@ -43,7 +43,8 @@
     F(INT, ping_age_ms, 0, NULL)       /* since it answered a ping on the management address */ \
     F(INT, ping_migration_age_ms, 0, NULL) /* the same for migration; -1: has none */ \
     F(BOOL, fenceable, 0, NULL)        /* from the answering node */ \
-    F(BOOL, flapping, 0, NULL)         /* died too often lately: gets no VMs */
+    F(BOOL, flapping, 0, NULL)         /* died too often lately: gets no VMs */ \
+    F(BOOL, encrypts, 0, NULL)         /* memory of VMs on the move */
 
 #define MIG_FIELDS_ApiVolume(F) \
     F(STRING, name, R, NULL) F(STRING, uuid, R, NULL) F(STRING, device, 0, NULL) \
@@ -109,6 +110,7 @@
     F(INT, priority, 0, NULL)          /* higher goes first */ \
     F(INT, position, 0, NULL)          /* while it waits: in its line, from 1 */ \
     F(STRING, waits_for, 0, NULL)      /* while it waits: for people */ \
+    F(BOOL, encrypted, 0, NULL)        /* its memory, on the wire */ \
     F(ARRAY, checks, 0, &mig_type_ApiCheck) F(ARRAY, phases, 0, &mig_type_ApiPhase)
 
 /* One thing that was seen, decided or done. */
@@ -203,10 +205,12 @@
     F(STRING, job, R, NULL) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL) \
     F(STRING, volume, R, NULL) F(STRING, source, R, NULL) \
     F(INT, memory, R, NULL) F(STRING, cpu_vendor, 0, NULL) \
-    F(STRING, migration, 0, NULL) F(STRV, images, R, NULL)  /* volume/image */
+    F(STRING, migration, 0, NULL) F(STRV, images, R, NULL)  /* volume/image */ \
+    F(STRING, certificate, 0, NULL)    /* of its QEMU: SHA-256 of the root; null: clear text */
 #define MIG_FIELDS_PeerPrepareReply(F) \
     F(ARRAY, checks, R, &mig_type_ApiCheck) \
-    F(STRING, migration_address, 0, NULL) F(BOOL, ready, 0, NULL)
+    F(STRING, migration_address, 0, NULL) F(BOOL, ready, 0, NULL) \
+    F(STRING, certificate, 0, NULL)    /* of its QEMU */
 #define MIG_FIELDS_PeerFinishRequest(F) \
     F(STRING, job, R, NULL) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL) \
     F(STRING, volume, R, NULL) F(BOOL, keep, R, NULL)       /* it shall run there now */

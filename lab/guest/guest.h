@@ -36,6 +36,9 @@ void http_start(void);
 int dirtier_set(double rate, unsigned set_mib);
 void dirtier_stats(FILE *out);
 
+/* marker.c: a mebibyte of memory full of this text; 0, or -1 when it is not there. */
+int marker_set(const char *text);
+
 /* writer.c: records per second, 0 stops. */
 void writer_start(void);
 void writer_set(double rate);

@@ -2,8 +2,8 @@
 /* http.c - The guest's web server: what it is, what it does, and switches for its load. */
 
 /*
- * GET /, /stats, /load?rate=MIB_PER_S&set=MIB, /writer?rate=RECORDS_PER_S|stop, /verify. One
- * request at a time is enough.
+ * GET /, /stats, /load?rate=MIB_PER_S&set=MIB, /mark?text=TEXT, /writer?rate=RECORDS_PER_S|stop,
+ * /verify. One request at a time is enough.
  */
 #include "guest/guest.h"
 
@@ -63,13 +63,19 @@ answer(const char *path, const char *query, FILE *out)
     } else if (!strcmp(path, "/writer") && rate) {
         writer_set(!strncmp(rate, "stop", 4) ? 0 : atof(rate));
         answer_stats(out);
+    } else if (!strcmp(path, "/mark") && query_value(query, "text")) {
+        if (marker_set(query_value(query, "text"))) {
+            fputs("not that much memory\n", out);
+            return 400;
+        }
+        fputs("marked\n", out);
     } else if (!strcmp(path, "/verify")) {
         int findings = writer_verify(out);
 
         fprintf(out, "%s\n", findings == 0 ? "ok" : "not ok");
         return findings == 0 ? 200 : 500;
     } else {
-        fputs("try /, /stats, /load?rate=&set=, /writer?rate=, /verify\n", out);
+        fputs("try /, /stats, /load?rate=&set=, /mark?text=, /writer?rate=, /verify\n", out);
         return 404;
     }
     return 200;

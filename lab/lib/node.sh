@@ -18,7 +18,7 @@ make_disk() {
 
 write_etc() {
     local name=$1 id=$2 etc=$STATE/$1/etc i
-    mkdir -p "$etc/migrated"
+    mkdir -p "$etc/migrated" "$etc/pki/qemu/migrated"
     echo "$name" >"$etc/hostname"
     printf '%032x\n' $((0x77000 + id)) >"$etc/machine-id"
     {
@@ -64,6 +64,8 @@ namespaces = [ ]
 stdio_handler = "file"
 migration_address = "$MIG_NET.$id"
 migration_host = "$MIG_NET.$id"
+migrate_tls_x509_cert_dir = "/etc/pki/qemu/migrated"
+migrate_tls_x509_verify = 1
 END
     cat >"$dir/qemu-sanlock.conf" <<END
 auto_disk_leases = 0

@@ -62,6 +62,31 @@ add(GPtrArray *checks, const char *name, gboolean passes, char *text_take, const
                                           text_take, advice));
 }
 
+/* Said at both ends: by the source before it waits for its turn, by the target when it is ready.
+ * Clear text is for those only who have said so at both. */
+static void
+check_encryption(GPtrArray *checks, const char *here, gboolean encrypts, const char *there,
+                 gboolean other_encrypts, const char *problem)
+{
+    if (encrypts != other_encrypts)
+        add(checks, "encryption", FALSE,
+            g_strdup_printf("%s encrypts the memory of VMs on the move, %s does not",
+                            encrypts ? here : there, encrypts ? there : here),
+            "give [moves] encrypt the same value on both, or update the one that is too old to "
+            "know it");
+    else if (!encrypts)
+        g_ptr_array_add(checks,
+                        mig_check_new("encryption", MIG_VERDICT_WARN,
+                                      g_strdup_printf("memory goes between %s and %s in clear text",
+                                                      here, there),
+                                      "[moves] encrypt=yes on both encrypts it"));
+    else
+        add(checks, "encryption", problem == NULL,
+            problem ? g_strdup_printf("%s cannot encrypt: %s", here, problem)
+                    : g_strdup_printf("memory goes between %s and %s encrypted", here, there),
+            "see 'migratectl setup --check' there; nothing is sent in clear text instead");
+}
+
 void
 mig_checks_source(const MigSourceFacts *facts, GPtrArray *checks)
 {
@@ -83,6 +108,9 @@ mig_checks_source(const MigSourceFacts *facts, GPtrArray *checks)
             g_strdup_printf("%s %s", facts->target,
                             facts->is_target_up ? "is up" : "gives no sign of life"),
             "see 'migratectl node show', and its migrated and its path to the LUN");
+    if (facts->is_target_known)
+        check_encryption(checks, facts->node, facts->encrypts, facts->target,
+                         facts->target_encrypts, facts->encryption_problem);
 }
 
 gboolean
@@ -154,4 +182,6 @@ mig_checks_target(const MigTargetFacts *facts, GPtrArray *checks)
                         facts->source_migration ? facts->source_migration : "no address",
                         facts->migration ? facts->migration : "no address"),
         "give both nodes an address in the network that [network] migration names");
+    check_encryption(checks, facts->node, facts->encrypts, facts->source, facts->source_encrypts,
+                     facts->encryption_problem);
 }

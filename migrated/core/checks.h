@@ -29,13 +29,15 @@ typedef struct {
     const char *target;
     gboolean is_target_known;
     gboolean is_target_up;
+    gboolean encrypts, target_encrypts; /* as configured at either end */
+    const char *encryption_problem;     /* why it cannot be done here; NULL: it can */
 } MigSourceFacts;
 void mig_checks_source(const MigSourceFacts *facts, GPtrArray *checks);
 
 /* Facts of the target node, and what the source said of itself. */
 typedef struct {
     const char *vm;
-    const char *node; /* this one */
+    const char *node, *source; /* this one, the other one */
     gboolean is_draining;
     const char *volume;
     gboolean is_volume_attached;
@@ -44,6 +46,8 @@ typedef struct {
     guint64 memory_needed_bytes, memory_free_bytes, memory_reserved_bytes;
     const char *cpu_vendor, *source_cpu_vendor;
     const char *migration, *source_migration; /* address/prefix, or NULL */
+    gboolean encrypts, source_encrypts;
+    const char *encryption_problem; /* why it cannot be done here; NULL: it can */
 } MigTargetFacts;
 void mig_checks_target(const MigTargetFacts *facts, GPtrArray *checks);
 

@@ -11,6 +11,7 @@ typedef struct {
     const char *target_uri;    /* how this node's libvirtd reaches the target's */
     const char *ram_address;   /* where the target listens for it, on no other address */
     const char *ram_uri;       /* tcp://<migration address of the target> */
+    const char *tls_name;      /* what the target's certificate must be of; NULL: clear text */
     guint64 bandwidth_bytes_s; /* 0: no limit */
     guint downtime_ms;         /* the limit to begin with */
 } MigMigration;

@@ -5,6 +5,7 @@
 #include "core/job-turn.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "core/policy.h"
 #include "core/recover.h"
 #include "core/timeouts.h"
@@ -90,16 +91,18 @@ static gboolean
 check_source(MigJob *job, const MigJobEnv *env, GError **error)
 {
     MigSourceFacts facts = {.vm = job->vm, .node = env->node, .target = job->target};
-    g_autofree char *owner = NULL;
+    g_autofree char *owner = NULL, *problem = NULL;
     guint64 version = 0;
     GPtrArray *checks = NULL;
 
     env->look_at_target(env->self, &facts.is_target_known, &facts.is_target_up);
+    facts.encryption_problem = problem = env->look_at_encryption(env->self, &facts);
     if (!env->hv->get_state(env->hv->self, job->vm, job->uuid, &facts.domain, error) ||
         !env->volume->lease_owner(env->volume->self, job->volume, job->slot, &owner, &version,
                                   error))
         return FALSE;
     job->lease_version = version;
+    job->is_encrypted = facts.encrypts;
     facts.lease_owner = owner;
     checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
     mig_checks_source(&facts, checks);
@@ -129,12 +132,39 @@ check_and_get_turn(MigJob *job, const MigJobEnv *env, GError **error)
 
 /* ---- prepare ---- */
 
+void
+mig_ready_clear(MigReady *ready)
+{
+    g_free(ready->ram_address);
+    g_free(ready->certificate);
+}
+
+/* Each end's QEMU has to know the other one's root: said here, since otherwise it would show as a
+ * broken handshake. */
 static gboolean
-prepare(MigJob *job, const MigJobEnv *env, char **ram_address, GError **error)
+trust_target(MigJob *job, const MigJobEnv *env, const MigReady *ready, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (!job->is_encrypted)
+        return TRUE;
+    if (!ready->certificate)
+        why = g_error_new(MIG_ERROR, MIG_ERROR_CHECK_REFUSED, "it would take it in clear text");
+    if (!why && env->trust_target(env->self, ready->certificate, &why))
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_CHECK_REFUSED,
+                "encryption: the memory of %s cannot be sent to %s encrypted: %s", job->vm,
+                job->target, why->message);
+    return FALSE;
+}
+
+static gboolean
+prepare(MigJob *job, const MigJobEnv *env, MigReady *to, GError **error)
 {
     GPtrArray *checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
+    g_autofree char *certificate = job->is_encrypted ? env->certificate(env->self) : NULL;
     gboolean ready = env->peer->prepare(env->peer->self, job, env->cpu_vendor, env->migration,
-                                        checks, ram_address, error);
+                                        certificate, checks, to, error);
     const MigCheck *failure = mig_checks_first_failure(checks);
     GError *refused = failure ? refusal(failure) : NULL;
 
@@ -144,7 +174,7 @@ prepare(MigJob *job, const MigJobEnv *env, char **ram_address, GError **error)
         g_propagate_error(error, refused);
         return FALSE;
     }
-    return ready;
+    return ready && trust_target(job, env, to, error);
 }
 
 /* ---- perform ---- */
@@ -255,11 +285,16 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
                               .target_uri = target_uri,
                               .ram_address = ram_address,
                               .ram_uri = ram_uri,
+                              .tls_name = job->is_encrypted ? job->target : NULL,
                               .bandwidth_bytes_s = job->bandwidth_bytes_s};
     Monitor monitor;
 
     if (!target_uri)
         return FALSE;
+    if (!job->is_encrypted)
+        mig_log_event(
+            MIG_ID_MOVE_CLEAR, MIG_FIELDS(.job = job->id, .domain = job->vm, .peer = job->target),
+            "the memory of %s goes to %s in clear text: [moves] encrypt=no", job->vm, job->target);
     monitor_init(&monitor, job, env);
     migration.downtime_ms = monitor.policy.limit_ms;
     GThread *thread = g_thread_new("monitor", monitor_thread, &monitor);
@@ -462,7 +497,7 @@ static void
 run(MigJob *job, const MigJobEnv *env)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *ram_address = NULL;
+    g_auto(MigReady) ready = {0};
 
     if (!check_and_get_turn(job, env, &error) || mig_job_is_cancelled(job, env, &error)) {
         keep_error(job, env, g_steal_pointer(&error));
@@ -471,13 +506,13 @@ run(MigJob *job, const MigJobEnv *env)
     }
     if (!mig_job_enter(job, env, MIG_JOB_STATE_PREPARE, "checks passed here, pair is ours",
                        &error) ||
-        !prepare(job, env, &ram_address, &error) || mig_job_is_cancelled(job, env, &error)) {
+        !prepare(job, env, &ready, &error) || mig_job_is_cancelled(job, env, &error)) {
         keep_error(job, env, g_steal_pointer(&error));
         confirm(job, env, "target not ready");
         return;
     }
     if (!mig_job_enter(job, env, MIG_JOB_STATE_PERFORM, "target is ready", &error) ||
-        !perform(job, env, ram_address, &error)) {
+        !perform(job, env, ready.ram_address, &error)) {
         keep_error(job, env, g_steal_pointer(&error));
         confirm(job, env, "libvirt reports a failure");
         return;

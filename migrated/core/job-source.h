@@ -23,6 +23,12 @@ typedef struct {
 
     /* As the volumes show it now. */
     void (*look_at_target)(gpointer self, gboolean *is_known, gboolean *is_up);
+    /* Fills encrypts and target_encrypts; what it returns is encryption_problem. g_free(). */
+    char *(*look_at_encryption)(gpointer self, MigSourceFacts *facts);
+    /* The fingerprint that the target has to know of this node. g_free(). */
+    char *(*certificate)(gpointer self);
+    /* Makes sure that this node's QEMU accepts that certificate of the target's. */
+    gboolean (*trust_target)(gpointer self, const char *certificate, GError **error);
     /* FALSE: another waiting job of this node goes first on that pair; *turn says which. */
     gboolean (*may_ask)(gpointer self, MigTurn *turn);
     void (*lock)(gpointer self);

@@ -29,7 +29,8 @@ typedef struct {
     guint32 slot;
     char *source, *target; /* node names */
     guint64 memory_bytes;
-    char **images; /* "volume/image" */
+    char **images;         /* "volume/image" */
+    gboolean is_encrypted; /* its memory, on the wire; decided when it is prepared */
     guint64
         lease_version; /* of the VM's lease before the move; another one: somebody took it since */
 

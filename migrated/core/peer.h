@@ -5,6 +5,15 @@
 #include "core/job.h"
 #include "core/queue.h"
 
+/* What a target says that is ready. */
+typedef struct {
+    char *ram_address; /* where it wants the RAM */
+    char *certificate; /* as above, of its QEMU; NULL: clear text */
+} MigReady;
+
+void mig_ready_clear(MigReady *ready);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MigReady, mig_ready_clear)
+
 /* All calls block, have a deadline of their own, and may be made from any worker thread.
  * MIG_ERROR_NODE_UNREACHABLE: the peer may or may not have done it. */
 typedef struct {
@@ -16,10 +25,11 @@ typedef struct {
     /* Gives up turn or place. */
     gboolean (*release)(gpointer self, const char *node, const MigJob *job, GError **error);
     /* The target's checks are appended to checks; TRUE: no check failed, memory is reserved, images
-     * are active. *ram_address: where the target wants the RAM. */
+     * are active. certificate: fingerprint of the root that this node's QEMU is known by; NULL: the
+     * memory goes in clear text. */
     gboolean (*prepare)(gpointer self, const MigJob *job, const char *cpu_vendor,
-                        const char *migration, GPtrArray *checks, char **ram_address,
-                        GError **error);
+                        const char *migration, const char *certificate, GPtrArray *checks,
+                        MigReady *ready, GError **error);
     /* keep: the VM shall run there now: publish it, and let it run if it stands still with its
      * lease. Else: drop images and reservation; the target refuses to drop what runs. Idempotent.
      * *downtime_ms (may be NULL): QEMU's figure as the target's libvirt has it, or -1. */

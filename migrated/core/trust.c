@@ -108,6 +108,20 @@ mig_trust_same(const GPtrArray *a, const GPtrArray *b)
     return TRUE;
 }
 
+gboolean
+mig_trust_has(const GPtrArray *roots, const char *node, const char *fingerprint)
+{
+    for (guint i = 0; i < roots->len; i++) {
+        const MigTrustRoot *root = g_ptr_array_index(roots, i);
+        g_autofree char *own =
+            fingerprint ? g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, root->certificate) : NULL;
+
+        if (g_str_equal(root->node, node) && (!fingerprint || g_str_equal(own, fingerprint)))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* ---- the decision ---- */
 
 MigTrustVerdict

@@ -29,6 +29,9 @@ void mig_trust_add_node(GPtrArray *roots, const MigNode *node);
 /* The same nodes with the same certificates in the same order? */
 gboolean mig_trust_same(const GPtrArray *a, const GPtrArray *b);
 
+/* Is a root of that node among them, that one (SHA-256, hex) or any (NULL)? */
+gboolean mig_trust_has(const GPtrArray *roots, const char *node, const char *fingerprint);
+
 typedef enum {
     MIG_TRUST_OK,
     MIG_TRUST_NO_CERTIFICATE,

@@ -25,6 +25,7 @@ typedef struct {
     gboolean is_draining;
     gboolean has_watchdog;
     gboolean has_left; /* stopped in an orderly way */
+    gboolean encrypts; /* memory on the move; not set by versions that cannot */
     guint64 heartbeat;
     guint64 host_generation;
     char *version;
@@ -127,6 +128,7 @@ typedef struct {
     guint64 memory_bytes;
     guint64 memory_free_bytes;
     guint32 cpus;
+    gint64 qemu_group; /* gid that QEMU runs with; -1: not known */
 } MigHost;
 
 void mig_node_free(MigNode *node);

@@ -359,3 +359,19 @@ mig_capabilities_cpu_vendor(const char *xml)
 
     return context ? get(context, "/capabilities/host/cpu/vendor") : NULL;
 }
+
+gint64
+mig_capabilities_qemu_group(const char *xml)
+{
+    g_autoptr(xmlDoc) doc = read_xml(xml, NULL);
+    g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
+    g_autofree char *label =
+        context ? get(context, "/capabilities/host/secmodel[model='dac']/baselabel[1]") : NULL;
+    const char *group = label ? strchr(label, ':') : NULL;
+    guint64 gid;
+
+    if (!group)
+        return -1;
+    group += group[1] == '+' ? 2 : 1;
+    return g_ascii_string_to_unsigned(group, 10, 0, G_MAXUINT32 - 1, &gid, NULL) ? (gint64)gid : -1;
+}

@@ -58,6 +58,11 @@ mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error
     virTypedParamsAddString(&params, &count, &capacity, VIR_MIGRATE_PARAM_URI, migration->ram_uri);
     virTypedParamsAddString(&params, &count, &capacity, VIR_MIGRATE_PARAM_LISTEN_ADDRESS,
                             migration->ram_address);
+    if (migration->tls_name) {
+        flags |= VIR_MIGRATE_TLS;
+        virTypedParamsAddString(&params, &count, &capacity, VIR_MIGRATE_PARAM_TLS_DESTINATION,
+                                migration->tls_name);
+    }
     if (migration->bandwidth_bytes_s)
         virTypedParamsAddULLong(&params, &count, &capacity, VIR_MIGRATE_PARAM_BANDWIDTH,
                                 MAX(migration->bandwidth_bytes_s >> 20, 1)); /* MiB/s */

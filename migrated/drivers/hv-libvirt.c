@@ -289,6 +289,7 @@ hv_get_host(gpointer self, GError **error)
         g_clear_pointer(&host, mig_host_free);
     } else {
         host->cpu_vendor = mig_capabilities_cpu_vendor(capabilities);
+        host->qemu_group = mig_capabilities_qemu_group(capabilities);
         host->cpus = info.cpus;
     }
     free(capabilities);

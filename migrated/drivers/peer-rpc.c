@@ -150,7 +150,7 @@ peer_release(gpointer self, const char *node, const MigJob *job, GError **error)
 
 static gboolean
 peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const char *migration,
-             GPtrArray *checks, char **ram_address, GError **error)
+             const char *certificate, GPtrArray *checks, MigReady *ready, GError **error)
 {
     MigPeerPrepareRequest request = {.job = job->id,
                                      .vm = job->vm,
@@ -160,6 +160,7 @@ peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const cha
                                      .memory = (gint64)job->memory_bytes,
                                      .cpu_vendor = (char *)cpu_vendor,
                                      .migration = (char *)migration,
+                                     .certificate = (char *)certificate,
                                      .images = job->images};
     g_autoptr(MigPeerPrepareReply) reply =
         CALL(self, job->target, "Prepare", PeerPrepareRequest, &request, PeerPrepareReply, error);
@@ -177,7 +178,8 @@ peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const cha
                     job->target, job->vm);
         return FALSE;
     }
-    *ram_address = g_steal_pointer(&reply->migration_address);
+    ready->ram_address = g_steal_pointer(&reply->migration_address);
+    ready->certificate = g_steal_pointer(&reply->certificate);
     return TRUE;
 }
 

@@ -83,6 +83,7 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
     to->priority = job->priority;
     to->position = job->position;
     to->waits_for = g_strdup(job->waits_for);
+    to->encrypted = job->is_encrypted;
     to->phases = mig_message_array_new(&mig_type_ApiPhase);
     for (guint i = 0; i < job->phases->len; i++) {
         const MigJobPhase *phase = g_ptr_array_index(job->phases, i);
@@ -150,6 +151,7 @@ mig_job_from_message(const MigApiJob *from, GError **error)
     job->timeout_ms = (guint)CLAMP(from->timeout_ms, 0, G_MAXINT);
     job->lease_version = (guint64)from->lease_version;
     job->priority = (guint)CLAMP(from->priority, 0, MIG_PRIORITY_MAX);
+    job->is_encrypted = from->encrypted;
     if (from->error)
         job->error = g_error_new(MIG_ERROR, mig_error_from_name(from->error), "%s",
                                  from->message ? from->message : "");

@@ -284,7 +284,8 @@ mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error)
     to->memory_free_bytes = node->memory_free_bytes;
     to->cpus = node->cpus;
     to->flags = (node->is_draining ? CSV_NODE_DRAINING : 0) |
-                (node->has_watchdog ? CSV_NODE_WATCHDOG : 0) | (node->has_left ? CSV_NODE_LEFT : 0);
+                (node->has_watchdog ? CSV_NODE_WATCHDOG : 0) |
+                (node->has_left ? CSV_NODE_LEFT : 0) | (node->encrypts ? CSV_NODE_ENCRYPTS : 0);
     to->heartbeat = node->heartbeat;
     to->host_generation = node->host_generation;
     to->written_ms = g_get_real_time() / 1000;
@@ -343,6 +344,7 @@ node_from(const struct csv_node *from)
     node->is_draining = (from->flags & CSV_NODE_DRAINING) != 0;
     node->has_watchdog = (from->flags & CSV_NODE_WATCHDOG) != 0;
     node->has_left = (from->flags & CSV_NODE_LEFT) != 0;
+    node->encrypts = (from->flags & CSV_NODE_ENCRYPTS) != 0;
     node->heartbeat = from->heartbeat;
     node->host_generation = from->host_generation;
     node->version = g_strdup(from->version);

@@ -178,6 +178,9 @@ hv_migrate(gpointer self, const MigMigration *migration, GError **error)
 
     Call call = call_begin(process, "migrate");
     GError *why = NULL;
+
+    if (g_strcmp0(migration->tls_name, "B") != 0)
+        world_violation(world, "the memory goes in clear text");
     guint patience = call.fails && call.kind == FAIL_LOST ? 12 : G_MAXUINT;
 
     if (has_effect(&call)) {
@@ -328,7 +331,7 @@ peer_release(gpointer self, const char *node, const MigJob *job, GError **error)
 
 static gboolean
 peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const char *migration,
-             GPtrArray *checks, char **ram_address, GError **error)
+             const char *certificate, GPtrArray *checks, MigReady *ready, GError **error)
 {
     Process *process = self;
     World *world = process->world;
@@ -345,7 +348,7 @@ peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const cha
         g_ptr_array_add(checks, mig_check_new("name-free", MIG_VERDICT_PASS, g_strdup("ok"), NULL));
     }
     if (!why && !call.fails)
-        *ram_address = g_strdup("10.0.1.2");
+        *ready = (MigReady){g_strdup("10.0.1.2"), g_strdup("B's")};
     return call_end(process, &call, why, error);
 }
 
@@ -509,6 +512,31 @@ env_look_at_target(gpointer self, gboolean *is_known, gboolean *is_up)
     *is_known = *is_up = TRUE;
 }
 
+/* The sim's moves are encrypted; how, is the drivers' business. */
+static char *
+env_look_at_encryption(gpointer self, MigSourceFacts *facts)
+{
+    facts->encrypts = facts->target_encrypts = TRUE;
+    return NULL;
+}
+
+static char *
+env_certificate(gpointer self)
+{
+    return g_strdup("A's");
+}
+
+static gboolean
+env_trust_target(gpointer self, const char *certificate, GError **error)
+{
+    Process *process = self;
+    Call call = call_begin(process, "trust-target");
+
+    if (!g_str_equal(certificate, "B's"))
+        world_violation(process->world, "trusts %s, not B", certificate);
+    return call_end(process, &call, NULL, error);
+}
+
 /* The line of one's own node is jobs-run.c's. */
 static gboolean
 env_may_ask(gpointer self, MigTurn *turn)
@@ -619,6 +647,9 @@ world_run_job(World *world)
                            .cpu_vendor = "AMD",
                            .migration = "10.0.1.1/24",
                            .look_at_target = env_look_at_target,
+                           .look_at_encryption = env_look_at_encryption,
+                           .certificate = env_certificate,
+                           .trust_target = env_trust_target,
                            .may_ask = env_may_ask,
                            .lock = env_lock,
                            .unlock_and_tell = env_unlock_and_tell,

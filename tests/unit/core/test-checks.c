@@ -8,7 +8,9 @@ static const MigSourceFacts good_source = {.vm = "web",
                                            .lease_owner = "A",
                                            .target = "B",
                                            .is_target_known = TRUE,
-                                           .is_target_up = TRUE};
+                                           .is_target_up = TRUE,
+                                           .encrypts = TRUE,
+                                           .target_encrypts = TRUE};
 static const MigTargetFacts good_target = {.vm = "web",
                                            .node = "B",
                                            .volume = "vol",
@@ -20,7 +22,10 @@ static const MigTargetFacts good_target = {.vm = "web",
                                            .cpu_vendor = "AMD",
                                            .source_cpu_vendor = "AMD",
                                            .migration = "10.0.1.2/24",
-                                           .source_migration = "10.0.1.1/24"};
+                                           .source_migration = "10.0.1.1/24",
+                                           .source = "A",
+                                           .encrypts = TRUE,
+                                           .source_encrypts = TRUE};
 
 /* Exactly the named checks fail (NULL: none), and each says what it found and what to do. */
 static void
@@ -76,39 +81,66 @@ expect_target(MigTargetFacts facts, const char *failing, guint count)
 static void
 test_source(void)
 {
-    expect_source(good_source, NULL, 4);
-    SOURCE(domain, MIG_DOMAIN_PAUSED, "vm-runs-here", 4);
-    SOURCE(domain, MIG_DOMAIN_ABSENT, "vm-runs-here", 4);
-    SOURCE(domain, MIG_DOMAIN_INCOMING, "vm-runs-here", 4);
-    SOURCE(domain, MIG_DOMAIN_UNKNOWN, "vm-runs-here", 4);
-    SOURCE(lease_owner, NULL, "lease-held-here", 4);
-    SOURCE(lease_owner, "B", "lease-held-here", 4);
-    SOURCE(lease_owner, "AA", "lease-held-here", 4);
+    expect_source(good_source, NULL, 5);
+    SOURCE(domain, MIG_DOMAIN_PAUSED, "vm-runs-here", 5);
+    SOURCE(domain, MIG_DOMAIN_ABSENT, "vm-runs-here", 5);
+    SOURCE(domain, MIG_DOMAIN_INCOMING, "vm-runs-here", 5);
+    SOURCE(domain, MIG_DOMAIN_UNKNOWN, "vm-runs-here", 5);
+    SOURCE(lease_owner, NULL, "lease-held-here", 5);
+    SOURCE(lease_owner, "B", "lease-held-here", 5);
+    SOURCE(lease_owner, "AA", "lease-held-here", 5);
     SOURCE(is_target_known, FALSE, "target-known", 3);
-    SOURCE(is_target_up, FALSE, "target-up", 4);
+    SOURCE(is_target_up, FALSE, "target-up", 5);
+    SOURCE(encrypts, FALSE, "encryption", 5);
+    SOURCE(target_encrypts, FALSE, "encryption", 5);
+    SOURCE(encryption_problem, "no key", "encryption", 5);
 }
 
 static void
 test_target(void)
 {
-    expect_target(good_target, NULL, 7);
-    TARGET(is_draining, TRUE, "target-not-draining", 7);
-    TARGET(is_volume_attached, FALSE, "volume-attached", 6);
-    TARGET(missing_image, "vol/disk", "images-found", 7);
-    TARGET(domain, MIG_DOMAIN_RUNNING, "name-free", 7);
-    TARGET(domain, MIG_DOMAIN_PAUSED, "name-free", 7);
-    TARGET(domain, MIG_DOMAIN_INCOMING, "name-free", 7);
-    TARGET(domain, MIG_DOMAIN_UNKNOWN, "name-free", 7);
-    TARGET(memory_needed_bytes, 1001, "memory-fits", 7);
-    TARGET(memory_free_bytes, 1499, "memory-fits", 7);
-    TARGET(memory_reserved_bytes, 501, "memory-fits", 7);
-    TARGET(memory_reserved_bytes, G_MAXUINT64, "memory-fits", 7); /* and does not wrap */
-    TARGET(cpu_vendor, "Intel", "cpu-vendor", 7);
-    TARGET(cpu_vendor, NULL, "cpu-vendor", 7);
-    TARGET(source_cpu_vendor, NULL, "cpu-vendor", 7);
-    TARGET(migration, NULL, "migration-subnet", 7);
-    TARGET(source_migration, NULL, "migration-subnet", 7);
-    TARGET(migration, "10.0.2.2/24", "migration-subnet", 7);
+    expect_target(good_target, NULL, 8);
+    TARGET(is_draining, TRUE, "target-not-draining", 8);
+    TARGET(is_volume_attached, FALSE, "volume-attached", 7);
+    TARGET(missing_image, "vol/disk", "images-found", 8);
+    TARGET(domain, MIG_DOMAIN_RUNNING, "name-free", 8);
+    TARGET(domain, MIG_DOMAIN_PAUSED, "name-free", 8);
+    TARGET(domain, MIG_DOMAIN_INCOMING, "name-free", 8);
+    TARGET(domain, MIG_DOMAIN_UNKNOWN, "name-free", 8);
+    TARGET(memory_needed_bytes, 1001, "memory-fits", 8);
+    TARGET(memory_free_bytes, 1499, "memory-fits", 8);
+    TARGET(memory_reserved_bytes, 501, "memory-fits", 8);
+    TARGET(memory_reserved_bytes, G_MAXUINT64, "memory-fits", 8); /* and does not wrap */
+    TARGET(cpu_vendor, "Intel", "cpu-vendor", 8);
+    TARGET(cpu_vendor, NULL, "cpu-vendor", 8);
+    TARGET(source_cpu_vendor, NULL, "cpu-vendor", 8);
+    TARGET(migration, NULL, "migration-subnet", 8);
+    TARGET(source_migration, NULL, "migration-subnet", 8);
+    TARGET(migration, "10.0.2.2/24", "migration-subnet", 8);
+    TARGET(encrypts, FALSE, "encryption", 8);
+    TARGET(source_encrypts, FALSE, "encryption", 8);
+    TARGET(encryption_problem, "no key", "encryption", 8);
+}
+
+/* Clear text is allowed where both ends have said so, and is never silent. */
+static void
+test_clear_text(void)
+{
+    g_autoptr(GPtrArray) checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
+    MigSourceFacts source = good_source;
+    MigTargetFacts target = good_target;
+
+    source.encrypts = source.target_encrypts = target.encrypts = target.source_encrypts = FALSE;
+    mig_checks_source(&source, checks);
+    expect(checks, NULL, 5);
+    mig_checks_target(&target, checks);
+    expect(checks, NULL, 13);
+    for (guint i = 4; i < checks->len; i += 8) {
+        const MigCheck *check = g_ptr_array_index(checks, i);
+
+        g_assert_cmpstr(check->name, ==, "encryption");
+        g_assert_cmpint(check->verdict, ==, MIG_VERDICT_WARN);
+    }
 }
 
 static void
@@ -171,6 +203,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/checks/source", test_source);
     g_test_add_func("/checks/target", test_target);
+    g_test_add_func("/checks/clear-text", test_clear_text);
     g_test_add_func("/checks/subnet", test_subnet);
     g_test_add_func("/checks/verdicts", test_verdicts);
     return g_test_run();

@@ -111,6 +111,14 @@ test_roots(void)
     g_assert_false(mig_trust_same(a, b));
     g_bytes_unref(node.certificates);
 
+    g_assert_true(mig_trust_has(a, "nodeB", NULL));
+    g_assert_false(mig_trust_has(a, "nodeX", NULL));
+    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, "\x30\x01X", 3);
+
+    g_assert_true(mig_trust_has(a, "nodeB", sum));
+    sum[0] ^= 1;
+    g_assert_false(mig_trust_has(a, "nodeB", sum));
+
     /* half a slot is no slot */
     node.certificates = g_bytes_new_static("\x30\x01X\x30\x09Z", 6);
     mig_trust_add_node(b, &node);

@@ -258,6 +258,16 @@ test_capabilities(void)
     g_assert_cmpstr(vendor, ==, "AMD");
     g_assert_null(mig_capabilities_cpu_vendor("<capabilities/>"));
     g_assert_null(mig_capabilities_cpu_vendor("rubbish"));
+#define LABEL(text)                                                                                \
+    "<capabilities><host><secmodel><model>apparmor</model><baselabel type='kvm'>1:2</baselabel>"   \
+    "</secmodel><secmodel><model>dac</model><baselabel type='kvm'>" text "</baselabel></secmodel>" \
+    "</host></capabilities>"
+    g_assert_cmpint(mig_capabilities_qemu_group(LABEL("+64055:+64056")), ==, 64056);
+    g_assert_cmpint(mig_capabilities_qemu_group(LABEL("0:0")), ==, 0);
+    g_assert_cmpint(mig_capabilities_qemu_group(LABEL("+1:-1")), ==, -1);
+    g_assert_cmpint(mig_capabilities_qemu_group(LABEL("+1")), ==, -1);
+    g_assert_cmpint(mig_capabilities_qemu_group(LABEL("+1:+4294967295")), ==, -1);
+    g_assert_cmpint(mig_capabilities_qemu_group("<capabilities/>"), ==, -1);
 }
 
 int

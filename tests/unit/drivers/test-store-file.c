@@ -103,6 +103,7 @@ test_round_trip(Fixture *f, gconstpointer data)
     job->max_downtime_ms = 250;
     job->timeout_ms = 600000;
     job->lease_version = 17;
+    job->is_encrypted = TRUE;
     job->progress = (MigProgress){.total_bytes = 1000,
                                   .transferred_bytes = 600,
                                   .remaining_bytes = 400,
@@ -136,6 +137,7 @@ test_round_trip(Fixture *f, gconstpointer data)
     g_assert_cmpuint(back->max_downtime_ms, ==, 250);
     g_assert_cmpuint(back->timeout_ms, ==, 600000);
     g_assert_cmpuint(back->lease_version, ==, 17);
+    g_assert_true(back->is_encrypted);
     g_assert_cmpuint(back->progress.remaining_bytes, ==, 400);
     g_assert_cmpint(back->progress.downtime_ms, ==, 12);
     g_assert_cmpint(back->blackout_ms, ==, 55);

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tls-ram.c - a folder for QEMU, kept as it should be. */
+#include "drivers/tls-ram.h"
+
+#include "base/error.h"
+#include "base/io.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ROOTS            "ca-cert.pem"
+#define LEAF             "leaf.pem"
+#define MODE             0640
+#define CONFIG_MAX_BYTES (1u << 20)
+#define RENEW_LEFT_S     (2 * 86400 + 8 * 3600) /* a third of a leaf's week */
+
+static const char *const links[] = {"server-cert.pem", "server-key.pem", "client-cert.pem",
+                                    "client-key.pem"};
+
+struct MigTlsRam {
+    char *directory;
+    MigIdentity *identity;
+    GMutex lock; /* guards what follows, and the folder */
+    gint64 group;
+    char *roots;                   /* as they were written; NULL: not yet */
+    char *signer;                  /* of the leaf that was written */
+    gint64 to_s;                   /* until when it is valid */
+    struct stat roots_at, leaf_at; /* when they were written */
+};
+
+MigTlsRam *
+mig_tls_ram_new(const char *directory, MigIdentity *identity)
+{
+    MigTlsRam *ram = g_new0(MigTlsRam, 1);
+
+    ram->directory = g_strdup(directory);
+    ram->identity = identity;
+    ram->group = -1;
+    g_mutex_init(&ram->lock);
+    return ram;
+}
+
+void
+mig_tls_ram_free(MigTlsRam *ram)
+{
+    if (!ram)
+        return;
+    g_free(ram->directory);
+    g_free(ram->roots);
+    g_free(ram->signer);
+    g_mutex_clear(&ram->lock);
+    g_free(ram);
+}
+
+void
+mig_tls_ram_set_group(MigTlsRam *ram, gint64 group)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ram->lock);
+
+    if (ram->group == group)
+        return;
+    ram->group = group;
+    g_clear_pointer(&ram->roots, g_free); /* all of it anew */
+    g_clear_pointer(&ram->signer, g_free);
+}
+
+/* ---- the folder ---- */
+
+static gboolean
+fail(const char *what, const char *path, GError **error)
+{
+    g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "cannot %s %s: %s", what, path, g_strerror(errno));
+    return FALSE;
+}
+
+/* Those above it belong to nobody in particular, and may be there already. */
+static gboolean
+make_folder(MigTlsRam *ram, GError **error)
+{
+    g_autofree char *above = g_path_get_dirname(ram->directory);
+    struct stat st;
+
+    if (!mig_io_make_dir(above, 0755, error) || !mig_io_make_dir(ram->directory, 0750, error))
+        return FALSE;
+    if (lstat(ram->directory, &st) < 0 || !S_ISDIR(st.st_mode)) {
+        errno = ENOTDIR;
+        return fail("use", ram->directory, error);
+    }
+    if ((st.st_uid != 0 || st.st_gid != (gid_t)ram->group) && geteuid() == 0 &&
+        chown(ram->directory, 0, (gid_t)ram->group) < 0)
+        return fail("give away", ram->directory, error);
+    if ((st.st_mode & 07777) != 0750 && chmod(ram->directory, 0750) < 0)
+        return fail("close", ram->directory, error);
+    return TRUE;
+}
+
+static gboolean
+make_link(MigTlsRam *ram, const char *name, GError **error)
+{
+    g_autofree char *path = g_build_filename(ram->directory, name, NULL);
+    g_autofree char *temp = g_strconcat(path, ".new", NULL);
+    char target[sizeof LEAF] = "";
+
+    if (readlink(path, target, sizeof target) == strlen(LEAF) &&
+        memcmp(target, LEAF, strlen(LEAF)) == 0)
+        return TRUE;
+    unlink(temp);
+    if (symlink(LEAF, temp) < 0 || rename(temp, path) < 0)
+        return fail("make", path, error);
+    return TRUE;
+}
+
+static gboolean
+is_as_written(const char *path, const struct stat *written)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && st.st_ino == written->st_ino &&
+           st.st_mode == written->st_mode && st.st_uid == written->st_uid &&
+           st.st_gid == written->st_gid && st.st_ctim.tv_sec == written->st_ctim.tv_sec &&
+           st.st_ctim.tv_nsec == written->st_ctim.tv_nsec;
+}
+
+static gboolean
+write_one(MigTlsRam *ram, const char *name, const char *text, struct stat *written, GError **error)
+{
+    g_autofree char *path = g_build_filename(ram->directory, name, NULL);
+
+    if (!mig_io_write_file_for(path, text, strlen(text), MODE, (gid_t)ram->group, error))
+        return FALSE;
+    return lstat(path, written) == 0 || fail("look at", path, error);
+}
+
+/* ---- its content ---- */
+
+static void
+append_pem(GString *to, GBytes *der)
+{
+    gsize size = 0;
+    const guint8 *data = g_bytes_get_data(der, &size);
+    g_autofree char *text = g_base64_encode(data, size);
+
+    g_string_append(to, "-----BEGIN CERTIFICATE-----\n");
+    for (gsize at = 0, length = strlen(text); at < length; at += 64)
+        g_string_append_printf(to, "%.64s\n", text + at);
+    g_string_append(to, "-----END CERTIFICATE-----\n");
+}
+
+/* Our own come first: QEMU looks for the signer of its own certificate among the first 16 only. */
+static char *
+roots_text(MigTlsRam *ram, const GPtrArray *roots)
+{
+    g_autoptr(GPtrArray) own = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+    g_autoptr(GBytes) published = mig_identity_published(ram->identity);
+    GString *text = g_string_new(NULL);
+
+    mig_trust_split(published, own);
+    for (guint i = 0; i < own->len; i++)
+        append_pem(text, g_ptr_array_index(own, i));
+    for (guint i = 0; i < roots->len; i++) {
+        const MigTrustRoot *root = g_ptr_array_index(roots, i);
+
+        if (!g_ptr_array_find_with_equal_func(own, root->certificate, g_bytes_equal, NULL))
+            append_pem(text, root->certificate);
+    }
+    return g_string_free(text, FALSE);
+}
+
+static gboolean
+write_roots(MigTlsRam *ram, const GPtrArray *roots, GError **error)
+{
+    g_autofree char *text = roots_text(ram, roots);
+    g_autofree char *path = g_build_filename(ram->directory, ROOTS, NULL);
+
+    if (g_strcmp0(text, ram->roots) == 0 && is_as_written(path, &ram->roots_at))
+        return TRUE;
+    g_clear_pointer(&ram->roots, g_free);
+    if (!write_one(ram, ROOTS, text, &ram->roots_at, error))
+        return FALSE;
+    ram->roots = g_steal_pointer(&text);
+    return TRUE;
+}
+
+static gboolean
+is_leaf_good(MigTlsRam *ram)
+{
+    g_autofree char *path = g_build_filename(ram->directory, LEAF, NULL);
+    g_autofree char *signer = mig_identity_fingerprint(ram->identity);
+    gint64 left_s = ram->to_s - g_get_real_time() / G_USEC_PER_SEC;
+
+    /* a clock that was set back makes a leaf of the future: no better than an old one */
+    return g_strcmp0(signer, ram->signer) == 0 && left_s > RENEW_LEFT_S &&
+           left_s < 4 * (gint64)RENEW_LEFT_S && is_as_written(path, &ram->leaf_at);
+}
+
+/* Certificate and key in one file: no QEMU, and no crash, finds one of them without the other. */
+static gboolean
+write_leaf(MigTlsRam *ram, GError **error)
+{
+    g_autofree char *signer = mig_identity_fingerprint(ram->identity);
+    g_autoptr(MigLeaf) leaf = mig_identity_issue(ram->identity, MIG_LEAF_RAM, error);
+    char *text;
+    gboolean ok;
+
+    if (!leaf)
+        return FALSE;
+    g_clear_pointer(&ram->signer, g_free);
+    text = g_strconcat(leaf->certificate, leaf->key, NULL);
+    ok = write_one(ram, LEAF, text, &ram->leaf_at, error);
+    explicit_bzero(text, strlen(text));
+    g_free(text);
+    if (!ok)
+        return FALSE;
+    ram->signer = g_steal_pointer(&signer);
+    ram->to_s = leaf->to_s;
+    return TRUE;
+}
+
+gboolean
+mig_tls_ram_write(MigTlsRam *ram, const GPtrArray *roots, gboolean anew, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ram->lock);
+
+    if (ram->group < 0) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                    "libvirt has not said yet with which group QEMU runs");
+        return FALSE;
+    }
+    /* roots before the leaf: a new root of our own is known before it signs */
+    if (!make_folder(ram, error) || !write_roots(ram, roots, error) ||
+        ((anew || !is_leaf_good(ram)) && !write_leaf(ram, error)))
+        return FALSE;
+    for (guint i = 0; i < G_N_ELEMENTS(links); i++) {
+        if (!make_link(ram, links[i], error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+void
+mig_tls_ram_remove(const char *directory)
+{
+    static const char *const files[] = {LEAF, ROOTS};
+
+    for (guint i = 0; i < G_N_ELEMENTS(files) + G_N_ELEMENTS(links); i++) {
+        g_autofree char *path = g_build_filename(
+            directory, i < G_N_ELEMENTS(files) ? files[i] : links[i - G_N_ELEMENTS(files)], NULL);
+
+        unlink(path);
+    }
+}
+
+/* ---- libvirt's configuration ---- */
+
+/* 'key = "value"', as libvirt reads it; the last one counts. */
+gboolean
+mig_tls_ram_is_configured(MigTlsRam *ram, const char *config, GError **error)
+{
+    static const char key[] = "migrate_tls_x509_cert_dir";
+    g_autofree char *text = mig_io_read_file(config, CONFIG_MAX_BYTES, NULL, error);
+    g_autofree char *wanted = g_strdup_printf("=\"%s\"", ram->directory);
+    g_auto(GStrv) lines = text ? g_strsplit(text, "\n", -1) : NULL;
+    gboolean is_named = FALSE;
+
+    if (!lines)
+        return FALSE;
+    for (guint i = 0; lines[i]; i++) {
+        char *line = g_strstrip(lines[i]), *rest = line + strlen(key);
+        g_auto(GStrv) words = NULL;
+        g_autofree char *bare = NULL;
+
+        if (!g_str_has_prefix(line, key))
+            continue;
+        words = g_strsplit_set(rest, " \t", -1);
+        bare = g_strjoinv("", words);
+        is_named = g_str_has_prefix(bare, wanted);
+    }
+    if (!is_named)
+        g_set_error(
+            error, MIG_ERROR, MIG_ERROR_CONFIG,
+            "%s does not name %s as %s; 'migratectl setup' does that, then restart libvirtd",
+            config, ram->directory, key);
+    return is_named;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tls-ram.h - the files by which QEMU encrypts the memory of VMs on the move. */
+#pragma once
+
+#include <glib.h>
+
+#include "core/trust.h"
+#include "drivers/tls-identity.h"
+
+/*
+ * QEMU reads a folder (libvirt's migrate_tls_x509_cert_dir) when a move begins: ca-cert.pem holds
+ * the roots of all nodes that stand in a slot right now, server-*.pem and client-*.pem are links to
+ * the one file with a certificate for this purpose and its key. So whoever connects to a port on
+ * which a VM is awaited is the QEMU of a member, and the source goes on only where that port is its
+ * target's.
+ *
+ * The folder is root's (0750) and so are the files (0640), readable for the group that QEMU runs
+ * with. Each is replaced as a whole; a QEMU that has begun knows what it has read, so nothing here
+ * disturbs a move that runs.
+ *
+ * Any thread; all of it blocks on the local disk.
+ */
+typedef struct MigTlsRam MigTlsRam;
+
+/* Writes nothing yet. identity outlives it. */
+MigTlsRam *mig_tls_ram_new(const char *directory, MigIdentity *identity);
+void mig_tls_ram_free(MigTlsRam *ram);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigTlsRam, mig_tls_ram_free)
+
+/* -1: not known (nothing is written then). */
+void mig_tls_ram_set_group(MigTlsRam *ram, gint64 group);
+
+/* Brings the folder up to date: roots (GPtrArray of MigTrustRoot) as they are now, and a
+ * certificate that is not about to expire, was signed by the root in use, and which nobody has
+ * touched. anew: a new one in any case. */
+gboolean mig_tls_ram_write(MigTlsRam *ram, const GPtrArray *roots, gboolean anew, GError **error);
+
+/* Does this configuration file of libvirt's name the folder? */
+gboolean mig_tls_ram_is_configured(MigTlsRam *ram, const char *config, GError **error);
+
+/* Takes it all away, as far as it is there. */
+void mig_tls_ram_remove(const char *directory);

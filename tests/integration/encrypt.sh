@@ -1,0 +1,143 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What goes over the migration network: a text in the guest's memory is seen there with encrypt=no, and never by
+# default; two nodes that do not agree move nothing.
+set -euo pipefail
+# shellcheck source=../lib/cluster.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+
+MARK=marker-$RANDOM$RANDOM$RANDOM-in-the-guests-memory
+MIB_S=40 # slow enough for tcpdump to see all of it
+TLS_DIR=/etc/pki/qemu/migrated
+dump_pid=""
+
+log_of() {
+    echo "$MIGRATED_LAB_DIR/$1/log/migrated.out"
+}
+
+# capture_start NAME: all of the migration network, at the switch
+capture_start() {
+    "$LAB" on switch tcpdump -Z root -i mig -s 0 -B 65536 -U -w "$TMP/$1.pcap" tcp >/dev/null 2>"$TMP/$1.dump" &
+    dump_pid=$!
+    retry 10 grep -q listening "$TMP/$1.dump"
+}
+
+capture_end() {
+    sleep 0.5 # what is in its buffer yet
+    kill -TERM "$(pgrep -P $dump_pid tcpdump || echo $dump_pid)"
+    wait $dump_pid || true
+    dump_pid=""
+}
+
+# Nothing of that capture was lost, and it holds at least so many bytes
+is_complete() { # NAME BYTES
+    cat "$TMP/$1.dump"
+    ls -l "$TMP/$1.pcap"
+    grep -q '^0 packets dropped by kernel' "$TMP/$1.dump" &&
+        (($(stat -c %s "$TMP/$1.pcap") > $2))
+}
+
+marks_in() { # NAME
+    grep -aoF "$MARK" "$TMP/$1.pcap" | wc -l
+}
+
+# What the last move from that node has sent; a tenth of it may not have been on the wire, as libvirt counts
+sent() {
+    echo $(($(job_says "$1" '.transferred // 0') / 10 * 9))
+}
+
+move() { # FROM TO
+    ctl "$1" move "$VM" "$2" --bandwidth $MIB_S
+}
+
+# An attribute of the last job on that node
+job_says() { # NODE FILTER
+    ctl "$1" job list --json | jq -r ".jobs[-1] | $2"
+}
+
+checks_say() { # NODE VERDICT
+    job_says "$1" '.checks[] | select(.name == "encryption") | "\(.verdict): \(.text); \(.advice)"' |
+        tee /dev/stderr | grep -q "^$2: "
+}
+
+# set_encrypt NODE yes|no: and its daemon starts anew
+set_encrypt() {
+    on "$1" sed -i "/^\[moves\]/d; /^encrypt=/d; \$a [moves]\nencrypt=$2" /etc/migrated/migrated.conf
+    "$LAB" service "$1" migrated stop
+    "$LAB" service "$1" migrated start
+    retry "$WAIT_S" encrypts nodeA "$1" "$2" && retry "$WAIT_S" encrypts nodeB "$1" "$2" &&
+        retry "$WAIT_S" all_up nodeA && retry "$WAIT_S" all_up nodeB
+}
+
+all_up() {
+    [[ $(status_of "$1" '[.nodes[] | select(.state == "up")] | length') == 2 ]]
+}
+
+encrypts() { # ASKED NODE yes|no
+    [[ $(status_of "$1" ".nodes[] | select(.name == \"$2\") | select(.state == \"up\") | if .encrypts then \"yes\" else \"no\" end") == "$3" ]]
+}
+
+files_right() {
+    on "$1" sh -euc 'cd "$1"; stat -c "%n %F %a %U" . *
+        test "$(stat -c "%a %u" .)" = "750 0"
+        test "$(stat -c "%a %u" leaf.pem)" = "640 0"
+        test "$(stat -c "%a %u" ca-cert.pem)" = "640 0"
+        test "$(grep -c "BEGIN CERTIFICATE" ca-cert.pem)" = 2' sh "$TLS_DIR"
+}
+
+files_gone() {
+    ! on "$1" sh -c "ls $TLS_DIR | grep ."
+}
+
+cluster_run 2 2
+ok "its memory holds a text" "$LAB" http $IP "/mark?text=$MARK"
+ok "both nodes encrypt" encrypts nodeA nodeB yes
+ok "QEMU's folder is closed, and knows both nodes" files_right nodeA
+ok "and on the other one" files_right nodeB
+
+# ---- by default ----
+
+ok "all of the migration network is captured" capture_start default
+ok "the VM moves" move nodeA nodeB
+capture_end
+ok "the capture is complete" is_complete default "$(sent nodeA)"
+is "the text is not to be seen" "$(marks_in default)" 0
+is "the job says so" "$(job_says nodeA .encrypted)" true
+ok "so does its check" checks_say nodeA pass
+ok "it runs once" runs_once nodeB
+
+# ---- the two do not agree ----
+
+ok "nodeA says encrypt=no" set_encrypt nodeA no
+ok "the key for QEMU is gone there" files_gone nodeA
+ok "status warns of it" sh -c "'$LAB' on nodeB migratectl status | grep 'nodeA does not encrypt'"
+exits "a move to it is refused" 28 ctl nodeB move "$VM" nodeA
+like "by the check of that name" "$ERR" 'encryption: nodeB encrypts .* nodeA does not'
+ok "it runs on" runs_once nodeB
+
+# ---- in clear text ----
+
+ok "nodeB says encrypt=no too" set_encrypt nodeB no
+ok "all of the migration network is captured" capture_start clear
+ok "the VM moves" move nodeB nodeA
+capture_end
+ok "the capture is complete" is_complete clear "$(sent nodeB)"
+note "the text is to be seen $(marks_in clear) times"
+ok "the text is to be seen" test "$(marks_in clear)" -gt 1000
+is "the job says so" "$(job_says nodeB '.encrypted // false')" false
+ok "so does its check" checks_say nodeB warn
+ok "and the log" grep "the memory of $VM goes to nodeA in clear text" "$(log_of nodeB)"
+ok "it runs once" runs_once nodeA
+
+# ---- it cannot be done ----
+
+ok "both encrypt again" set_encrypt nodeA yes
+ok "both" set_encrypt nodeB yes
+on nodeB sed -i 's/^migrate_tls_x509_cert_dir/#&/' /etc/libvirt/qemu.conf
+exits "where libvirt does not know the folder, a move is refused" 28 ctl nodeA move "$VM" nodeB
+like "by the same check" "$ERR" "encryption: nodeB cannot encrypt: .*'migratectl setup'"
+on nodeB sed -i 's/^#migrate_tls_x509_cert_dir/migrate_tls_x509_cert_dir/' /etc/libvirt/qemu.conf
+on nodeB sh -c "rm $TLS_DIR/*"
+ok "files that somebody has removed are made again" move nodeA nodeB
+ok "it runs once" runs_once nodeB
+done_testing

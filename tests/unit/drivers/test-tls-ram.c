@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-tls-ram.c - the folder for QEMU is closed, whole and up to date; what it holds vouches for
+ * this node alone. */
+#include "drivers/tls-ram.h"
+
+#include "base/error.h"
+#include "base/io.h"
+
+#include <glib/gstdio.h>
+#include <gnutls/x509.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct {
+    char *top, *folder, *leaf, *ca;
+    MigIdentity *a, *b; /* this node, another one */
+    MigTlsRam *ram;
+    GPtrArray *roots; /* of both */
+} Fixture;
+
+static void
+add_node(GPtrArray *roots, const char *name, MigIdentity *identity)
+{
+    MigNode node = {.name = (char *)name, .certificates = mig_identity_published(identity)};
+
+    mig_trust_add_node(roots, &node);
+    g_bytes_unref(node.certificates);
+}
+
+static GPtrArray *
+roots_new(void)
+{
+    return g_ptr_array_new_with_free_func((GDestroyNotify)mig_trust_root_free);
+}
+
+static void
+set_up(Fixture *f, gconstpointer data)
+{
+    g_autofree char *pki_a = NULL, *pki_b = NULL;
+
+    f->top = g_dir_make_tmp("migrated-ram.XXXXXX", NULL);
+    f->folder = g_build_filename(f->top, "pki", "qemu", NULL);
+    f->leaf = g_build_filename(f->folder, "leaf.pem", NULL);
+    f->ca = g_build_filename(f->folder, "ca-cert.pem", NULL);
+    pki_a = g_build_filename(f->top, "a", NULL);
+    pki_b = g_build_filename(f->top, "b", NULL);
+    f->a = mig_identity_open(pki_a, "nodeA", NULL);
+    f->b = mig_identity_open(pki_b, "nodeB", NULL);
+    f->roots = roots_new();
+    add_node(f->roots, "nodeA", f->a);
+    add_node(f->roots, "nodeB", f->b);
+    f->ram = mig_tls_ram_new(f->folder, f->a);
+    mig_tls_ram_set_group(f->ram, getegid());
+}
+
+static void
+remove_all(const char *path)
+{
+    g_autoptr(GDir) dir =
+        g_file_test(path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open(path, 0, NULL);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *inner = g_build_filename(path, name, NULL);
+
+        remove_all(inner);
+    }
+    g_remove(path);
+}
+
+static void
+tear_down(Fixture *f, gconstpointer data)
+{
+    mig_tls_ram_free(f->ram);
+    mig_identity_free(f->a);
+    mig_identity_free(f->b);
+    g_ptr_array_unref(f->roots);
+    remove_all(f->top);
+    g_free(f->top);
+    g_free(f->folder);
+    g_free(f->leaf);
+    g_free(f->ca);
+}
+
+static void
+write_it(Fixture *f)
+{
+    g_autoptr(GError) error = NULL;
+
+    mig_tls_ram_write(f->ram, f->roots, FALSE, &error);
+    g_assert_no_error(error);
+}
+
+static char *
+text_of(const char *path)
+{
+    char *text = mig_io_read_file(path, 1 << 20, NULL, NULL);
+
+    g_assert_nonnull(text);
+    return text;
+}
+
+static guint
+mode_of(const char *path)
+{
+    struct stat st;
+
+    g_assert_cmpint(lstat(path, &st), ==, 0);
+    return st.st_mode & 07777;
+}
+
+static void
+test_closed(Fixture *f, gconstpointer data)
+{
+    static const char *const links[] = {"server-cert.pem", "server-key.pem", "client-cert.pem",
+                                        "client-key.pem"};
+    g_autofree char *above = g_path_get_dirname(f->folder);
+    mode_t before = umask(0);
+
+    write_it(f);
+    umask(before);
+    g_assert_cmpuint(mode_of(above), ==, 0755);
+    g_assert_cmpuint(mode_of(f->folder), ==, 0750);
+    g_assert_cmpuint(mode_of(f->leaf), ==, 0640);
+    g_assert_cmpuint(mode_of(f->ca), ==, 0640);
+    for (guint i = 0; i < G_N_ELEMENTS(links); i++) {
+        g_autofree char *path = g_build_filename(f->folder, links[i], NULL);
+        g_autofree char *target = g_file_read_link(path, NULL);
+
+        g_assert_cmpstr(target, ==, "leaf.pem");
+    }
+    /* whoever opens it is shut out again */
+    g_assert_cmpint(chmod(f->folder, 0777), ==, 0);
+    g_assert_cmpint(chmod(f->leaf, 0666), ==, 0);
+    write_it(f);
+    g_assert_cmpuint(mode_of(f->folder), ==, 0750);
+    g_assert_cmpuint(mode_of(f->leaf), ==, 0640);
+    mig_tls_ram_remove(f->folder);
+    g_assert_cmpint(g_rmdir(f->folder), ==, 0);
+}
+
+/* What is right is left alone, what is not is made anew. */
+static void
+test_kept(Fixture *f, gconstpointer data)
+{
+    g_autofree char *first = NULL, *same = NULL, *other = NULL, *anew = NULL;
+    g_autofree char *key = g_build_filename(f->folder, "server-key.pem", NULL);
+
+    write_it(f);
+    first = text_of(f->leaf);
+    write_it(f);
+    same = text_of(f->leaf);
+    g_assert_cmpstr(first, ==, same);
+    g_assert_true(mig_io_write_file(f->leaf, first, strlen(first), 0640, NULL));
+    g_assert_cmpint(g_unlink(key), ==, 0);
+    g_assert_cmpint(g_unlink(f->ca), ==, 0);
+    write_it(f);
+    other = text_of(f->leaf);
+    g_assert_cmpstr(first, !=, other); /* not ours any more, whatever it says */
+    g_assert_true(g_file_test(key, G_FILE_TEST_EXISTS));
+    g_assert_true(g_file_test(f->ca, G_FILE_TEST_EXISTS));
+    g_assert_true(mig_tls_ram_write(f->ram, f->roots, TRUE, NULL));
+    anew = text_of(f->leaf);
+    g_assert_cmpstr(other, !=, anew);
+}
+
+static void
+test_no_group(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    mig_tls_ram_set_group(f->ram, -1);
+    g_assert_false(mig_tls_ram_write(f->ram, f->roots, FALSE, &error));
+    g_assert_nonnull(error);
+    g_assert_false(g_file_test(f->folder, G_FILE_TEST_EXISTS));
+}
+
+/* Does what another node's QEMU has let this leaf in, as that node? */
+static gboolean
+is_accepted(const char *ca, const char *leaf, const char *as)
+{
+    gnutls_x509_trust_list_t trusted;
+    gnutls_datum_t ca_data = {(unsigned char *)ca, (unsigned)strlen(ca)};
+    gnutls_datum_t leaf_data = {(unsigned char *)leaf, (unsigned)strlen(leaf)};
+    gnutls_typed_vdata_st wanted = {
+        .type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)as, .size = (unsigned)strlen(as)};
+    gnutls_x509_crt_t crt;
+    unsigned status = ~0u;
+
+    gnutls_x509_trust_list_init(&trusted, 0);
+    gnutls_x509_trust_list_add_trust_mem(trusted, &ca_data, NULL, GNUTLS_X509_FMT_PEM, 0, 0);
+    gnutls_x509_crt_init(&crt);
+    g_assert_cmpint(gnutls_x509_crt_import(crt, &leaf_data, GNUTLS_X509_FMT_PEM), ==, 0);
+    gnutls_x509_trust_list_verify_crt2(trusted, &crt, 1, &wanted, 1, 0, &status, NULL);
+    gnutls_x509_crt_deinit(crt);
+    gnutls_x509_trust_list_deinit(trusted, 1);
+    return status == 0;
+}
+
+static void
+test_vouches(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GPtrArray) without = roots_new();
+    g_autofree char *leaf = NULL, *both = NULL, *alone = NULL, *begun = NULL, *after = NULL;
+    g_autoptr(MigLeaf) other = mig_identity_issue(f->b, MIG_LEAF_RAM, NULL);
+
+    write_it(f);
+    leaf = text_of(f->leaf);
+    both = text_of(f->ca);
+    g_assert_true(is_accepted(both, leaf, "nodeA"));
+    g_assert_false(is_accepted(both, leaf, "nodeB"));
+    g_assert_true(is_accepted(both, other->certificate, "nodeB"));
+    g_assert_false(is_accepted(both, other->certificate, "nodeA"));
+    /* nodeB is removed */
+    add_node(without, "nodeA", f->a);
+    g_assert_true(mig_tls_ram_write(f->ram, without, FALSE, NULL));
+    alone = text_of(f->ca);
+    g_assert_true(is_accepted(alone, leaf, "nodeA"));
+    g_assert_false(is_accepted(alone, other->certificate, "nodeB"));
+    /* and this one changes its key: known before it is used, unknown when it has gone */
+    g_assert_true(mig_identity_begin(f->a, NULL));
+    write_it(f);
+    begun = text_of(f->ca);
+    g_assert_true(mig_identity_switch(f->a, NULL));
+    write_it(f);
+    after = text_of(f->leaf);
+    g_assert_true(is_accepted(begun, after, "nodeA"));
+    g_assert_false(is_accepted(alone, after, "nodeA"));
+}
+
+static void
+test_configured(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        const char *text; /* %s: the folder */
+        gboolean is_right;
+    } cases[] = {
+        {"migrate_tls_x509_cert_dir = \"%s\"\n", TRUE},
+        {"a = 1\n  migrate_tls_x509_cert_dir=\"%s\" # ours\n", TRUE},
+        {"#migrate_tls_x509_cert_dir = \"%s\"\n", FALSE},
+        {"migrate_tls_x509_cert_dir = \"/etc/pki/qemu\"\n#%s\n", FALSE},
+        {"migrate_tls_x509_cert_dir = \"%sx\"\n", FALSE},
+        {"default_tls_x509_cert_dir = \"%s\"\n", FALSE},
+        {"migrate_tls_x509_cert_dir = \"%s\"\nmigrate_tls_x509_cert_dir = \"/x\"\n", FALSE},
+        {"migrate_tls_x509_cert_dir", FALSE},
+        {"", FALSE},
+    };
+    g_autofree char *path = g_build_filename(f->top, "qemu.conf", NULL);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_false(mig_tls_ram_is_configured(f->ram, path, &error));
+    g_assert_nonnull(error);
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_auto(GStrv) parts = g_strsplit(cases[i].text, "%s", 2);
+        g_autofree char *text = parts[0] && parts[1]
+                                    ? g_strconcat(parts[0], f->folder, parts[1], NULL)
+                                    : g_strdup(cases[i].text);
+
+        g_test_message("%s", text);
+        g_assert_true(mig_io_write_file(path, text, strlen(text), 0644, NULL));
+        g_assert_true(mig_tls_ram_is_configured(f->ram, path, NULL) == cases[i].is_right);
+    }
+}
+
+#define ADD(name, test) g_test_add("/tls-ram/" name, Fixture, NULL, set_up, test, tear_down)
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    ADD("closed", test_closed);
+    ADD("kept", test_kept);
+    ADD("no-group", test_no_group);
+    ADD("vouches", test_vouches);
+    ADD("configured", test_configured);
+    return g_test_run();
+}
