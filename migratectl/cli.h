@@ -80,6 +80,7 @@ MIG_CLI_COMMAND(mig_cmd_vm_undefine);
 MIG_CLI_COMMAND(mig_cmd_vm_set);
 MIG_CLI_COMMAND(mig_cmd_why);
 MIG_CLI_COMMAND(mig_cmd_whatif);
+MIG_CLI_COMMAND(mig_cmd_check);
 MIG_CLI_COMMAND(mig_cmd_move);
 MIG_CLI_COMMAND(mig_cmd_job_list);
 MIG_CLI_COMMAND(mig_cmd_job_show);
@@ -91,4 +92,4 @@ MIG_CLI_COMMAND(mig_cmd_names);
 extern const GOptionEntry mig_options_cluster_create[], mig_options_cluster_join[],
     mig_options_volume_format[], mig_options_image_import[], mig_options_image_export[],
     mig_options_vm_start[], mig_options_vm_stop[], mig_options_vm_show[], mig_options_vm_undefine[],
-    mig_options_move[], mig_options_setup[];
+    mig_options_move[], mig_options_check[], mig_options_setup[];

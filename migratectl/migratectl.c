@@ -54,6 +54,8 @@ static const MigCommand commands[] = {
      "prefer=NODE|none"},
     {"why", NULL, "VM|NODE", 1, 1, mig_cmd_why, NULL, "What was decided about it, and why", NULL},
     {"whatif", NULL, "node-down NODE", 2, 2, mig_cmd_whatif, NULL, "Where its VMs would start", NULL},
+    {"check", NULL, "VM [NODE]", 0, 2, mig_cmd_check, mig_options_check,
+     "Could it move there? Moves nothing", "All checks of a move; without NODE for each node."},
     {"move", NULL, "VM NODE", 2, 2, mig_cmd_move, mig_options_move,
      "Move a running VM to another node",
      "Ctrl-C cancels the move and waits for its end; a second Ctrl-C leaves without\n"

@@ -91,6 +91,13 @@ mig_table_add(MigTable *table, ...)
     va_end(args);
 }
 
+void
+mig_table_add_row(MigTable *table, const char *const *row)
+{
+    for (guint i = 0; i < table->columns; i++)
+        g_ptr_array_add(table->cells, mig_log_escape(row[i]));
+}
+
 /* Takes away from the widest flexible column until the row fits. */
 static void
 fit(MigTable *table, guint *widths, guint room)

@@ -16,6 +16,8 @@ typedef struct MigTable MigTable;
 MigTable *mig_table_new(const char *const *headers);
 /* As many strings as there are columns; NULL is shown as "-". */
 void mig_table_add(MigTable *table, ...);
+/* The same from a list: no NULL in it. */
+void mig_table_add_row(MigTable *table, const char *const *row);
 /* Prints (header only where there are rows, or always with force_header) and frees. */
 void mig_table_print(MigTable *table, gboolean force_header);
 

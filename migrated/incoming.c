@@ -4,7 +4,9 @@
 
 #include "base/error.h"
 #include "core/checks.h"
+#include "core/reservations.h"
 #include "core/timeouts.h"
+#include "facts.h"
 #include "trusted.h"
 #include "turns.h"
 #include "vms.h"
@@ -14,7 +16,6 @@
 typedef struct {
     char *job, *source, *vm, *uuid;
     char **images;
-    guint64 memory_bytes;
     gint64 since_ms;
 } Reservation;
 
@@ -22,6 +23,7 @@ struct MigIncoming {
     MigDaemon *daemon;
     GMutex lock;
     GHashTable *by_job; /* job -> Reservation */
+    MigReservations *memory;
 };
 
 static void
@@ -51,6 +53,7 @@ mig_incoming_new(MigDaemon *daemon)
     incoming->daemon = daemon;
     g_mutex_init(&incoming->lock);
     incoming->by_job = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, reservation_free);
+    incoming->memory = mig_reservations_new();
     return incoming;
 }
 
@@ -60,53 +63,38 @@ mig_incoming_free(MigIncoming *incoming)
     if (!incoming)
         return;
     g_hash_table_unref(incoming->by_job);
+    mig_reservations_free(incoming->memory);
     g_mutex_clear(&incoming->lock);
     g_free(incoming);
 }
 
 /* ---- prepare ---- */
 
-/* By others: an older try for the same VM does not stand in its own way. */
+guint64
+mig_incoming_reserved(MigIncoming *incoming, const char *job, const char *vm, guint64 page_bytes)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+
+    return mig_reservations_before(incoming->memory, job, vm, page_bytes);
+}
+
+/* Of the kind it needs, as it is now: what came here a moment ago must count. */
 static guint64
-reserved_bytes(MigIncoming *incoming, const char *vm)
+memory_free(MigDaemon *daemon, const MigPeerPrepareRequest *request)
 {
-    GHashTableIter iter;
-    const Reservation *reservation;
-    guint64 sum = 0;
+    g_autoptr(MigHost) host = NULL;
+    g_autoptr(MigNeeds) needs = mig_needs_new();
+    g_autoptr(MigFit) fit = NULL;
 
-    g_hash_table_iter_init(&iter, incoming->by_job);
-    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&reservation)) {
-        if (!g_str_equal(reservation->vm, vm))
-            sum += reservation->memory_bytes;
+    if (request->hugepage) {
+        needs->hugepage_bytes = (guint64)request->hugepage;
+        fit = daemon->hv->fit(daemon->hv->self, needs, request->vm, request->uuid, NULL);
+        return fit ? fit->hugepages_free_bytes : 0;
     }
-    return sum;
-}
-
-static char *
-missing_image(MigAttached *attached, char **images)
-{
-    for (guint i = 0; images && images[i]; i++) {
-        const char *slash = strchr(images[i], '/');
-        g_autoptr(MigImage) image =
-            slash ? mig_csv_image(mig_attached_csv(attached), slash + 1, NULL) : NULL;
-
-        if (!image)
-            return g_strdup(images[i]);
-    }
-    return NULL;
-}
-
-/* Same name with another uuid counts as there, too. */
-static MigDomainState
-domain_of(MigDaemon *daemon, const char *vm, const char *uuid)
-{
-    g_autoptr(GError) error = NULL;
-    MigDomainState state = MIG_DOMAIN_UNKNOWN;
-
-    if (!daemon->hv->get_state(daemon->hv->self, vm, uuid, &state, &error) &&
-        g_error_matches(error, MIG_ERROR, MIG_ERROR_EXISTS))
-        state = MIG_DOMAIN_PAUSED;
-    return state;
+    host = daemon->hv->get_host(daemon->hv->self, NULL);
+    if (host)
+        mig_volumes_set_host(daemon->volumes, host);
+    return mig_volumes_memory_free(daemon->volumes);
 }
 
 static GPtrArray *
@@ -114,34 +102,35 @@ check(MigIncoming *incoming, const MigPeerPrepareRequest *request)
 {
     MigDaemon *daemon = incoming->daemon;
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, request->volume, NULL);
-    g_autofree char *missing = attached ? missing_image(attached, request->images) : NULL;
+    g_autofree char *missing =
+        mig_facts_missing_image(daemon, (const char *const *)request->images);
     g_autofree char *vendor = mig_volumes_cpu_vendor(daemon->volumes);
     GPtrArray *checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
     g_autofree char *problem =
         request->certificate
             ? mig_trusted_problem(daemon->trusted, request->source, request->certificate)
             : NULL;
-    MigTargetFacts facts = {.vm = request->vm,
-                            .node = daemon->node,
-                            .source = request->source,
-                            .volume = request->volume,
-                            .is_volume_attached =
-                                attached && !g_str_equal(mig_attached_state(attached), "lost"),
-                            .missing_image = missing,
-                            .domain = domain_of(daemon, request->vm, request->uuid),
-                            .memory_needed_bytes = (guint64)request->memory,
-                            .memory_free_bytes = mig_volumes_memory_free(daemon->volumes),
-                            .cpu_vendor = vendor,
-                            .source_cpu_vendor = request->cpu_vendor,
-                            .migration = daemon->migration,
-                            .source_migration = request->migration,
-                            .encrypts = daemon->config->encrypt != 0,
-                            .source_encrypts = request->certificate != NULL,
-                            .encryption_problem = problem};
+    MigTargetFacts facts = {
+        .vm = request->vm,
+        .node = daemon->node,
+        .source = request->source,
+        .volume = request->volume,
+        .is_volume_attached = attached && !g_str_equal(mig_attached_state(attached), "lost"),
+        .missing_image = missing,
+        .domain = mig_facts_domain(daemon, request->vm, request->uuid),
+        .hugepage_bytes = (guint64)request->hugepage,
+        .memory_needed_bytes = (guint64)request->memory,
+        .memory_free_bytes = memory_free(daemon, request),
+        .memory_reserved_bytes =
+            mig_incoming_reserved(incoming, request->job, request->vm, (guint64)request->hugepage),
+        .cpu_vendor = vendor,
+        .source_cpu_vendor = request->cpu_vendor,
+        .migration = daemon->migration,
+        .source_migration = request->migration,
+        .encrypts = daemon->config->encrypt != 0,
+        .source_encrypts = request->certificate != NULL,
+        .encryption_problem = problem};
 
-    g_mutex_lock(&incoming->lock);
-    facts.memory_reserved_bytes = reserved_bytes(incoming, request->vm);
-    g_mutex_unlock(&incoming->lock);
     mig_checks_target(&facts, checks);
     return checks;
 }
@@ -157,9 +146,10 @@ remember(MigIncoming *incoming, const MigPeerPrepareRequest *request)
     reservation->vm = g_strdup(request->vm);
     reservation->uuid = g_strdup(request->uuid);
     reservation->images = request->images ? g_strdupv(request->images) : g_new0(char *, 1);
-    reservation->memory_bytes = (guint64)request->memory;
     reservation->since_ms = now_ms();
     g_hash_table_replace(incoming->by_job, reservation->job, reservation);
+    mig_reservations_add(incoming->memory, request->job, request->vm, (guint64)request->memory,
+                         (guint64)request->hugepage);
 }
 
 /* The turn stays: its source gives it up. */
@@ -169,6 +159,7 @@ forget_memory(MigIncoming *incoming, const char *job)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
 
     g_hash_table_remove(incoming->by_job, job);
+    mig_reservations_remove(incoming->memory, job);
 }
 
 static void
@@ -195,7 +186,8 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
     g_autoptr(GPtrArray) checks = NULL;
     g_autoptr(MigPeerPrepareReply) reply = mig_PeerPrepareReply_new();
 
-    if (!mig_turns_has(daemon->turns, request->job) || request->memory <= 0) {
+    if (!mig_turns_has(daemon->turns, request->job) || request->memory <= 0 ||
+        request->hugepage < 0) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
                     "job %s has not reserved its pair here, or names no memory", request->job);
         return NULL;

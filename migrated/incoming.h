@@ -17,6 +17,9 @@ void mig_incoming_free(MigIncoming *incoming);
 /* Has it prepared, and not finished? Any thread, quick. */
 gboolean mig_incoming_has(MigIncoming *incoming, const char *job);
 
+/* Memory that is promised to others before job; see core/reservations.h. Any thread, quick. */
+guint64
+mig_incoming_reserved(MigIncoming *incoming, const char *job, const char *vm, guint64 page_bytes);
 /* Checks, reserves memory, activates images. Reply is made in any case where no error is set: a
  * failed check is an answer. Blocks. */
 MigPeerPrepareReply *

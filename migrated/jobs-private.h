@@ -42,6 +42,8 @@ struct MigJobs {
 gint64 mig_jobs_now_ms(void);
 /* Lock held. One answer: interim, or the last one where the job has ended. */
 void mig_job_entry_answer(const MigJobWatcher *watcher, MigJobEntry *entry);
+/* Of an entry that is in no table: all checks of such a move. Blocks. */
+void mig_job_entry_check(MigJobEntry *entry, GPtrArray *checks);
 /* Lock held. Its thread begins. */
 void mig_job_entry_run(MigJobEntry *entry);
 /* Lock held. Ends its sleep, or the next one. */

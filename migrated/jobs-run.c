@@ -4,7 +4,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/job-check.h"
 #include "core/queue.h"
+#include "facts.h"
 #include "trusted.h"
 #include "volumes.h"
 
@@ -298,36 +300,65 @@ answer_the_last_time(MigJobEntry *entry)
     g_mutex_unlock(&entry->jobs->lock);
 }
 
+static gboolean
+env_check_target(gpointer self, MigJob *job, GPtrArray *checks, GError **error)
+{
+    MigJobEntry *entry = self;
+
+    return mig_facts_check_target(entry->jobs->daemon, job, entry->cpu_vendor, checks, error);
+}
+
+/* clock: the caller's, filled in here. */
+static MigJobEnv
+make_env(MigJobEntry *entry, MigClock *clock)
+{
+    MigDaemon *daemon = entry->jobs->daemon;
+
+    *clock = (MigClock){.self = entry,
+                        .wall_ms = wall_ms,
+                        .monotonic_ms = monotonic_ms,
+                        .sleep_ms = sleep_ms,
+                        .wake = wake};
+    return (MigJobEnv){.hv = daemon->hv,
+                       .peer = mig_peer_rpc_port(daemon->peer),
+                       .volume = &entry->jobs->volume_port,
+                       .store = mig_store_file_port(daemon->store),
+                       .clock = clock,
+                       .node = daemon->node,
+                       .host_id = daemon->host_id,
+                       .target_host_id = entry->target_host_id,
+                       .cpu_vendor = entry->cpu_vendor,
+                       .migration = daemon->migration,
+                       .check_target = env_check_target,
+                       .look_at_target = env_look_at_target,
+                       .look_at_encryption = env_look_at_encryption,
+                       .certificate = env_certificate,
+                       .trust_target = env_trust_target,
+                       .may_ask = env_may_ask,
+                       .lock = env_lock,
+                       .unlock_and_tell = env_unlock_and_tell,
+                       .is_cancelled = env_is_cancelled,
+                       .self = entry};
+}
+
+void
+mig_job_entry_check(MigJobEntry *entry, GPtrArray *checks)
+{
+    MigClock clock;
+    const MigJobEnv env = make_env(entry, &clock);
+    g_autoptr(GError) error = NULL;
+
+    if (!mig_job_check(entry->job, &env, checks, &error))
+        mig_checks_no_answer(entry->job->target, error->message, checks);
+}
+
 static gpointer
 job_thread(gpointer data)
 {
     MigJobEntry *entry = data;
     MigJobs *jobs = entry->jobs;
-    MigDaemon *daemon = jobs->daemon;
-    MigClock clock = {.self = entry,
-                      .wall_ms = wall_ms,
-                      .monotonic_ms = monotonic_ms,
-                      .sleep_ms = sleep_ms,
-                      .wake = wake};
-    MigJobEnv env = {.hv = daemon->hv,
-                     .peer = mig_peer_rpc_port(daemon->peer),
-                     .volume = &jobs->volume_port,
-                     .store = mig_store_file_port(daemon->store),
-                     .clock = &clock,
-                     .node = daemon->node,
-                     .host_id = daemon->host_id,
-                     .target_host_id = entry->target_host_id,
-                     .cpu_vendor = entry->cpu_vendor,
-                     .migration = daemon->migration,
-                     .look_at_target = env_look_at_target,
-                     .look_at_encryption = env_look_at_encryption,
-                     .certificate = env_certificate,
-                     .trust_target = env_trust_target,
-                     .may_ask = env_may_ask,
-                     .lock = env_lock,
-                     .unlock_and_tell = env_unlock_and_tell,
-                     .is_cancelled = env_is_cancelled,
-                     .self = entry};
+    MigClock clock;
+    const MigJobEnv env = make_env(entry, &clock);
 
     if (entry->is_resumed)
         mig_job_resume(entry->job, &env);

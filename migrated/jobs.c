@@ -210,6 +210,34 @@ mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *
     return id;
 }
 
+GPtrArray *
+mig_jobs_check(MigJobs *jobs, const char *target, const MigRunning *running, const MigVm *vm,
+               GError **error)
+{
+    const MigMoveVmRequest request = {.vm = running->name, .node = (char *)target};
+    g_autoptr(MigNodeView) view = NULL;
+    g_autoptr(GError) busy = NULL;
+    GPtrArray *checks = NULL;
+    MigJobEntry *entry;
+
+    if (!check_request(jobs, &request, error))
+        return NULL;
+    view = mig_volumes_node(jobs->daemon->volumes, target, error);
+    if (!view)
+        return NULL;
+    entry = entry_new(jobs, job_from_request(jobs, &request, running, vm));
+    entry->target_host_id = view->node->host_id;
+    entry->cpu_vendor = mig_volumes_cpu_vendor(jobs->daemon->volumes);
+    checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
+    g_mutex_lock(&jobs->lock);
+    is_vm_free(jobs, running->name, &busy);
+    g_mutex_unlock(&jobs->lock);
+    mig_checks_idle(running->name, busy ? busy->message : NULL, checks);
+    mig_job_entry_check(entry, checks);
+    entry_free(entry);
+    return checks;
+}
+
 /* ---- looking ---- */
 
 gboolean

@@ -19,6 +19,10 @@ void mig_jobs_recover(MigJobs *jobs);
  * g_free(). */
 char *mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
                     const MigVm *vm, GError **error);
+/* What mig_jobs_move() would find, and no move. GPtrArray of MigCheck, or NULL where the request
+ * makes no sense. Blocks. */
+GPtrArray *mig_jobs_check(MigJobs *jobs, const char *target, const MigRunning *running,
+                          const MigVm *vm, GError **error);
 /* Is it being moved from here? One that waits for its turn is not. */
 gboolean mig_jobs_has_vm(MigJobs *jobs, const char *vm);
 /* Start, stop and move of one VM exclude each other on a node: MIG_ERROR_VM_BUSY. */

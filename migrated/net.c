@@ -8,6 +8,7 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <string.h>
 
 char *
 mig_net_own_address(const char *network)
@@ -69,6 +70,19 @@ has_address(const struct ifaddrs *one, const char *address)
     else if (socket && socket->sa_family == AF_INET6)
         inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)socket)->sin6_addr, text, sizeof text);
     return *text && g_str_equal(text, address);
+}
+
+gboolean
+mig_net_has_interface(const char *name, gboolean must_be_bridge)
+{
+    g_autofree char *bridge = g_strdup_printf("/sys/class/net/%s/bridge", name);
+    g_autofree char *path = g_strdup_printf("/sys/class/net/%s/flags", name);
+    g_autofree char *flags = NULL;
+
+    if (strchr(name, '/') || !g_file_get_contents(path, &flags, NULL, NULL) ||
+        (must_be_bridge && !g_file_test(bridge, G_FILE_TEST_IS_DIR)))
+        return FALSE;
+    return (g_ascii_strtoull(flags, NULL, 16) & IFF_UP) != 0;
 }
 
 gboolean

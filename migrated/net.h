@@ -10,6 +10,9 @@ char *mig_net_own_address(const char *network);
 /* An address of this host, without prefix, in whose network the other one is; NULL: none. */
 char *mig_net_own_near(const char *other);
 
+/* Is there an interface of that name and up, and a bridge where it must be? */
+gboolean mig_net_has_interface(const char *name, gboolean must_be_bridge);
+
 /* Is the interface that has this address (text, a prefix length may follow) up, with its cable in?
  * An address that no interface has: FALSE. */
 gboolean mig_net_is_link_up(const char *address);

@@ -164,6 +164,16 @@ mig_turns_ask(MigTurns *turns, const MigWish *wish, MigTurn *turn, GError **erro
     return TRUE;
 }
 
+char *
+mig_turns_peek(MigTurns *turns, const char *job, const char *source, const char *target)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&turns->lock);
+
+    return job && mig_queue_has(turns->queue, job)
+               ? NULL
+               : mig_queue_peek(turns->queue, source, target, now_ms());
+}
+
 void
 mig_turns_release(MigTurns *turns, const char *job)
 {

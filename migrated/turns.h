@@ -18,6 +18,9 @@ void mig_turns_free(MigTurns *turns);
 
 /* Any thread, quick. FALSE: the wish makes no sense, or the turn cannot be kept on disk. */
 gboolean mig_turns_ask(MigTurns *turns, const MigWish *wish, MigTurn *turn, GError **error);
+/* What that job (NULL or "": one that is not there yet) would wait for at this node; NULL: nothing,
+ * or it has its turn. g_free(). */
+char *mig_turns_peek(MigTurns *turns, const char *job, const char *source, const char *target);
 /* Turn or place; unknown is fine. */
 void mig_turns_release(MigTurns *turns, const char *job);
 gboolean mig_turns_has(MigTurns *turns, const char *job);

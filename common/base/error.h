@@ -52,6 +52,7 @@
     X(MIG_ERROR_BAD_VALUE, "BadValue", 51)                 \
     X(MIG_ERROR_BAD_DEFINITION, "BadDefinition", 52)       \
     X(MIG_ERROR_CONFIG, "Config", 53)                      \
+    X(MIG_ERROR_NO_COMMON_CPU, "NoCommonCpu", 54)          \
     X(MIG_ERROR_NO_CLUSTER, "NoCluster", 55)               \
     /* getting there */                                    \
     X(MIG_ERROR_NO_DAEMON, "NoDaemon", 60)                 \

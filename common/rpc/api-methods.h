@@ -40,6 +40,7 @@
     X(SetVm, SetVmRequest, VmReply, 0) \
     X(ListEvents, ListEventsRequest, ListEventsReply, MIG_RPC_METHOD_READ) \
     X(PlanNodeDown, NameRequest, PlanReply, MIG_RPC_METHOD_READ) \
+    X(CheckVm, CheckVmRequest, CheckVmReply, MIG_RPC_METHOD_READ) \
     X(MoveVm, MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE) \
     X(ListJobs, Empty, ListJobsReply, MIG_RPC_METHOD_READ) \
     X(GetJob, JobRequest, JobReply, MIG_RPC_METHOD_READ) \
@@ -47,6 +48,8 @@
     X(CancelJob, JobRequest, JobReply, 0)
 
 #define MIG_PEER_METHODS(X) \
+    X(GetFacts, PeerFactsRequest, PeerFactsReply, MIG_RPC_METHOD_READ) \
+    X(CheckVm, CheckVmRequest, CheckVmReply, MIG_RPC_METHOD_READ) \
     X(Prepare, PeerPrepareRequest, PeerPrepareReply, 0) \
     X(Finish, PeerFinishRequest, PeerFinishReply, 0) \
     X(GetDomain, PeerDomainRequest, PeerDomainReply, MIG_RPC_METHOD_READ) \

@@ -21,6 +21,8 @@
 #include "rpc/api-table.h"
 #define T ApiPlan
 #include "rpc/api-table.h"
+#define T ApiVerdict
+#include "rpc/api-table.h"
 #define T Empty
 #include "rpc/api-table.h"
 #define T NameRequest
@@ -81,6 +83,10 @@
 #include "rpc/api-table.h"
 #define T PlanReply
 #include "rpc/api-table.h"
+#define T CheckVmRequest
+#include "rpc/api-table.h"
+#define T CheckVmReply
+#include "rpc/api-table.h"
 #define T MoveVmRequest
 #include "rpc/api-table.h"
 #define T JobReply
@@ -104,6 +110,10 @@
 #define T PeerReserveRequest
 #include "rpc/api-table.h"
 #define T PeerReserveReply
+#include "rpc/api-table.h"
+#define T PeerFactsRequest
+#include "rpc/api-table.h"
+#define T PeerFactsReply
 #include "rpc/api-table.h"
 
 /* A message that is in the list but not above does not compile here. */

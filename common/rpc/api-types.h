@@ -125,6 +125,12 @@
     F(STRING, node, 0, NULL)           /* null: nowhere */ \
     F(STRING, why, R, NULL)
 
+/* May this VM move there? */
+#define MIG_FIELDS_ApiVerdict(F) \
+    F(STRING, vm, R, NULL) F(STRING, source, R, NULL) F(STRING, target, R, NULL) \
+    F(STRING, verdict, R, NULL)        /* the worst of its checks */ \
+    F(ARRAY, checks, R, &mig_type_ApiCheck)
+
 /* --- requests and replies --- */
 #define MIG_FIELDS_Empty(F)
 #define MIG_FIELDS_NameRequest(F) F(STRING, name, R, NULL)
@@ -188,6 +194,9 @@
 #define MIG_FIELDS_ListVmsReply(F) F(ARRAY, vms, R, &mig_type_ApiVm)
 #define MIG_FIELDS_VmReply(F) F(OBJECT, vm, R, &mig_type_ApiVm)
 
+/* vm null: every VM that runs; node null: every node but its own */
+#define MIG_FIELDS_CheckVmRequest(F) F(STRING, vm, 0, NULL) F(STRING, node, 0, NULL)
+#define MIG_FIELDS_CheckVmReply(F) F(ARRAY, verdicts, R, &mig_type_ApiVerdict)
 #define MIG_FIELDS_MoveVmRequest(F) \
     F(STRING, vm, R, NULL) F(STRING, node, R, NULL) \
     F(INT, bandwidth, 0, NULL)         /* bytes/s, 0 no limit */ \
@@ -206,7 +215,8 @@
     F(STRING, volume, R, NULL) F(STRING, source, R, NULL) \
     F(INT, memory, R, NULL) F(STRING, cpu_vendor, 0, NULL) \
     F(STRING, migration, 0, NULL) F(STRV, images, R, NULL)  /* volume/image */ \
-    F(STRING, certificate, 0, NULL)    /* of its QEMU: SHA-256 of the root; null: clear text */
+    F(STRING, certificate, 0, NULL)    /* of its QEMU: SHA-256 of the root; null: clear text */ \
+    F(INT, hugepage, Z, NULL)          /* size of the pages it needs; 0: the usual ones */
 #define MIG_FIELDS_PeerPrepareReply(F) \
     F(ARRAY, checks, R, &mig_type_ApiCheck) \
     F(STRING, migration_address, 0, NULL) F(BOOL, ready, 0, NULL) \
@@ -225,11 +235,32 @@
 /* not granted: the job has a place in the queue, as long as it asks again */
 #define MIG_FIELDS_PeerReserveReply(F) \
     F(BOOL, granted, R, NULL) F(INT, position, 0, NULL) F(STRING, waits_for, 0, NULL)
+/* What a node says of itself to who would move a VM there. job: where there is one already */
+#define MIG_FIELDS_PeerFactsRequest(F) \
+    F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL) F(STRING, volume, R, NULL) \
+    F(STRING, source, R, NULL) F(STRING, job, 0, NULL) \
+    F(STRING, definition, R, NULL)     /* as it runs */ \
+    F(STRV, images, R, NULL)
+#define MIG_FIELDS_PeerFactsReply(F) \
+    F(BOOL, draining, R, NULL) F(BOOL, attached, R, NULL) \
+    F(STRING, missing_image, 0, NULL) \
+    F(STRING, domain, R, NULL)         /* of that name: absent, running, ... */ \
+    F(STRING, uuid_owner, 0, NULL) \
+    F(INT, memory_free, R, NULL) F(INT, memory_reserved, R, NULL) /* of the kind it needs */ \
+    F(STRING, migration, 0, NULL) \
+    F(STRING, cpu_vendor, 0, NULL) F(STRING, cpu_features, 0, NULL) \
+    F(STRING, microcode, 0, NULL) F(INT, emulator_version, 0, NULL) \
+    F(BOOL, emulator, R, NULL) F(BOOL, machine, R, NULL) \
+    F(STRING, machine_problem, 0, NULL) \
+    F(STRING, cpu, R, NULL)            /* fits, incompatible, not-compared */ \
+    F(STRING, cpu_problem, 0, NULL) F(STRING, numa_problem, 0, NULL) \
+    F(STRV, missing_networks, 0, NULL) F(STRV, missing_media, 0, NULL) \
+    F(STRING, waits_for, 0, NULL)
 
 /* X(type) for each message above, elements before their users */
 #define MIG_API_TYPES(X) \
     X(ApiNode) X(ApiVolume) X(ApiImage) X(ApiVm) X(ApiCheck) X(ApiPhase) X(ApiJob) \
-    X(ApiEvent) X(ApiPlan) \
+    X(ApiEvent) X(ApiPlan) X(ApiVerdict) \
     X(Empty) X(NameRequest) X(ErrorReply) X(StatusReply) X(ListNodesReply) X(NodeReply) \
     X(CreateClusterRequest) X(JoinClusterRequest) X(ClusterReply) \
     X(FormatVolumeRequest) X(AttachVolumeRequest) X(VolumeReply) X(ListVolumesReply) \
@@ -238,9 +269,11 @@
     X(DefineVmRequest) X(StartVmRequest) X(StopVmRequest) X(UndefineVmRequest) \
     X(ListVmsReply) X(VmReply) X(SetVmRequest) \
     X(ListEventsRequest) X(ListEventsReply) X(PlanReply) \
+    X(CheckVmRequest) X(CheckVmReply) \
     X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) \
     X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \
-    X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest) X(PeerReserveReply)
+    X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest) X(PeerReserveReply) \
+    X(PeerFactsRequest) X(PeerFactsReply)
 /* clang-format on */
 
 #define MIG_DECLARE_TYPE(T)                                                    \

@@ -144,6 +144,15 @@ check_memory(const MigTargetFacts *facts, GPtrArray *checks)
         g_format_size_full(facts->memory_needed_bytes, G_FORMAT_SIZE_IEC_UNITS);
     g_autofree char *available = g_format_size_full(left, G_FORMAT_SIZE_IEC_UNITS);
 
+    if (facts->hugepage_bytes) {
+        g_autofree char *page = g_format_size_full(facts->hugepage_bytes, G_FORMAT_SIZE_IEC_UNITS);
+
+        add(checks, "hugepages-fit", facts->memory_needed_bytes <= left,
+            g_strdup_printf("%s needs %s in pages of %s, %s has %s of them free", facts->vm, needed,
+                            page, facts->node, available),
+            "reserve more huge pages there (vm.nr_hugepages)");
+        return;
+    }
     add(checks, "memory-fits", facts->memory_needed_bytes <= left,
         g_strdup_printf("%s needs %s, %s has %s free", facts->vm, needed, facts->node, available),
         "move something else away from the target first, or choose another one");
@@ -165,9 +174,11 @@ mig_checks_target(const MigTargetFacts *facts, GPtrArray *checks)
                 ? g_strdup_printf("%s does not see image %s", facts->node, facts->missing_image)
                 : g_strdup_printf("%s sees every image of %s", facts->node, facts->vm),
             "see 'migratectl image list' on the target");
-    add(checks, "name-free", facts->domain == MIG_DOMAIN_ABSENT,
-        g_strdup_printf("a domain %s is %s on %s", facts->vm, mig_domain_state_name(facts->domain),
-                        facts->node),
+    add(checks, "name-free", facts->domain == MIG_DOMAIN_ABSENT && !facts->uuid_owner,
+        facts->uuid_owner ? g_strdup_printf("domain %s on %s has the uuid of %s", facts->uuid_owner,
+                                            facts->node, facts->vm)
+                          : g_strdup_printf("a domain %s is %s on %s", facts->vm,
+                                            mig_domain_state_name(facts->domain), facts->node),
         "the target's libvirt has a domain of that name or uuid already: remove it there");
     check_memory(facts, checks);
     add(checks, "cpu-vendor",
@@ -182,6 +193,7 @@ mig_checks_target(const MigTargetFacts *facts, GPtrArray *checks)
                         facts->source_migration ? facts->source_migration : "no address",
                         facts->migration ? facts->migration : "no address"),
         "give both nodes an address in the network that [network] migration names");
-    check_encryption(checks, facts->node, facts->encrypts, facts->source, facts->source_encrypts,
-                     facts->encryption_problem);
+    if (facts->source)
+        check_encryption(checks, facts->node, facts->encrypts, facts->source,
+                         facts->source_encrypts, facts->encryption_problem);
 }

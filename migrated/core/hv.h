@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/job.h"
+#include "core/needs.h"
 #include "core/types.h"
 
 /* What a migration needs to be told. */
@@ -39,6 +40,16 @@ typedef struct {
     gboolean (*set_max_downtime)(gpointer self, const char *vm, guint ms, GError **error);
     gboolean (*abort)(gpointer self, const char *vm, GError **error);
     MigHost *(*get_host)(gpointer self, GError **error);
+    MigHostCpu *(*get_cpu)(gpointer self, GError **error);
+    /* Live XML of a running domain, without secrets. MIG_ERROR_VM_STOPPED. g_free(). */
+    char *(*get_definition)(gpointer self, const char *vm, const char *uuid, GError **error);
+    /* How far this node has what a VM with that uuid needs. An error only where nothing can be
+     * asked. */
+    MigFit *(*fit)(gpointer self, const MigNeeds *needs, const char *vm, const char *uuid,
+                   GError **error);
+    /* The CPU that all hosts with these (MigHostCpu.xml each) can run; MIG_ERROR_NO_COMMON_CPU.
+     * g_free(). */
+    char *(*baseline)(gpointer self, const char *const *cpus, GError **error);
     /* GPtrArray of MigDomain: all active domains. */
     GPtrArray *(*list)(gpointer self, GError **error);
 } MigHv;

@@ -2,6 +2,7 @@
 /* job-source.c - one move from begin to its end; the picture is in job-states.h. */
 #include "core/job-source.h"
 
+#include "core/job-check.h"
 #include "core/job-turn.h"
 
 #include "base/error.h"
@@ -88,31 +89,19 @@ take_checks(MigJob *job, const MigJobEnv *env, GPtrArray *checks)
 }
 
 static gboolean
-check_source(MigJob *job, const MigJobEnv *env, GError **error)
+check(MigJob *job, const MigJobEnv *env, GError **error)
 {
-    MigSourceFacts facts = {.vm = job->vm, .node = env->node, .target = job->target};
-    g_autofree char *owner = NULL, *problem = NULL;
-    guint64 version = 0;
-    GPtrArray *checks = NULL;
-
-    env->look_at_target(env->self, &facts.is_target_known, &facts.is_target_up);
-    facts.encryption_problem = problem = env->look_at_encryption(env->self, &facts);
-    if (!env->hv->get_state(env->hv->self, job->vm, job->uuid, &facts.domain, error) ||
-        !env->volume->lease_owner(env->volume->self, job->volume, job->slot, &owner, &version,
-                                  error))
-        return FALSE;
-    job->lease_version = version;
-    job->is_encrypted = facts.encrypts;
-    facts.lease_owner = owner;
-    checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
-    mig_checks_source(&facts, checks);
+    GPtrArray *checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
+    gboolean ok = mig_job_check(job, env, checks, error);
     const MigCheck *failure = mig_checks_first_failure(checks);
     GError *refused = failure ? refusal(failure) : NULL;
 
     take_checks(job, env, checks);
-    if (refused)
+    if (refused) {
+        g_clear_error(error);
         g_propagate_error(error, refused);
-    return refused == NULL;
+    }
+    return ok && !refused;
 }
 
 /* ---- begin, waiting ---- */
@@ -122,9 +111,9 @@ check_source(MigJob *job, const MigJobEnv *env, GError **error)
 static gboolean
 check_and_get_turn(MigJob *job, const MigJobEnv *env, GError **error)
 {
-    gboolean ok = (job->state == MIG_JOB_STATE_WAITING || check_source(job, env, error)) &&
+    gboolean ok = (job->state == MIG_JOB_STATE_WAITING || check(job, env, error)) &&
                   mig_job_get_turn(job, env, error) &&
-                  (job->state == MIG_JOB_STATE_BEGIN || check_source(job, env, error));
+                  (job->state == MIG_JOB_STATE_BEGIN || check(job, env, error));
 
     mig_job_tell_turn(job, env, NULL);
     return ok;

@@ -21,6 +21,8 @@ typedef struct {
     const char *cpu_vendor;
     const char *migration; /* this node's migration address/prefix */
 
+    /* What the target must be asked for: appends to checks. FALSE: it could not be found out. */
+    gboolean (*check_target)(gpointer self, MigJob *job, GPtrArray *checks, GError **error);
     /* As the volumes show it now. */
     void (*look_at_target)(gpointer self, gboolean *is_known, gboolean *is_up);
     /* Fills encrypts and target_encrypts; what it returns is encryption_problem. g_free(). */

@@ -29,8 +29,9 @@ typedef struct {
     guint32 slot;
     char *source, *target; /* node names */
     guint64 memory_bytes;
-    char **images;         /* "volume/image" */
-    gboolean is_encrypted; /* its memory, on the wire; decided when it is prepared */
+    guint64 hugepage_bytes; /* what pages it needs; 0: the usual ones. Known once it is checked */
+    char **images;          /* "volume/image" */
+    gboolean is_encrypted;  /* its memory, on the wire; decided when it is prepared */
     guint64
         lease_version; /* of the VM's lease before the move; another one: somebody took it since */
 

@@ -260,6 +260,19 @@ mig_queue_ask(MigQueue *queue, const MigWish *wish, gint64 now_ms, MigTurn *turn
     turn->is_granted = place->has_turn = !must_wait(queue, place, now_ms, turn);
 }
 
+char *
+mig_queue_peek(const MigQueue *queue, const char *source, const char *target, gint64 now_ms)
+{
+    const Place place = {.job = (char *)"~",
+                         .source = (char *)source,
+                         .target = (char *)target,
+                         .priority = MIG_PRIORITY_DEFAULT,
+                         .since_ms = now_ms};
+    MigTurn turn;
+
+    return must_wait(queue, &place, now_ms, &turn) ? turn.waits_for : NULL;
+}
+
 void
 mig_queue_restore(MigQueue *queue, const char *job, const char *source, const char *target)
 {

@@ -47,6 +47,8 @@ MigQueue *mig_queue_new(const char *this_node, guint max_moves);
 void mig_queue_free(MigQueue *queue);
 /* Has it its turn now? Idempotent for the same job; a new wish of a job replaces its older one. */
 void mig_queue_ask(MigQueue *queue, const MigWish *wish, gint64 now_ms, MigTurn *turn);
+/* What a move that were asked for now would wait for; NULL: nothing. g_free(). */
+char *mig_queue_peek(const MigQueue *queue, const char *source, const char *target, gint64 now_ms);
 /* A turn that was granted in an earlier life: taken without asking. */
 void mig_queue_restore(MigQueue *queue, const char *job, const char *source, const char *target);
 /* Gives up turn or place. Unknown is fine. */

@@ -63,6 +63,9 @@ guint mig_timeouts_join_ms(guint io_timeout_s);
 #define MIG_PEER_CONNECT_MS 2000
 #define MIG_PEER_CALL_MS    10000
 
+/* All checks of all VMs of one node for all others: some tens of ms each. */
+#define MIG_CHECK_MS 120000
+
 /* What the other end gets for its part of a TLS handshake: a few ms of work, on a machine that may
  * be as busy as can be. A dead one is noticed earlier, by TCP. */
 #define MIG_PEER_HANDSHAKE_MS 8000

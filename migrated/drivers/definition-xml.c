@@ -4,19 +4,14 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "drivers/definition-private.h"
 #include "drivers/definition-vet.h"
 
-#include <libxml/parser.h>
-#include <libxml/xpath.h>
 #include <string.h>
 
 #define XML_MAX_BYTES (256 * 1024)
 #define DEVICE_PREFIX "/dev/csv/"
 #define MASK          "***" /* instead of a secret, wherever a definition is shown */
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlXPathContext, xmlXPathFreeContext)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlXPathObject, xmlXPathFreeObject)
 
 void
 mig_definition_free(MigDefinition *definition)
@@ -31,8 +26,8 @@ mig_definition_free(MigDefinition *definition)
     g_free(definition);
 }
 
-static xmlDoc *
-read_xml(const char *xml, GError **error)
+xmlDoc *
+mig_definition_read(const char *xml, GError **error)
 {
     size_t length = strlen(xml);
     xmlDoc *doc;
@@ -73,9 +68,8 @@ check_domain(xmlDoc *doc, GError **error)
     return FALSE;
 }
 
-/* First match as text; NULL where there is none or it is empty. */
-static char *
-get(xmlXPathContext *context, const char *path)
+char *
+mig_definition_get(xmlXPathContext *context, const char *path)
 {
     g_autoptr(xmlXPathObject) found = xmlXPathEvalExpression((const xmlChar *)path, context);
 
@@ -98,9 +92,8 @@ has(xmlXPathContext *context, const char *path)
     return found && found->nodesetval && found->nodesetval->nodeNr > 0;
 }
 
-/* libvirt: <memory unit='KiB'>, default KiB. */
-static guint64
-memory_bytes(xmlXPathContext *context)
+guint64
+mig_definition_bytes(xmlXPathContext *context, const char *path)
 {
     static const struct {
         const char *unit;
@@ -119,8 +112,9 @@ memory_bytes(xmlXPathContext *context)
                  {"TB", 1000000000000},
                  {"T", (guint64)1 << 40},
                  {"TiB", (guint64)1 << 40}};
-    g_autofree char *value = get(context, "/domain/memory");
-    g_autofree char *unit = get(context, "/domain/memory/@unit");
+    g_autofree char *unit_path = g_strconcat(path, "/@unit", NULL);
+    g_autofree char *value = mig_definition_get(context, path);
+    g_autofree char *unit = mig_definition_get(context, unit_path);
     guint64 number = 0, factor = unit ? 0 : 1024;
 
     for (guint i = 0; unit && i < G_N_ELEMENTS(units); i++) {
@@ -162,11 +156,11 @@ static void
 read_disk(MigDefinition *definition, xmlXPathContext *context, xmlNode *node, GPtrArray *images)
 {
     context->node = node;
-    g_autofree char *device = get(context, "@device");
-    g_autofree char *type = get(context, "@type");
-    g_autofree char *path = get(context, "source/@dev");
-    g_autofree char *cache = get(context, "driver/@cache");
-    g_autofree char *target = get(context, "target/@dev");
+    g_autofree char *device = mig_definition_get(context, "@device");
+    g_autofree char *type = mig_definition_get(context, "@type");
+    g_autofree char *path = mig_definition_get(context, "source/@dev");
+    g_autofree char *cache = mig_definition_get(context, "driver/@cache");
+    g_autofree char *target = mig_definition_get(context, "target/@dev");
     g_autofree char *image = image_of_path(path);
     gboolean is_medium = device && !g_str_equal(device, "disk") && !g_str_equal(device, "lun");
 
@@ -238,7 +232,7 @@ find_problems(MigDefinition *definition, xmlXPathContext *context)
 MigDefinition *
 mig_definition_parse(const char *xml, GError **error)
 {
-    g_autoptr(xmlDoc) doc = read_xml(xml, error);
+    g_autoptr(xmlDoc) doc = mig_definition_read(xml, error);
     g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
     g_autoptr(MigDefinition) definition = g_new0(MigDefinition, 1);
     guint64 vcpus = 1;
@@ -247,12 +241,12 @@ mig_definition_parse(const char *xml, GError **error)
         return NULL;
     if (!context || !check_domain(doc, error))
         return NULL;
-    g_autofree char *vcpu = get(context, "/domain/vcpu");
+    g_autofree char *vcpu = mig_definition_get(context, "/domain/vcpu");
 
-    definition->name = get(context, "/domain/name");
-    definition->uuid = get(context, "/domain/uuid");
-    definition->lockspace = get(context, "/domain/devices/lease/lockspace");
-    definition->memory_bytes = memory_bytes(context);
+    definition->name = mig_definition_get(context, "/domain/name");
+    definition->uuid = mig_definition_get(context, "/domain/uuid");
+    definition->lockspace = mig_definition_get(context, "/domain/devices/lease/lockspace");
+    definition->memory_bytes = mig_definition_bytes(context, "/domain/memory");
     if (vcpu && !g_ascii_string_to_unsigned(vcpu, 10, 1, 4096, &vcpus, NULL))
         complain(definition, g_strdup_printf("<vcpu>%s</vcpu> is not a number of CPUs", vcpu));
     definition->vcpus = (guint32)vcpus;
@@ -296,7 +290,7 @@ remove_children(xmlNode *parent, const char *name)
 char *
 mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease, GError **error)
 {
-    g_autoptr(xmlDoc) doc = read_xml(xml, error);
+    g_autoptr(xmlDoc) doc = mig_definition_read(xml, error);
     g_autofree char *offset = g_strdup_printf("%" G_GUINT64_FORMAT, lease->offset_bytes);
     xmlNode *domain, *devices, *node, *target;
     xmlChar *text = NULL;
@@ -332,7 +326,7 @@ mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease
 char *
 mig_definition_mask(const char *xml)
 {
-    g_autoptr(xmlDoc) doc = read_xml(xml, NULL);
+    g_autoptr(xmlDoc) doc = mig_definition_read(xml, NULL);
     g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
     g_autoptr(xmlXPathObject) found =
         context ? xmlXPathEvalExpression((const xmlChar *)"//@passwd", context) : NULL;
@@ -354,19 +348,21 @@ mig_definition_mask(const char *xml)
 char *
 mig_capabilities_cpu_vendor(const char *xml)
 {
-    g_autoptr(xmlDoc) doc = read_xml(xml, NULL);
+    g_autoptr(xmlDoc) doc = mig_definition_read(xml, NULL);
     g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
 
-    return context ? get(context, "/capabilities/host/cpu/vendor") : NULL;
+    return context ? mig_definition_get(context, "/capabilities/host/cpu/vendor") : NULL;
 }
 
 gint64
 mig_capabilities_qemu_group(const char *xml)
 {
-    g_autoptr(xmlDoc) doc = read_xml(xml, NULL);
+    g_autoptr(xmlDoc) doc = mig_definition_read(xml, NULL);
     g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
     g_autofree char *label =
-        context ? get(context, "/capabilities/host/secmodel[model='dac']/baselabel[1]") : NULL;
+        context
+            ? mig_definition_get(context, "/capabilities/host/secmodel[model='dac']/baselabel[1]")
+            : NULL;
     const char *group = label ? strchr(label, ':') : NULL;
     guint64 gid;
 

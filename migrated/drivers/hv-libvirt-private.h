@@ -31,3 +31,9 @@ gboolean
 mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress, GError **error);
 gboolean mig_libvirt_set_max_downtime(gpointer self, const char *vm, guint ms, GError **error);
 gboolean mig_libvirt_abort(gpointer self, const char *vm, GError **error);
+
+MigHostCpu *mig_libvirt_get_cpu(gpointer self, GError **error);
+char *mig_libvirt_get_definition(gpointer self, const char *vm, const char *uuid, GError **error);
+MigFit *mig_libvirt_fit(gpointer self, const MigNeeds *needs, const char *vm, const char *uuid,
+                        GError **error);
+char *mig_libvirt_baseline(gpointer self, const char *const *cpus, GError **error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* hv-libvirt.c - connection, events and domains; a move itself is in hv-libvirt-migrate.c. */
+/* hv-libvirt.c - connection, events and domains; moves: hv-libvirt-migrate.c, checks:
+ * hv-libvirt-host.c. */
 #include "drivers/hv-libvirt.h"
 
 #include "drivers/hv-libvirt-private.h"
@@ -371,6 +372,10 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
                             .set_max_downtime = mig_libvirt_set_max_downtime,
                             .abort = mig_libvirt_abort,
                             .get_host = hv_get_host,
+                            .get_cpu = mig_libvirt_get_cpu,
+                            .get_definition = mig_libvirt_get_definition,
+                            .fit = mig_libvirt_fit,
+                            .baseline = mig_libvirt_baseline,
                             .list = hv_list};
     virInitialize();
     virSetErrorFunc(NULL, ignore_errors);

@@ -161,7 +161,8 @@ peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const cha
                                      .cpu_vendor = (char *)cpu_vendor,
                                      .migration = (char *)migration,
                                      .certificate = (char *)certificate,
-                                     .images = job->images};
+                                     .images = job->images,
+                                     .hugepage = (gint64)job->hugepage_bytes};
     g_autoptr(MigPeerPrepareReply) reply =
         CALL(self, job->target, "Prepare", PeerPrepareRequest, &request, PeerPrepareReply, error);
 

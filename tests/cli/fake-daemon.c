@@ -139,6 +139,32 @@ end_job(MigJobReply *reply, const char *outcome)
     job->blackout_ms = 55;
 }
 
+/* One check for each verdict up to worst. */
+static MigApiVerdict *
+new_verdict(const char *vm, const char *target, MigApiVerdict *verdict, const char *worst)
+{
+    static const char *const verdicts[] = {"pass", "warn", "fail"};
+    static const char *const names[] = {"vm-idle", "pair-free", "memory-fits"};
+
+    verdict->vm = g_strdup(vm);
+    verdict->source = g_strdup("nodeA");
+    verdict->target = g_strdup(target);
+    verdict->verdict = g_strdup(worst);
+    verdict->checks = mig_message_array_new(&mig_type_ApiCheck);
+    for (guint i = 0; i < G_N_ELEMENTS(verdicts); i++) {
+        MigApiCheck *check = mig_ApiCheck_new();
+
+        check->name = g_strdup(names[i]);
+        check->verdict = g_strdup(verdicts[i]);
+        check->text = g_strdup("512 MiB needed\x1b[31m, 100 MiB free");
+        check->advice = i ? g_strdup("do something") : NULL;
+        g_ptr_array_add(verdict->checks, check);
+        if (g_str_equal(verdicts[i], worst))
+            break;
+    }
+    return verdict;
+}
+
 /* ---- methods ---- */
 
 static void
@@ -341,6 +367,30 @@ move_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
     }
 }
 
+/* To nodeB all is well, to nodeC nothing; without a node both, without a VM two of them. */
+static void
+check_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigCheckVmRequest *request = data;
+    static const char *const vms[] = {"db", "web"}, *const nodes[] = {"nodeB", "nodeC"};
+    g_autoptr(MigCheckVmReply) reply = mig_CheckVmReply_new();
+
+    if (request->vm && fails(call, request->vm))
+        return;
+    reply->verdicts = mig_message_array_new(&mig_type_ApiVerdict);
+    for (guint i = 0; i < 4; i++) {
+        const char *vm = vms[i / 2], *node = nodes[i % 2];
+
+        if ((!request->vm || g_str_equal(request->vm, vm)) &&
+            (!request->node || g_str_equal(request->node, node)))
+            g_ptr_array_add(reply->verdicts, new_verdict(vm, node, mig_ApiVerdict_new(),
+                                                         i % 2 ? "fail"
+                                                         : i   ? "warn"
+                                                               : "pass"));
+    }
+    mig_rpc_call_reply(call, reply);
+}
+
 static void
 watch_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
 {
@@ -392,6 +442,7 @@ static const MigRpcMethod methods[] = {
     METHOD("CreateImage", CreateImageRequest, ImageReply, 0, create_image),
     METHOD("ImportImage", ImportImageRequest, ImageReply, MIG_RPC_METHOD_MORE, import_image),
     METHOD("ListImages", ListImagesRequest, ListImagesReply, MIG_RPC_METHOD_READ, list_images),
+    METHOD("CheckVm", CheckVmRequest, CheckVmReply, MIG_RPC_METHOD_READ, check_vm),
     METHOD("MoveVm", MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE, move_vm),
     METHOD("GetJob", JobRequest, JobReply, MIG_RPC_METHOD_READ, watch_job),
     METHOD("WatchJob", JobRequest, JobReply, MIG_RPC_METHOD_MORE, watch_job),

@@ -79,6 +79,7 @@ vm stop
 vm list
 vm show
 vm undefine
+check
 move
 job list
 job show
@@ -196,6 +197,26 @@ exits "vm define of no XML" 52 "$CTL" vm define vol1 - </dev/null
 printf '<a\377>' >"$TMP/bad.xml"
 exits "vm define of no UTF-8" 52 "$CTL" vm define vol1 "$TMP/bad.xml"
 exits "full disk" 46 bash -c "'$CTL' status >/dev/full"
+
+# ---- checks ----
+exits "check" 0 "$CTL" check web nodeB
+like "check: the whole" "$OUT" '^web from nodeA to nodeB: warn'
+like "check: a line for each" "$OUT" '^  vm-idle +pass  512 MiB needed'
+like "check: what to do" "$OUT" '^ +-> do something'
+unlike "check: no raw escape" "$OUT" "$ESCAPE"
+exits "check of every node" 28 "$CTL" check web
+like "check of every node: nodeC too" "$OUT" '^web from nodeA to nodeC: fail'
+like "check of every node: which failed" "$ERR" '1 check failed, the first is memory-fits'
+one_line "check of every node"
+exits "check --all" 28 "$CTL" check --all
+like "check --all: the nodes" "$OUT" '^VM +nodeA +nodeB +nodeC'
+like "check --all: a line for each VM" "$OUT" '^db +here +pass +fail memory-fits'
+like "check --all: a warning" "$OUT" '^web +here +warn pair-free +fail memory-fits'
+exits "check --json" 28 "$CTL" check --json web nodeC
+like "check --json: the verdict" "$OUT" '"verdict": ?"fail"'
+exits "check of nothing" 2 "$CTL" check
+exits "check of a VM and all" 2 "$CTL" check web --all
+exits "check that is refused" 22 "$CTL" check VmStopped
 
 # ---- moves ----
 exits "move" 0 "$CTL" move web nodeB

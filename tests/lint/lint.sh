@@ -116,13 +116,13 @@ includes $(files 'libcsv/*.c' 'libcsv/*.h' | grep -v csvtool) |
     complains "libcsv knows no GLib"
 
 # Drivers do not include one another; files of one system begin alike: hv-libvirt.c,
-# hv-libvirt-event.h. But for definition-xml, a helper that shapes XML and talks to nobody.
+# hv-libvirt-event.h. But for definition-xml and definition-needs, helpers that shape XML and talk to nobody.
 includes $(files 'migrated/drivers/*.c' 'migrated/drivers/*.h') | awk -F '\t' '
     $2 ~ /^drivers\// {
         from = $1; sub(/.*\//, "", from); sub(/\.[ch]$/, "", from)
         to = $2; sub(/.*\//, "", to); sub(/\.h$/, "", to)
         split(from, a, "-"); split(to, b, "-")
-        if (to != "definition-xml" && a[1] != b[1] && a[2] != b[2] && a[1] != b[2] && a[2] != b[1])
+        if (to != "definition-xml" && to != "definition-needs" && a[1] != b[1] && a[2] != b[2] && a[1] != b[2] && a[2] != b[1])
             print $1 ": a driver must not include another one: " $2
     }' | complains "drivers do not know one another"
 
@@ -175,7 +175,7 @@ for f in $(files 'common/*.c' 'migrated/*.c' 'migratectl/*.c' 'libcsv/*.c'); do
 done | complains "a file's own header comes first"
 
 # each header compiles alone
-flags=$(pkg-config --cflags glib-2.0 gio-2.0 gio-unix-2.0 json-c 2>/dev/null)
+flags=$(pkg-config --cflags glib-2.0 gio-2.0 gio-unix-2.0 json-c libxml-2.0 2>/dev/null)
 for f in "${HEADERS[@]}"; do
     case $f in lab/*) continue ;; esac
     # shellcheck disable=SC2086
@@ -216,6 +216,11 @@ if [ -f man/migrated-api.pod ]; then
             grep -qE "B<$name>" man/migrated-api.pod || echo "$name is not there"
         done | complains "every method and error is in migrated-api(7)"
 fi
+
+grep -ohE '(add|mig_check_new)\([a-z, ]*"[a-z-]+"' migrated/core/checks*.c | sed 's/.*"\(.*\)"/\1/' | sort -u |
+    while read -r name; do
+        grep -qE "^=item .*B<$name>" man/migrated-checks.pod || echo "check $name is not there"
+    done | complains "every check is in migrated-checks(7)"
 
 if [ -f man/migrated.conf.pod ]; then
     sed -n 's/^#\?\([a-z_]*\)=.*/\1/p' conf/migrated.conf | while read -r key; do

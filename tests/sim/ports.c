@@ -537,6 +537,15 @@ env_trust_target(gpointer self, const char *certificate, GError **error)
     return call_end(process, &call, NULL, error);
 }
 
+static gboolean
+env_check_target(gpointer self, MigJob *job, GPtrArray *checks, GError **error)
+{
+    Process *process = self;
+    Call call = call_begin(process, "check-target");
+
+    return call_end(process, &call, is_target_there(process->world) ? NULL : unreachable(), error);
+}
+
 /* The line of one's own node is jobs-run.c's. */
 static gboolean
 env_may_ask(gpointer self, MigTurn *turn)
@@ -646,6 +655,7 @@ world_run_job(World *world)
                            .target_host_id = world->plan.is_source_first ? 2 : 1,
                            .cpu_vendor = "AMD",
                            .migration = "10.0.1.1/24",
+                           .check_target = env_check_target,
                            .look_at_target = env_look_at_target,
                            .look_at_encryption = env_look_at_encryption,
                            .certificate = env_certificate,

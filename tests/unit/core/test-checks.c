@@ -111,6 +111,15 @@ test_target(void)
     TARGET(memory_free_bytes, 1499, "memory-fits", 8);
     TARGET(memory_reserved_bytes, 501, "memory-fits", 8);
     TARGET(memory_reserved_bytes, G_MAXUINT64, "memory-fits", 8); /* and does not wrap */
+    TARGET(uuid_owner, "other", "name-free", 8);
+    TARGET(hugepage_bytes, 2 << 20, NULL, 8);
+    {
+        MigTargetFacts facts = good_target;
+
+        facts.hugepage_bytes = 2 << 20;
+        facts.memory_free_bytes = 1499;
+        expect_target(facts, "hugepages-fit", 8);
+    }
     TARGET(cpu_vendor, "Intel", "cpu-vendor", 8);
     TARGET(cpu_vendor, NULL, "cpu-vendor", 8);
     TARGET(source_cpu_vendor, NULL, "cpu-vendor", 8);
@@ -141,6 +150,142 @@ test_clear_text(void)
         g_assert_cmpstr(check->name, ==, "encryption");
         g_assert_cmpint(check->verdict, ==, MIG_VERDICT_WARN);
     }
+}
+
+/* ---- the guest ---- */
+
+#define S(text) ((char *)(text))
+
+static MigNeeds needs;
+static MigFit fit;
+static MigHostCpu source_cpu, target_cpu;
+static char *empty[] = {NULL};
+
+static void
+good_guest(MigGuestFacts *facts)
+{
+    needs = (MigNeeds){.emulator = S("/usr/bin/qemu"),
+                       .arch = S("x86_64"),
+                       .machine = S("pc"),
+                       .virt_type = S("kvm"),
+                       .cpu_mode = MIG_CPU_MODEL,
+                       .bridges = empty,
+                       .networks = empty,
+                       .cards = empty,
+                       .media = empty,
+                       .host_devices = empty,
+                       .local_files = empty};
+    fit = (MigFit){.has_emulator = TRUE, .has_machine = TRUE, .cpu = MIG_CPU_FITS};
+    source_cpu = (MigHostCpu){.vendor = S("AMD"),
+                              .features = S("EPYC 25/1 aes"),
+                              .microcode = S("7"),
+                              .emulator_version = 7002};
+    target_cpu = source_cpu;
+    *facts = (MigGuestFacts){.vm = "web",
+                             .node = "A",
+                             .target = "B",
+                             .needs = &needs,
+                             .fit = &fit,
+                             .source_cpu = &source_cpu,
+                             .target_cpu = &target_cpu};
+}
+
+static MigVerdict
+verdict_of(const GPtrArray *checks, const char *name)
+{
+    for (guint i = 0; i < checks->len; i++) {
+        const MigCheck *check = g_ptr_array_index(checks, i);
+
+        if (g_str_equal(check->name, name))
+            return check->verdict;
+    }
+    g_test_message("no check %s", name);
+    g_assert_not_reached();
+}
+
+/* The change makes that check what it shall be, and all others pass. */
+#define GUEST(change, name, wanted)                                            \
+    do {                                                                       \
+        g_autoptr(GPtrArray) checks =                                          \
+            g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);    \
+        MigGuestFacts facts;                                                   \
+                                                                               \
+        good_guest(&facts);                                                    \
+        change;                                                                \
+        mig_checks_guest(&facts, checks);                                      \
+        g_assert_cmpint(verdict_of(checks, name), ==, wanted);                 \
+        expect(checks, wanted == MIG_VERDICT_FAIL ? name : NULL, checks->len); \
+    } while (0)
+
+static void
+test_guest(void)
+{
+    static char *some[] = {S("this"), S("that"), NULL};
+    static const char *const missing[] = {"bridge br0", NULL};
+
+    GUEST(, "cpu-fits", MIG_VERDICT_PASS);
+    GUEST(needs.host_devices = some, "no-host-devices", MIG_VERDICT_FAIL);
+    GUEST(needs.local_files = some, "no-local-files", MIG_VERDICT_FAIL);
+    GUEST(fit.has_emulator = FALSE, "emulator-found", MIG_VERDICT_FAIL);
+    GUEST(fit.has_machine = FALSE, "machine-known", MIG_VERDICT_FAIL);
+    GUEST(facts.missing_networks = missing, "networks-found", MIG_VERDICT_FAIL);
+    GUEST(needs.bridges = some, "networks-found", MIG_VERDICT_PASS);
+    GUEST(needs.media = some, "media-found", MIG_VERDICT_PASS);
+    GUEST((needs.media = some, facts.missing_media = missing), "media-found", MIG_VERDICT_FAIL);
+    GUEST(needs.numa_nodes = S("0-1"), "numa-fits", MIG_VERDICT_PASS);
+    GUEST((needs.numa_nodes = S("0-1"), fit.numa_problem = S("has one")), "numa-fits",
+          MIG_VERDICT_FAIL);
+    GUEST(fit.cpu = MIG_CPU_INCOMPATIBLE, "cpu-fits", MIG_VERDICT_FAIL);
+    GUEST(fit.cpu = MIG_CPU_NOT_COMPARED, "cpu-fits", MIG_VERDICT_WARN);
+}
+
+static void
+test_own_cpu(void)
+{
+    GUEST((needs.cpu_mode = MIG_CPU_DEFAULT, target_cpu.features = S("other")), "cpu-fits",
+          MIG_VERDICT_PASS);
+    for (MigCpuMode mode = MIG_CPU_PASSTHROUGH; mode <= MIG_CPU_MAXIMUM; mode++) {
+        GUEST(needs.cpu_mode = mode, "cpu-fits", MIG_VERDICT_PASS);
+        GUEST((needs.cpu_mode = mode, target_cpu.features = S("EPYC 25/1")), "cpu-fits",
+              MIG_VERDICT_FAIL);
+        GUEST((needs.cpu_mode = mode, target_cpu.features = source_cpu.features = NULL), "cpu-fits",
+              MIG_VERDICT_FAIL);
+        GUEST((needs.cpu_mode = mode, target_cpu.microcode = NULL), "cpu-fits", MIG_VERDICT_WARN);
+        GUEST((needs.cpu_mode = mode, target_cpu.emulator_version++), "cpu-fits", MIG_VERDICT_WARN);
+        /* emulated: QEMU is the CPU */
+        GUEST(
+            (needs.cpu_mode = mode, needs.virt_type = S("qemu"), target_cpu.features = S("other")),
+            "cpu-fits", MIG_VERDICT_PASS);
+        GUEST((needs.cpu_mode = mode, needs.virt_type = S("qemu"), target_cpu.emulator_version++),
+              "cpu-fits", MIG_VERDICT_FAIL);
+    }
+}
+
+static void
+test_around(void)
+{
+    g_autoptr(GPtrArray) checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
+
+    mig_checks_pair(NULL, "A", "B", checks);
+    mig_checks_idle("web", NULL, checks);
+    expect(checks, NULL, 2);
+    mig_checks_pair("move A-1", "A", "B", checks);
+    expect(checks, NULL, 3);
+    g_assert_cmpint(((MigCheck *)checks->pdata[2])->verdict, ==, MIG_VERDICT_WARN);
+    mig_checks_no_answer("B", "is away", checks);
+    expect(checks, "target-answers", 4);
+    g_ptr_array_set_size(checks, 0);
+    mig_checks_idle("web", "is moved", checks);
+    expect(checks, "vm-idle", 1);
+}
+
+static void
+test_cpu_fit_names(void)
+{
+    for (int i = MIG_CPU_FITS; i <= MIG_CPU_NOT_COMPARED; i++)
+        g_assert_cmpint(mig_cpu_fit_from_name(mig_cpu_fit_name(i)), ==, i);
+    g_assert_cmpint(mig_cpu_fit_from_name(NULL), ==, MIG_CPU_INCOMPATIBLE);
+    g_assert_cmpint(mig_cpu_fit_from_name("FITS"), ==, MIG_CPU_INCOMPATIBLE);
 }
 
 static void
@@ -204,6 +349,10 @@ main(int argc, char **argv)
     g_test_add_func("/checks/source", test_source);
     g_test_add_func("/checks/target", test_target);
     g_test_add_func("/checks/clear-text", test_clear_text);
+    g_test_add_func("/checks/guest", test_guest);
+    g_test_add_func("/checks/own-cpu", test_own_cpu);
+    g_test_add_func("/checks/around", test_around);
+    g_test_add_func("/checks/cpu-fit-names", test_cpu_fit_names);
     g_test_add_func("/checks/subnet", test_subnet);
     g_test_add_func("/checks/verdicts", test_verdicts);
     return g_test_run();
