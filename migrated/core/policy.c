@@ -7,6 +7,16 @@
 /* Rounds can be long on a slow link: raise after this long even within one round. */
 #define STEP_MAX_MS 5000
 
+/* How long the guest would have to stand still for what is left, as seen now. 0: not known. */
+static guint
+needed_ms(const MigProgress *progress)
+{
+    if (!progress->rate_bytes_s)
+        return 0;
+    return (guint)MIN((double)progress->remaining_bytes * 1000 / (double)progress->rate_bytes_s + 1,
+                      G_MAXINT);
+}
+
 void
 mig_policy_init(MigPolicy *policy, guint max_downtime_ms, gint64 now_ms)
 {
@@ -39,7 +49,9 @@ mig_policy_feed(MigPolicy *policy, const MigProgress *progress, gint64 now_ms)
         return FALSE;
     if (now_ms - policy->since_ms < (has_stalled ? STEP_MIN_MS : STEP_MAX_MS))
         return FALSE;
-    policy->limit_ms = MIN(policy->limit_ms * 2, policy->max_ms);
+    /* where rounds leave 20 ms each time, 10 would only cost another two of them */
+    policy->limit_ms =
+        MIN(MAX(policy->limit_ms * 2, has_stalled ? needed_ms(progress) : 0), policy->max_ms);
     policy->since_ms = now_ms;
     return TRUE;
 }

@@ -72,6 +72,37 @@ test_stalled(void)
     g_assert_cmpuint(f.raised, ==, 6); /* 5 10 20 40 80 160 300 */
 }
 
+/* 30 MB at 1 GB/s need 30 ms: 10 would be tried in vain, and a round costs more than the guess */
+static void
+test_stalled_far_above(void)
+{
+    Feed f;
+    MigProgress progress = {.is_active = TRUE, .rate_bytes_s = 1000000000};
+
+    feed_begin(&f, 0);
+    for (guint i = 2; i < 5; i++) {
+        f.now_ms += 200;
+        progress.iteration = i;
+        progress.remaining_bytes = 30000000;
+        mig_policy_feed(&f.policy, &progress, f.now_ms);
+        if (i == 2)
+            g_assert_cmpuint(f.policy.limit_ms, ==, MIG_POLICY_FIRST_MS);
+        else if (i == 3)
+            g_assert_cmpuint(f.policy.limit_ms, ==, 31);
+        else
+            g_assert_cmpuint(f.policy.limit_ms, ==, 62);
+    }
+    /* and never above what is allowed, whatever is reported */
+    progress.remaining_bytes = G_MAXUINT64;
+    progress.rate_bytes_s = 1;
+    for (guint i = 5; i < 9; i++) {
+        f.now_ms += 200;
+        progress.iteration = i;
+        mig_policy_feed(&f.policy, &progress, f.now_ms);
+        g_assert_cmpuint(f.policy.limit_ms, <=, MIG_POLICY_MAX_MS);
+    }
+}
+
 static void
 test_slow_first_round(void)
 {
@@ -125,6 +156,7 @@ main(int argc, char **argv)
     g_test_add_func("/policy/begin", test_begin);
     g_test_add_func("/policy/converging", test_converging);
     g_test_add_func("/policy/stalled", test_stalled);
+    g_test_add_func("/policy/stalled-far-above", test_stalled_far_above);
     g_test_add_func("/policy/slow-first-round", test_slow_first_round);
     g_test_add_func("/policy/long-round", test_long_round);
     g_test_add_func("/policy/any-feed", test_any_feed);
