@@ -8,6 +8,7 @@
 #include "base/names.h"
 
 #include <locale.h>
+#include <unistd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -284,5 +285,9 @@ main(int argc, char **argv)
     }
     fflush(stdout);
     mig_talk("migratectl: %s", error->message);
+    /* whoever left by Ctrl-C may have left a thread in the middle of a call: nothing it uses may be
+     * taken down under it */
+    if (g_error_matches(error, MIG_ERROR, MIG_ERROR_CANCELLED))
+        _exit(mig_error_exit_code(error));
     return mig_error_exit_code(error);
 }

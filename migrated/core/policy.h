@@ -8,9 +8,9 @@
  * QEMU stops the guest as soon as it reckons that the rest fits into the downtime limit; so a limit
  * of 300 ms, libvirt's default, makes a guest stand still for 100 to 200 ms that could have gone
  * over in another short round. Hence: begin low, and raise the limit only where rounds no longer
- * get smaller: to twice as much, or to what the rest would take if that is more, up to the most that
- * was allowed. So the guest never stands longer than with the
- * default, and most of the time for a fraction of it.
+ * get smaller: to twice as much, or to what the rest would take if that is more, up to the most
+ * that was allowed. So the guest never stands longer than with the default, and most of the time
+ * for a fraction of it.
  *
  * A pure function of what libvirt reports; fed about every MIG_POLICY_POLL_MS.
  */
