@@ -49,6 +49,26 @@ mig_cmd_node_remove(MigCli *cli, char **arguments, GError **error)
 }
 
 gboolean
+mig_cmd_node_rotate_key(MigCli *cli, char **arguments, GError **error)
+{
+    g_autoptr(MigRotateKeyReply) reply = mig_cli_call(cli, "io.migrated.RotateKey", &mig_type_Empty,
+                                                      NULL, &mig_type_RotateKeyReply, 0, error);
+
+    if (!reply)
+        return FALSE;
+    if (cli->json)
+        mig_print_json(&mig_type_RotateKeyReply, reply, FALSE);
+    else if (reply->connections)
+        mig_talk(
+            "this node has a new key; the old certificate is given up when %s connections that "
+            "were made with it have ended",
+            mig_show_int(reply->connections));
+    else
+        mig_talk("this node has a new key; the old certificate is given up in a moment");
+    return TRUE;
+}
+
+gboolean
 mig_cmd_node_show(MigCli *cli, char **arguments, GError **error)
 {
     MigNameRequest request = {.name = arguments[0]};
@@ -91,6 +111,7 @@ mig_cmd_node_show(MigCli *cli, char **arguments, GError **error)
     mig_print_field("Sanlock", node->sanlock);
     mig_print_field("Watchdog", mig_show_yes(node->watchdog));
     mig_print_field("Version", node->version);
+    mig_print_field_list("Certificates", node->certificates);
     mig_print_field_list("Volumes", node->volumes);
     mig_print_field_list("VMs", node->vms);
     return TRUE;

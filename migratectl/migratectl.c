@@ -17,6 +17,7 @@ static const MigCommand commands[] = {
     {"status", NULL, "", 0, 0, mig_cmd_status, NULL, "Nodes, volumes, VMs and running jobs", NULL},
     {"node", "list", "", 0, 0, mig_cmd_node_list, NULL, "All nodes", NULL},
     {"node", "show", "NODE", 1, 1, mig_cmd_node_show, NULL, "One node", NULL},
+    {"node", "rotate-key", "", 0, 0, mig_cmd_node_rotate_key, NULL, "Give this node a new key", NULL},
     {"node", "remove", "NODE", 1, 1, mig_cmd_node_remove, NULL, "Forget a node that can't come back",
      "Refused while it may be alive. A node that runs leaves with \"cluster leave\"."},
     {"cluster", "create", "DEVICE", 1, 1, mig_cmd_cluster_create, mig_options_cluster_create,

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "members.h"
 #include "setup.h"
+#include "trusted.h"
 
 /* Coming into a cluster is served by setup.c, where there is none yet. */
 static void
@@ -53,4 +54,20 @@ api_RemoveNode(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
         mig_rpc_call_reply(call, NULL);
     else
         mig_rpc_call_fail(call, g_steal_pointer(&error));
+}
+
+void
+api_RotateKey(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    g_autofree char *certificate = NULL;
+    g_autoptr(GError) error = NULL;
+    guint connections = 0;
+
+    if (!mig_trusted_rotate(daemon->trusted, &certificate, &error)) {
+        mig_rpc_call_fail(call, g_steal_pointer(&error));
+        return;
+    }
+    mig_trusted_is_rotating(daemon->trusted, &connections);
+    mig_rpc_call_reply(
+        call, &(MigRotateKeyReply){.certificate = certificate, .connections = connections});
 }

@@ -7,6 +7,7 @@
 #include "core/timeouts.h"
 #include "jobs.h"
 #include "recovery.h"
+#include "trusted.h"
 
 /* What would go wrong if this node died, said before it does. */
 static void
@@ -55,11 +56,21 @@ add_node_warnings(MigDaemon *daemon, const MigApiNode *node, guint count, GStrvB
 static void
 add_warnings(MigDaemon *daemon, const MigStatusReply *reply, GStrvBuilder *warnings)
 {
+    guint connections = 0;
+
     if (reply->volumes->len == 0)
         g_strv_builder_add(warnings, "no volume is attached; 'migratectl volume attach DEVICE'");
     if (!daemon->migration) {
         g_autofree char *text = g_strdup_printf(
             "this node has no address in the migration network %s", daemon->config->migration);
+
+        g_strv_builder_add(warnings, text);
+    }
+    if (mig_trusted_is_rotating(daemon->trusted, &connections)) {
+        g_autofree char *text =
+            g_strdup_printf("the key of this node is being changed; %u connections "
+                            "were made with the old one and go on",
+                            connections);
 
         g_strv_builder_add(warnings, text);
     }

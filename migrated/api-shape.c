@@ -3,6 +3,7 @@
 #include "api-shape.h"
 
 #include "core/timeouts.h"
+#include "core/trust.h"
 #include "drivers/definition-xml.h"
 #include "failover.h"
 #include "jobs.h"
@@ -72,6 +73,7 @@ mig_shape_node(MigDaemon *daemon, const MigNodeView *view)
     to->draining = from->is_draining;
     to->watchdog = from->has_watchdog;
     to->encrypts = from->encrypts;
+    to->certificates = mig_trust_fingerprints(from);
     to->heartbeat = (gint64)from->heartbeat;
     to->heartbeat_age_ms = MIN(view->age_ms, G_MAXINT32);
     to->sanlock = g_strdup(mig_host_state_name(view->sanlock));

@@ -2,6 +2,7 @@
 /* trusted.c - from the slots to who is accepted. */
 #include "trusted.h"
 
+#include "base/error.h"
 #include "core/timeouts.h"
 #include "core/trust.h"
 #include "drivers/tls-channel.h"
@@ -15,9 +16,12 @@ struct MigTrusted {
     MigTls *tls;
     GMutex
         lock; /* guards roots; held over telling the channel, so that the latest word is the last */
-    GPtrArray *roots; /* MigTrustRoot */
-    MigTlsRam *ram;   /* NULL: nothing is encrypted */
-    char *said;       /* of the thread that tends: the problem that the log knows of */
+    GPtrArray *roots;    /* MigTrustRoot */
+    MigTlsRam *ram;      /* NULL: nothing is encrypted */
+    GMutex rotate_lock;  /* one step of a change of key at a time; guards the next two */
+    gint64 published_us; /* since when all slots have the new root; 0: not yet */
+    gint64 switched_us;  /* since when it signs, and is used; 0: not yet */
+    char *said;          /* of the thread that tends: the problem that the log knows of */
 };
 
 MigTrusted *
@@ -32,6 +36,7 @@ mig_trusted_new(MigDaemon *daemon, GError **error)
     trusted->daemon = daemon;
     trusted->tls = tls;
     g_mutex_init(&trusted->lock);
+    g_mutex_init(&trusted->rotate_lock);
     trusted->roots = g_ptr_array_new_with_free_func((GDestroyNotify)mig_trust_root_free);
     if (daemon->config->encrypt)
         trusted->ram = mig_tls_ram_new(daemon->config->qemu_tls_dir, daemon->identity);
@@ -88,14 +93,138 @@ write_ram(MigTrusted *trusted)
     return g_strdup(error->message);
 }
 
+/* ---- a change of key ---- */
+
+/*
+ * One step at a time, each from what tls-identity.h keeps on disk, so that a process that ends
+ * between two is no case of its own: the next one goes on there.
+ *
+ *   begun      the new root stands in this node's slots beside the old one, which still signs;
+ *              MIG_KEY_SEEN_MS later every other node knows it
+ *   switched   the new one signs: new connections and moves show it. What began before goes on with
+ *              the old one, since that stands in the slots for as long as such a connection is
+ *              open, and each move has one: its tunnel to libvirt
+ *   dropped    the old one leaves the slots, and is refused from then on
+ */
+static gboolean
+publish(MigTrusted *trusted, GError **error)
+{
+    g_autoptr(GPtrArray) volumes = mig_volumes_list(trusted->daemon->volumes);
+
+    for (guint i = 0; i < volumes->len; i++) {
+        if (!mig_attached_publish(g_ptr_array_index(volumes, i), error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+is_past(gint64 since_us)
+{
+    return g_get_monotonic_time() - since_us >= (gint64)MIG_KEY_SEEN_MS * 1000;
+}
+
+static gboolean
+step_begun(MigTrusted *trusted, GError **error)
+{
+    if (!trusted->published_us) {
+        if (!publish(trusted, error))
+            return FALSE;
+        trusted->published_us = g_get_monotonic_time();
+    }
+    return !is_past(trusted->published_us) || mig_identity_switch(trusted->daemon->identity, error);
+}
+
+static gboolean
+step_switched(MigTrusted *trusted, GError **error)
+{
+    MigIdentity *identity = trusted->daemon->identity;
+
+    if (!trusted->switched_us) {
+        /* QEMU's first: a move whose tunnel shows the new one has a QEMU that does. Where it cannot
+         * be written, no move begins before it could */
+        g_autofree char *problem = trusted->ram ? write_ram(trusted) : NULL;
+
+        if (!mig_tls_renew(trusted->tls, TRUE, error))
+            return FALSE;
+        trusted->switched_us = g_get_monotonic_time();
+    }
+    if (!is_past(trusted->switched_us) || mig_tls_count_old(trusted->tls) > 0)
+        return TRUE;
+    if (!mig_identity_drop(identity, error))
+        return FALSE;
+    trusted->published_us = trusted->switched_us = 0;
+    g_message("the old key of this node is gone");
+    publish(trusted, NULL); /* the heartbeat does it, too */
+    return TRUE;
+}
+
+/* With the rotate lock held. Does what can be done now. */
+static gboolean
+rotate_step(MigTrusted *trusted, GError **error)
+{
+    MigIdentity *identity = trusted->daemon->identity;
+
+    if (mig_identity_phase(identity) == MIG_IDENTITY_BEGUN && !step_begun(trusted, error))
+        return FALSE;
+    return mig_identity_phase(identity) != MIG_IDENTITY_SWITCHED || step_switched(trusted, error);
+}
+
+gboolean
+mig_trusted_rotate(MigTrusted *trusted, char **certificate, GError **error)
+{
+    MigIdentity *identity = trusted->daemon->identity;
+    gint64 deadline = g_get_monotonic_time() + (gint64)MIG_KEY_CHANGE_MS * 1000;
+    gboolean ok, is_used;
+
+    g_mutex_lock(&trusted->rotate_lock);
+    ok = mig_identity_begin(identity, error);
+    g_mutex_unlock(&trusted->rotate_lock);
+    if (!ok)
+        return FALSE;
+    g_message("this node makes itself a new key");
+    do {
+        g_autoptr(GError) bad = NULL;
+
+        g_mutex_lock(&trusted->rotate_lock);
+        ok = rotate_step(trusted, &bad);
+        is_used = mig_identity_phase(identity) == MIG_IDENTITY_AT_REST || trusted->switched_us;
+        g_mutex_unlock(&trusted->rotate_lock);
+        if (!is_used && g_get_monotonic_time() > deadline) {
+            g_set_error(error, MIG_ERROR, MIG_ERROR_TIMEOUT,
+                        "the new key is made, but not used yet%s%s; that goes on by itself",
+                        ok ? "" : ": ", ok ? "" : bad->message);
+            return FALSE;
+        }
+        if (!is_used)
+            g_usleep(200 * 1000);
+    } while (!is_used);
+    *certificate = mig_identity_fingerprint(identity);
+    return TRUE;
+}
+
+gboolean
+mig_trusted_is_rotating(MigTrusted *trusted, guint *connections)
+{
+    *connections = mig_tls_count_old(trusted->tls);
+    return mig_identity_phase(trusted->daemon->identity) != MIG_IDENTITY_AT_REST;
+}
+
+/* ---- now and then ---- */
+
 void
 mig_trusted_tend(MigTrusted *trusted)
 {
-    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) error = NULL, bad = NULL;
 
     if (!mig_tls_renew(trusted->tls, FALSE, &error))
         g_warning("this node's certificate could not be renewed, and is tried again: %s",
                   error->message);
+    g_mutex_lock(&trusted->rotate_lock);
+    if (!rotate_step(trusted, &bad))
+        g_warning("the key of this node is being changed, and that does not go on: %s",
+                  bad->message);
+    g_mutex_unlock(&trusted->rotate_lock);
     if (!trusted->ram)
         return;
     g_autofree char *problem = write_ram(trusted);

@@ -16,6 +16,13 @@ void mig_trusted_seen(MigTrusted *trusted);
 /* What has to be done now and then: certificates are renewed. Blocks on the local disk. */
 void mig_trusted_tend(MigTrusted *trusted);
 
+/* Gives this node a new key: returns when it is used. FALSE, MIG_ERROR_EXISTS: is being done
+ * already; another error: it may go on by itself, as it does where the process ends. *certificate:
+ * SHA-256 of the new root, g_free(). Blocks for seconds. */
+gboolean mig_trusted_rotate(MigTrusted *trusted, char **certificate, GError **error);
+/* Is the key being changed? *connections: those that were made with the old one. */
+gboolean mig_trusted_is_rotating(MigTrusted *trusted, guint *connections);
+
 /* Whose QEMUs read the key for moves; libvirt says it (core/types.h). */
 void mig_trusted_set_qemu_group(MigTrusted *trusted, gint64 group);
 /* Makes sure that QEMU here can encrypt a move from or to that node and knows its root

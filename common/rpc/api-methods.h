@@ -18,6 +18,7 @@
     X(ListNodes, Empty, ListNodesReply, MIG_RPC_METHOD_READ) \
     X(GetNode, NameRequest, NodeReply, MIG_RPC_METHOD_READ) \
     X(RemoveNode, NameRequest, Empty, 0) \
+    X(RotateKey, Empty, RotateKeyReply, 0) \
     X(CreateCluster, CreateClusterRequest, ClusterReply, MIG_RPC_METHOD_ROOT) \
     X(JoinCluster, JoinClusterRequest, ClusterReply, MIG_RPC_METHOD_ROOT) \
     X(LeaveCluster, Empty, Empty, MIG_RPC_METHOD_ROOT) \

@@ -39,6 +39,8 @@
 #include "rpc/api-table.h"
 #define T JoinClusterRequest
 #include "rpc/api-table.h"
+#define T RotateKeyReply
+#include "rpc/api-table.h"
 #define T ClusterReply
 #include "rpc/api-table.h"
 #define T FormatVolumeRequest

@@ -44,7 +44,8 @@
     F(INT, ping_migration_age_ms, 0, NULL) /* the same for migration; -1: has none */ \
     F(BOOL, fenceable, 0, NULL)        /* from the answering node */ \
     F(BOOL, flapping, 0, NULL)         /* died too often lately: gets no VMs */ \
-    F(BOOL, encrypts, 0, NULL)         /* memory of VMs on the move */
+    F(BOOL, encrypts, 0, NULL)         /* memory of VMs on the move */ \
+    F(STRV, certificates, 0, NULL)     /* SHA-256 of the roots in its slot */
 
 #define MIG_FIELDS_ApiVolume(F) \
     F(STRING, name, R, NULL) F(STRING, uuid, R, NULL) F(STRING, device, 0, NULL) \
@@ -162,6 +163,9 @@
 #define MIG_FIELDS_ClusterReply(F) \
     F(STRING, node, R, NULL) F(INT, host_id, R, NULL) F(STRING, volume, R, NULL) \
     F(STRING, management, R, NULL) F(STRING, migration, R, NULL)
+#define MIG_FIELDS_RotateKeyReply(F) \
+    F(STRING, certificate, R, NULL)    /* SHA-256 of the new root */ \
+    F(INT, connections, 0, NULL)       /* that were made with the old one and go on */
 #define MIG_FIELDS_VolumeReply(F) F(OBJECT, volume, R, &mig_type_ApiVolume)
 #define MIG_FIELDS_ListVolumesReply(F) F(ARRAY, volumes, R, &mig_type_ApiVolume)
 
@@ -262,7 +266,7 @@
     X(ApiNode) X(ApiVolume) X(ApiImage) X(ApiVm) X(ApiCheck) X(ApiPhase) X(ApiJob) \
     X(ApiEvent) X(ApiPlan) X(ApiVerdict) \
     X(Empty) X(NameRequest) X(ErrorReply) X(StatusReply) X(ListNodesReply) X(NodeReply) \
-    X(CreateClusterRequest) X(JoinClusterRequest) X(ClusterReply) \
+    X(CreateClusterRequest) X(JoinClusterRequest) X(ClusterReply) X(RotateKeyReply) \
     X(FormatVolumeRequest) X(AttachVolumeRequest) X(VolumeReply) X(ListVolumesReply) \
     X(ImageRequest) X(CreateImageRequest) X(ImportImageRequest) X(ExportImageRequest) \
     X(ListImagesRequest) X(ListImagesReply) X(ImageReply) \

@@ -74,6 +74,15 @@ guint mig_timeouts_join_ms(guint io_timeout_s);
  * every HEARTBEAT_MS, and a reading of a busy LUN may take as long once more. */
 #define MIG_PEER_STRANGE_MS 2500
 
+/* How long a node's new certificate stands in its slot before it is used, and the old one after
+ * that: every other node has read it by then, the busiest one perhaps not; that one reads it when
+ * it meets it (PEER_STRANGE). */
+#define MIG_KEY_SEEN_MS 3000
+
+/* What a change of key gets for its first two steps, its slots' writing included, before whoever
+ * has asked for it is told that it goes on by itself. */
+#define MIG_KEY_CHANGE_MS 20000
+
 /* What a client gets to send one message whole; a peer on a bad link needs a fraction. */
 #define MIG_FRAME_MS 10000
 

@@ -108,6 +108,22 @@ mig_trust_same(const GPtrArray *a, const GPtrArray *b)
     return TRUE;
 }
 
+char **
+mig_trust_fingerprints(const MigNode *node)
+{
+    g_autoptr(GPtrArray) cut = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+    g_autoptr(GStrvBuilder) sums = g_strv_builder_new();
+
+    mig_trust_split(node->certificates, cut);
+    for (guint i = 0; i < cut->len; i++) {
+        g_autofree char *sum =
+            g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, g_ptr_array_index(cut, i));
+
+        g_strv_builder_add(sums, sum);
+    }
+    return cut->len ? g_strv_builder_end(sums) : NULL;
+}
+
 gboolean
 mig_trust_has(const GPtrArray *roots, const char *node, const char *fingerprint)
 {

@@ -29,6 +29,8 @@ void mig_trust_add_node(GPtrArray *roots, const MigNode *node);
 /* The same nodes with the same certificates in the same order? */
 gboolean mig_trust_same(const GPtrArray *a, const GPtrArray *b);
 
+/* SHA-256 of each of them, hex; NULL: there is none. g_strfreev(). */
+char **mig_trust_fingerprints(const MigNode *node);
 /* Is a root of that node among them, that one (SHA-256, hex) or any (NULL)? */
 gboolean mig_trust_has(const GPtrArray *roots, const char *node, const char *fingerprint);
 

@@ -426,6 +426,13 @@ detach_volume(MigRpcCall *call, gconstpointer data, gpointer user_data)
         mig_rpc_call_reply(call, NULL);
 }
 
+static void
+rotate_key(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    mig_rpc_call_reply(call,
+                       &(MigRotateKeyReply){.certificate = (char *)"0123abcd", .connections = 2});
+}
+
 #define METHOD(name, request, reply, flags, handler)                 \
     {                                                                \
         name, &mig_type_##request, &mig_type_##reply, flags, handler \
@@ -439,6 +446,7 @@ static const MigRpcMethod methods[] = {
     METHOD("FormatVolume", FormatVolumeRequest, VolumeReply, 0, format_volume),
     METHOD("DetachVolume", NameRequest, Empty, 0, detach_volume),
     METHOD("RemoveNode", NameRequest, Empty, 0, detach_volume),
+    METHOD("RotateKey", Empty, RotateKeyReply, 0, rotate_key),
     METHOD("CreateImage", CreateImageRequest, ImageReply, 0, create_image),
     METHOD("ImportImage", ImportImageRequest, ImageReply, MIG_RPC_METHOD_MORE, import_image),
     METHOD("ListImages", ListImagesRequest, ListImagesReply, MIG_RPC_METHOD_READ, list_images),

@@ -62,6 +62,7 @@ node show
 volume format
 volume attach
 node remove
+node rotate-key
 cluster create
 cluster join
 cluster leave
@@ -179,6 +180,10 @@ is "volume detach --json: empty object" "$(tr -d ' \n' <"$TMP/out")" "{}"
 exits "node remove" 0 "$CTL" node remove nodeC
 like "node remove: says so" "$ERR" "node nodeC is removed"
 exits "a living node is not removed" 31 "$CTL" node remove NodeAlive
+exits "node rotate-key" 0 "$CTL" node rotate-key
+like "node rotate-key: says what goes on" "$ERR" "2 connections"
+exits "node rotate-key --json" 0 "$CTL" node rotate-key --json
+like "node rotate-key --json: the certificate" "$OUT" '0123abcd'
 exits "image create" 0 "$CTL" --json image create vol1 disk 3G
 like "image create: bytes" "$OUT" '"size":3221225472'
 exits "volume full" 40 "$CTL" image create VolumeFull disk 3G

@@ -116,6 +116,10 @@ test_roots(void)
     g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, "\x30\x01X", 3);
 
     g_assert_true(mig_trust_has(a, "nodeB", sum));
+    g_auto(GStrv) sums = mig_trust_fingerprints(&node);
+
+    g_assert_cmpuint(g_strv_length(sums), ==, 2);
+    g_assert_cmpstr(sums[0], ==, sum);
     sum[0] ^= 1;
     g_assert_false(mig_trust_has(a, "nodeB", sum));
 
