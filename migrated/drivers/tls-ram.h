@@ -10,9 +10,9 @@
 /*
  * QEMU reads a folder (libvirt's migrate_tls_x509_cert_dir) when a move begins: ca-cert.pem holds
  * the roots of all nodes that stand in a slot right now, server-*.pem and client-*.pem are links to
- * the one file with a certificate for this purpose and its key. So whoever connects to a port on
- * which a VM is awaited is the QEMU of a member, and the source goes on only where that port is its
- * target's.
+ * the one file with a certificate for this purpose and its key, dh-params.pem saves QEMU the search
+ * for a prime. So whoever connects to a port on which a VM is awaited is the QEMU of a member, and
+ * the source goes on only where that port is its target's.
  *
  * The folder is root's (0750) and so are the files (0640), readable for the group that QEMU runs
  * with. Each is replaced as a whole; a QEMU that has begun knows what it has read, so nothing here

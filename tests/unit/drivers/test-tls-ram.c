@@ -110,12 +110,34 @@ mode_of(const char *path)
     return st.st_mode & 07777;
 }
 
+/* As QEMU reads it */
+static gboolean
+has_group(const char *path)
+{
+    g_autofree char *text = text_of(path);
+    const gnutls_datum_t datum = {(unsigned char *)text, (unsigned)strlen(text)};
+    gnutls_dh_params_t params;
+    gnutls_datum_t prime = {0}, generator = {0};
+    unsigned bits = 0;
+    gboolean ok;
+
+    g_assert_cmpint(gnutls_dh_params_init(&params), ==, GNUTLS_E_SUCCESS);
+    ok = gnutls_dh_params_import_pkcs3(params, &datum, GNUTLS_X509_FMT_PEM) == GNUTLS_E_SUCCESS &&
+         gnutls_dh_params_export_raw(params, &prime, &generator, &bits) == GNUTLS_E_SUCCESS &&
+         prime.size >= 256;
+    gnutls_free(prime.data);
+    gnutls_free(generator.data);
+    gnutls_dh_params_deinit(params);
+    return ok;
+}
+
 static void
 test_closed(Fixture *f, gconstpointer data)
 {
     static const char *const links[] = {"server-cert.pem", "server-key.pem", "client-cert.pem",
                                         "client-key.pem"};
     g_autofree char *above = g_path_get_dirname(f->folder);
+    g_autofree char *group = g_build_filename(f->folder, "dh-params.pem", NULL);
     mode_t before = umask(0);
 
     write_it(f);
@@ -124,6 +146,8 @@ test_closed(Fixture *f, gconstpointer data)
     g_assert_cmpuint(mode_of(f->folder), ==, 0750);
     g_assert_cmpuint(mode_of(f->leaf), ==, 0640);
     g_assert_cmpuint(mode_of(f->ca), ==, 0640);
+    g_assert_cmpuint(mode_of(group), ==, 0640);
+    g_assert_true(has_group(group));
     for (guint i = 0; i < G_N_ELEMENTS(links); i++) {
         g_autofree char *path = g_build_filename(f->folder, links[i], NULL);
         g_autofree char *target = g_file_read_link(path, NULL);
