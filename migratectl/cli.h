@@ -82,6 +82,7 @@ MIG_CLI_COMMAND(mig_cmd_vm_set);
 MIG_CLI_COMMAND(mig_cmd_why);
 MIG_CLI_COMMAND(mig_cmd_whatif);
 MIG_CLI_COMMAND(mig_cmd_check);
+MIG_CLI_COMMAND(mig_cmd_cpu_baseline);
 MIG_CLI_COMMAND(mig_cmd_move);
 MIG_CLI_COMMAND(mig_cmd_job_list);
 MIG_CLI_COMMAND(mig_cmd_job_show);

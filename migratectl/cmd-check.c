@@ -160,3 +160,29 @@ mig_cmd_check(MigCli *cli, char **arguments, GError **error)
         }
     return is_fine(reply->verdicts, error);
 }
+
+/* ---- cpu ---- */
+
+gboolean
+mig_cmd_cpu_baseline(MigCli *cli, char **arguments, GError **error)
+{
+    g_autoptr(MigCpuBaselineReply) reply =
+        mig_cli_call(cli, "io.migrated.GetCpuBaseline", &mig_type_Empty, NULL,
+                     &mig_type_CpuBaselineReply, MIG_CLI_READ_TIMEOUT_MS, error);
+    g_auto(GStrv) lines = NULL;
+
+    if (!reply)
+        return FALSE;
+    if (cli->json) {
+        mig_print_json(&mig_type_CpuBaselineReply, reply, FALSE);
+        return TRUE;
+    }
+    lines = g_strsplit(reply->cpu, "\n", -1);
+    for (guint i = 0; lines[i]; i++) {
+        if (*lines[i])
+            mig_print_line("%s", lines[i]);
+    }
+    for (guint i = 0; reply->missing && reply->missing[i]; i++)
+        mig_talk("%s does not answer: it is not known whether it can run that", reply->missing[i]);
+    return TRUE;
+}

@@ -58,6 +58,8 @@ static const MigCommand commands[] = {
     {"whatif", NULL, "node-down NODE", 2, 2, mig_cmd_whatif, NULL, "Where its VMs would start", NULL},
     {"check", NULL, "VM [NODE]", 0, 2, mig_cmd_check, mig_options_check,
      "Could it move there? Moves nothing", "All checks of a move; without NODE for each node."},
+    {"cpu", "baseline", "", 0, 0, mig_cmd_cpu_baseline, NULL, "The CPU that every node can run",
+     "For <cpu> in a definition."},
     {"move", NULL, "VM NODE", 2, 2, mig_cmd_move, mig_options_move,
      "Move a running VM to another node",
      "Ctrl-C cancels the move and waits for its end; a second Ctrl-C leaves without\n"

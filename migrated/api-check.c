@@ -116,6 +116,69 @@ peer_GetFacts(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
         mig_rpc_call_fail(call, error);
 }
 
+/* ---- the CPU of all ---- */
+
+void
+peer_GetCpu(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    GError *error = NULL;
+    g_autoptr(MigHostCpu) cpu = daemon->hv->get_cpu(daemon->hv->self, &error);
+
+    if (cpu) {
+        MigPeerCpuReply reply = {.vendor = cpu->vendor, .cpu = cpu->xml};
+
+        mig_rpc_call_reply(call, &reply);
+    } else {
+        mig_rpc_call_fail(call, error);
+    }
+}
+
+static gboolean
+add_cpu(MigDaemon *daemon, const MigNodeView *view, GStrvBuilder *cpus)
+{
+    g_autoptr(MigHostCpu) own = NULL;
+    g_autoptr(MigPeerCpuReply) theirs = NULL;
+
+    if (view->is_local)
+        own = daemon->hv->get_cpu(daemon->hv->self, NULL);
+    else if (view->state == MIG_NODE_UP)
+        theirs = mig_peer_rpc_call(daemon->peer, view->node->name, "GetCpu", &mig_type_Empty, NULL,
+                                   &mig_type_PeerCpuReply, MIG_PEER_CALL_MS, NULL);
+    if (own || theirs)
+        g_strv_builder_add(cpus, own ? own->xml : theirs->cpu);
+    return own || theirs;
+}
+
+void
+api_GetCpuBaseline(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    g_autoptr(MigCpuBaselineReply) reply = mig_CpuBaselineReply_new();
+    g_autoptr(GPtrArray) views = mig_volumes_nodes(daemon->volumes);
+    g_autoptr(GStrvBuilder) cpus = g_strv_builder_new(), asked = g_strv_builder_new();
+    g_autoptr(GStrvBuilder) missing = g_strv_builder_new();
+    g_auto(GStrv) list = NULL;
+    GError *error = NULL;
+
+    for (guint i = 0; i < views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(views, i);
+
+        if (view->state != MIG_NODE_LEFT)
+            g_strv_builder_add(add_cpu(daemon, view, cpus) ? asked : missing, view->node->name);
+    }
+    list = g_strv_builder_end(cpus);
+    reply->nodes = g_strv_builder_end(asked);
+    reply->missing = g_strv_builder_end(missing);
+    if (list[0])
+        reply->cpu = daemon->hv->baseline(daemon->hv->self, (const char *const *)list, &error);
+    else
+        error = g_error_new(MIG_ERROR, MIG_ERROR_FAILED,
+                            "no node is known; attach a volume first ('migratectl volume attach')");
+    if (reply->cpu)
+        mig_rpc_call_reply(call, reply);
+    else
+        mig_rpc_call_fail(call, error);
+}
+
 /* ---- on any node ---- */
 
 static gint

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "core/timeouts.h"
 #include "jobs.h"
+#include "link.h"
 #include "recovery.h"
 #include "trusted.h"
 
@@ -60,12 +61,9 @@ add_warnings(MigDaemon *daemon, const MigStatusReply *reply, GStrvBuilder *warni
 
     if (reply->volumes->len == 0)
         g_strv_builder_add(warnings, "no volume is attached; 'migratectl volume attach DEVICE'");
-    if (!daemon->migration) {
-        g_autofree char *text = g_strdup_printf(
-            "this node has no address in the migration network %s", daemon->config->migration);
+    g_auto(GStrv) link = mig_link_warnings(daemon->link);
 
-        g_strv_builder_add(warnings, text);
-    }
+    g_strv_builder_addv(warnings, (const char **)link);
     if (mig_trusted_is_rotating(daemon->trusted, &connections)) {
         g_autofree char *text =
             g_strdup_printf("the key of this node is being changed; %u connections "

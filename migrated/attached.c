@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "core/timeouts.h"
+#include "link.h"
 
 /* When a node's counter was last seen to move, by our own clock: two nodes' clocks are never
  * compared. */
@@ -76,7 +77,7 @@ write_slot(MigAttached *attached, gboolean has_left, GError **error)
     node->name = g_strdup(daemon->node);
     node->management = g_strdup(daemon->config->management);
     node->port = (guint16)daemon->config->port;
-    node->migration = g_strdup(daemon->migration);
+    node->migration = g_strdup(mig_link_address(daemon->link));
     node->version = g_strdup(MIG_VERSION);
     node->host_generation = attached->generation;
     node->has_left = has_left;

@@ -12,6 +12,7 @@
 
 typedef struct MigVolumes MigVolumes;
 typedef struct MigVms MigVms;
+typedef struct MigLink MigLink;
 typedef struct MigTurns MigTurns;
 typedef struct MigIncoming MigIncoming;
 typedef struct MigJobs MigJobs;
@@ -31,7 +32,7 @@ typedef struct MigDaemon {
     const char *config_path;
     const char *node; /* this one's name */
     guint32 host_id;
-    char *migration;       /* this node's address with prefix in the migration network, or NULL */
+    MigLink *link;         /* link.h: this node's place in the migration network */
     MigIdentity *identity; /* key and certificate of this node */
     MigLibvirt *libvirt;
     const MigHv *hv;

@@ -5,7 +5,9 @@
 #include "base/error.h"
 #include "core/timeouts.h"
 #include "drivers/definition-needs.h"
+#include "drivers/definition-xml.h"
 #include "incoming.h"
+#include "link.h"
 #include "net.h"
 #include "turns.h"
 #include "vms.h"
@@ -101,6 +103,27 @@ gather_fit(MigDaemon *daemon, const char *vm, const MigNeeds *needs, const MigFi
     gather_plugs(needs, fit, reply);
 }
 
+static void
+gather_link(MigDaemon *daemon, const char *probe_from, MigPeerFactsReply *reply)
+{
+    g_autoptr(MigLinkFacts) facts = NULL;
+    MigPeerLink *link = mig_PeerLink_new();
+
+    mig_link_look(daemon->link);
+    facts = mig_link_facts(daemon->link);
+    link->address = g_strdup(facts->address);
+    link->interface = g_strdup(facts->interface);
+    link->up = facts->is_up;
+    link->mtu = facts->mtu;
+    link->default_route = facts->has_default_route;
+    link->guests = g_steal_pointer(&facts->guests);
+    link->clients = g_steal_pointer(&facts->clients);
+    reply->link = link;
+    reply->migration = g_strdup(facts->address);
+    if (probe_from && facts->is_up)
+        reply->probe_port = mig_link_await(daemon->link, probe_from, &reply->probe_word);
+}
+
 MigPeerFactsReply *
 mig_facts_gather(MigDaemon *daemon, const MigPeerFactsRequest *request, GError **error)
 {
@@ -118,7 +141,7 @@ mig_facts_gather(MigDaemon *daemon, const MigPeerFactsRequest *request, GError *
     reply->missing_image = mig_facts_missing_image(daemon, (const char *const *)request->images);
     reply->domain =
         g_strdup(mig_domain_state_name(mig_facts_domain(daemon, request->vm, request->uuid)));
-    reply->migration = g_strdup(daemon->migration);
+    gather_link(daemon, request->probe_from, reply);
     reply->cpu_vendor = g_strdup(cpu->vendor);
     reply->cpu_features = g_strdup(cpu->features);
     reply->microcode = g_strdup(cpu->microcode);
@@ -149,9 +172,36 @@ check_target(MigDaemon *daemon, const MigJob *job, const char *cpu_vendor,
                                   .cpu_vendor = reply->cpu_vendor,
                                   .source_cpu_vendor = cpu_vendor,
                                   .migration = reply->migration,
-                                  .source_migration = daemon->migration};
+                                  .source_migration = mig_link_address(daemon->link)};
 
     mig_checks_target(&facts, checks);
+}
+
+static void
+check_link(MigDaemon *daemon, const MigJob *job, const MigPeerFactsReply *reply, GPtrArray *checks)
+{
+    const MigPeerLink *said = reply->link;
+    g_autoptr(MigLinkFacts) here = mig_link_facts(daemon->link);
+    char *none[] = {NULL};
+    g_auto(MigPathFacts) path = {0};
+    gboolean can_send;
+
+    if (!said)
+        return;
+    const MigLinkFacts there = {.address = said->address,
+                                .interface = said->interface,
+                                .is_up = said->up,
+                                .mtu = (guint)CLAMP(said->mtu, 0, G_MAXUINT16),
+                                .has_default_route = said->default_route,
+                                .guests = said->guests ? said->guests : none,
+                                .clients = said->clients ? said->clients : none};
+
+    can_send = mig_link_can_send(here, &there);
+    if (can_send)
+        mig_link_measure(daemon->link, job->target, here, &there,
+                         (guint16)CLAMP(reply->probe_port, 0, G_MAXUINT16), reply->probe_word,
+                         &path);
+    mig_checks_link(daemon->node, here, job->target, &there, can_send ? &path : NULL, checks);
 }
 
 static void
@@ -181,27 +231,43 @@ check_guest(MigDaemon *daemon, const MigJob *job, const MigNeeds *needs, const M
     mig_checks_guest(&facts, checks);
 }
 
+/* Without prefix length, where there is something to measure with it; else NULL. */
+static char *
+own_address(MigDaemon *daemon, const char *target)
+{
+    const char *address = mig_link_address(daemon->link);
+
+    return address && mig_link_wants_probe(daemon->link, target)
+               ? g_strndup(address, strcspn(address, "/"))
+               : NULL;
+}
+
 gboolean
-mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, GPtrArray *checks,
-                       GError **error)
+mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, char ***images,
+                       GPtrArray *checks, GError **error)
 {
     g_autofree char *xml = daemon->hv->get_definition(daemon->hv->self, job->vm, job->uuid, error);
     g_autoptr(MigNeeds) needs = xml ? mig_definition_needs(xml, error) : NULL;
-    g_autoptr(MigHostCpu) cpu = needs ? daemon->hv->get_cpu(daemon->hv->self, error) : NULL;
+    g_autoptr(MigDefinition) definition = needs ? mig_definition_parse(xml, error) : NULL;
+    g_autoptr(MigHostCpu) cpu = definition ? daemon->hv->get_cpu(daemon->hv->self, error) : NULL;
     g_autofree char *waits_for = mig_turns_peek(daemon->turns, job->id, daemon->node, job->target);
+    g_autofree char *probe_from = NULL;
     MigPeerFactsRequest request = {.vm = job->vm,
                                    .uuid = job->uuid,
                                    .volume = job->volume,
                                    .source = (char *)daemon->node,
                                    .job = job->id,
                                    .definition = xml,
-                                   .images = job->images};
+                                   .images = definition ? definition->images : NULL};
     g_autoptr(GError) bad = NULL;
     g_autoptr(MigPeerFactsReply) reply = NULL;
 
     if (!cpu)
         return FALSE;
+    mig_link_look(daemon->link);
+    request.probe_from = probe_from = own_address(daemon, job->target);
     job->hugepage_bytes = needs->hugepage_bytes;
+    *images = g_strdupv(definition->images);
     reply = mig_peer_rpc_call(daemon->peer, job->target, "GetFacts", &mig_type_PeerFactsRequest,
                               &request, &mig_type_PeerFactsReply, MIG_PEER_CALL_MS, &bad);
     if (!reply && g_error_matches(bad, MIG_ERROR, MIG_ERROR_PROTOCOL)) {
@@ -214,6 +280,7 @@ mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, G
     }
     check_target(daemon, job, cpu_vendor, reply, checks);
     check_guest(daemon, job, needs, cpu, reply, checks);
+    check_link(daemon, job, reply, checks);
     mig_checks_pair(waits_for ? waits_for : reply->waits_for, daemon->node, job->target, checks);
     return TRUE;
 }

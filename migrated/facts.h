@@ -10,9 +10,10 @@
 MigPeerFactsReply *
 mig_facts_gather(MigDaemon *daemon, const MigPeerFactsRequest *request, GError **error);
 /* On the source, for a VM that is here: asks the target, and appends what follows from its answer.
- * FALSE: it could not be asked. Keeps in job what kind of memory it needs. Blocks. */
+ * FALSE: it could not be asked. Keeps in job what kind of memory it needs. *images: those that the
+ * VM has now, or NULL. Blocks. */
 gboolean mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor,
-                                GPtrArray *checks, GError **error);
+                                char ***images, GPtrArray *checks, GError **error);
 /* The first of these ("volume/image") that is not to be seen on this node, or NULL. g_free(). */
 char *mig_facts_missing_image(MigDaemon *daemon, const char *const *images);
 /* Same name with another uuid counts as there, too. */

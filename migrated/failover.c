@@ -6,6 +6,7 @@
 #include "core/timeouts.h"
 #include "drivers/fence-agent.h"
 #include "events.h"
+#include "link.h"
 #include "net.h"
 #include "recovery.h"
 #include "self.h"
@@ -212,8 +213,10 @@ collect(MigFailover *failover)
 static gboolean
 is_network_here(MigDaemon *daemon)
 {
+    const char *migration = mig_link_address(daemon->link);
+
     return mig_net_is_link_up(daemon->config->management) &&
-           (!daemon->migration || mig_net_is_link_up(daemon->migration));
+           (!migration || mig_net_is_link_up(migration));
 }
 
 static void

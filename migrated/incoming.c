@@ -7,6 +7,7 @@
 #include "core/reservations.h"
 #include "core/timeouts.h"
 #include "facts.h"
+#include "link.h"
 #include "trusted.h"
 #include "turns.h"
 #include "vms.h"
@@ -125,7 +126,7 @@ check(MigIncoming *incoming, const MigPeerPrepareRequest *request)
             mig_incoming_reserved(incoming, request->job, request->vm, (guint64)request->hugepage),
         .cpu_vendor = vendor,
         .source_cpu_vendor = request->cpu_vendor,
-        .migration = daemon->migration,
+        .migration = mig_link_address(daemon->link),
         .source_migration = request->migration,
         .encrypts = daemon->config->encrypt != 0,
         .source_encrypts = request->certificate != NULL,
@@ -212,7 +213,7 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
                     request->job);
         return NULL;
     }
-    g_auto(GStrv) address = g_strsplit(daemon->migration, "/", 2);
+    g_auto(GStrv) address = g_strsplit(mig_link_address(daemon->link), "/", 2);
 
     reply->migration_address = g_strdup(address[0]);
     reply->certificate = request->certificate ? mig_identity_fingerprint(daemon->identity) : NULL;

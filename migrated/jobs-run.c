@@ -7,6 +7,7 @@
 #include "core/job-check.h"
 #include "core/queue.h"
 #include "facts.h"
+#include "link.h"
 #include "trusted.h"
 #include "volumes.h"
 
@@ -304,8 +305,17 @@ static gboolean
 env_check_target(gpointer self, MigJob *job, GPtrArray *checks, GError **error)
 {
     MigJobEntry *entry = self;
+    char **images = NULL;
+    gboolean ok =
+        mig_facts_check_target(entry->jobs->daemon, job, entry->cpu_vendor, &images, checks, error);
 
-    return mig_facts_check_target(entry->jobs->daemon, job, entry->cpu_vendor, checks, error);
+    if (images) { /* a disk may have been plugged in since the table of VMs was made */
+        g_mutex_lock(&entry->jobs->lock);
+        g_strfreev(job->images);
+        job->images = images;
+        g_mutex_unlock(&entry->jobs->lock);
+    }
+    return ok;
 }
 
 /* clock: the caller's, filled in here. */
@@ -328,7 +338,7 @@ make_env(MigJobEntry *entry, MigClock *clock)
                        .host_id = daemon->host_id,
                        .target_host_id = entry->target_host_id,
                        .cpu_vendor = entry->cpu_vendor,
-                       .migration = daemon->migration,
+                       .migration = mig_link_address(daemon->link),
                        .check_target = env_check_target,
                        .look_at_target = env_look_at_target,
                        .look_at_encryption = env_look_at_encryption,

@@ -6,6 +6,7 @@
 #include "images.h"
 #include "incoming.h"
 #include "jobs.h"
+#include "link.h"
 #include "recovery.h"
 #include "signs.h"
 #include "turns.h"
@@ -132,6 +133,7 @@ facts_thread(gpointer data)
         mig_incoming_sweep(daemon->incoming);
         mig_volumes_set_armed(daemon->volumes, mig_sanlock_is_armed(daemon->sanlock));
         mig_trusted_tend(daemon->trusted);
+        mig_link_look(daemon->link);
         if (round % ATTACH_ROUNDS == 0 && mig_volumes_attach_missing(daemon->volumes) > 0)
             mig_vms_adopt(daemon->vms);
         g_usleep(FACTS_MS * 1000);
@@ -191,10 +193,7 @@ wire(MigDaemon *daemon, GError **error)
 
     daemon->node = config->node_name;
     daemon->host_id = (guint32)config->host_id;
-    daemon->migration = mig_net_own_address(config->migration);
-    if (!daemon->migration)
-        g_warning("no address of this node is in the migration network %s; VMs cannot move",
-                  config->migration);
+    daemon->link = mig_link_new(daemon);
     if (!mig_io_make_dir(config->run_dir, 0755, error) || !mig_io_make_dir(peer_dir, 0700, error))
         return FALSE;
     daemon->store = mig_store_file_new(jobs_dir, JOBS_KEPT, error);

@@ -2,7 +2,7 @@
 /* net.h - this node's own addresses. */
 #pragma once
 
-#include <glib.h>
+#include "core/link.h"
 
 /* The address, with prefix length ("10.77.1.3/24"), that an interface of this host has within
  * network (CIDR, or an address with prefix); NULL where there is none. g_free(). */
@@ -10,6 +10,9 @@ char *mig_net_own_address(const char *network);
 /* An address of this host, without prefix, in whose network the other one is; NULL: none. */
 char *mig_net_own_near(const char *other);
 
+/* All about the interface with this host's address within network. nodes: addresses that may be
+ * connected to it. In net-link.c. Never NULL. */
+MigLinkFacts *mig_net_link(const char *network, const char *const *nodes);
 /* Is there an interface of that name and up, and a bridge where it must be? */
 gboolean mig_net_has_interface(const char *name, gboolean must_be_bridge);
 

@@ -200,6 +200,22 @@ mig_turns_has(MigTurns *turns, const char *job)
     return mig_queue_has(turns->queue, job);
 }
 
+static void
+count_one(const char *job, const char *source, gpointer user_data)
+{
+    ++*(guint *)user_data;
+}
+
+guint
+mig_turns_count(MigTurns *turns)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&turns->lock);
+    guint count = 0;
+
+    mig_queue_turns(turns->queue, count_one, &count);
+    return count;
+}
+
 /* ---- sweep ---- */
 
 MigJobFate

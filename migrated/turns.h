@@ -24,6 +24,8 @@ char *mig_turns_peek(MigTurns *turns, const char *job, const char *source, const
 /* Turn or place; unknown is fine. */
 void mig_turns_release(MigTurns *turns, const char *job);
 gboolean mig_turns_has(MigTurns *turns, const char *job);
+/* How many moves have their turn here. */
+guint mig_turns_count(MigTurns *turns);
 /* Takes back turns whose job is over. Blocks: asks their sources. has_prepared: those are the
  * business of incoming.h. */
 void mig_turns_sweep(MigTurns *turns, gboolean (*has_prepared)(MigIncoming *, const char *job));

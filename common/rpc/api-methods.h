@@ -42,6 +42,7 @@
     X(ListEvents, ListEventsRequest, ListEventsReply, MIG_RPC_METHOD_READ) \
     X(PlanNodeDown, NameRequest, PlanReply, MIG_RPC_METHOD_READ) \
     X(CheckVm, CheckVmRequest, CheckVmReply, MIG_RPC_METHOD_READ) \
+    X(GetCpuBaseline, Empty, CpuBaselineReply, MIG_RPC_METHOD_READ) \
     X(MoveVm, MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE) \
     X(ListJobs, Empty, ListJobsReply, MIG_RPC_METHOD_READ) \
     X(GetJob, JobRequest, JobReply, MIG_RPC_METHOD_READ) \
@@ -49,6 +50,7 @@
     X(CancelJob, JobRequest, JobReply, 0)
 
 #define MIG_PEER_METHODS(X) \
+    X(GetCpu, Empty, PeerCpuReply, MIG_RPC_METHOD_READ) \
     X(GetFacts, PeerFactsRequest, PeerFactsReply, MIG_RPC_METHOD_READ) \
     X(CheckVm, CheckVmRequest, CheckVmReply, MIG_RPC_METHOD_READ) \
     X(Prepare, PeerPrepareRequest, PeerPrepareReply, 0) \

@@ -89,6 +89,10 @@
 #include "rpc/api-table.h"
 #define T CheckVmReply
 #include "rpc/api-table.h"
+#define T CpuBaselineReply
+#include "rpc/api-table.h"
+#define T PeerCpuReply
+#include "rpc/api-table.h"
 #define T MoveVmRequest
 #include "rpc/api-table.h"
 #define T JobReply
@@ -112,6 +116,8 @@
 #define T PeerReserveRequest
 #include "rpc/api-table.h"
 #define T PeerReserveReply
+#include "rpc/api-table.h"
+#define T PeerLink
 #include "rpc/api-table.h"
 #define T PeerFactsRequest
 #include "rpc/api-table.h"

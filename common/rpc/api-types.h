@@ -200,6 +200,10 @@
 
 /* vm null: every VM that runs; node null: every node but its own */
 #define MIG_FIELDS_CheckVmRequest(F) F(STRING, vm, 0, NULL) F(STRING, node, 0, NULL)
+/* cpu: libvirt's <cpu>; missing: nodes that could not be asked, so it may not be theirs */
+#define MIG_FIELDS_CpuBaselineReply(F) \
+    F(STRING, cpu, R, NULL) F(STRV, nodes, R, NULL) F(STRV, missing, 0, NULL)
+#define MIG_FIELDS_PeerCpuReply(F) F(STRING, vendor, 0, NULL) F(STRING, cpu, R, NULL)
 #define MIG_FIELDS_CheckVmReply(F) F(ARRAY, verdicts, R, &mig_type_ApiVerdict)
 #define MIG_FIELDS_MoveVmRequest(F) \
     F(STRING, vm, R, NULL) F(STRING, node, R, NULL) \
@@ -240,11 +244,16 @@
 #define MIG_FIELDS_PeerReserveReply(F) \
     F(BOOL, granted, R, NULL) F(INT, position, 0, NULL) F(STRING, waits_for, 0, NULL)
 /* What a node says of itself to who would move a VM there. job: where there is one already */
+#define MIG_FIELDS_PeerLink(F) \
+    F(STRING, address, 0, NULL) F(STRING, interface, 0, NULL) F(BOOL, up, R, NULL) \
+    F(INT, mtu, R, NULL) F(BOOL, default_route, R, NULL) \
+    F(STRV, guests, 0, NULL) F(STRV, clients, 0, NULL)
 #define MIG_FIELDS_PeerFactsRequest(F) \
     F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL) F(STRING, volume, R, NULL) \
     F(STRING, source, R, NULL) F(STRING, job, 0, NULL) \
     F(STRING, definition, R, NULL)     /* as it runs */ \
-    F(STRV, images, R, NULL)
+    F(STRV, images, R, NULL) \
+    F(STRING, probe_from, 0, NULL)     /* the address that would measure; null: it does not */
 #define MIG_FIELDS_PeerFactsReply(F) \
     F(BOOL, draining, R, NULL) F(BOOL, attached, R, NULL) \
     F(STRING, missing_image, 0, NULL) \
@@ -259,7 +268,8 @@
     F(STRING, cpu, R, NULL)            /* fits, incompatible, not-compared */ \
     F(STRING, cpu_problem, 0, NULL) F(STRING, numa_problem, 0, NULL) \
     F(STRV, missing_networks, 0, NULL) F(STRV, missing_media, 0, NULL) \
-    F(STRING, waits_for, 0, NULL)
+    F(STRING, waits_for, 0, NULL) F(OBJECT, link, 0, &mig_type_PeerLink) \
+    F(INT, probe_port, 0, NULL) F(STRING, probe_word, 0, NULL) /* a measurement is awaited there */
 
 /* X(type) for each message above, elements before their users */
 #define MIG_API_TYPES(X) \
@@ -273,11 +283,11 @@
     X(DefineVmRequest) X(StartVmRequest) X(StopVmRequest) X(UndefineVmRequest) \
     X(ListVmsReply) X(VmReply) X(SetVmRequest) \
     X(ListEventsRequest) X(ListEventsReply) X(PlanReply) \
-    X(CheckVmRequest) X(CheckVmReply) \
+    X(CheckVmRequest) X(CheckVmReply) X(CpuBaselineReply) X(PeerCpuReply) \
     X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) \
     X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \
     X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest) X(PeerReserveReply) \
-    X(PeerFactsRequest) X(PeerFactsReply)
+    X(PeerLink) X(PeerFactsRequest) X(PeerFactsReply)
 /* clang-format on */
 
 #define MIG_DECLARE_TYPE(T)                                                    \

@@ -392,6 +392,17 @@ check_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
 }
 
 static void
+get_cpu_baseline(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    g_autoptr(MigCpuBaselineReply) reply = mig_CpuBaselineReply_new();
+
+    reply->cpu = g_strdup("<cpu mode='custom'>\n  <model>EPYC\x1b[31m</model>\n</cpu>\n");
+    reply->nodes = g_strsplit("nodeA,nodeB", ",", -1);
+    reply->missing = g_strsplit("nodeC", ",", -1);
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
 watch_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
 {
     const MigJobRequest *request = data;
@@ -450,6 +461,7 @@ static const MigRpcMethod methods[] = {
     METHOD("CreateImage", CreateImageRequest, ImageReply, 0, create_image),
     METHOD("ImportImage", ImportImageRequest, ImageReply, MIG_RPC_METHOD_MORE, import_image),
     METHOD("ListImages", ListImagesRequest, ListImagesReply, MIG_RPC_METHOD_READ, list_images),
+    METHOD("GetCpuBaseline", Empty, CpuBaselineReply, MIG_RPC_METHOD_READ, get_cpu_baseline),
     METHOD("CheckVm", CheckVmRequest, CheckVmReply, MIG_RPC_METHOD_READ, check_vm),
     METHOD("MoveVm", MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE, move_vm),
     METHOD("GetJob", JobRequest, JobReply, MIG_RPC_METHOD_READ, watch_job),

@@ -81,6 +81,7 @@ vm list
 vm show
 vm undefine
 check
+cpu baseline
 move
 job list
 job show
@@ -222,6 +223,13 @@ like "check --json: the verdict" "$OUT" '"verdict": ?"fail"'
 exits "check of nothing" 2 "$CTL" check
 exits "check of a VM and all" 2 "$CTL" check web --all
 exits "check that is refused" 22 "$CTL" check VmStopped
+
+exits "cpu baseline" 0 "$CTL" cpu baseline
+is "cpu baseline: nothing but XML" "$(head -n 1 "$TMP/out")" "<cpu mode='custom'>"
+unlike "cpu baseline: no raw escape" "$OUT" "$ESCAPE"
+like "cpu baseline: who is not in it" "$ERR" 'nodeC does not answer'
+exits "cpu baseline --json" 0 "$CTL" cpu baseline --json
+like "cpu baseline --json: the nodes" "$OUT" '"nodes"'
 
 # ---- moves ----
 exits "move" 0 "$CTL" move web nodeB

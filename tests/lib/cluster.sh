@@ -74,9 +74,9 @@ answers() {
     "$LAB" http "${1:-$IP}" / >/dev/null
 }
 
-# cluster_run N [IO_TIMEOUT]: N nodes with a volume, and the VM runs on nodeA
+# cluster_run N [IO_TIMEOUT [LAB OPTIONS]]: N nodes with a volume, and the VM runs on nodeA
 cluster_run() {
-    cluster_up "$1" --io-timeout "${2:-2}"
+    cluster_up "$1" --io-timeout "${2:-2}" "${@:3}"
     ok "all attach the volume" cluster_volume "${2:-2}"
     ok "the VM is defined" cluster_define "$VM" "${IP##*.}"
     ok "it starts on nodeA" ctl nodeA vm start "$VM"
