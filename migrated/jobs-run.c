@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/bandwidth.h"
 #include "core/job-check.h"
 #include "core/queue.h"
 #include "facts.h"
@@ -318,6 +319,34 @@ env_check_target(gpointer self, MigJob *job, GPtrArray *checks, GError **error)
     return ok;
 }
 
+static gboolean
+is_sending(const MigJob *job)
+{
+    return job->state == MIG_JOB_STATE_PERFORM || job->state == MIG_JOB_STATE_CONFIRM;
+}
+
+static guint64
+env_bandwidth(gpointer self)
+{
+    MigJobEntry *entry = self;
+    guint64 cap = (guint64)entry->jobs->daemon->config->migration_mib_s << 20;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&entry->jobs->lock);
+    const GPtrArray *entries = entry->jobs->entries;
+    g_autofree guint64 *wishes = g_new(guint64, entries->len + 1);
+    g_autofree guint64 *shares = g_new0(guint64, entries->len + 1);
+    guint count = 1;
+
+    wishes[0] = entry->job->bandwidth_bytes_s;
+    for (guint i = 0; i < entries->len; i++) {
+        const MigJobEntry *other = g_ptr_array_index(entries, i);
+
+        if (other != entry && is_sending(other->job))
+            wishes[count++] = other->job->bandwidth_bytes_s;
+    }
+    mig_bandwidth_share(cap, wishes, count, shares);
+    return shares[0];
+}
+
 /* clock: the caller's, filled in here. */
 static MigJobEnv
 make_env(MigJobEntry *entry, MigClock *clock)
@@ -340,6 +369,7 @@ make_env(MigJobEntry *entry, MigClock *clock)
                        .cpu_vendor = entry->cpu_vendor,
                        .migration = mig_link_address(daemon->link),
                        .check_target = env_check_target,
+                       .bandwidth = env_bandwidth,
                        .look_at_target = env_look_at_target,
                        .look_at_encryption = env_look_at_encryption,
                        .certificate = env_certificate,

@@ -38,6 +38,7 @@ static const Key keys[] = {
     {"network", "management", KEY_ADDRESS, AT(management), NULL, 0, 0},
     {"network", "port", KEY_INT, AT(port), "7420", 1, 65535},
     {"network", "migration", KEY_NETWORK, AT(migration), NULL, 0, 0},
+    {"network", "migration_mib_s", KEY_INT, AT(migration_mib_s), "0", 0, 1000000},
     {"paths", "socket", KEY_SOCKET, AT(socket_path), "/run/migrated/socket", 0, 0},
     {"paths", "state_dir", KEY_PATH, AT(state_dir), "/var/lib/migrated", 0, 0},
     {"paths", "run_dir", KEY_PATH, AT(run_dir), "/run/migrated", 0, 0},

@@ -38,6 +38,8 @@ typedef struct {
     gboolean (*migrate)(gpointer self, const MigMigration *migration, GError **error);
     gboolean (*get_progress)(gpointer self, const char *vm, MigProgress *progress, GError **error);
     gboolean (*set_max_downtime)(gpointer self, const char *vm, guint ms, GError **error);
+    /* bytes_s: not 0; at once, also of a migration that runs. */
+    gboolean (*set_bandwidth)(gpointer self, const char *vm, guint64 bytes_s, GError **error);
     gboolean (*abort)(gpointer self, const char *vm, GError **error);
     MigHost *(*get_host)(gpointer self, GError **error);
     MigHostCpu *(*get_cpu)(gpointer self, GError **error);

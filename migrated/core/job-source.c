@@ -173,9 +173,10 @@ typedef struct {
     MigJob *job;
     const MigJobEnv *env;
     MigPolicy policy;
-    gint64 deadline_ms;    /* monotonic; 0: none */
-    gboolean is_limit_due; /* raised, QEMU does not know of it yet */
-    gint has_ended;        /* atomic: the migrate call has returned */
+    gint64 deadline_ms;        /* monotonic; 0: none */
+    guint64 bandwidth_bytes_s; /* as QEMU has it; 0: nothing is known */
+    gboolean is_limit_due;     /* raised, QEMU does not know of it yet */
+    gint has_ended;            /* atomic: the migrate call has returned */
 } Monitor;
 
 static void
@@ -186,6 +187,18 @@ monitor_init(Monitor *monitor, MigJob *job, const MigJobEnv *env)
     *monitor = (Monitor){.job = job, .env = env};
     monitor->deadline_ms = job->timeout_ms ? now_ms + job->timeout_ms : 0;
     mig_policy_init(&monitor->policy, job->max_downtime_ms, now_ms);
+}
+
+/* The link is shared: each move that begins or ends changes what is left for the others. */
+static void
+share_link(Monitor *monitor)
+{
+    const MigJobEnv *env = monitor->env;
+    guint64 bytes_s = env->bandwidth(env->self);
+
+    if (bytes_s && bytes_s != monitor->bandwidth_bytes_s &&
+        env->hv->set_bandwidth(env->hv->self, monitor->job->vm, bytes_s, NULL))
+        monitor->bandwidth_bytes_s = bytes_s;
 }
 
 static void
@@ -217,6 +230,8 @@ watch_once(Monitor *monitor)
         job->progress = progress;
     job->downtime_limit_ms = monitor->policy.limit_ms;
     env->unlock_and_tell(env->self);
+    if (progress.is_active)
+        share_link(monitor);
     if (monitor->is_limit_due)
         monitor->is_limit_due =
             !env->hv->set_max_downtime(env->hv->self, job->vm, monitor->policy.limit_ms, NULL);
@@ -275,7 +290,7 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
                               .ram_address = ram_address,
                               .ram_uri = ram_uri,
                               .tls_name = job->is_encrypted ? job->target : NULL,
-                              .bandwidth_bytes_s = job->bandwidth_bytes_s};
+                              .bandwidth_bytes_s = env->bandwidth(env->self)};
     Monitor monitor;
 
     if (!target_uri)
@@ -285,6 +300,7 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
             MIG_ID_MOVE_CLEAR, MIG_FIELDS(.job = job->id, .domain = job->vm, .peer = job->target),
             "the memory of %s goes to %s in clear text: [moves] encrypt=no", job->vm, job->target);
     monitor_init(&monitor, job, env);
+    monitor.bandwidth_bytes_s = migration.bandwidth_bytes_s;
     migration.downtime_ms = monitor.policy.limit_ms;
     GThread *thread = g_thread_new("monitor", monitor_thread, &monitor);
     gboolean ok = env->hv->migrate(env->hv->self, &migration, error);

@@ -23,6 +23,8 @@ typedef struct {
 
     /* What the target must be asked for: appends to checks. FALSE: it could not be found out. */
     gboolean (*check_target)(gpointer self, MigJob *job, GPtrArray *checks, GError **error);
+    /* What this move may send now, bytes a second; 0: no limit. See core/bandwidth.h. */
+    guint64 (*bandwidth)(gpointer self);
     /* As the volumes show it now. */
     void (*look_at_target)(gpointer self, gboolean *is_known, gboolean *is_up);
     /* Fills encrypts and target_encrypts; what it returns is encryption_problem. g_free(). */

@@ -128,6 +128,20 @@ mig_libvirt_set_max_downtime(gpointer self, const char *vm, guint ms, GError **e
 }
 
 gboolean
+mig_libvirt_set_bandwidth(gpointer self, const char *vm, guint64 bytes_s, GError **error)
+{
+    virConnectPtr connection;
+    virDomainPtr domain = active_domain(self, vm, NULL, &connection, error);
+
+    if (!domain)
+        return FALSE;
+    return close_domain(
+        domain, connection,
+        virDomainMigrateSetMaxSpeed(domain, MAX((unsigned long)(bytes_s >> 20), 1), 0), /* MiB/s */
+        "setting the bandwidth", error);
+}
+
+gboolean
 mig_libvirt_abort(gpointer self, const char *vm, GError **error)
 {
     virConnectPtr connection;

@@ -30,6 +30,7 @@ gboolean mig_libvirt_migrate(gpointer self, const MigMigration *migration, GErro
 gboolean
 mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress, GError **error);
 gboolean mig_libvirt_set_max_downtime(gpointer self, const char *vm, guint ms, GError **error);
+gboolean mig_libvirt_set_bandwidth(gpointer self, const char *vm, guint64 bytes_s, GError **error);
 gboolean mig_libvirt_abort(gpointer self, const char *vm, GError **error);
 
 MigHostCpu *mig_libvirt_get_cpu(gpointer self, GError **error);

@@ -370,6 +370,7 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
                             .migrate = mig_libvirt_migrate,
                             .get_progress = mig_libvirt_get_progress,
                             .set_max_downtime = mig_libvirt_set_max_downtime,
+                            .set_bandwidth = mig_libvirt_set_bandwidth,
                             .abort = mig_libvirt_abort,
                             .get_host = hv_get_host,
                             .get_cpu = mig_libvirt_get_cpu,

@@ -243,6 +243,15 @@ hv_set_max_downtime(gpointer self, const char *vm, guint ms, GError **error)
 }
 
 static gboolean
+hv_set_bandwidth(gpointer self, const char *vm, guint64 bytes_s, GError **error)
+{
+    Process *process = self;
+    Call call = call_begin(process, "set-bandwidth");
+
+    return call_end(process, &call, NULL, error);
+}
+
+static gboolean
 hv_abort(gpointer self, const char *vm, GError **error)
 {
     Process *process = self;
@@ -542,8 +551,19 @@ env_check_target(gpointer self, MigJob *job, GPtrArray *checks, GError **error)
 {
     Process *process = self;
     Call call = call_begin(process, "check-target");
-
     return call_end(process, &call, is_target_there(process->world) ? NULL : unreachable(), error);
+}
+
+/* Another move begins on the link. */
+static guint64
+env_bandwidth(gpointer self)
+{
+    Process *process = self;
+
+    pthread_mutex_lock(&process->lock);
+    guint64 bytes_s = process->world->iteration < 2 ? 2 << 20 : 1 << 20;
+    pthread_mutex_unlock(&process->lock);
+    return bytes_s;
 }
 
 /* The line of one's own node is jobs-run.c's. */
@@ -585,25 +605,6 @@ env_is_cancelled(gpointer self)
 }
 
 static MigJob *
-new_job(const World *world)
-{
-    static const char *const images[] = {"vol/disk", NULL};
-    MigJob *job = mig_job_new("A-1");
-
-    job->vm = g_strdup("web");
-    job->uuid = g_strdup("5a1f0c3e-6f0c-4d3b-9c59-2f6c8c1f7f11");
-    job->volume = g_strdup("vol");
-    job->source = g_strdup("A");
-    job->target = g_strdup("B");
-    job->memory_bytes = 1 << 29;
-    job->images = g_strdupv((char **)images);
-    job->timeout_ms = world->plan.timeout_ms;
-    job->no_wait = world->plan.no_wait;
-    job->priority = 500;
-    return job;
-}
-
-static MigJob *
 load_job(World *world)
 {
     g_autoptr(GError) error = NULL;
@@ -627,6 +628,7 @@ world_run_job(World *world)
                       .migrate = hv_migrate,
                       .get_progress = hv_get_progress,
                       .set_max_downtime = hv_set_max_downtime,
+                      .set_bandwidth = hv_set_bandwidth,
                       .abort = hv_abort};
     const MigPeer peer = {.self = &process,
                           .reserve = peer_reserve,
@@ -656,6 +658,7 @@ world_run_job(World *world)
                            .cpu_vendor = "AMD",
                            .migration = "10.0.1.1/24",
                            .check_target = env_check_target,
+                           .bandwidth = env_bandwidth,
                            .look_at_target = env_look_at_target,
                            .look_at_encryption = env_look_at_encryption,
                            .certificate = env_certificate,
@@ -673,7 +676,7 @@ world_run_job(World *world)
     world->life++;
     world->job_alive = TRUE;
     world->pair[SOURCE] = FALSE; /* the table died with the old process */
-    process.job = is_resumed ? load_job(world) : new_job(world);
+    process.job = is_resumed ? load_job(world) : world_new_job(world);
     if (is_resumed)
         mig_job_resume(process.job, &env);
     else

@@ -11,3 +11,6 @@ void world_let_run(World *world, int node);
 void world_remove(World *world, int node);
 /* What the plan wants to happen at this call. */
 void world_trigger(World *world);
+
+/* The move of all plans, as it is asked for. */
+MigJob *world_new_job(const World *world);

@@ -562,3 +562,22 @@ world_check_end(World *world, const MigJob *job)
         job->state == MIG_JOB_STATE_DONE && !world->plan.fail_percent && !world->plan.fail_at)
         world_violation(world, "images are active on A, the VM is not there");
 }
+
+MigJob *
+world_new_job(const World *world)
+{
+    static const char *const images[] = {"vol/disk", NULL};
+    MigJob *job = mig_job_new("A-1");
+
+    job->vm = g_strdup("web");
+    job->uuid = g_strdup("5a1f0c3e-6f0c-4d3b-9c59-2f6c8c1f7f11");
+    job->volume = g_strdup("vol");
+    job->source = g_strdup("A");
+    job->target = g_strdup("B");
+    job->memory_bytes = 1 << 29;
+    job->images = g_strdupv((char **)images);
+    job->timeout_ms = world->plan.timeout_ms;
+    job->no_wait = world->plan.no_wait;
+    job->priority = 500;
+    return job;
+}
