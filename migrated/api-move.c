@@ -154,16 +154,22 @@ api_CancelJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
 static gboolean
 is_job_of_peer(MigRpcCall *call, const char *job)
 {
+    static MigLogLimit limit;
     const char *peer = mig_rpc_call_get_peer(call);
+    const char *from = mig_rpc_call_get_from(call);
     g_autofree char *node = mig_jobs_node_of(job);
-    g_autofree char *shown = mig_log_escape(job);
+    g_autofree char *shown = NULL;
+    guint skipped = 0;
 
     if (node && g_strcmp0(node, peer) == 0)
         return TRUE;
-    mig_log_event(MIG_ID_DENIED, MIG_FIELDS(.peer = peer), "refused node %s: job %s is not its own",
-                  peer ? peer : "(unknown)", shown);
+    shown = mig_log_escape(job);
+    if (mig_log_allow(&limit, &skipped))
+        mig_log_event(MIG_ID_DENIED, MIG_FIELDS(.peer = peer, .from = from),
+                      "refused %s: job %.80s is not its own (%u more before)", from, shown,
+                      skipped);
     mig_rpc_call_fail(call, g_error_new(MIG_ERROR, MIG_ERROR_DENIED,
-                                        "job %s is not yours, so you may not do that", shown));
+                                        "job %.80s is not yours, so you may not do that", shown));
     return FALSE;
 }
 
@@ -262,13 +268,16 @@ static void
 on_upgraded(GIOStream *stream_take, gpointer user_data)
 {
     g_autoptr(GIOStream) stream = stream_take;
+    g_autofree char *node = user_data;
 
     if (stream)
-        mig_tunnel_serve(stream, LIBVIRT_SOCKET);
+        mig_tunnel_serve(stream, node, LIBVIRT_SOCKET);
 }
 
 void
 peer_OpenLibvirt(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
 {
-    mig_rpc_call_upgrade(call, NULL, on_upgraded, daemon);
+    const char *peer = mig_rpc_call_get_peer(call);
+
+    mig_rpc_call_upgrade(call, NULL, on_upgraded, g_strdup(peer ? peer : ""));
 }

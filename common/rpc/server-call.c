@@ -32,6 +32,12 @@ mig_rpc_call_get_peer(MigRpcCall *call)
     return call->connection->peer;
 }
 
+const char *
+mig_rpc_call_get_from(MigRpcCall *call)
+{
+    return call->connection->from;
+}
+
 guint32
 mig_rpc_call_get_uid(MigRpcCall *call)
 {

@@ -150,11 +150,13 @@ static gboolean
 on_deadline(gpointer user_data)
 {
     MigRpcConnection *c = user_data;
-    g_autofree char *uid = g_strdup_printf("%d", (int)c->uid);
+    guint skipped = 0;
 
-    mig_log_info(MIG_FIELDS(.peer = c->peer),
-                 "closing a connection (%s %s): it took more than %u ms for one message",
-                 c->peer ? "node" : "uid", c->peer ? c->peer : uid, c->server->frame_timeout_ms);
+    if (mig_log_allow(&c->server->slow_limit, &skipped))
+        mig_log_warning(MIG_FIELDS(.peer = c->peer, .from = c->from),
+                        "closing a connection of %s: it took more than %u ms for one message (%u "
+                        "more before)",
+                        c->from, c->server->frame_timeout_ms, skipped);
     mig_rpc_connection_close(c);
     return G_SOURCE_REMOVE;
 }
@@ -308,13 +310,15 @@ static void
 refuse_frame(MigRpcConnection *c)
 {
     MigRpcAnswer answer = {.is_last = TRUE};
-    g_autofree char *uid = g_strdup_printf("%d", (int)c->uid);
+    guint skipped = 0;
 
     answer.frame = mig_error_frame("io.migrated.Protocol", "message", "message too long");
     c->close_when_written = TRUE;
     c->is_busy = TRUE;
-    mig_log_warning(MIG_FIELDS(.peer = c->peer), "refused a message of more than %u bytes (%s %s)",
-                    MIG_MESSAGE_MAX_BYTES, c->peer ? "node" : "uid", c->peer ? c->peer : uid);
+    if (mig_log_allow(&c->server->size_limit, &skipped))
+        mig_log_warning(MIG_FIELDS(.peer = c->peer, .from = c->from),
+                        "refused a message of more than %u bytes from %s (%u more before)",
+                        MIG_MESSAGE_MAX_BYTES, c->from, skipped);
     mig_rpc_connection_push(c, answer);
 }
 

@@ -156,6 +156,25 @@ has_place(MigRpcServer *server, MigRpcOrigin origin, guint32 uid)
     return FALSE;
 }
 
+/* One node shall not take the places of the others. */
+static gboolean
+has_place_each(MigRpcServer *server, const char *peer, const char *from)
+{
+    guint count = 0, skipped = 0;
+
+    for (guint i = 0; i < server->connections->len; i++)
+        count += g_strcmp0(((MigRpcConnection *)g_ptr_array_index(server->connections, i))->peer,
+                           peer) == 0;
+    if (count < server->max_connections / 2)
+        return TRUE;
+    if (mig_log_allow(&server->busy_limit, &skipped))
+        mig_log_event(MIG_ID_PEER_REFUSED, MIG_FIELDS(.peer = peer, .from = from, .state = "busy"),
+                      "refused a connection of %s: %u of it are open, which is the limit (%u more "
+                      "before)",
+                      from, count, skipped);
+    return FALSE;
+}
+
 /* NULL: no address. g_free() */
 static char *
 address_of(GSocket *socket)
@@ -227,12 +246,13 @@ on_secured(GIOStream *stream_take, const char *peer, gpointer user_data)
     MigRpcUnsafe *unsafe = user_data;
     g_autoptr(GIOStream) stream = stream_take;
     MigRpcServer *server = unsafe->server;
+    g_autofree char *from =
+        g_strdup_printf("node %s at %s", peer ? peer : "(unknown)", unsafe->address);
 
     if (server)
         g_ptr_array_remove_fast(server->unsafe, unsafe);
-    if (server && stream && has_place(server, MIG_RPC_ORIGIN_PEER, G_MAXUINT32)) {
-        g_autofree char *from = g_strdup_printf("node %s at %s", peer, unsafe->address);
-
+    if (server && stream && has_place(server, MIG_RPC_ORIGIN_PEER, G_MAXUINT32) &&
+        has_place_each(server, peer, from)) {
         mig_rpc_connection_unref(mig_rpc_connection_new(server, stream, MIG_RPC_ORIGIN_PEER,
                                                         G_MAXUINT32, from, peer, MIG_RPC_ACCESS_ALL,
                                                         unsafe->only_interface));

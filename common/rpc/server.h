@@ -51,10 +51,10 @@ MigRpcServer *mig_rpc_server_new(const char *vendor, const char *product, const 
 void mig_rpc_server_free(MigRpcServer *server);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRpcServer, mig_rpc_server_free)
 
-/* Defaults: 256 connections, of which a quarter is kept for root; as many again of peers, and of
- * these at most MIG_RPC_PEERS_UNSAFE on the way to becoming safe, MIG_RPC_PEERS_UNSAFE_EACH from
- * one address: peers never take a place of local clients. 10 s for one frame, and for becoming
- * safe. */
+/* Defaults: 256 connections, of which a quarter is kept for root; as many again of peers, half of
+ * them of one node at most, and besides at most MIG_RPC_PEERS_UNSAFE on the way to becoming safe,
+ * MIG_RPC_PEERS_UNSAFE_EACH from one address: peers never take a place of local clients. 10 s for
+ * one frame, and for becoming safe. */
 #define MIG_RPC_PEERS_UNSAFE      128
 #define MIG_RPC_PEERS_UNSAFE_EACH 16
 void mig_rpc_server_set_limits(MigRpcServer *server, guint max_connections, guint frame_timeout_ms);
@@ -90,6 +90,8 @@ void mig_rpc_server_set_peer_security(MigRpcServer *server, MigRpcServerSecure s
 MigRpcOrigin mig_rpc_call_get_origin(MigRpcCall *call);
 /* Who the peer is, as it has proved; NULL: local, or peers are not made safe. */
 const char *mig_rpc_call_get_peer(MigRpcCall *call);
+/* Who calls, for people: "uid 0 pid 12", "node nodeB at 10.77.0.2". */
+const char *mig_rpc_call_get_from(MigRpcCall *call);
 /* Local: uid of the caller; peer: G_MAXUINT32 */
 guint32 mig_rpc_call_get_uid(MigRpcCall *call);
 const char *mig_rpc_call_get_method(MigRpcCall *call);

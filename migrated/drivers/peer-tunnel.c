@@ -3,6 +3,7 @@
 #include "drivers/peer-tunnel.h"
 
 #include "base/error.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <gio/gunixsocketaddress.h>
@@ -79,13 +80,17 @@ no_delay(GIOStream *stream)
                             NULL); /* IPPROTO_TCP, TCP_NODELAY */
 }
 
+/* Until one of both ends it. */
 static void
 couple(GIOStream *left, GIOStream *right)
 {
+    GThread *other;
+
     no_delay(left);
     no_delay(right);
-    g_thread_unref(g_thread_new("tunnel-out", copy_thread, copy_new(left, right, TRUE)));
-    g_thread_unref(g_thread_new("tunnel-in", copy_thread, copy_new(left, right, FALSE)));
+    other = g_thread_new("tunnel-out", copy_thread, copy_new(left, right, TRUE));
+    copy_thread(copy_new(left, right, FALSE));
+    g_thread_join(other);
 }
 
 /* ---- source: a socket for each node ---- */
@@ -179,19 +184,76 @@ mig_tunnels_socket(MigTunnels *tunnels, const char *node, GError **error)
 
 /* ---- target ---- */
 
-void
-mig_tunnel_serve(GIOStream *stream, const char *path)
+typedef struct {
+    GIOStream *stream;
+    char *path, *node;
+} Serving;
+
+static GMutex serving_lock;    /* guards serving */
+static GHashTable *serving_of; /* node -> its tunnels here */
+
+/* Counts one more tunnel of that node, or one less. FALSE: it has enough. */
+static gboolean
+count_tunnel(const char *node, int change)
 {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&serving_lock);
+    int count;
+
+    if (!serving_of)
+        serving_of = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    count = GPOINTER_TO_INT(g_hash_table_lookup(serving_of, node)) + change;
+    if (count > MIG_TUNNELS_EACH)
+        return FALSE;
+    if (count > 0)
+        g_hash_table_replace(serving_of, g_strdup(node), GINT_TO_POINTER(count));
+    else
+        g_hash_table_remove(serving_of, node);
+    return TRUE;
+}
+
+static gpointer
+serve_thread(gpointer data)
+{
+    Serving *serving = data;
     g_autoptr(GSocketClient) client = g_socket_client_new();
-    g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
+    g_autoptr(GSocketAddress) address = g_unix_socket_address_new(serving->path);
     g_autoptr(GError) error = NULL;
     g_autoptr(GSocketConnection) local =
         g_socket_client_connect(client, G_SOCKET_CONNECTABLE(address), NULL, &error);
 
-    if (!local) {
+    if (local) {
+        couple(G_IO_STREAM(local), serving->stream);
+    } else {
         g_warning("no tunnel to libvirt here: %s", error->message);
+        g_io_stream_close(serving->stream, NULL, NULL);
+    }
+    count_tunnel(serving->node, -1);
+    g_object_unref(serving->stream);
+    g_free(serving->path);
+    g_free(serving->node);
+    g_free(serving);
+    return NULL;
+}
+
+void
+mig_tunnel_serve(GIOStream *stream, const char *node, const char *path)
+{
+    static MigLogLimit limit;
+    Serving *serving;
+    guint skipped = 0;
+
+    if (!count_tunnel(node, 1)) {
+        if (mig_log_allow(&limit, &skipped))
+            mig_log_event(MIG_ID_PEER_REFUSED, MIG_FIELDS(.peer = node, .state = "busy"),
+                          "refused a tunnel of node %s to libvirt: %d of it are open, which is the "
+                          "limit (%u more before)",
+                          node, MIG_TUNNELS_EACH, skipped);
         g_io_stream_close(stream, NULL, NULL);
         return;
     }
-    couple(G_IO_STREAM(local), stream);
+    serving = g_new0(Serving, 1);
+    serving->stream = g_object_ref(stream);
+    serving->node = g_strdup(node);
+    serving->path = g_strdup(path);
+    g_thread_unref(g_thread_new("tunnel-in", serve_thread, serving));
 }

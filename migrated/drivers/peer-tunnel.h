@@ -24,6 +24,8 @@ void mig_tunnels_free(MigTunnels *tunnels);
 /* The socket for that node, listening from now on. g_free(). Any thread. */
 char *mig_tunnels_socket(MigTunnels *tunnels, const char *node, GError **error);
 
-/* The target's half: connects the upgraded stream, of which it keeps references of its own, to the
- * unix socket at path. */
-void mig_tunnel_serve(GIOStream *stream, const char *path);
+/* The target's half: connects the upgraded stream of that node, of which it keeps a reference of
+ * its own, to the unix socket at path. Does not block. A node has MIG_TUNNELS_EACH here at most:
+ * its moves, of which one at a time goes this way, need one or two. */
+#define MIG_TUNNELS_EACH 64
+void mig_tunnel_serve(GIOStream *stream, const char *node, const char *path);
