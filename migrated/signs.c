@@ -15,6 +15,7 @@ typedef struct {
     gint64 asked_ms; /* first time: nothing is missing before */
     gint64 peer_ms, management_ms, migration_ms;
     gint64 peer_asked_ms; /* last time */
+    gint64 round_ms;      /* last round in which it was on the list */
     gboolean has_migration, is_asking;
 } Node;
 
@@ -115,6 +116,11 @@ ping_all(MigSigns *signs, GPtrArray *views)
         const MigNodeView *view = g_ptr_array_index(views, i);
         Node *node = node_of(signs, view->node->name);
 
+        /* removed or left, and here again: what it did not answer meanwhile it was not asked */
+        if (now_ms() - node->round_ms > MIG_SIGN_GAP_MS)
+            node->asked_ms = now_ms();
+        if (view->state != MIG_NODE_LEFT)
+            node->round_ms = now_ms();
         node->has_migration = addresses[2 * i + 1] != NULL;
         if (answered[2 * i])
             node->management_ms = now_ms();
@@ -156,6 +162,9 @@ mig_signs_ages(MigSigns *signs, const char *node, MigSignAges *ages)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&signs->lock);
     const Node *known = node_of(signs, node);
     gint64 base = MAX(known->asked_ms, signs->watched_ms), now = now_ms();
+
+    if (now - known->round_ms > MIG_SIGN_GAP_MS)
+        base = now; /* it is not being asked, or not yet again */
 
     ages->peer_ms = now - MAX(known->peer_ms, base);
     ages->management_ms = now - MAX(known->management_ms, base);
