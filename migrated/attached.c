@@ -26,6 +26,7 @@ struct MigAttached {
     GMutex lock;       /* guards what follows */
     GCond wake;
     GPtrArray *seen; /* Seen */
+    GArray *hosts;   /* MigSanlockHost, as of then; NULL: sanlock did not say */
     gboolean should_stop, is_lost;
     gboolean
         is_removed; /* of the heartbeat's thread: our slot is gone, so we are no node any more */
@@ -127,6 +128,21 @@ find_seen(GPtrArray *seen, guint32 host_id)
     return NULL;
 }
 
+/* sanlock lists no host whose lease is free: of those the LUN tells. generation: the start that
+ * is asked about, which ends with the next one; 0: whichever it is in. Blocks on the LUN. */
+static MigHostState
+state_of_host(MigAttached *attached, const GArray *hosts, guint32 host_id, guint64 generation)
+{
+    for (guint i = 0; hosts && i < hosts->len; i++) {
+        const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, i);
+
+        if (host->host_id == host_id)
+            return generation && host->generation > generation ? MIG_HOST_STATE_FREE : host->state;
+    }
+    return hosts && mig_csv_host_is_away(attached->csv, host_id) ? MIG_HOST_STATE_FREE
+                                                                 : MIG_HOST_STATE_UNKNOWN;
+}
+
 static void
 read_slots(MigAttached *attached)
 {
@@ -140,12 +156,18 @@ read_slots(MigAttached *attached)
         return; /* the old view stays, and grows old */
     seen = g_ptr_array_new_with_free_func(seen_free);
     g_ptr_array_set_free_func(nodes, NULL);
-    g_mutex_lock(&attached->lock);
     for (guint i = 0; i < nodes->len; i++) {
         Seen *one = g_new0(Seen, 1);
-        const Seen *before;
 
         one->node = g_ptr_array_index(nodes, i);
+        one->sanlock = state_of_host(attached, hosts, one->node->host_id, 0);
+        g_ptr_array_add(seen, one);
+    }
+    g_mutex_lock(&attached->lock);
+    for (guint i = 0; i < seen->len; i++) {
+        Seen *one = g_ptr_array_index(seen, i);
+        const Seen *before;
+
         before = find_seen(attached->seen, one->node->host_id);
         /* a counter seen for the first time may be years old: it has to move before it counts */
         if (!before)
@@ -153,16 +175,11 @@ read_slots(MigAttached *attached)
         else
             one->moved_ms =
                 before->node->heartbeat == one->node->heartbeat ? before->moved_ms : now_ms();
-        for (guint k = 0; hosts && k < hosts->len; k++) {
-            const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, k);
-
-            if (host->host_id == one->node->host_id)
-                one->sanlock = host->state;
-        }
-        g_ptr_array_add(seen, one);
     }
     old = attached->seen;
     attached->seen = seen;
+    g_clear_pointer(&attached->hosts, g_array_unref);
+    attached->hosts = g_steal_pointer(&hosts);
     g_mutex_unlock(&attached->lock);
 }
 
@@ -251,6 +268,23 @@ mig_attached_nodes(MigAttached *attached)
     return nodes;
 }
 
+gboolean
+mig_attached_is_removed(MigAttached *attached, const MigLeaseOwner *owner)
+{
+    guint32 host_id = (guint32)owner->host_id;
+    g_autoptr(GArray) hosts = NULL;
+    MigHostState state;
+
+    /* an unreadable slot is a node all the same */
+    if (!mig_csv_node_is_gone(attached->csv, host_id, ""))
+        return FALSE;
+    g_mutex_lock(&attached->lock);
+    hosts = attached->hosts ? g_array_ref(attached->hosts) : NULL;
+    g_mutex_unlock(&attached->lock);
+    state = state_of_host(attached, hosts, host_id, owner->host_generation);
+    return state == MIG_HOST_STATE_FREE || state == MIG_HOST_STATE_DEAD;
+}
+
 char *
 mig_attached_owner_name(MigAttached *attached, const MigLeaseOwner *owner, MigNodeView **view)
 {
@@ -261,8 +295,12 @@ mig_attached_owner_name(MigAttached *attached, const MigLeaseOwner *owner, MigNo
         *view = NULL;
     if (owner->host_id == 0)
         return NULL;
-    if (!seen)
-        return g_strdup_printf("host-%" G_GUINT64_FORMAT, owner->host_id);
+    if (!seen) {
+        g_clear_pointer(&locker, g_mutex_locker_free);
+        return mig_attached_is_removed(attached, owner)
+                   ? NULL
+                   : g_strdup_printf("host-%" G_GUINT64_FORMAT, owner->host_id);
+    }
     /* the host has been started anew since: what it held then it holds no more */
     if (seen->node->host_generation > owner->host_generation)
         return NULL;
@@ -287,6 +325,7 @@ mig_attached_unref(MigAttached *attached)
         return;
     mig_csv_close(attached->csv);
     g_ptr_array_unref(attached->seen);
+    g_clear_pointer(&attached->hosts, g_array_unref);
     g_mutex_clear(&attached->lock);
     g_mutex_clear(&attached->write_lock);
     g_cond_clear(&attached->wake);

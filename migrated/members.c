@@ -78,6 +78,40 @@ is_dead(const MigNodeView *view, GError **error)
     return refuse_alive(name, why, error);
 }
 
+/* "dead" proves something of a host whose watchdog was armed. Without, a QEMU of it may hang and go
+ * on later: as long as it has a VM's lease, its slot is what keeps others from starting that VM by
+ * themselves. A person may, who knows that it is off. */
+static gboolean
+is_proven(MigDaemon *daemon, MigAttached *attached, const MigNodeView *view, GError **error)
+{
+    MigCsv *csv = mig_attached_csv(attached);
+    g_autoptr(GPtrArray) vms = NULL;
+
+    if (view->sanlock == MIG_HOST_STATE_FREE || view->node->has_watchdog ||
+        daemon->config->unsafe_without_watchdog)
+        return TRUE;
+    vms = mig_csv_vms(csv, error);
+    if (!vms)
+        return FALSE;
+    for (guint i = 0; i < vms->len; i++) {
+        const MigVm *vm = g_ptr_array_index(vms, i);
+        MigLeaseOwner owner = {0};
+
+        if (!mig_csv_vm_lease_owner(csv, vm->slot, &owner, error))
+            return FALSE;
+        if (owner.host_id != view->node->host_id ||
+            owner.host_generation < view->node->host_generation)
+            continue;
+        g_set_error(error, MIG_ERROR, MIG_ERROR_NODE_ALIVE,
+                    "%s has the lease of %s, and nothing proves that it does not run there: no "
+                    "watchdog was armed, and no fence agent has confirmed that it is off; if you "
+                    "know that it is, start %s elsewhere first ('migratectl vm start %s')",
+                    view->node->name, vm->name, vm->name, vm->name);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 static MigNodeView *
 find(MigAttached *attached, const char *name)
 {
@@ -98,16 +132,17 @@ find(MigAttached *attached, const char *name)
 
 /* Seen dead on every volume before it is taken off the first one. */
 static gboolean
-is_dead_everywhere(GPtrArray *list, const char *name, GError **error)
+is_dead_everywhere(MigDaemon *daemon, GPtrArray *list, const char *name, GError **error)
 {
     gboolean is_known = FALSE;
 
     for (guint i = 0; i < list->len; i++) {
+        MigAttached *attached = g_ptr_array_index(list, i);
         g_autoptr(MigNodeView) view = NULL;
 
-        mig_attached_look(g_ptr_array_index(list, i));
-        view = find(g_ptr_array_index(list, i), name);
-        if (view && !is_dead(view, error))
+        mig_attached_look(attached);
+        view = find(attached, name);
+        if (view && (!is_dead(view, error) || !is_proven(daemon, attached, view, error)))
             return FALSE;
         is_known |= view != NULL;
     }
@@ -152,7 +187,8 @@ remove_from(MigDaemon *daemon, MigAttached *attached, const char *name, GError *
     mig_attached_look(attached);
     view = find(attached, name);
     if (view) /* it may have come back while we waited */
-        ok = is_dead(view, error) && mig_csv_node_clear(csv, view->node->host_id, error);
+        ok = is_dead(view, error) && is_proven(daemon, attached, view, error) &&
+             mig_csv_node_clear(csv, view->node->host_id, error);
     mig_sanlock_release(daemon->sanlock, lease, NULL);
     mig_attached_look(attached);
     return ok;
@@ -165,7 +201,7 @@ mig_members_remove(MigDaemon *daemon, const char *name, GError **error)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&turn);
     g_autoptr(GPtrArray) list = mig_volumes_list(daemon->volumes);
 
-    if (!is_dead_everywhere(list, name, error))
+    if (!is_dead_everywhere(daemon, list, name, error))
         return FALSE;
     for (guint i = 0; i < list->len; i++) {
         if (!remove_from(daemon, g_ptr_array_index(list, i), name, error))

@@ -181,8 +181,12 @@ classify(const Look *look, const MigVm *vm, MigPlaceVm *place, guint64 *lease_ve
         return;
     *lease_version = owner.version;
     view = owner.host_id ? view_of(look, owner.host_id) : NULL;
-    if (owner.host_id && !view)
+    if (owner.host_id && !view) {
+        /* removed before it was started elsewhere (mig_members_remove() has seen to the proof) */
+        place->down = MIG_DOWN_NODE;
+        place->is_running = !mig_attached_is_removed(look->attached, &owner);
         return;
+    }
     if (view && view->node->host_generation <= owner.host_generation) {
         place->node = view->node->name;
         place->down = MIG_DOWN_NODE;

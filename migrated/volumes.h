@@ -47,8 +47,11 @@ gboolean mig_attached_publish(MigAttached *attached, GError **error);
 void mig_attached_look(MigAttached *attached);
 /* GPtrArray of MigNodeView, from the last heartbeat. */
 GPtrArray *mig_attached_nodes(MigAttached *attached);
-/* Which node has this lease now? NULL: free, or its owner's start is over. *view (may be NULL) is
- * the node where it is known. g_free(). */
+/* Of a host id that has no node: is what it held free? It was removed, and sanlock calls it dead or
+ * free. Blocks on the LUN. */
+gboolean mig_attached_is_removed(MigAttached *attached, const MigLeaseOwner *owner);
+/* Which node has this lease now? NULL: free, or its owner's start is over, or its owner is removed.
+ * *view (may be NULL) is the node where it is known. Blocks on the LUN. g_free(). */
 char *
 mig_attached_owner_name(MigAttached *attached, const MigLeaseOwner *owner, MigNodeView **view);
 

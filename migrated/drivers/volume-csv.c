@@ -258,6 +258,14 @@ mig_csv_host_is_free(MigCsv *csv, guint32 host_id, guint64 generation)
 }
 
 gboolean
+mig_csv_host_is_away(MigCsv *csv, guint32 host_id)
+{
+    struct csv_host_lease lease = {0};
+
+    return csv_lockspace_read(csv->volume, host_id, &lease, NULL) == CSV_OK && lease.is_free;
+}
+
+gboolean
 mig_csv_host_release(MigCsv *csv, guint32 host_id, guint64 generation, GError **error)
 {
     struct csv_error reason = {0};

@@ -43,6 +43,8 @@ gboolean mig_csv_coordinator_owner(MigCsv *csv, MigLeaseOwner *owner, GError **e
 /* Host leases (sanlock's delta leases). Has this start of a host no lease any more, by the LUN? A
  * later start counts as yes: what the earlier one held is free. FALSE where it cannot be read. */
 gboolean mig_csv_host_is_free(MigCsv *csv, guint32 host_id, guint64 generation);
+/* Has nobody this host's lease right now, whatever its start? */
+gboolean mig_csv_host_is_away(MigCsv *csv, guint32 host_id);
 /* After a confirmed fence only: MIG_ERROR_NODE_UNKNOWN where that host is back. */
 gboolean mig_csv_host_release(MigCsv *csv, guint32 host_id, guint64 generation, GError **error);
 
