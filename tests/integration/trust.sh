@@ -3,11 +3,16 @@
 # timeout: 900
 # Who is a node, and who may do what: four hosts that are in no cluster come into one, three of them at the same
 # instant; nodes leave, one dies and is removed, and is no node when it comes back. Every change leaves its line.
+#
+# Two that draw the same host id cost the one that loses sanlock's whole expiry (68 s), and so does a dead node that is
+# removed on sanlock's word alone. Both are in the long form (MIGRATED_TEST_FULL=1); here there are host ids enough, and
+# a dead node is removed in tls.sh, where it is fenced.
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
 IO_TIMEOUT=1
+FULL=${MIGRATED_TEST_FULL:-0}
 DEAD_S=200 # sanlock says so after 68 s; a busy machine takes its time
 
 log_of() {
@@ -77,7 +82,8 @@ removed_says() {
 cluster_up 4 --blank
 ok "a host without configuration is in no cluster" in_no_cluster nodeA
 ok "joining what is no volume is refused" refuses 41 ctl nodeB cluster join "$LUN"
-create=(ctl nodeA cluster create "$LUN" --name "$VOLUME" --io-timeout $IO_TIMEOUT --max-nodes 5)
+create=(ctl nodeA cluster create "$LUN" --name "$VOLUME" --io-timeout $IO_TIMEOUT)
+((!FULL)) || create+=(--max-nodes 5) # four host ids left
 ok "the first node must say which networks" refuses 51 "${create[@]}"
 ok "and is called as a node can be" refuses 50 "${create[@]}" --node '-x' \
     --management 10.77.0.1 --migration 10.77.1.1/24
@@ -89,7 +95,7 @@ ok "a second one is refused" refuses 20 "${create[@]}" --management 10.77.0.1 --
 ok "a name that is taken is refused" refuses 20 ctl nodeB cluster join "$LUN" --node nodeA
 ok "that host is still in no cluster" in_no_cluster nodeB
 
-ok "three hosts join at the same instant, with four host ids left" at_once join nodeB nodeC nodeD
+ok "three hosts join at the same instant" at_once join nodeB nodeC nodeD
 ((TAP_FAILED == 0)) || bail "no cluster, no test"
 ok "all are members" retry 30 are_members nodeA nodeB nodeC nodeD
 ok "their host ids differ" ids_differ
@@ -177,14 +183,19 @@ ok "the daemon has given up what it does not need" keeps_few
 is_removed() {
     ctl nodeA node remove nodeD
 }
-ok "once sanlock calls it dead it is removed" retry $DEAD_S is_removed
-note "removed $((SECONDS - killed_at)) s after it was killed"
-not_ok "it is on no list" status_of nodeA '.nodes[] | select(.name == "nodeD")'
-ok "it comes back" "$LAB" boot nodeD
-ok "and is no node any more" retry 60 removed_says
-not_ok "so says everybody" status_of nodeB '.nodes[] | select(.name == "nodeD")'
-ok "it leaves what it was in" leave nodeD
-ok "and joins anew" retry 30 join nodeD
-ok "as a member like the others" retry 30 are_members nodeA nodeB nodeD
+
+dead_one_is_removed() {
+    ok "once sanlock calls it dead it is removed" retry $DEAD_S is_removed
+    note "removed $((SECONDS - killed_at)) s after it was killed"
+    not_ok "it is on no list" status_of nodeA '.nodes[] | select(.name == "nodeD")'
+    ok "it comes back" "$LAB" boot nodeD
+    ok "and is no node any more" retry 60 removed_says
+    not_ok "so says everybody" status_of nodeB '.nodes[] | select(.name == "nodeD")'
+    ok "it leaves what it was in" leave nodeD
+    ok "and joins anew" retry 30 join nodeD
+    ok "as a member like the others" retry 30 are_members nodeA nodeB nodeD
+}
+
+((!FULL)) || dead_one_is_removed
 ok "the volume is sound" volume_clean
 done_testing
