@@ -16,12 +16,13 @@ struct MigTrusted {
     MigTls *tls;
     GMutex
         lock; /* guards roots; held over telling the channel, so that the latest word is the last */
-    GPtrArray *roots;    /* MigTrustRoot */
-    MigTlsRam *ram;      /* NULL: nothing is encrypted */
-    GMutex rotate_lock;  /* one step of a change of key at a time; guards the next two */
-    gint64 published_us; /* since when all slots have the new root; 0: not yet */
-    gint64 switched_us;  /* since when it signs, and is used; 0: not yet */
-    char *said;          /* of the thread that tends: the problem that the log knows of */
+    GPtrArray *roots;        /* MigTrustRoot */
+    MigTlsRam *ram;          /* NULL: nothing is encrypted */
+    GMutex rotate_lock;      /* one step of a change of key at a time; guards the next two */
+    gint64 published_us;     /* since when all slots have the new root; 0: not yet */
+    gint64 switched_us;      /* since when it signs, and is used; 0: not yet */
+    char *said;              /* of the thread that tends: the problem that the log knows of */
+    gboolean has_said_stuck; /* of that thread, too */
 };
 
 MigTrusted *
@@ -221,10 +222,12 @@ mig_trusted_tend(MigTrusted *trusted)
         g_warning("this node's certificate could not be renewed, and is tried again: %s",
                   error->message);
     g_mutex_lock(&trusted->rotate_lock);
-    if (!rotate_step(trusted, &bad))
+    rotate_step(trusted, &bad);
+    g_mutex_unlock(&trusted->rotate_lock);
+    if (bad && !trusted->has_said_stuck)
         g_warning("the key of this node is being changed, and that does not go on: %s",
                   bad->message);
-    g_mutex_unlock(&trusted->rotate_lock);
+    trusted->has_said_stuck = bad != NULL;
     if (!trusted->ram)
         return;
     g_autofree char *problem = write_ram(trusted);

@@ -9,6 +9,7 @@ set -euo pipefail
 MARK=marker-$RANDOM$RANDOM$RANDOM-in-the-guests-memory
 MIB_S=40 # slow enough for tcpdump to see all of it
 TLS_DIR=/etc/pki/qemu/migrated
+AWAIT_PORT=49900
 dump_pid=""
 
 log_of() {
@@ -89,6 +90,44 @@ files_gone() {
     ! on "$1" sh -c "ls $TLS_DIR | grep ."
 }
 
+# A QEMU that waits as one on which a VM is awaited, with what nodeA has for it now
+await_start() {
+    on nodeA qemu-system-x86_64 -machine none -nodefaults -display none -pidfile "$TMP/await.pid" -daemonize \
+        -object "tls-creds-x509,id=tls,dir=$TLS_DIR,endpoint=server,verify-peer=yes" \
+        -chardev "socket,id=c,host=10.77.1.1,port=$AWAIT_PORT,server=on,wait=off,tls-creds=tls"
+}
+
+await_end() {
+    # shellcheck disable=SC2016
+    on nodeA sh -c 'kill "$(cat "$1")"' sh "$TMP/await.pid"
+    retry 10 eval '! on nodeA pgrep -F "$TMP/await.pid" >/dev/null 2>&1'
+}
+
+# knock [PEM]: what that QEMU says to somebody on nodeB with this certificate, or none
+knock() {
+    on nodeB python3 - "$AWAIT_PORT" "$@" <<'END'
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+if len(sys.argv) > 2:
+    context.load_cert_chain(sys.argv[2])
+plain = socket.create_connection(('10.77.1.1', int(sys.argv[1])), 10)
+try:
+    stream = context.wrap_socket(plain)
+    stream.settimeout(2) # with TLS 1.3 it is the first answer that tells
+    print('accepted' if stream.recv(1) else 'refused')
+except socket.timeout:
+    print('accepted')
+except (ssl.SSLError, OSError):
+    print('refused')
+END
+}
+
+knows_roots() { # NODE COUNT
+    [[ $(on "$1" grep -c 'BEGIN CERTIFICATE' $TLS_DIR/ca-cert.pem) == "$2" ]]
+}
+
 cluster_run 2 2
 ok "its memory holds a text" "$LAB" http $IP "/mark?text=$MARK"
 ok "both nodes encrypt" encrypts nodeA nodeB yes
@@ -140,4 +179,19 @@ on nodeB sed -i 's/^#migrate_tls_x509_cert_dir/migrate_tls_x509_cert_dir/' /etc/
 on nodeB sh -c "rm $TLS_DIR/*"
 ok "files that somebody has removed are made again" move nodeA nodeB
 ok "it runs once" runs_once nodeB
+
+# ---- who gets at the port ----
+
+ok "the VM moves back" move nodeB nodeA
+on nodeB cat $TLS_DIR/leaf.pem >"$TMP/leaf.pem"
+ok "a QEMU waits as for a VM" await_start
+is "it does not let in who has no certificate" "$(knock)" refused
+is "it lets the QEMU of the other node in" "$(knock "$TMP/leaf.pem")" accepted
+await_end
+ok "the other node leaves the cluster" ctl nodeB cluster leave
+ok "its root is known here no more" retry 15 knows_roots nodeA 1
+ok "its key is gone there" files_gone nodeB
+ok "a QEMU waits again" await_start
+is "it does not let in the one that was there" "$(knock "$TMP/leaf.pem")" refused
+await_end
 done_testing
