@@ -73,6 +73,7 @@ MIG_CLI_COMMAND(mig_cmd_image_export);
 MIG_CLI_COMMAND(mig_cmd_image_list);
 MIG_CLI_COMMAND(mig_cmd_image_delete);
 MIG_CLI_COMMAND(mig_cmd_vm_define);
+MIG_CLI_COMMAND(mig_cmd_vm_adopt);
 MIG_CLI_COMMAND(mig_cmd_vm_start);
 MIG_CLI_COMMAND(mig_cmd_vm_stop);
 MIG_CLI_COMMAND(mig_cmd_vm_list);
@@ -94,4 +95,4 @@ MIG_CLI_COMMAND(mig_cmd_names);
 extern const GOptionEntry mig_options_cluster_create[], mig_options_cluster_join[],
     mig_options_volume_format[], mig_options_image_import[], mig_options_image_export[],
     mig_options_vm_start[], mig_options_vm_stop[], mig_options_vm_show[], mig_options_vm_undefine[],
-    mig_options_move[], mig_options_check[], mig_options_setup[];
+    mig_options_vm_adopt[], mig_options_move[], mig_options_check[], mig_options_setup[];

@@ -46,6 +46,10 @@ static const MigCommand commands[] = {
     {"vm", "define", "VOLUME FILE", 2, 2, mig_cmd_vm_define, NULL, "New VM from libvirt XML",
      "FILE - is standard input. Disks are images of attached volumes; there must be\n"
      "no <lease>."},
+    {"vm", "adopt", "DOMAIN", 1, 1, mig_cmd_vm_adopt, mig_options_vm_adopt,
+     "New VM from a libvirt domain of this host",
+     "Its disks are copied to the volume, where it runs as it runs; its old disks stay\n"
+     "where they are. Ctrl-C leaves all as it was."},
     {"vm", "start", "VM", 1, 1, mig_cmd_vm_start, mig_options_vm_start, "Start a VM", NULL},
     {"vm", "stop", "VM", 1, 1, mig_cmd_vm_stop, mig_options_vm_stop, "Stop a VM", NULL},
     {"vm", "list", "", 0, 0, mig_cmd_vm_list, NULL, "All VMs", NULL},

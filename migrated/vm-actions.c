@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "catalog.h"
 #include "core/timeouts.h"
+#include "drivers/definition-adopt.h"
 #include "drivers/definition-xml.h"
 #include "jobs.h"
 
@@ -249,6 +250,13 @@ start_view(MigDaemon *daemon, MigVmView *view, GError **error)
     definition = mig_definition_parse(view->vm->definition, error);
     if (!definition)
         return FALSE;
+    if (mig_definition_is_locked(view->vm->definition)) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
+                    "%s is being adopted; where that was cut short, 'migratectl vm adopt %s' again "
+                    "on the node that has the domain",
+                    name, name);
+        return FALSE;
+    }
     lease = mig_csv_vm_lease(mig_attached_csv(view->attached), view->vm->slot, name);
     xml = mig_definition_complete(view->vm->definition, view->vm->uuid, lease, error);
     if (!xml || !own_images(daemon, view, definition->images, error))

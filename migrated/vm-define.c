@@ -144,10 +144,16 @@ delete_images(MigCatalog *catalog, char **images, GError **error)
 {
     for (guint i = 0; images && images[i]; i++) {
         const char *name = strchr(images[i], '/') + 1;
-        g_autoptr(MigImage) image = mig_csv_image(mig_attached_csv(catalog->attached), name, error);
+        g_autoptr(GError) local = NULL;
+        g_autoptr(MigImage) image =
+            mig_csv_image(mig_attached_csv(catalog->attached), name, &local);
 
-        if (!image)
+        if (g_error_matches(local, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN))
+            continue; /* not made yet, where an adoption was cut short */
+        if (!image) {
+            g_propagate_error(error, g_steal_pointer(&local));
             return FALSE;
+        }
         if (*image->owner) /* not ours: another VM has it */
             continue;
         if (!mig_csv_image_delete(mig_attached_csv(catalog->attached), &catalog->epoch, name,

@@ -33,6 +33,7 @@
     X(ListImages, ListImagesRequest, ListImagesReply, MIG_RPC_METHOD_READ) \
     X(DeleteImage, ImageRequest, Empty, 0) \
     X(DefineVm, DefineVmRequest, VmReply, 0) \
+    X(AdoptVm, AdoptVmRequest, AdoptVmReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_ROOT) \
     X(StartVm, StartVmRequest, VmReply, 0) \
     X(StopVm, StopVmRequest, VmReply, 0) \
     X(ListVms, Empty, ListVmsReply, MIG_RPC_METHOD_READ) \

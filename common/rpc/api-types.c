@@ -79,6 +79,10 @@
 #include "rpc/api-table.h"
 #define T SetVmRequest
 #include "rpc/api-table.h"
+#define T AdoptVmRequest
+#include "rpc/api-table.h"
+#define T AdoptVmReply
+#include "rpc/api-table.h"
 #define T ListEventsRequest
 #include "rpc/api-table.h"
 #define T ListEventsReply

@@ -198,6 +198,14 @@
 #define MIG_FIELDS_ListVmsReply(F) F(ARRAY, vms, R, &mig_type_ApiVm)
 #define MIG_FIELDS_VmReply(F) F(OBJECT, vm, R, &mig_type_ApiVm)
 
+/* volume null: the only one that is attached */
+#define MIG_FIELDS_AdoptVmRequest(F) F(STRING, name, R, NULL) F(STRING, volume, 0, NULL)
+/* interim: vm null; the last one has it */
+#define MIG_FIELDS_AdoptVmReply(F) \
+    F(OBJECT, vm, 0, &mig_type_ApiVm) F(INT, done, 0, NULL) F(INT, total, 0, NULL) \
+    F(STRV, old_disks, 0, NULL)        /* TARGET: PATH, left where they were */ \
+    F(STRING, old_definition, 0, NULL) /* file that has it */
+
 /* vm null: every VM that runs; node null: every node but its own */
 #define MIG_FIELDS_CheckVmRequest(F) F(STRING, vm, 0, NULL) F(STRING, node, 0, NULL)
 /* cpu: libvirt's <cpu>; missing: nodes that could not be asked, so it may not be theirs */
@@ -281,7 +289,7 @@
     X(ImageRequest) X(CreateImageRequest) X(ImportImageRequest) X(ExportImageRequest) \
     X(ListImagesRequest) X(ListImagesReply) X(ImageReply) \
     X(DefineVmRequest) X(StartVmRequest) X(StopVmRequest) X(UndefineVmRequest) \
-    X(ListVmsReply) X(VmReply) X(SetVmRequest) \
+    X(ListVmsReply) X(VmReply) X(SetVmRequest) X(AdoptVmRequest) X(AdoptVmReply) \
     X(ListEventsRequest) X(ListEventsReply) X(PlanReply) \
     X(CheckVmRequest) X(CheckVmReply) X(CpuBaselineReply) X(PeerCpuReply) \
     X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) \

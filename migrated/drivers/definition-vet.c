@@ -8,8 +8,10 @@
 #define CONSOLE_DIR    "/var/log/libvirt/qemu/"
 #define CONSOLE_SUFFIX ".console"
 
+#define MOST 12 /* problems that are told at once */
+
 typedef struct {
-    char *problem;
+    GPtrArray *problems;
 } Vet;
 
 /* ---- values ---- */
@@ -82,12 +84,13 @@ refuse(Vet *vet, const char *advice, const char *format, ...)
     va_list args;
     g_autofree char *what = NULL;
 
-    if (vet->problem)
+    if (vet->problems->len >= MOST)
         return;
     va_start(args, format);
     what = g_strdup_vprintf(format, args);
     va_end(args);
-    vet->problem = g_strdup_printf("it %s%s%s", what, advice ? "; " : "", advice ? advice : "");
+    g_ptr_array_add(vet->problems,
+                    g_strdup_printf("it %s%s%s", what, advice ? "; " : "", advice ? advice : ""));
 }
 
 static void
@@ -149,7 +152,8 @@ vet_element(Vet *vet, const xmlNode *node, const char *parent)
     for (const xmlAttr *attribute = node->properties; attribute; attribute = attribute->next)
         vet_attribute(vet, rule, path, attribute);
     vet_text(vet, rule, path, node);
-    for (const xmlNode *child = node->children; child && !vet->problem; child = child->next) {
+    for (const xmlNode *child = node->children; child && vet->problems->len < MOST;
+         child = child->next) {
         if (child->type == XML_ELEMENT_NODE)
             vet_element(vet, child, path);
         else if (child->type == XML_ENTITY_REF_NODE)
@@ -157,11 +161,12 @@ vet_element(Vet *vet, const xmlNode *node, const char *parent)
     }
 }
 
-char *
+char **
 mig_definition_vet(xmlDoc *doc)
 {
-    Vet vet = {NULL};
+    Vet vet = {.problems = g_ptr_array_new()};
 
     vet_element(&vet, xmlDocGetRootElement(doc), NULL);
-    return vet.problem;
+    g_ptr_array_add(vet.problems, NULL);
+    return (char **)g_ptr_array_free(vet.problems, FALSE);
 }

@@ -22,6 +22,6 @@ extern const MigVetRule mig_vet_rules[]; /* ends with a NULL path */
 
 struct _xmlDoc;
 
-/* NULL: nothing to object to; else what and why, with advice; g_free(). No value of an attribute
- * that may be secret is quoted. */
-char *mig_definition_vet(struct _xmlDoc *doc);
+/* What there is to object to and why, with advice, up to a dozen; empty: nothing. g_strfreev(). No
+ * value of an attribute that may be secret is quoted. */
+char **mig_definition_vet(struct _xmlDoc *doc);

@@ -23,6 +23,7 @@ mig_definition_free(MigDefinition *definition)
     g_strfreev(definition->images);
     g_free(definition->lockspace);
     g_free(definition->problem);
+    g_clear_pointer(&definition->problems, g_ptr_array_unref);
     g_free(definition);
 }
 
@@ -133,6 +134,7 @@ complain(MigDefinition *definition, char *text_take)
 {
     g_autofree char *text = text_take;
 
+    g_ptr_array_add(definition->problems, mig_log_escape(text));
     if (!definition->problem)
         definition->problem = mig_log_escape(text);
 }
@@ -218,15 +220,25 @@ find_problems(MigDefinition *definition, xmlXPathContext *context)
          "has passwd='" MASK "', which is how 'vm show' masks a password; put it in, or leave it "
          "out"},
     };
-    char *problem;
+    g_auto(GStrv) vetted = NULL;
 
     for (guint i = 0; i < G_N_ELEMENTS(refused); i++) {
         if (has(context, refused[i].path))
             complain(definition, g_strdup_printf("it %s", refused[i].text));
     }
-    problem = mig_definition_vet(context->doc);
-    if (problem)
-        complain(definition, problem);
+    vetted = mig_definition_vet(context->doc);
+    for (guint i = 0; vetted[i]; i++) {
+        gboolean is_said = FALSE;
+
+        for (guint k = 0; k < G_N_ELEMENTS(refused); k++) {
+            g_autofree char *shown =
+                g_strconcat("<", refused[k].path + strlen("/domain/"), ">", NULL);
+
+            is_said |= strstr(vetted[i], shown) && has(context, refused[k].path);
+        }
+        if (!is_said)
+            complain(definition, g_strdup(vetted[i]));
+    }
 }
 
 MigDefinition *
@@ -243,6 +255,7 @@ mig_definition_parse(const char *xml, GError **error)
         return NULL;
     g_autofree char *vcpu = mig_definition_get(context, "/domain/vcpu");
 
+    definition->problems = g_ptr_array_new_with_free_func(g_free);
     definition->name = mig_definition_get(context, "/domain/name");
     definition->uuid = mig_definition_get(context, "/domain/uuid");
     definition->lockspace = mig_definition_get(context, "/domain/devices/lease/lockspace");

@@ -13,6 +13,7 @@ typedef struct {
     char **images;   /* "volume/image" of each disk under /dev/csv */
     char *lockspace; /* of its <lease>, NULL without */
     char *problem;   /* first thing that keeps it from being a cluster VM, with advice; or NULL */
+    GPtrArray *problems; /* all of these, as far as they were looked for */
 } MigDefinition;
 
 void mig_definition_free(MigDefinition *definition);

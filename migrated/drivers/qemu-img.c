@@ -5,8 +5,10 @@
 #include "base/error.h"
 
 #include <gio/gio.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define PROGRAM "qemu-img"
 
@@ -91,6 +93,14 @@ mig_qemu_img_size(const char *path, const char *format, guint64 *bytes, GError *
     return TRUE;
 }
 
+/* A copy does not outlive who waits for it: after kill -9 the image's space may become another's.
+ * The signal comes when the thread that started it ends, and that one waits here. */
+static void
+die_together(gpointer user_data)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 /* qemu-img -p writes "    (12.34/100%)\r" */
 static void
 read_progress(GInputStream *stream, guint64 total_bytes, const MigCopyHooks *hooks,
@@ -118,6 +128,7 @@ mig_qemu_img_copy(const char *from, const char *from_format, const char *to, con
                   gboolean is_device, const MigCopyHooks *hooks, GError **error)
 {
     g_autoptr(GPtrArray) arguments = g_ptr_array_new();
+    g_autoptr(GSubprocessLauncher) launcher = NULL;
     g_autoptr(GSubprocess) process = NULL;
     g_autofree char *said = NULL;
     guint64 total_bytes = 0;
@@ -145,9 +156,10 @@ mig_qemu_img_copy(const char *from, const char *from_format, const char *to, con
     g_ptr_array_add(arguments, (gpointer)from);
     g_ptr_array_add(arguments, (gpointer)to);
     g_ptr_array_add(arguments, NULL);
-    process =
-        g_subprocess_newv((const char *const *)arguments->pdata,
-                          G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE, error);
+    launcher =
+        g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+    g_subprocess_launcher_set_child_setup(launcher, die_together, NULL, NULL);
+    process = g_subprocess_launcher_spawnv(launcher, (const char *const *)arguments->pdata, error);
     if (!process)
         return FALSE;
     read_progress(g_subprocess_get_stdout_pipe(process), total_bytes, hooks, process);

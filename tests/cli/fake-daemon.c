@@ -233,6 +233,26 @@ start_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
 }
 
 static void
+adopt_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigAdoptVmRequest *request = data;
+    const char *old[] = {"vda: /srv/web.qcow2", NULL};
+    g_autoptr(MigAdoptVmReply) reply = mig_AdoptVmReply_new();
+    MigApiVm *vm;
+
+    if (fails(call, request->name))
+        return;
+    reply->total = 2 * MIB;
+    mig_rpc_call_progress(call, reply);
+    reply->done = reply->total;
+    reply->vm = vm = new_vm(request->name, "stopped", NULL);
+    g_free(vm->volume);
+    vm->volume = g_strdup(request->volume ? request->volume : "vol1");
+    reply->old_disks = g_strdupv((char **)old);
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
 get_volume(MigRpcCall *call, gconstpointer data, gpointer user_data)
 {
     const MigNameRequest *request = data;
@@ -452,6 +472,7 @@ static const MigRpcMethod methods[] = {
     METHOD("GetStatus", Empty, StatusReply, MIG_RPC_METHOD_READ, get_status),
     METHOD("GetVm", NameRequest, VmReply, MIG_RPC_METHOD_READ, get_vm),
     METHOD("DefineVm", DefineVmRequest, VmReply, 0, define_vm),
+    METHOD("AdoptVm", AdoptVmRequest, AdoptVmReply, MIG_RPC_METHOD_MORE, adopt_vm),
     METHOD("StartVm", StartVmRequest, VmReply, 0, start_vm),
     METHOD("GetVolume", NameRequest, VolumeReply, MIG_RPC_METHOD_READ, get_volume),
     METHOD("FormatVolume", FormatVolumeRequest, VolumeReply, 0, format_volume),

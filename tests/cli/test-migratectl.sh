@@ -75,6 +75,7 @@ image export
 image list
 image delete
 vm define
+vm adopt
 vm start
 vm stop
 vm list
@@ -197,6 +198,14 @@ like "image list: asked for that one" "$OUT" '^vol7 +disk1 +4.0 MiB'
 printf '<domain/>' >"$TMP/vm.xml"
 exits "vm define from a file" 0 "$CTL" vm define vol1 "$TMP/vm.xml"
 exits "vm define from stdin" 0 "$CTL" vm define vol1 - <"$TMP/vm.xml"
+exits "vm adopt" 0 "$CTL" vm adopt web
+like "vm adopt: says where the old disks are" "$ERR" '^old disk, left where it is: vda: /srv/web.qcow2'
+like "vm adopt: takes the only volume" "$ERR" '^VM web is on volume vol1 now'
+exits "vm adopt --volume --json" 0 "$CTL" --json vm adopt web --volume vol7
+is "vm adopt --json: a line for each answer" "$(wc -l <"$TMP/out")" 2
+like "vm adopt --volume: asked for that one" "$OUT" '"volume":"vol7"'
+exits "vm adopt that is refused" 52 "$CTL" vm adopt BadDefinition
+exits "vm adopt without a domain" 2 "$CTL" vm adopt
 exits "vm define of a missing file" 46 "$CTL" vm define vol1 "$TMP/none.xml"
 exits "vm define of a directory" 51 "$CTL" vm define vol1 "$TMP"
 exits "vm define of no XML" 52 "$CTL" vm define vol1 - </dev/null
