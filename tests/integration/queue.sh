@@ -1,0 +1,248 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# timeout: 300
+# full-timeout: 2400
+# Many moves asked for at once: in order, one at a time between any two nodes, and each of them ends.
+#
+# All guests but one have a disk with nothing on it and stay in their firmware: what is tried here is who
+# goes when. That no two moves share a pair of nodes is seen from outside, by lib/pair-watch. The long form has
+# 8 nodes, 40 VMs and 200 moves.
+set -euo pipefail
+# shellcheck source=../lib/cluster.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+
+if [[ ${MIGRATED_TEST_FULL:-0} == 1 ]]; then
+    N_NODES=8 N_VMS=40 ROUNDS=5 TRIES=20
+else
+    N_NODES=3 N_VMS=6 ROUNDS=3 TRIES=5
+fi
+SEED=${MIGRATED_TEST_SEED:-$RANDOM}
+CANCEL_MS=2000 # one of the tries may take longer: another lab may have the processors just then
+SLOW=1         # MiB per second: the real guest takes minutes at that
+
+now_ms() {
+    date +%s%3N
+}
+
+jobs_where() {
+    ctl "$1" job list --json | jq -r ".jobs[] | select($2) | .id"
+}
+
+job_of() {
+    ctl "$1" job show "$2" --json | jq -r ".job.$3"
+}
+
+define_small() {
+    ctl nodeA image create "$VOLUME" "$1-disk" 4M &&
+        "$LAB" vm-xml "$1" "/dev/csv/$VOLUME/$1-disk" --ip-suffix "$2" --memory 128 >"$TMP/$1.xml" &&
+        ctl nodeA vm define "$VOLUME" "$TMP/$1.xml"
+}
+
+start_all() {
+    local i
+    cluster_define q1 "${IP##*.}" && ctl nodeA vm start q1 || return 1
+    for ((i = 2; i <= N_VMS; i++)); do
+        define_small "q$i" $((20 + i)) || return 1
+        ctl "${NODES[$((i % N_NODES))]}" vm start "q$i" || return 1
+    done
+    retry "$WAIT_S" answers
+}
+
+all_idle() {
+    local node
+    for node in "${NODES[@]}"; do
+        [[ -z $(jobs_where "$node" '.ended | not') ]] || return 1
+    done
+}
+
+# ---- order ----
+
+# move_detached VM TARGET [OPTIONS]: its job
+move_detached() {
+    ctl nodeA move "$@" --detach 2>/dev/null
+}
+
+is_waiting() {
+    [[ $(job_of nodeA "$1" state) == waiting ]]
+}
+
+# when its turn came
+prepared_at() {
+    ctl nodeA job show "$1" --json | jq -r '[.job.phases[] | select(.state == "prepare") | .at] | last'
+}
+
+is_at() { # JOB POSITION
+    [[ $(job_of nodeA "$1" position) == "$2" ]]
+}
+
+gather_on_a() {
+    local i
+    for i in 1 2 3 4; do
+        vm_is_on nodeA nodeA "q$i" || ctl nodeA move "q$i" nodeA || return 1
+    done
+}
+
+in_order() {
+    local first low high middle
+    ok "order: four VMs on nodeA" gather_on_a
+    first=$(move_detached q1 nodeB --bandwidth $SLOW)
+    ok "order: a slow move holds the pair" retry 20 eval '[[ $(job_of nodeA '"$first"' state) == perform ]]'
+    low=$(move_detached q2 nodeB --priority 100)
+    middle=$(move_detached q3 nodeB)
+    high=$(move_detached q4 nodeB --priority 900)
+    ok "order: the others wait" retry 10 eval "is_waiting $low && is_waiting $middle && is_waiting $high"
+    like "order: job list says for what" "$(job_of nodeA "$low" waits_for)" "move $first"
+    ok "order: the first in line" retry 10 is_at "$high" 1
+    ok "order: the last in line" retry 10 is_at "$low" 3
+    exits "order: --no-wait does not wait" 24 ctl nodeA move q2 nodeC --no-wait
+    ok "order: the slow one is cancelled" ctl nodeA job cancel "$first"
+    ok "order: all of them end" retry 60 all_idle
+    is "order: by priority, then age" \
+        "$(for job in $low $middle $high; do echo "$(prepared_at "$job") $job"; done | sort -n | cut -d' ' -f2 | paste -sd' ')" \
+        "$high $middle $low"
+    is "order: the cancelled one stayed" "$(vm_node nodeA q1)" nodeA
+    is "order: the others moved" "$(vm_node nodeA q2) $(vm_node nodeA q3) $(vm_node nodeA q4)" "nodeB nodeB nodeB"
+}
+
+# ---- cancelling ----
+
+# cancel_takes JOB: from the request to the end of the job, in ms
+cancel_takes() {
+    local start
+    start=$(now_ms)
+    ctl nodeA job cancel "$1" >/dev/null || return 1
+    until [[ $(job_of nodeA "$1" state) == cancelled ]]; do
+        (($(now_ms) - start < 20000)) || return 1
+        sleep 0.05
+    done
+    echo $(($(now_ms) - start))
+    (($(now_ms) - start < CANCEL_MS)) || ctl nodeA job show "$1" --json | jq -c .job.phases >>"$TMP/late"
+}
+
+# sum_up FILE: median, the last but one, the last
+sum_up() {
+    sort -n "$1" | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)], a[NR - 1], a[NR] }'
+}
+
+cancelled_in_time() {
+    local i holder job median second most
+    ok "cancel: the VMs are on nodeA" gather_on_a
+    for ((i = 0; i < TRIES; i++)); do
+        holder=$(move_detached q1 nodeB --bandwidth $SLOW)
+        retry 20 eval '[[ $(job_of nodeA '"$holder"' state) == perform ]]' || break
+        job=$(move_detached q2 nodeB)
+        retry 10 is_waiting "$job" || break
+        cancel_takes "$job" >>"$TMP/waiting" || break
+        cancel_takes "$holder" >>"$TMP/running" || break
+    done
+    is "cancel: $TRIES while waiting" "$(wc -l <"$TMP/waiting")" $TRIES
+    is "cancel: $TRIES while running" "$(wc -l <"$TMP/running")" $TRIES
+    for i in waiting running; do
+        read -r median second most < <(sum_up "$TMP/$i")
+        note "cancelled while $i: median $median ms, most $most ms, load $(cut -d' ' -f1 /proc/loadavg)"
+        ok "cancel: while $i, within $CANCEL_MS ms" test "$second" -le $CANCEL_MS
+    done
+    [[ ! -e $TMP/late ]] || note "late: $(<"$TMP/late")"
+    is "cancel: all stayed" "$(vm_node nodeA q1) $(vm_node nodeA q2)" "nodeA nodeA"
+}
+
+# ---- all at once ----
+
+# One VM's moves, each asked of some node, one in eight cancelled after a moment. Writes "CODE" lines.
+shuffle() {
+    local vm=$1 i target asked code at
+    RANDOM=$((SEED + ${vm#q}))
+    for ((i = 0; i < ROUNDS; i++)); do
+        target=${NODES[$((RANDOM % N_NODES))]}
+        asked=${NODES[$((RANDOM % N_NODES))]}
+        code=0
+        if ((RANDOM % 8 == 0)); then
+            at=0.$((RANDOM % 9))
+            ctl "$asked" move "$vm" "$target" --detach >"$TMP/job.$vm" 2>"$TMP/said.$vm" || code=$?
+            if ((code == 0)); then
+                sleep "$at"
+                ctl "$asked" job cancel "$(<"$TMP/job.$vm")" >"$TMP/said.$vm" 2>&1 || true
+                ctl "$asked" job watch "$(<"$TMP/job.$vm")" >"$TMP/said.$vm" 2>&1 || code=$?
+            fi
+        else
+            ctl "$asked" move "$vm" "$target" >"$TMP/said.$vm" 2>&1 || code=$?
+        fi
+        echo $code >>"$TMP/codes.$vm"
+        case $code in
+        0 | 21 | 63) ;;
+        *) echo "$vm to $target asked of $asked: $code: $(tail -n 1 "$TMP/said.$vm")" >>"$TMP/odd" ;;
+        esac
+    done
+}
+
+# by_code FILES: how often each exit code came
+by_code() {
+    sort -n "$@" | uniq -c | awk '{ printf "%s%d x %s", sep, $1, $2; sep = ", " }'
+}
+
+each_runs_once() {
+    local i where lease
+    for ((i = 1; i <= N_VMS; i++)); do
+        where=$(nodes_with any "q$i" | paste -sd' ')
+        lease=$(lease_holders "q$i" | paste -sd' ')
+        if [[ -z $where || $where == *' '* || $lease != "$where" || $(vm_node nodeA "q$i") != "$where" ]]; then
+            echo "q$i: known to '$where', lease on '$lease', status says $(vm_node nodeA "q$i")"
+            return 1
+        fi
+    done
+}
+
+none_left() {
+    local node
+    for node in "${NODES[@]}"; do
+        [[ $(on "$node" sh -c 'ls /dev/csv/'"$VOLUME"' 2>/dev/null | wc -l') == \
+            $(on "$node" virsh -q list --all | wc -l) ]] || {
+            echo "$node: $(on "$node" ls /dev/csv/$VOLUME), $(on "$node" virsh -q list --all)"
+            return 1
+        }
+    done
+}
+
+all_at_once() {
+    local i begun seen
+    local -a drivers=()
+    note "seed $SEED: MIGRATED_TEST_SEED=$SEED repeats it"
+    begun=$SECONDS
+    for ((i = 1; i <= N_VMS; i++)); do
+        shuffle "q$i" &
+        drivers+=($!)
+    done
+    wait "${drivers[@]}"
+    note "$((N_VMS * ROUNDS)) moves took $((SECONDS - begun)) s; exit codes: $(by_code "$TMP"/codes.*)"
+    [[ ! -e $TMP/odd ]] || note "$(<"$TMP/odd")"
+    is "at once: each request was answered" "$(cat "$TMP"/codes.* | wc -l)" $((N_VMS * ROUNDS))
+    not_ok "at once: moved, cancelled, or there already" test -e "$TMP/odd"
+    ok "at once: every job ends" retry 60 all_idle
+    ok "at once: every VM runs once" retry 30 each_runs_once
+    ok "at once: no image device is left over" retry 30 none_left
+    touch "$TMP/end"
+    wait "$watcher" || true
+    seen=$(<"$TMP/seen")
+    note "$(jq -c 'del(.connection_violations, .event_violations)' <<<"$seen")"
+    ok "seen from outside: moves, by libvirt's events" eval '(($(jq .moved <<<"$seen") >= N_VMS))'
+    ok "seen from outside: moves, by QEMU's connections" eval '(($(jq .with_moves <<<"$seen") > 0))'
+    is "seen from outside: never two on a pair, by QEMU's connections" "$(jq -c .connection_violations <<<"$seen")" "[]"
+    is "seen from outside: never two on a pair, by libvirt's events" "$(jq -c .event_violations <<<"$seen")" "[]"
+}
+
+watch_from_outside() {
+    "$lab_tree/tests/lib/pair-watch" "$MIGRATED_LAB_DIR" "$TMP/end" q "${NODES[@]}" >"$TMP/seen" &
+    watcher=$!
+    retry 20 test -e "$TMP/end.ready"
+}
+
+cluster_up $N_NODES --io-timeout 2 --lun-size 2048
+ok "all attach the volume" cluster_volume 2
+ok "somebody watches" watch_from_outside
+ok "$N_VMS VMs run" start_all
+((TAP_FAILED == 0)) || bail "no VMs"
+in_order
+cancelled_in_time
+all_at_once
+ok "the volume is clean" volume_clean
+done_testing
