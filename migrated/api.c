@@ -3,6 +3,7 @@
 #include "api.h"
 
 #include "base/error.h"
+#include "volumes.h"
 
 /*
  * Three pools, so that calls that wait never keep those from running that others wait for: what
@@ -87,6 +88,17 @@ mig_api_install(MigRpcServer *server, MigDaemon *daemon)
 
 /* ---- forwarding ---- */
 
+/* For whom it is asked, where that node would understand it. */
+static void
+tell_caller(MigDaemon *daemon, MigRpcClient *client, const char *node, MigRpcCall *call)
+{
+    g_autoptr(MigNodeView) view = mig_volumes_node(daemon->volumes, node, NULL);
+    guint32 uid = mig_rpc_call_get_uid(call);
+
+    if (view && uid != G_MAXUINT32 && mig_node_hears_callers(view->node))
+        mig_rpc_client_set_caller(client, uid);
+}
+
 static void
 on_progress(gconstpointer reply, gpointer user_data)
 {
@@ -106,6 +118,8 @@ mig_api_forward(MigDaemon *daemon, MigRpcCall *call, const char *node, const cha
     do {
         g_autoptr(MigRpcClient) client = mig_peer_rpc_open(daemon->peer, node, &error);
 
+        if (client)
+            tell_caller(daemon, client, node, call);
         if (client && mig_rpc_call_wants_more(call))
             reply = mig_rpc_client_call_more(client, name, request_type, request, reply_type,
                                              on_progress, call, timeout_ms, NULL, &error);

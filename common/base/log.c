@@ -172,6 +172,7 @@ mig_log_full(GLogLevelFlags level, const char *message_id, const MigLogFields *f
         add_field(list, &count, MIG_NAME_FROM, fields->from);
         add_field(list, &count, MIG_NAME_METHOD, fields->method);
         add_field(list, &count, MIG_NAME_RESULT, fields->result);
+        add_field(list, &count, MIG_NAME_CALLER, fields->caller);
     }
     g_log_structured_array(level, list, count);
 }

@@ -19,7 +19,7 @@ typedef struct {
     const char *peer;
     const char *state;
     const char *lease;
-    const char *from, *method, *result; /* of a call */
+    const char *from, *method, *result, *caller; /* of a call */
 } MigLogFields;
 
 /* Installs the writer: the journal if stderr is connected to it, else stderr with the time.

@@ -17,6 +17,7 @@
 #define MIG_NAME_FROM   "MIGRATED_FROM"   /* of a call: "uid 0 pid 12", "peer 10.77.0.2" */
 #define MIG_NAME_METHOD "MIGRATED_METHOD" /* of a call: "io.migrated.StartVm" */
 #define MIG_NAME_RESULT "MIGRATED_RESULT" /* of a call: "ok", or the error's name */
+#define MIG_NAME_CALLER "MIGRATED_CALLER" /* of a node's call: for which user of it: "uid 0" */
 
 /* events that an operator acts on */
 #define MIG_ID_STARTED         "9f3a1c52c7e94d0b8f5e6a1d2b7c4e01"

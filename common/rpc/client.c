@@ -26,6 +26,7 @@ struct MigRpcClient {
     char *where;              /* for messages */
     MigErrorCode unreachable; /* NO_DAEMON or NODE_UNREACHABLE */
     gboolean is_broken;
+    gint64 caller_uid; /* -1: not told */
 };
 
 #define CONNECT_UNIX_TIMEOUT_MS 5000
@@ -243,7 +244,8 @@ send_request(MigRpcClient *client, const char *method, const MigType *type, gcon
              gboolean more, gboolean upgrade, gint64 deadline_us, GCancellable *cancellable,
              GError **error)
 {
-    g_autoptr(GBytes) frame = mig_request_frame(method, type, request, more, upgrade);
+    g_autoptr(GBytes) frame =
+        mig_request_frame_for(client->caller_uid, method, type, request, more, upgrade);
 
     if (client->is_broken) {
         g_set_error(error, MIG_ERROR, client->unreachable,
@@ -317,6 +319,7 @@ connect_client(GSocket *socket, GSocketAddress *address, const char *where,
     client->context = g_main_context_new();
     client->where = g_strdup(where);
     client->unreachable = unreachable;
+    client->caller_uid = -1;
     mig_frame_buffer_init(&client->received);
     return client;
 }
@@ -361,6 +364,12 @@ mig_rpc_client_new_tcp(const char *address, guint16 port, guint timeout_ms,
         return NULL;
     return connect_client(socket, target, where, MIG_ERROR_NODE_UNREACHABLE, timeout_ms, secure,
                           user_data, error);
+}
+
+void
+mig_rpc_client_set_caller(MigRpcClient *client, guint32 uid)
+{
+    client->caller_uid = uid;
 }
 
 void

@@ -25,6 +25,10 @@ MigRpcClient *mig_rpc_client_new_tcp(const char *address, guint16 port, guint ti
 void mig_rpc_client_free(MigRpcClient *client);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRpcClient, mig_rpc_client_free)
 
+/* Calls are from now on made for that user of this node, which the other one writes down; it must
+ * be one that knows of this (mig_node_hears_callers()). */
+void mig_rpc_client_set_caller(MigRpcClient *client, guint32 uid);
+
 /* timeout_ms 0: none. The reply is a new struct of reply_type, mig_message_free() it. method is
  * the full name, "io.migrated.MoveVm". request NULL: {}. */
 gpointer mig_rpc_client_call(MigRpcClient *client, const char *method, const MigType *request_type,

@@ -28,6 +28,7 @@ typedef struct {
     char **text;
     gboolean *flag;
     MigJson **object;
+    gint64 *uid;
 } Slot;
 
 static gboolean
@@ -39,6 +40,9 @@ fill_slot(const Slot *slot, MigJson *value)
         *slot->flag = json_object_get_boolean(value) != 0;
     else if (slot->object && json_object_is_type(value, json_type_object))
         *slot->object = json_object_get(value);
+    else if (slot->uid && json_object_is_type(value, json_type_int) &&
+             json_object_get_int64(value) >= 0 && json_object_get_int64(value) < G_MAXUINT32)
+        *slot->uid = json_object_get_int64(value);
     else
         return FALSE;
     return TRUE;
@@ -78,10 +82,14 @@ gboolean
 mig_request_envelope_parse(const char *json, gsize length, MigRequestEnvelope *envelope,
                            GError **error)
 {
-    g_auto(MigRequestEnvelope) e = {0};
-    const Slot slots[] = {{"method", .text = &e.method},   {"parameters", .object = &e.parameters},
-                          {"more", .flag = &e.more},       {"oneway", .flag = &e.oneway},
-                          {"upgrade", .flag = &e.upgrade}, {NULL}};
+    g_auto(MigRequestEnvelope) e = MIG_REQUEST_ENVELOPE_EMPTY;
+    const Slot slots[] = {{"method", .text = &e.method},
+                          {"parameters", .object = &e.parameters},
+                          {"more", .flag = &e.more},
+                          {"oneway", .flag = &e.oneway},
+                          {"upgrade", .flag = &e.upgrade},
+                          {"caller_uid", .uid = &e.caller_uid},
+                          {NULL}};
 
     if (!parse_envelope(json, length, slots, error))
         return FALSE;
@@ -134,6 +142,13 @@ GBytes *
 mig_request_frame(const char *method, const MigType *type, gconstpointer message, gboolean more,
                   gboolean upgrade)
 {
+    return mig_request_frame_for(-1, method, type, message, more, upgrade);
+}
+
+GBytes *
+mig_request_frame_for(gint64 caller_uid, const char *method, const MigType *type,
+                      gconstpointer message, gboolean more, gboolean upgrade)
+{
     MigJson *object = json_object_new_object();
 
     json_object_object_add(object, "method", json_object_new_string(method));
@@ -142,6 +157,8 @@ mig_request_frame(const char *method, const MigType *type, gconstpointer message
         json_object_object_add(object, "more", json_object_new_boolean(1));
     if (upgrade)
         json_object_object_add(object, "upgrade", json_object_new_boolean(1));
+    if (caller_uid >= 0)
+        json_object_object_add(object, "caller_uid", json_object_new_int64(caller_uid));
     return make_frame(object);
 }
 

@@ -10,7 +10,10 @@ typedef struct {
     char *method;        /* "io.migrated.MoveVm" */
     MigJson *parameters; /* NULL: none given */
     gboolean more, oneway, upgrade;
+    gint64 caller_uid; /* of a node that passes a call on: who has called it; -1: not said */
 } MigRequestEnvelope;
+
+#define MIG_REQUEST_ENVELOPE_EMPTY ((MigRequestEnvelope){.caller_uid = -1})
 
 typedef struct {
     char *error;         /* "io.migrated.VmUnknown", NULL: success */
@@ -23,12 +26,17 @@ void mig_reply_envelope_clear(MigReplyEnvelope *envelope);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MigRequestEnvelope, mig_request_envelope_clear)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MigReplyEnvelope, mig_reply_envelope_clear)
 
-/* MIG_ERROR_PROTOCOL, and *envelope is left as it was: start with {0}. */
+/* MIG_ERROR_PROTOCOL, and *envelope is left as it was: start with an empty one ({0} for a reply).
+ */
 gboolean mig_request_envelope_parse(const char *json, gsize length, MigRequestEnvelope *envelope,
                                     GError **error);
 gboolean mig_reply_envelope_parse(const char *json, gsize length, MigReplyEnvelope *envelope,
                                   GError **error);
 
+/* "caller_uid" is no key of Varlink's own: it is between nodes only, and an older node refuses it.
+ */
+GBytes *mig_request_frame_for(gint64 caller_uid, const char *method, const MigType *type,
+                              gconstpointer message, gboolean more, gboolean upgrade);
 /* The frames with their closing NUL. A frame that would be too big for the other side is NULL. */
 GBytes *mig_request_frame(const char *method, const MigType *type, gconstpointer message,
                           gboolean more, gboolean upgrade);

@@ -182,14 +182,19 @@ mig_rpc_access_audit(const MigRpcCall *call, const char *error_name)
     const MigType *type = call->method->request;
     const char *result = error_name ? error_name : "ok";
     g_autoptr(GString) what = NULL;
+    g_autofree char *caller = NULL;
 
     if (call->method->flags & MIG_RPC_METHOD_READ)
         return;
+    /* nothing is decided by it: it is what that node says of its own user */
+    if (call->caller_uid >= 0)
+        caller = g_strdup_printf("uid %" G_GINT64_FORMAT, call->caller_uid);
     what = g_string_new(NULL);
     for (size_t i = 0; call->request && i < type->field_count; i++)
         tell_field(what, &type->fields[i], call->request);
-    mig_log_event(
-        MIG_ID_AUDIT,
-        MIG_FIELDS(.from = call->connection->from, .method = call->full_method, .result = result),
-        "audit: %s: %s%s: %s", call->connection->from, call->full_method, what->str, result);
+    mig_log_event(MIG_ID_AUDIT,
+                  MIG_FIELDS(.from = call->connection->from, .method = call->full_method,
+                             .result = result, .caller = caller),
+                  "audit: %s%s%s%s: %s%s: %s", call->connection->from, caller ? " (for its " : "",
+                  caller ? caller : "", caller ? ")" : "", call->full_method, what->str, result);
 }

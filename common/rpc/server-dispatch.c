@@ -60,7 +60,7 @@ find_method(const MigRpcInterface *interface, const char *name)
 void
 mig_rpc_dispatch(MigRpcConnection *c, const char *json, gsize length)
 {
-    g_auto(MigRequestEnvelope) e = {0};
+    g_auto(MigRequestEnvelope) e = MIG_REQUEST_ENVELOPE_EMPTY;
     g_autoptr(GError) error = NULL;
     g_autofree char *interface_name = NULL;
     g_autofree char *denied = NULL;
@@ -73,6 +73,11 @@ mig_rpc_dispatch(MigRpcConnection *c, const char *json, gsize length)
     if (!mig_request_envelope_parse(json, length, &e, &error)) {
         c->close_when_written = TRUE; /* who knows what else would follow */
         refuse_protocol(c, FALSE, error->message);
+        return;
+    }
+    if (e.caller_uid >= 0 && c->origin != MIG_RPC_ORIGIN_PEER) {
+        c->close_when_written = TRUE;
+        refuse_protocol(c, FALSE, "only nodes say for whom they ask (\"caller_uid\")");
         return;
     }
     dot = strrchr(e.method, '.');
@@ -113,6 +118,7 @@ mig_rpc_dispatch(MigRpcConnection *c, const char *json, gsize length)
     call->request = request;
     call->wants_more = e.more && (method->flags & MIG_RPC_METHOD_MORE);
     call->oneway = e.oneway;
+    call->caller_uid = e.caller_uid;
     method->handler(call, request, interface->user_data);
 }
 

@@ -93,6 +93,7 @@ struct MigRpcCall {
     const MigRpcMethod *method;
     char *full_method;
     gpointer request;
+    gint64 caller_uid;      /* a peer's word for whom it asks; -1: none. For the log alone */
     const char *error_name; /* static; NULL: it goes well */
     gboolean wants_more, oneway;
 };

@@ -50,6 +50,16 @@ mig_restart_from_name(const char *name, MigRestart *restart)
     return FALSE;
 }
 
+gboolean
+mig_node_hears_callers(const MigNode *node)
+{
+    char *rest = NULL;
+    guint64 major = node->version ? g_ascii_strtoull(node->version, &rest, 10) : 0;
+
+    return rest && *rest == '.' && g_ascii_isdigit(node->version[0]) &&
+           (major > 0 || g_ascii_strtoull(rest + 1, NULL, 10) >= 2);
+}
+
 void
 mig_node_free(MigNode *node)
 {

@@ -132,6 +132,8 @@ typedef struct {
 } MigHost;
 
 void mig_node_free(MigNode *node);
+/* Is its version one that understands for whom another node asks (0.2)? */
+gboolean mig_node_hears_callers(const MigNode *node);
 void mig_vm_free(MigVm *vm);
 void mig_image_free(MigImage *image);
 void mig_volume_info_free(MigVolumeInfo *info);

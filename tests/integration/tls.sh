@@ -161,6 +161,22 @@ foreign_job() {
     esac
 }
 
+# An administrator of nodeA asks nodeB through nodeA's daemon: nodeB writes down for whom.
+callers() {
+    on nodeA sh -c 'echo migrated:x:4242: >>/etc/group'
+    exits "an administrator's call is passed on" 14 on nodeA setpriv --reuid=4243 --regid=4242 --clear-groups \
+        migratectl job cancel nodeB-77
+    ok "nodeA's log has the user" grep -F "audit: uid 4243 pid " "$(log_of nodeA)"
+    ok "nodeB's has the node, and the user by its word" \
+        grep -F "audit: node nodeA at $A (for its uid 4243): io.migrated.Peer.CancelJob id=nodeB-77: JobUnknown" \
+        "$(log_of nodeB)"
+    mark_log
+    like "no word of whom it asks for gives a node more rights" \
+        "$(rogue nodeB --cert "$GOOD" $A $PORT call io.migrated.RemoveNode '{"name":"nodeC"},"caller_uid":0')" \
+        InterfaceNotFound
+    ok "callers: the log says who tried" retry 5 since "refused node nodeB at $B" io.migrated.RemoveNode
+}
+
 # ---- slow ones, and many of them ----
 
 # They go on while others are refused.
@@ -199,8 +215,9 @@ slowest_ms() {
 }
 
 half_open() {
-    local pid before during after slowest
+    local pid before during after slowest quiet
     pid=$(pid_on nodeA)
+    quiet=$(slowest_ms 10) # the machine may be busy with other things
     before=$(size_of "$pid")
     mark_log
     on nodeB python3 "$ROGUE" $A $PORT half 10000 10 >"$TMP/half" 2>&1 &
@@ -208,7 +225,8 @@ half_open() {
     sleep 0.5
     slowest=$(slowest_ms 20) || slowest=99999
     during=$(size_of "$pid")
-    ok "half-open: answered locally within a second, $slowest ms at most" eval '((slowest < 1000))'
+    ok "half-open: answered locally within a second, $slowest ms at most ($quiet before)" \
+        eval '((slowest < 1000 + quiet))'
     is "half-open: another node is let in meanwhile" "$(rogue nodeC --cert "$TMP/c.pem" $A $PORT hello)" accepted
     wait $flood || true
     after=$(size_of "$pid")
@@ -412,6 +430,7 @@ slow_ones_begin
 refusals
 strangers
 limits
+callers
 slow_ones_end
 half_open
 crowds

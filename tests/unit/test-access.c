@@ -3,6 +3,7 @@
 
 #include "rpc-fixture.h"
 
+#include "base/error.h"
 #include "base/log.h"
 #include "rpc/api-types.h"
 
@@ -218,6 +219,50 @@ test_audit(Fixture *f, gconstpointer data)
     close(fd);
 }
 
+/* A node says for whom it asks: that is written down, and nothing else comes of it. */
+static void
+test_audit_of_a_caller(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigRpcClient) client =
+        mig_rpc_client_new_tcp("127.0.0.1", f->port, 1000, NULL, NULL, &error);
+    MigNameRequest request = {.name = (char *)"Exists"};
+    int fd = raw_connect_peer(f);
+    g_autofree char *root = NULL;
+    g_autofree char *wrong = NULL;
+
+    g_assert_no_error(error);
+    forget_lines();
+    mig_rpc_client_set_caller(client, 1000);
+    g_assert_null(mig_rpc_client_call(client, "io.migrated.Peer.Fail", &mig_type_NameRequest,
+                                      &request, &mig_type_Empty, 1000, NULL, &error));
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_EXISTS);
+    g_assert_cmpuint(count_lines(MIG_ID_AUDIT,
+                                 "|peer 127.0.0.1|io.migrated.Peer.Fail|Exists|audit: peer "
+                                 "127.0.0.1 (for its uid 1000): io.migrated.Peer.Fail "),
+                     ==, 1);
+    /* it does not make an administrator of a node */
+    raw_send_frame(fd, "{\"method\":\"io.migrated.Roots\",\"parameters\":{\"name\":\"x\"},"
+                       "\"caller_uid\":0}");
+    root = raw_read_frame(fd);
+    g_assert_nonnull(strstr(root, "InterfaceNotFound"));
+    g_assert_cmpuint(count_lines(MIG_ID_DENIED, "|peer 127.0.0.1|io.migrated.Roots|"), ==, 1);
+    raw_send_frame(fd, "{\"method\":\"io.migrated.Peer.Who\",\"caller_uid\":\"root\"}");
+    wrong = raw_read_frame(fd);
+    g_assert_nonnull(strstr(wrong, "wrong type"));
+    close(fd);
+    /* who is asked here is known: nobody can say to be somebody else */
+    g_assert_true(answers(f,
+                          "{\"method\":\"io.migrated.Fail\",\"parameters\":{\"name\":\"x\"},"
+                          "\"caller_uid\":1}",
+                          "only nodes say for whom"));
+    g_assert_true(answers(f,
+                          "{\"method\":\"io.migrated.Peer.Fail\",\"parameters\":{\"name\":\"x\"},"
+                          "\"caller_uid\":4294967295}",
+                          "wrong type"));
+    g_assert_cmpuint(count_lines(MIG_ID_AUDIT, ""), ==, 1);
+}
+
 /* What is not a name is not told: a definition, a password; and a name cannot make a second line.
  */
 static void
@@ -266,6 +311,7 @@ main(int argc, char **argv)
     ADD("rights", test_rights);
     ADD("denied-is-logged", test_denied_is_logged);
     ADD("audit", test_audit);
+    ADD("audit-of-a-caller", test_audit_of_a_caller);
     ADD("audit-is-discreet", test_audit_is_discreet);
     return g_test_run();
 }
