@@ -8,7 +8,7 @@
 /*
  * Three pools, so that calls that wait never keep those from running that others wait for: what
  * people ask (a forwarded move holds its thread for as long as it takes), what peers ask and takes
- * time (start, stop), and what peers ask in the middle of a move.
+ * time (start, stop, checks of many VMs), and what peers ask in the middle of a move.
  */
 #define WORKERS      96
 #define PEER_WORKERS 32
@@ -47,7 +47,8 @@ push(GThreadPool *to, MigApiMethod method, MigRpcCall *call, gconstpointer reque
 static GThreadPool *
 pool_of_peers(MigApiMethod method)
 {
-    return method == peer_StartVm || method == peer_StopVm || method == peer_RecoverVm
+    return method == peer_StartVm || method == peer_StopVm || method == peer_RecoverVm ||
+                   method == peer_CheckVm
                ? slow_peer_pool
                : peer_pool;
 }

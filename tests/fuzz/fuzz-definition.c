@@ -7,6 +7,7 @@
  * no element that spells trouble is among what is taken; what is shown is masked.
  */
 
+#include "drivers/definition-needs.h"
 #include "drivers/definition-xml.h"
 
 #include <stdint.h>
@@ -65,6 +66,22 @@ complete(const char *xml, const MigDefinition *before)
     g_assert_cmpuint(after->memory_bytes, ==, before->memory_bytes);
 }
 
+/* What another node says runs there: its words are told, each on one line. */
+static void
+expect_needs(const char *xml)
+{
+    g_autoptr(MigNeeds) needs = mig_definition_needs(xml, NULL);
+
+    g_assert_nonnull(needs);
+    char **const lists[] = {needs->bridges, needs->networks,     needs->cards,
+                            needs->media,   needs->host_devices, needs->local_files};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(lists); i++) {
+        for (gsize k = 0; lists[i][k]; k++)
+            g_assert_null(strchr(lists[i][k], '\n'));
+    }
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -82,6 +99,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         g_assert_null(strchr(definition->problem, '\n'));
     else
         expect_harmless(xml);
+    expect_needs(xml);
     expect_masked(xml);
     complete(xml, definition);
     return 0;
