@@ -300,7 +300,6 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
             MIG_ID_MOVE_CLEAR, MIG_FIELDS(.job = job->id, .domain = job->vm, .peer = job->target),
             "the memory of %s goes to %s in clear text: [moves] encrypt=no", job->vm, job->target);
     monitor_init(&monitor, job, env);
-    monitor.bandwidth_bytes_s = migration.bandwidth_bytes_s;
     migration.downtime_ms = monitor.policy.limit_ms;
     GThread *thread = g_thread_new("monitor", monitor_thread, &monitor);
     gboolean ok = env->hv->migrate(env->hv->self, &migration, error);

@@ -1,0 +1,91 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What moves share: the memory of a target, which is given once, and the bandwidth of a link.
+#
+# The guests have much memory, nothing in it, and no system to boot: a move has to look at all of it, which
+# makes it last some seconds at a few MiB/s, and this machine need not have it.
+set -euo pipefail
+# shellcheck source=../lib/cluster.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+
+MEMORY_MIB=$(awk '/^MemAvailable:/ { print int($2 / 1024 / 5) }' /proc/meminfo)
+((MEMORY_MIB <= 4096)) || MEMORY_MIB=4096
+# More than one of these would have to share, for a move that lasts.
+LARGE_MIB=$((MEMORY_MIB * 5 / 2))
+
+# setting NODE GROUP LINE: its migrated starts again with that in its configuration
+setting() {
+    on "$1" sh -c "printf '[%s]\n%s\n' '$2' '$3' >>/etc/migrated/migrated.conf"
+    "$LAB" service "$1" migrated restart
+    retry 30 is_back "$1"
+}
+
+is_back() {
+    [[ $(status_of "$1" '.volumes[0].state') == attached ]] &&
+        [[ $(status_of nodeA '[.nodes[] | select(.state == "up")] | length') == 3 ]]
+}
+
+starts() { # VM NODE NUMBER MIB
+    "$LAB" vm-xml "$1" "/dev/csv/$VOLUME/$1-disk" --memory "$4" --ip-suffix "$3" >"$TMP/$1.xml"
+    ctl nodeA image create "$VOLUME" "$1-disk" 16M && ctl nodeA vm define "$VOLUME" "$TMP/$1.xml" &&
+        ctl nodeA vm start "$1" --node "$2"
+}
+
+all_start() {
+    starts one nodeA 11 "$MEMORY_MIB" && starts two nodeB 12 "$MEMORY_MIB" &&
+        starts three nodeA 13 $LARGE_MIB && starts four nodeA 14 $LARGE_MIB
+}
+
+cluster_up 3 --io-timeout 2
+ok "all attach the volume" cluster_volume
+ok "VMs of $MEMORY_MIB and $LARGE_MIB MiB run, two each" all_start
+((TAP_FAILED == 0)) || bail "the VMs do not run"
+
+# ---- memory: nodeC has room for one and a half ----
+free_mib=$(status_of nodeA '.nodes[] | select(.name == "nodeC") | .memory_free / 1048576 | floor')
+ok "nodeC keeps all but what one and a half VMs need" setting nodeC limits \
+    "memory_reserve_mib=$((free_mib - MEMORY_MIB * 3 / 2))"
+ok "the one fits alone" ctl nodeA check one nodeC
+ok "the other fits alone" ctl nodeA check two nodeC
+
+first=0 second=0
+ctl nodeA move one nodeC --bandwidth 4 >/dev/null 2>"$TMP/first" &
+first_pid=$!
+ctl nodeB move two nodeC --bandwidth 4 >/dev/null 2>"$TMP/second" &
+wait $! || second=$?
+wait $first_pid || first=$?
+echo "# exit codes $first and $second; $(grep -h memory-fits "$TMP/first" "$TMP/second" | tail -n 1)"
+is "exactly one of them moves, the other one is refused" "$(printf '%s\n' $first $second | sort -n | paste -sd' ')" "0 28"
+ok "for its memory" grep -qh memory-fits "$TMP/first" "$TMP/second"
+where() { # VM EXIT-CODE NODE: where it must be
+    (($2 == 0)) && echo nodeC || echo "$3"
+}
+VM=one
+ok "the one runs where it must, and nowhere else" retry 10 runs_once "$(where one $first nodeA)"
+VM=two
+ok "the other, too" retry 10 runs_once "$(where two $second nodeB)"
+is "nodeC has the disk of one VM" "$(on nodeC ls "/dev/csv/$VOLUME" | wc -l)" 1
+
+# ---- bandwidth: two MiB/s for all that nodeA sends ----
+ok "nodeC takes more again" setting nodeC limits memory_reserve_mib=64
+speed_is() { # VM MIB
+    local got
+    got=$(on nodeA virsh -q migrate-getspeed "$1")
+    echo "$1 is sent with ${got//[[:space:]]/} MiB/s, wanted $2; $(ctl nodeA job list | grep -E " perform |waiting")"
+    [[ ${got//[[:space:]]/} == "$2" ]]
+}
+speeds_are() {
+    speed_is three "$1" && speed_is four "$2"
+}
+ok "nodeA has two MiB/s for its moves" setting nodeA network migration_mib_s=2
+job3=$(ctl nodeA move three nodeB --detach 2>/dev/null)
+ok "the only move has all of it" retry 10 speed_is three 2
+job4=$(ctl nodeA move four nodeC --detach 2>/dev/null)
+ok "two have half of it each" retry 10 speeds_are 1 1
+ok "one of them is cancelled" ctl nodeA job cancel "$job3"
+ok "who is left has all of it again" retry 10 speed_is four 2
+ok "the other one, too" ctl nodeA job cancel "$job4"
+VM=three
+ok "both stay where they are" retry 10 runs_once nodeA
+ok "the volume is in order" volume_clean
+done_testing
