@@ -105,6 +105,8 @@ check(MigIncoming *incoming, const MigPeerPrepareRequest *request)
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, request->volume, NULL);
     g_autofree char *missing =
         mig_facts_missing_image(daemon, (const char *const *)request->images);
+    /* first: it also looks at this host anew */
+    guint64 free_bytes = memory_free(daemon, request);
     g_autofree char *vendor = mig_volumes_cpu_vendor(daemon->volumes);
     GPtrArray *checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
     g_autofree char *problem =
@@ -121,7 +123,7 @@ check(MigIncoming *incoming, const MigPeerPrepareRequest *request)
         .domain = mig_facts_domain(daemon, request->vm, request->uuid),
         .hugepage_bytes = (guint64)request->hugepage,
         .memory_needed_bytes = (guint64)request->memory,
-        .memory_free_bytes = memory_free(daemon, request),
+        .memory_free_bytes = free_bytes,
         .memory_reserved_bytes =
             mig_incoming_reserved(incoming, request->job, request->vm, (guint64)request->hugepage),
         .cpu_vendor = vendor,

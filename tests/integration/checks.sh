@@ -249,6 +249,23 @@ ctl nodeA job cancel "$job" >/dev/null
 ok "vm-idle: all is well again" retry 15 all_pass
 
 if [[ $FULL ]]; then
+    # a VM that is bound to a NUMA node, and a node on which that one is full
+    odd_bound() {
+        on nodeA virsh -q dumpxml odd | sed "s|<os>|<numatune><memory mode='strict' nodeset='0'/></numatune>&|
+            /<filesystem/,/<\\/filesystem>/d" >"$TMP/odd.xml" &&
+            on nodeA virsh -q destroy odd && on nodeA sh -c 'cat >/tmp/odd.xml && virsh -q create /tmp/odd.xml' <"$TMP/odd.xml"
+    }
+    fill_cell() {
+        on nodeB sh -c 'sed "s/MemFree:.*/MemFree: 1024 kB/" /sys/devices/system/node/node0/meminfo >/run/meminfo &&
+            mount --bind /run/meminfo /sys/devices/system/node/node0/meminfo'
+    }
+    ok "a VM is bound to NUMA node 0" odd_bound
+    fill_cell
+    ok "numa-fits: it fails, and nothing else does" only numa-fits fail odd
+    ok "numa-fits: the move is refused for it, and nothing has changed" refused numa-fits odd
+    on nodeB umount /sys/devices/system/node/node0/meminfo
+    ok "numa-fits: all is well again" retry 15 all_pass odd
+
     "$LAB" service nodeB migrated stop
     ok "target-up: seen" retry 10 only target-up fail
     fails target-up "$LAB" service nodeB migrated start
