@@ -6,11 +6,14 @@
 #include "volumes.h"
 
 /*
- * Three pools, so that calls that wait never keep those from running that others wait for: what
- * people ask (a forwarded move holds its thread for as long as it takes), what peers ask and takes
- * time (start, stop, checks of many VMs), and what peers ask in the middle of a move.
+ * Four pools, so that calls that wait never keep those from running that others wait for: what
+ * people ask (a forwarded move holds its thread for as long as it takes), what libvirt's
+ * hook asks, in the middle of a start or a move; what peers ask and takes time (start, stop,
+ * checks of many VMs), and
+ * what peers ask in the middle of a move.
  */
 #define WORKERS      96
+#define HOOK_WORKERS 32
 #define PEER_WORKERS 32
 
 typedef struct {
@@ -20,7 +23,7 @@ typedef struct {
     gconstpointer request;
 } Work;
 
-static GThreadPool *pool, *slow_peer_pool, *peer_pool;
+static GThreadPool *pool, *hook_pool, *slow_peer_pool, *peer_pool;
 
 static void
 work(gpointer data, gpointer user_data)
@@ -48,15 +51,21 @@ static GThreadPool *
 pool_of_peers(MigApiMethod method)
 {
     return method == peer_StartVm || method == peer_StopVm || method == peer_RecoverVm ||
-                   method == peer_CheckVm
+                   method == peer_CheckVm || method == peer_FollowMove
                ? slow_peer_pool
                : peer_pool;
+}
+
+static GThreadPool *
+pool_of_people(MigApiMethod method)
+{
+    return method == api_HookDomain ? hook_pool : pool;
 }
 
 #define API_HANDLER(name, request_type, reply_type, flags)                                 \
     static void on_api_##name(MigRpcCall *call, gconstpointer request, gpointer user_data) \
     {                                                                                      \
-        push(pool, api_##name, call, request, user_data);                                  \
+        push(pool_of_people(api_##name), api_##name, call, request, user_data);            \
     }
 #define PEER_HANDLER(name, request_type, reply_type, flags)                                 \
     static void on_peer_##name(MigRpcCall *call, gconstpointer request, gpointer user_data) \
@@ -79,6 +88,7 @@ mig_api_install(MigRpcServer *server, MigDaemon *daemon)
 {
     if (!pool) {
         pool = g_thread_pool_new(work, NULL, WORKERS, FALSE, NULL);
+        hook_pool = g_thread_pool_new(work, NULL, HOOK_WORKERS, FALSE, NULL);
         slow_peer_pool = g_thread_pool_new(work, NULL, PEER_WORKERS, FALSE, NULL);
         peer_pool = g_thread_pool_new(work, NULL, PEER_WORKERS, FALSE, NULL);
     }

@@ -21,6 +21,7 @@ typedef struct MigSigns MigSigns;
 typedef struct MigFailover MigFailover;
 typedef struct MigRecovery MigRecovery;
 typedef struct MigTrusted MigTrusted;
+typedef struct MigHooked MigHooked;
 
 /*
  * A bag of pointers, set once before anything runs and never changed after that; so it needs no
@@ -50,4 +51,5 @@ typedef struct MigDaemon {
     MigSigns *signs;       /* signs.h: who answers */
     MigFailover *failover; /* failover.h: who lives */
     MigRecovery *recovery; /* recovery.h: VMs that are started again */
+    MigHooked *hooked;     /* hooked.h: what libvirt's hook asks */
 } MigDaemon;

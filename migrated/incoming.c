@@ -18,6 +18,7 @@ typedef struct {
     char *job, *source, *vm, *uuid;
     char **images;
     gint64 since_ms;
+    gboolean is_ready; /* checked, images active */
 } Reservation;
 
 struct MigIncoming {
@@ -180,6 +181,33 @@ mig_incoming_has(MigIncoming *incoming, const char *job)
     return g_hash_table_contains(incoming->by_job, job);
 }
 
+gboolean
+mig_incoming_expects(MigIncoming *incoming, const char *vm, const char *uuid)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+    GHashTableIter iter;
+    const Reservation *one;
+
+    g_hash_table_iter_init(&iter, incoming->by_job);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&one)) {
+        if (one->is_ready && g_str_equal(one->vm, vm) && g_ascii_strcasecmp(one->uuid, uuid) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* FALSE: it was given up meanwhile. */
+static gboolean
+set_ready(MigIncoming *incoming, const char *job)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+    Reservation *reservation = g_hash_table_lookup(incoming->by_job, job);
+
+    if (reservation)
+        reservation->is_ready = TRUE;
+    return reservation != NULL;
+}
+
 MigPeerPrepareReply *
 mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request, GError **error)
 {
@@ -208,8 +236,7 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
         forget(incoming, request->job);
         return NULL;
     }
-    if (!mig_incoming_has(incoming,
-                          request->job)) { /* the source has given up waiting, and cleaned up */
+    if (!set_ready(incoming, request->job)) { /* the source has given up waiting, and cleaned up */
         mig_vms_deactivate(daemon, images);
         g_set_error(error, MIG_ERROR, MIG_ERROR_TIMEOUT, "job %s was given up by its source",
                     request->job);

@@ -17,6 +17,9 @@ void mig_incoming_free(MigIncoming *incoming);
 /* Has it prepared, and not finished? Any thread, quick. */
 gboolean mig_incoming_has(MigIncoming *incoming, const char *job);
 
+/* Has any job prepared this node for that VM? Any thread, quick. */
+gboolean mig_incoming_expects(MigIncoming *incoming, const char *vm, const char *uuid);
+
 /* Memory that is promised to others before job; see core/reservations.h. Any thread, quick. */
 guint64
 mig_incoming_reserved(MigIncoming *incoming, const char *job, const char *vm, guint64 page_bytes);

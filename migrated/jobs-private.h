@@ -32,6 +32,7 @@ struct MigJobs {
     MigDaemon *daemon;
     GMutex lock;
     GPtrArray *entries; /* MigJobEntry, oldest first */
+    GCond changed;      /* a job has another state */
     GHashTable *held;   /* names of VMs that are being started or stopped */
     guint64 next;       /* number of the next id */
     MigVolumePort volume_port;

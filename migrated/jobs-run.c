@@ -180,6 +180,7 @@ env_unlock_and_tell(gpointer self)
     gboolean has_ended = mig_job_has_ended(entry->job);
 
     leave_line(entry);
+    g_cond_broadcast(&entry->jobs->changed);
     if (entry->told_state != entry->job->state || now_ms - entry->told_ms >= TELL_MS) {
         entry->told_state = entry->job->state;
         entry->told_ms = now_ms;

@@ -174,9 +174,9 @@ check_request(MigJobs *jobs, const MigMoveVmRequest *request, GError **error)
     return TRUE;
 }
 
-char *
-mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
-              const MigVm *vm, GError **error)
+static char *
+begin(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running, const MigVm *vm,
+      gboolean by_virsh, GError **error)
 {
     MigDaemon *daemon = jobs->daemon;
     g_autoptr(MigNodeView) target = NULL;
@@ -189,6 +189,11 @@ mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *
     if (!target)
         return NULL;
     entry = entry_new(jobs, job_from_request(jobs, request, running, vm));
+    entry->job->by_virsh = by_virsh;
+    if (by_virsh) { /* its limits are virsh's; the cap of the link is everybody's */
+        entry->job->timeout_ms = 0;
+        entry->job->bandwidth_bytes_s = 0;
+    }
     entry->target_host_id = target->node->host_id;
     entry->cpu_vendor = mig_volumes_cpu_vendor(daemon->volumes);
     g_mutex_lock(&jobs->lock);
@@ -206,8 +211,59 @@ mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *
     g_mutex_unlock(&jobs->lock);
     mig_log_event(MIG_ID_MOVE_STARTED,
                   MIG_FIELDS(.job = id, .domain = request->vm, .peer = request->node),
-                  "%s is to move from %s to %s", request->vm, daemon->node, request->node);
+                  "%s is to move from %s to %s%s", request->vm, daemon->node, request->node,
+                  by_virsh ? ", by virsh" : "");
     return id;
+}
+
+char *
+mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
+              const MigVm *vm, GError **error)
+{
+    return begin(jobs, request, running, vm, FALSE, error);
+}
+
+/* Is it performed, or has it ended before that? */
+static gboolean
+wait_for_perform(MigJobs *jobs, const char *id, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
+    gint64 until_us = g_get_monotonic_time() + MIG_FOLLOW_MS * G_GINT64_CONSTANT(1000);
+
+    for (;;) {
+        MigJobEntry *entry = find_or_error(jobs, id, error);
+
+        if (!entry)
+            return FALSE;
+        if (mig_job_has_ended(entry->job)) {
+            if (entry->job->error)
+                g_propagate_error(error, g_error_copy(entry->job->error));
+            else
+                g_set_error(error, MIG_ERROR, MIG_ERROR_JOB_ENDED, "job %s has ended already", id);
+            return FALSE;
+        }
+        if (entry->job->state == MIG_JOB_STATE_PERFORM ||
+            entry->job->state == MIG_JOB_STATE_CONFIRM)
+            return TRUE;
+        if (!g_cond_wait_until(&jobs->changed, &jobs->lock, until_us)) {
+            entry->is_cancelled = TRUE; /* who asked does not wait any longer */
+            mig_job_entry_wake(entry);
+            g_set_error(error, MIG_ERROR, MIG_ERROR_TIMEOUT,
+                        "job %s was not ready within %d s; see 'migratectl job show %s'", id,
+                        MIG_FOLLOW_MS / 1000, id);
+            return FALSE;
+        }
+    }
+}
+
+char *
+mig_jobs_follow(MigJobs *jobs, const char *target, const MigRunning *running, const MigVm *vm,
+                GError **error)
+{
+    const MigMoveVmRequest request = {.vm = running->name, .node = (char *)target, .no_wait = TRUE};
+    g_autofree char *id = begin(jobs, &request, running, vm, TRUE, error);
+
+    return id && wait_for_perform(jobs, id, error) ? g_steal_pointer(&id) : NULL;
 }
 
 GPtrArray *
@@ -327,6 +383,27 @@ mig_jobs_wake(MigJobs *jobs, const char *id)
 }
 
 void
+mig_jobs_wake_vm(MigJobs *jobs, const char *vm)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
+
+    for (guint i = 0; i < jobs->entries->len; i++) {
+        MigJobEntry *entry = g_ptr_array_index(jobs->entries, i);
+
+        if (!mig_job_has_ended(entry->job) && g_str_equal(entry->job->vm, vm))
+            mig_job_entry_wake(entry);
+    }
+}
+
+gboolean
+mig_jobs_is_held(MigJobs *jobs, const char *vm)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
+
+    return g_hash_table_contains(jobs->held, vm);
+}
+
+void
 mig_jobs_watch(MigJobs *jobs, const char *id, MigRpcCall *call, gboolean is_move)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
@@ -386,6 +463,7 @@ mig_jobs_new(MigDaemon *daemon)
 
     jobs->daemon = daemon;
     g_mutex_init(&jobs->lock);
+    g_cond_init(&jobs->changed);
     jobs->entries = g_ptr_array_new_with_free_func(entry_free);
     jobs->next = 1;
     jobs->held = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -416,5 +494,6 @@ mig_jobs_free(MigJobs *jobs)
         return;
     g_ptr_array_unref(jobs->entries);
     g_mutex_clear(&jobs->lock);
+    g_cond_clear(&jobs->changed);
     g_free(jobs);
 }

@@ -19,6 +19,11 @@ void mig_jobs_recover(MigJobs *jobs);
  * g_free(). */
 char *mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
                     const MigVm *vm, GError **error);
+/* One that somebody does past us, with virsh: a job that never waits, with all checks and
+ * preparations; it is libvirt that performs it, once this has returned. The id, g_free(). Blocks.
+ */
+char *mig_jobs_follow(MigJobs *jobs, const char *target, const MigRunning *running, const MigVm *vm,
+                      GError **error);
 /* What mig_jobs_move() would find, and no move. GPtrArray of MigCheck, or NULL where the request
  * makes no sense. Blocks. */
 GPtrArray *mig_jobs_check(MigJobs *jobs, const char *target, const MigRunning *running,
@@ -36,6 +41,10 @@ GPtrArray *mig_jobs_list(MigJobs *jobs, gboolean only_running);
 gboolean mig_jobs_cancel(MigJobs *jobs, const char *id, GError **error);
 /* It may be this waiting job's turn now. Unknown is fine. */
 void mig_jobs_wake(MigJobs *jobs, const char *id);
+/* libvirt may be through with this VM's move. */
+void mig_jobs_wake_vm(MigJobs *jobs, const char *vm);
+/* Is it being started or stopped here? */
+gboolean mig_jobs_is_held(MigJobs *jobs, const char *vm);
 /* Takes the call: streams the job to it until it has ended. is_move: a failed job fails the call.
  */
 void mig_jobs_watch(MigJobs *jobs, const char *id, MigRpcCall *call, gboolean is_move);

@@ -3,6 +3,7 @@
 #include "api.h"
 #include "events.h"
 #include "failover.h"
+#include "hooked.h"
 #include "images.h"
 #include "incoming.h"
 #include "jobs.h"
@@ -221,6 +222,7 @@ wire(MigDaemon *daemon, GError **error)
     daemon->signs = mig_signs_new(daemon);
     daemon->failover = mig_failover_new(daemon);
     daemon->recovery = mig_recovery_new(daemon);
+    daemon->hooked = mig_hooked_new(daemon);
     return TRUE;
 }
 

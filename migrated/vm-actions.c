@@ -7,6 +7,7 @@
 #include "core/timeouts.h"
 #include "drivers/definition-adopt.h"
 #include "drivers/definition-xml.h"
+#include "hooked.h"
 #include "jobs.h"
 
 #include <string.h>
@@ -265,7 +266,7 @@ start_view(MigDaemon *daemon, MigVmView *view, GError **error)
     if (!set_wanted(daemon, view, TRUE, error))
         return FALSE;
     if (mig_vms_activate(daemon, (const char *const *)definition->images, error) &&
-        daemon->hv->start(daemon->hv->self, xml, error)) {
+        mig_hooked_start(daemon->hooked, name, xml, error)) {
         mig_vms_refresh(daemon->vms);
         return TRUE;
     }

@@ -202,6 +202,23 @@ mig_vms_refresh(MigVms *vms)
     g_hash_table_unref(before);
 }
 
+void
+mig_vms_ended(MigVms *vms, const char *name, const char *uuid)
+{
+    g_autoptr(MigRunning) running = NULL;
+
+    g_mutex_lock(&vms->lock);
+    const MigRunning *known = g_hash_table_lookup(vms->running, name);
+
+    if (known && g_ascii_strcasecmp(known->uuid, uuid) == 0)
+        g_hash_table_steal_extended(vms->running, name, NULL, (gpointer *)&running);
+    g_mutex_unlock(&vms->lock);
+    if (!running)
+        return;
+    publish_all(vms->daemon);
+    mig_vms_deactivate(vms->daemon, (const char *const *)running->images);
+}
+
 GPtrArray *
 mig_vms_list(MigVms *vms)
 {

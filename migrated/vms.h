@@ -31,6 +31,8 @@ void mig_vms_refresh(MigVms *vms);
 void mig_vms_adopt(MigVms *vms);
 /* From any thread, libvirt's too: refresh soon, on a worker. */
 void mig_vms_refresh_soon(MigVms *vms);
+/* libvirt's hook says that its QEMU is gone. Asks libvirt nothing: it holds that domain's lock. */
+void mig_vms_ended(MigVms *vms, const char *name, const char *uuid);
 /* A copy, or NULL. */
 MigRunning *mig_vms_get(MigVms *vms, const char *name);
 /* GPtrArray of MigRunning: copies of all. */

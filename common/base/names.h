@@ -44,6 +44,9 @@
 #define MIG_ENV_SOCKET "MIGRATED_SOCKET"
 #define MIG_ENV_DEBUG  "MIGRATED_DEBUG"
 
+/* where the daemon listens, if its configuration says nothing else */
+#define MIG_API_SOCKET "/run/migrated/socket"
+
 /* system groups: may change things; may look */
 #define MIG_GROUP_ADMIN "migrated"
 #define MIG_GROUP_READ  "libvirt"

@@ -48,7 +48,8 @@
     X(ListJobs, Empty, ListJobsReply, MIG_RPC_METHOD_READ) \
     X(GetJob, JobRequest, JobReply, MIG_RPC_METHOD_READ) \
     X(WatchJob, JobRequest, JobReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_READ) \
-    X(CancelJob, JobRequest, JobReply, 0)
+    X(CancelJob, JobRequest, JobReply, 0) \
+    X(HookDomain, HookDomainRequest, Empty, MIG_RPC_METHOD_ROOT)
 
 #define MIG_PEER_METHODS(X) \
     X(GetCpu, Empty, PeerCpuReply, MIG_RPC_METHOD_READ) \
@@ -60,6 +61,7 @@
     X(Reserve, PeerReserveRequest, PeerReserveReply, 0) \
     X(Release, JobRequest, Empty, 0) \
     X(Wake, JobRequest, Empty, 0) \
+    X(FollowMove, PeerFollowRequest, JobReply, 0) \
     X(StartVm, StartVmRequest, VmReply, 0) \
     X(StopVm, StopVmRequest, VmReply, 0) \
     X(RecoverVm, NameRequest, VmReply, 0) \

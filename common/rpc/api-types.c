@@ -105,6 +105,8 @@
 #include "rpc/api-table.h"
 #define T JobRequest
 #include "rpc/api-table.h"
+#define T HookDomainRequest
+#include "rpc/api-table.h"
 #define T PeerPrepareRequest
 #include "rpc/api-table.h"
 #define T PeerPrepareReply
@@ -122,6 +124,8 @@
 #define T PeerReserveReply
 #include "rpc/api-table.h"
 #define T PeerLink
+#include "rpc/api-table.h"
+#define T PeerFollowRequest
 #include "rpc/api-table.h"
 #define T PeerFactsRequest
 #include "rpc/api-table.h"

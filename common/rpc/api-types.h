@@ -223,6 +223,10 @@
 #define MIG_FIELDS_JobReply(F) F(OBJECT, job, R, &mig_type_ApiJob)
 #define MIG_FIELDS_ListJobsReply(F) F(ARRAY, jobs, R, &mig_type_ApiJob)
 #define MIG_FIELDS_JobRequest(F) F(STRING, id, R, NULL)
+/* op: libvirt's word; lockspace, lease: of its <lease> */
+#define MIG_FIELDS_HookDomainRequest(F) \
+    F(STRING, op, R, NULL) F(STRING, vm, R, NULL) F(STRING, uuid, 0, NULL) \
+    F(STRING, lockspace, 0, NULL) F(STRING, lease, 0, NULL)
 
 /* --- between nodes (io.migrated.Peer) --- */
 /* What the source tells the target before anything is touched there. */
@@ -248,6 +252,9 @@
 #define MIG_FIELDS_PeerReserveRequest(F) \
     F(STRING, job, R, NULL) F(STRING, source, R, NULL) F(STRING, target, R, NULL) \
     F(INT, priority, 0, NULL) F(INT, waited_ms, 0, NULL)    /* since it was asked for */
+/* node: the target, which asks */
+#define MIG_FIELDS_PeerFollowRequest(F) \
+    F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL) F(STRING, node, R, NULL)
 /* not granted: the job has a place in the queue, as long as it asks again */
 #define MIG_FIELDS_PeerReserveReply(F) \
     F(BOOL, granted, R, NULL) F(INT, position, 0, NULL) F(STRING, waits_for, 0, NULL)
@@ -292,9 +299,10 @@
     X(ListVmsReply) X(VmReply) X(SetVmRequest) X(AdoptVmRequest) X(AdoptVmReply) \
     X(ListEventsRequest) X(ListEventsReply) X(PlanReply) \
     X(CheckVmRequest) X(CheckVmReply) X(CpuBaselineReply) X(PeerCpuReply) \
-    X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) \
+    X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) X(HookDomainRequest) \
     X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \
     X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest) X(PeerReserveReply) \
+    X(PeerFollowRequest) \
     X(PeerLink) X(PeerFactsRequest) X(PeerFactsReply)
 /* clang-format on */
 
@@ -322,4 +330,3 @@ extern const char *const mig_api_varlink;
 extern const char *const mig_peer_varlink;
 #define MIG_API_INTERFACE  "io.migrated"
 #define MIG_PEER_INTERFACE "io.migrated.Peer"
-#define MIG_API_SOCKET     "/run/migrated/socket"

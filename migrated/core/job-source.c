@@ -223,7 +223,8 @@ watch_once(Monitor *monitor)
     }
     if (!env->hv->get_progress(env->hv->self, job->vm, &progress, NULL))
         return;
-    monitor->is_limit_due |= mig_policy_feed(&monitor->policy, &progress, now_ms);
+    if (!job->by_virsh) /* who moves it by hand sets this by hand */
+        monitor->is_limit_due |= mig_policy_feed(&monitor->policy, &progress, now_ms);
 
     env->lock(env->self);
     if (progress.is_active)
@@ -515,7 +516,12 @@ run(MigJob *job, const MigJobEnv *env)
         confirm(job, env, "target not ready");
         return;
     }
-    if (!mig_job_enter(job, env, MIG_JOB_STATE_PERFORM, "target is ready", &error) ||
+    if (job->by_virsh &&
+        mig_job_enter(job, env, MIG_JOB_STATE_PERFORM, "target is ready, virsh moves it", &error)) {
+        confirm(job, env, "libvirt is through with it");
+        return;
+    }
+    if (error || !mig_job_enter(job, env, MIG_JOB_STATE_PERFORM, "target is ready", &error) ||
         !perform(job, env, ready.ram_address, &error)) {
         keep_error(job, env, g_steal_pointer(&error));
         confirm(job, env, "libvirt reports a failure");

@@ -61,9 +61,9 @@ wait_once(MigJob *job, const MigJobEnv *env, const MigTurn *turn, GError **error
 
     if (job->no_wait) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_CHECK_REFUSED,
-                    "pair-free: it would wait for %s; try later, or let it wait (without "
-                    "--no-wait)",
-                    turn->waits_for);
+                    "pair-free: it would wait for %s; try later, or let it wait (%s)",
+                    turn->waits_for,
+                    job->by_virsh ? "'migratectl move' does" : "without --no-wait");
         return FALSE;
     }
     if (job->state == MIG_JOB_STATE_BEGIN &&

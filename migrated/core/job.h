@@ -41,6 +41,8 @@ typedef struct {
     guint timeout_ms;
     guint priority; /* core/queue.h */
     gboolean no_wait;
+    gboolean
+        by_virsh; /* somebody moves it past us: checked, prepared and followed, not performed */
 
     guint state;       /* MigJobState; moved by mig_job_set_state() only */
     GPtrArray *phases; /* MigJobPhase */

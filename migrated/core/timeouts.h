@@ -70,6 +70,12 @@ guint mig_timeouts_join_ms(guint io_timeout_s);
 #define MIG_PROBE_SLOW_MS 2000 /* instead, where it is slow */
 #define MIG_PROBE_PING_MS 300
 
+/* What libvirt's hook waits for. A start by hand is judged from memory and two blocks of the LUN:
+ * hooks/hook.c gives that 5 s. A move by hand is asked for at the node where it runs, within
+ * PEER_CALL; that node has FOLLOW, so that it is the first to give up and cleans up. The hook waits
+ * 15 s. */
+#define MIG_FOLLOW_MS 8000
+
 /* All checks of all VMs of one node for all others: some tens of ms each. */
 #define MIG_CHECK_MS 120000
 

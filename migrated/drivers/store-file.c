@@ -45,7 +45,7 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
     gboolean has_ended = mig_job_has_ended(job);
 
     to->id = g_strdup(job->id);
-    to->kind = g_strdup("move");
+    to->kind = g_strdup(job->by_virsh ? "virsh" : "move");
     to->vm = g_strdup(job->vm);
     to->uuid = g_strdup(job->uuid);
     to->volume = g_strdup(job->volume);
@@ -152,6 +152,7 @@ mig_job_from_message(const MigApiJob *from, GError **error)
     job->lease_version = (guint64)from->lease_version;
     job->priority = (guint)CLAMP(from->priority, 0, MIG_PRIORITY_MAX);
     job->is_encrypted = from->encrypted;
+    job->by_virsh = g_strcmp0(from->kind, "virsh") == 0;
     if (from->error)
         job->error = g_error_new(MIG_ERROR, mig_error_from_name(from->error), "%s",
                                  from->message ? from->message : "");

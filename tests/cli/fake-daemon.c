@@ -7,12 +7,19 @@
  *   nodeB  well, in five steps;  nodeC  fails in the end, with a failed check;
  *   nodeS  slowly, until it is cancelled;  nodeD  well, but the first time the daemon dies
  * half-way.
+ *
+ * What a hook asks is fine, but for a VM "hang", which is never answered, "slow", which is after
+ * half a second, and "dies". What it asks and tells is written to SOCKET.hook.
+ *
+ * fake-daemon SOCKET TEXT: one that answers TEXT and a NUL to whatever it is sent, and hangs up.
  */
 
 #include "base/error.h"
 #include "base/log.h"
 #include "rpc/api-methods.h"
 
+#include <gio/gio.h>
+#include <gio/gunixsocketaddress.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,7 +29,7 @@
 #define STEP_MS 60
 
 static int cancelled; /* atomic */
-static const char *state_path;
+static const char *state_path, *hook_path;
 
 /* Answers with the error of this name, if it is one. */
 static gboolean
@@ -464,6 +471,57 @@ rotate_key(MigRpcCall *call, gconstpointer data, gpointer user_data)
                        &(MigRotateKeyReply){.certificate = (char *)"0123abcd", .connections = 2});
 }
 
+/* ---- the hook ---- */
+
+static gboolean
+answer_hook(gpointer call)
+{
+    mig_rpc_call_reply(call, NULL);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+hook_domain(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigHookDomainRequest *request = data;
+    g_autofree char *line = g_strdup_printf(
+        "%s %s %s %s %s\n", request->op, request->vm, request->uuid ? request->uuid : "-",
+        request->lockspace ? request->lockspace : "-", request->lease ? request->lease : "-");
+    FILE *file = fopen(hook_path, "a");
+
+    if (file) {
+        fputs(line, file);
+        fclose(file);
+    }
+    if (fails(call, request->vm) || g_str_equal(request->vm, "hang"))
+        return;
+    if (g_str_equal(request->vm, "dies"))
+        _exit(0);
+    g_timeout_add(g_str_equal(request->vm, "slow") ? 500 : 0, answer_hook, call);
+}
+
+static int
+answer_garbage(const char *path, const char *text)
+{
+    g_autoptr(GSocketListener) listener = g_socket_listener_new();
+    g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
+
+    unlink(path);
+    if (!g_socket_listener_add_address(listener, address, G_SOCKET_TYPE_STREAM,
+                                       G_SOCKET_PROTOCOL_DEFAULT, NULL, NULL, NULL))
+        return 1;
+    for (;;) {
+        g_autoptr(GSocketConnection) one = g_socket_listener_accept(listener, NULL, NULL, NULL);
+        char buffer[4096];
+
+        g_input_stream_read(g_io_stream_get_input_stream(G_IO_STREAM(one)), buffer, sizeof(buffer),
+                            NULL, NULL);
+        g_output_stream_write_all(g_io_stream_get_output_stream(G_IO_STREAM(one)), text,
+                                  strlen(text) + 1, NULL, NULL, NULL);
+        g_io_stream_close(G_IO_STREAM(one), NULL, NULL);
+    }
+}
+
 #define METHOD(name, request, reply, flags, handler)                 \
     {                                                                \
         name, &mig_type_##request, &mig_type_##reply, flags, handler \
@@ -488,6 +546,7 @@ static const MigRpcMethod methods[] = {
     METHOD("GetJob", JobRequest, JobReply, MIG_RPC_METHOD_READ, watch_job),
     METHOD("WatchJob", JobRequest, JobReply, MIG_RPC_METHOD_MORE, watch_job),
     METHOD("CancelJob", JobRequest, JobReply, 0, cancel_job),
+    METHOD("HookDomain", HookDomainRequest, Empty, MIG_RPC_METHOD_ROOT, hook_domain),
     {NULL},
 };
 
@@ -498,9 +557,12 @@ main(int argc, char **argv)
     g_autoptr(MigRpcServer) server = mig_rpc_server_new("test", "fake-daemon", MIG_VERSION);
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
 
+    if (argc == 3)
+        return answer_garbage(argv[1], argv[2]);
     if (argc != 2)
         return 2;
     mig_log_init(FALSE);
+    hook_path = g_strconcat(argv[1], ".hook", NULL);
     state_path = g_strconcat(argv[1], ".died", NULL);
     mig_rpc_server_add_interface(server, MIG_API_INTERFACE, mig_api_varlink, methods, NULL);
     if (!mig_rpc_server_listen_unix(server, argv[1], 0600, &error)) {

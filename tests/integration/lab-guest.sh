@@ -29,9 +29,11 @@ prepare_leases() {
     wait $!
 }
 
+# What is done here breaks the rules of a cluster, whose hook would say so.
 prepare_disk() {
     local node
     for node in nodeA nodeB; do
+        "$LAB" on $node rm -f /etc/libvirt/hooks/qemu.d/50-migrated
         "$LAB" vm-xml web $DISK --ip-suffix 21 --lease LS web /dev/lab/lun0 $LEASE_OFFSET |
             "$LAB" on $node sh -euc '
                 cat >/run/web.xml

@@ -179,6 +179,8 @@ hv_migrate(gpointer self, const MigMigration *migration, GError **error)
     Call call = call_begin(process, "migrate");
     GError *why = NULL;
 
+    if (world->plan.by_virsh)
+        world_violation(world, "what virsh moves is moved by us, too");
     if (g_strcmp0(migration->tls_name, "B") != 0)
         world_violation(world, "the memory goes in clear text");
     guint patience = call.fails && call.kind == FAIL_LOST ? 12 : G_MAXUINT;
@@ -191,12 +193,7 @@ hv_migrate(gpointer self, const MigMigration *migration, GError **error)
             world_violation(world, "libvirt is told to move, and it is not the job's turn");
         if (!strstr(journal, "\"perform\""))
             world_violation(world, "libvirt is told to move, the journal knows nothing of it");
-        if (world->domain[SOURCE].state == MIG_DOMAIN_RUNNING) {
-            world->phase = PHASE_BEGIN;
-            world->phase_ticks = 0;
-            world->abort = world->succeeded = FALSE;
-            world->limit_ms = migration->downtime_ms;
-        }
+        world_begin_move(world, migration->downtime_ms);
         while (world->phase != PHASE_NONE && patience-- > 0) {
             world_tick(world);
             if (process->monitor_until_ms <= world->now_ms)
@@ -237,6 +234,8 @@ hv_set_max_downtime(gpointer self, const char *vm, guint ms, GError **error)
     Process *process = self;
     Call call = call_begin(process, "set-downtime");
 
+    if (process->world->plan.by_virsh)
+        world_violation(process->world, "limits of a move by hand are changed");
     if (has_effect(&call))
         process->world->limit_ms = ms;
     return call_end(process, &call, NULL, error);
@@ -461,6 +460,13 @@ store_save(gpointer self, const MigJob *job, GError **error)
     if (has_effect(&call) &&
         g_strlcpy(world->journal, json, sizeof world->journal) >= sizeof world->journal)
         world_violation(world, "the journal is too long");
+    if (job->by_virsh && job->state == MIG_JOB_STATE_PERFORM && has_effect(&call)) {
+        /* also where the caller is told that it failed: the answer to the hook may be under way */
+        if (world->target_alive && !world->target_died_ms && !world->reserve_failed &&
+            (!world->reservation || !world->images[TARGET] || !world->pair[SOURCE]))
+            world_violation(world, "virsh is let begin, and the target is not ready");
+        world_begin_move(world, VIRSH_LIMIT_MS);
+    }
     return call_end(process, &call, NULL, error);
 }
 

@@ -86,6 +86,10 @@ static const Plan scenarios[] = {
     {.needs_downtime_ms = 5, .libvirt = LV_ANSWER_LOST},
     {.needs_downtime_ms = 5, .libvirt = LV_TARGET_RAN_AND_GONE},
     {.needs_downtime_ms = 5, .libvirt = LV_HALF_LEFT},
+    {.needs_downtime_ms = 5, .by_virsh = TRUE},
+    {.needs_downtime_ms = 5, .by_virsh = TRUE, .libvirt = LV_FINISH_LOST},
+    {.needs_downtime_ms = 5, .by_virsh = TRUE, .libvirt = LV_LOST_WITH_LEASE},
+    {.needs_downtime_ms = 5, .by_virsh = TRUE, .libvirt = LV_HALF_LEFT},
 };
 
 /* The scenario, with what change() makes of it at call 1, 2, 3... until a run ends before that. */
@@ -211,6 +215,25 @@ test_no_wait(void)
     plan.busy_ms[SOURCE] = 0;
     world_reset(world, &plan);
     told(MIG_JOB_STATE_DONE, NULL);
+}
+
+/* One that somebody else begins: followed to the same ends, never begun or hurried by us. */
+static void
+test_by_virsh(void)
+{
+    Plan plan = {.seed = 1, .needs_downtime_ms = 5, .by_virsh = TRUE};
+
+    world_reset(world, &plan);
+    told(MIG_JOB_STATE_DONE, NULL);
+    g_assert_cmpint(world->domain[TARGET].state, ==, MIG_DOMAIN_RUNNING);
+    plan.libvirt = LV_FAIL_IN_COPY;
+    world_reset(world, &plan);
+    told(MIG_JOB_STATE_FAILED, "the move did not happen; web runs on A");
+    plan.libvirt = LV_FINE;
+    plan.busy_ms[TARGET] = 7000;
+    world_reset(world, &plan);
+    told(MIG_JOB_STATE_FAILED, "'migratectl move' does");
+    g_assert_cmpint(world->domain[SOURCE].state, ==, MIG_DOMAIN_RUNNING);
 }
 
 static void
@@ -339,6 +362,10 @@ run_seed(guint64 seed)
         plan.dead_ms =
             world_random(world, 4) == 0 ? world_random(world, 60000) : world_random(world, 500);
     }
+    /* one that never converges ends only by whoever began it */
+    plan.by_virsh = world_random(world, 4) == 0 && plan.needs_downtime_ms <= VIRSH_LIMIT_MS;
+    if (plan.by_virsh)
+        plan.timeout_ms = 0;
     run(&plan);
 }
 
@@ -385,6 +412,7 @@ main(int argc, char **argv)
     g_test_add_func("/sim/move/outcomes", test_outcomes);
     g_test_add_func("/sim/move/waiting", test_waiting);
     g_test_add_func("/sim/move/no-wait", test_no_wait);
+    g_test_add_func("/sim/move/by-virsh", test_by_virsh);
     g_test_add_func("/sim/move/not-converging", test_not_converging);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++)
         g_test_add_data_func(tests[i].name, (gconstpointer)tests[i].change, test_at_every_call);

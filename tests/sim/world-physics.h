@@ -8,6 +8,8 @@
 gboolean world_take_lease(World *world, int node);
 /* CPUs run; a copy whose memory is older than the disk is a violation. */
 void world_let_run(World *world, int node);
+/* Whoever tells libvirt to: nothing happens where the guest does not run. */
+void world_begin_move(World *world, guint limit_ms);
 void world_remove(World *world, int node);
 /* What the plan wants to happen at this call. */
 void world_trigger(World *world);

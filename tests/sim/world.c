@@ -239,6 +239,17 @@ fail_move(World *world)
     end_move(world, FALSE);
 }
 
+void
+world_begin_move(World *world, guint limit_ms)
+{
+    if (world->domain[SOURCE].state != MIG_DOMAIN_RUNNING)
+        return;
+    world->phase = PHASE_BEGIN;
+    world->phase_ticks = 0;
+    world->abort = world->succeeded = FALSE;
+    world->limit_ms = limit_ms;
+}
+
 static void
 step_begin(World *world)
 {
@@ -577,7 +588,8 @@ world_new_job(const World *world)
     job->memory_bytes = 1 << 29;
     job->images = g_strdupv((char **)images);
     job->timeout_ms = world->plan.timeout_ms;
-    job->no_wait = world->plan.no_wait;
+    job->by_virsh = world->plan.by_virsh;
+    job->no_wait = world->plan.no_wait || job->by_virsh;
     job->priority = 500;
     return job;
 }

@@ -20,10 +20,11 @@
  * Rules of safety are checked after every tick: world_tick().
  */
 
-#define TICK_MS 10
-#define SOURCE  0
-#define TARGET  1
-#define NOBODY  (-1)
+#define TICK_MS        10
+#define VIRSH_LIMIT_MS 300 /* of downtime, without options */
+#define SOURCE         0
+#define TARGET         1
+#define NOBODY         (-1)
 
 /* What goes wrong inside of libvirt. */
 typedef enum {
@@ -72,6 +73,7 @@ typedef struct {
     guint dead_ms;       /* how long a killed migrated stays away */
     guint busy_ms[2];    /* for so long another move has the pair at A's, at B's end */
     gboolean no_wait;
+    gboolean by_virsh; /* somebody else tells libvirt to move, as soon as the job is in perform */
     guint fail_percent, event_permille; /* random mixing */
 } Plan;
 
