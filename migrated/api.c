@@ -7,10 +7,9 @@
 
 /*
  * Four pools, so that calls that wait never keep those from running that others wait for: what
- * people ask (a forwarded move holds its thread for as long as it takes), what libvirt's
- * hook asks, in the middle of a start or a move; what peers ask and takes time (start, stop,
- * checks of many VMs), and
- * what peers ask in the middle of a move.
+ * people ask (a forwarded move holds its thread for as long as it takes); what libvirt's hook asks,
+ * in the middle of a start or a move; what peers ask and takes time (start, stop, checks of many
+ * VMs); and what peers ask in the middle of a move.
  */
 #define WORKERS      96
 #define HOOK_WORKERS 32

@@ -229,6 +229,8 @@ ok "media-found: the move is refused for it, and nothing has changed" refused me
 on nodeB truncate -s 1M /var/lib/libvirt/odd.iso
 ok "media-found: there now" all_pass odd
 on nodeA virsh -q change-media odd hda --eject
+# What follows is done past us, and past the hook, which refuses it.
+on nodeA rm -f /etc/libvirt/hooks/qemu.d/50-migrated
 # A folder cannot be plugged in, and no definition may have one: what libvirt runs is what counts.
 odd_folder() {
     on nodeA virsh -q dumpxml odd | sed "s|<disk type='block'|<filesystem type='mount' accessmode='passthrough'><source dir='/var/lib/libvirt'/><target dir='x'/></filesystem>&|" >"$TMP/odd.xml" &&

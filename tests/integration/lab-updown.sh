@@ -74,6 +74,7 @@ start_guest() {
     local node=$1
     "$LAB" vm-xml crash /dev/csv/vol1/crash --memory 128 >"$TMP/crash.xml"
     "$LAB" on "$node" sh -euc '
+        rm -f /etc/libvirt/hooks/qemu.d/50-migrated # would refuse that
         mkdir -p /dev/csv/vol1
         dev=$(losetup -f --show --direct-io=on -o "$1" --sizelimit 16777216 /dev/lab/lun0)
         ln -s "$dev" /dev/csv/vol1/crash
