@@ -130,12 +130,18 @@ start_of_dead_works() {
     return $status
 }
 
+# sanlock calls it dead; but no watchdog was armed, and it has the VM's lease
+is_kept_for_its_vm() {
+    refuses 31 ctl "$there" node remove "$here" && grep -q "has the lease of $VM, and nothing proves" "$TMP/stderr"
+}
+
 source_dies() {
     ok "source dies: a slow move is on its way from $here" begin_slow_move
     ok "source dies: it happens" "$LAB" kill "$here"
     ok "source dies: the target gives up what it had received" retry $SETTLE_S nothing_on "$there"
     sleep 5
     ok "source dies: the lease is held" refuses 29 ctl "$there" vm start "$VM" --node "$there"
+    ok "source dies: dead or not, the node is not removed while it may run its VM" retry 120 is_kept_for_its_vm
     ok "source dies: it starts once sanlock calls the node dead" retry 120 start_of_dead_works
     echo "# refused with exit code 29 $(grep -c '^29$' "$TMP/starts") times before"
     ok "source dies: one copy runs, on $there" runs_once "$there"
