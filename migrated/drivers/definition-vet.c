@@ -12,27 +12,57 @@
 
 typedef struct {
     GPtrArray *problems;
+    char *console; /* the one file that a console of this VM may be kept in; NULL: it has no name */
 } Vet;
 
 /* ---- values ---- */
 
-static gboolean
-is_console_log(const char *value)
+/* g_free() */
+static char *
+attribute_of(const xmlNode *node, const char *name)
 {
-    return g_str_has_prefix(value, CONSOLE_DIR) && g_str_has_suffix(value, CONSOLE_SUFFIX) &&
-           strlen(value) > strlen(CONSOLE_DIR CONSOLE_SUFFIX) &&
-           !strchr(value + strlen(CONSOLE_DIR), '/');
+    xmlChar *value = node ? xmlGetNoNsProp(node, (const xmlChar *)name) : NULL;
+    char *text = value ? g_strdup((const char *)value) : NULL;
+
+    xmlFree(value);
+    return text;
+}
+
+static xmlNode *
+first_child(const xmlNode *parent, const char *name)
+{
+    xmlNode *child = parent->children;
+
+    while (child &&
+           (child->type != XML_ELEMENT_NODE || xmlStrcmp(child->name, (const xmlChar *)name) != 0))
+        child = child->next;
+    return child;
+}
+
+/* That of another VM would be overwritten, or show what that one's guest writes. */
+static char *
+console_of(const xmlNode *domain)
+{
+    const xmlNode *node = first_child(domain, "name");
+    xmlChar *content = node ? xmlNodeGetContent(node) : NULL;
+    g_autofree char *name = content ? g_strstrip(g_strdup((const char *)content)) : NULL;
+
+    xmlFree(content);
+    if (!name || !*name || strchr(name, '/'))
+        return NULL;
+    return g_strconcat(CONSOLE_DIR, name, CONSOLE_SUFFIX, NULL);
 }
 
 static gboolean
-is_value(const char *allowed, const char *value)
+is_value(const Vet *vet, const char *allowed, const char *value)
 {
     g_auto(GStrv) all = g_strsplit(allowed, "|", -1);
 
     for (char **one = all; *one; one++) {
         gsize length = strlen(*one);
 
-        if (g_str_equal(*one, MIG_VET_CONSOLE) ? is_console_log(value) : g_str_equal(*one, value))
+        if (g_str_equal(*one, MIG_VET_CONSOLE) ? g_strcmp0(vet->console, value) == 0
+                                               : g_str_equal(*one, value))
             return TRUE;
         if (length > 0 && (*one)[length - 1] == '*' && strncmp(*one, value, length - 1) == 0 &&
             !strchr(value + length - 1, '/'))
@@ -107,7 +137,7 @@ vet_attribute(Vet *vet, const MigVetRule *rule, const char *path, const xmlAttr 
         return;
     }
     value = xmlNodeGetContent((const xmlNode *)attribute);
-    if (*allowed && (!value || !is_value(allowed, (const char *)value)))
+    if (*allowed && (!value || !is_value(vet, allowed, (const char *)value)))
         refuse(vet, rule->advice, "has %s='%.60s' in <%s>, where only %s may stand", name,
                value ? (const char *)value : "", *path ? path : "domain", allowed);
     xmlFree(value);
@@ -124,9 +154,39 @@ vet_text(Vet *vet, const MigVetRule *rule, const char *path, const xmlNode *node
     content = xmlNodeGetContent(node);
     text = g_strstrip(g_strdup((const char *)content));
     xmlFree(content);
-    if (*text && !is_value(rule->text, text))
+    if (*text && !is_value(vet, rule->text, text))
         refuse(vet, rule->advice, "has '%.100s' in <%s>, where only %s may stand", text, path,
                rule->text);
+}
+
+/* What a path means depends on the type: a pty's is libvirt's own note, and not read; with another
+ * type QEMU opens it, and a terminal of the host is no place for what a guest writes. */
+static void
+vet_path(Vet *vet, const char *path, const xmlNode *node)
+{
+    static const char *const kinds[] = {"serial", "parallel", "console", "channel"};
+    const char *kind = g_str_has_prefix(path, "devices/") ? path + strlen("devices/") : "";
+    g_autofree char *type = attribute_of(node, "type");
+    gboolean is_pty = !type || g_str_equal(type, "pty"); /* libvirt's default */
+
+    for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        if (!g_str_equal(kind, kinds[i]))
+            continue;
+        for (const xmlNode *child = node->children; child; child = child->next) {
+            gboolean is_source = child->type == XML_ELEMENT_NODE &&
+                                 xmlStrcmp(child->name, (const xmlChar *)"source") == 0;
+            g_autofree char *value = is_source ? attribute_of(child, "path") : NULL;
+
+            if (value &&
+                (is_pty ? !g_str_has_prefix(value, "/dev/pts/")
+                        : !g_str_equal(type, "file") || g_strcmp0(value, vet->console) != 0))
+                refuse(
+                    vet,
+                    "leave the path out, or keep the console with type='file' in " MIG_VET_CONSOLE,
+                    "has path='%.60s' in <%s/source> of type='%s'", value, path,
+                    type ? type : "pty");
+        }
+    }
 }
 
 static void
@@ -152,6 +212,7 @@ vet_element(Vet *vet, const xmlNode *node, const char *parent)
     for (const xmlAttr *attribute = node->properties; attribute; attribute = attribute->next)
         vet_attribute(vet, rule, path, attribute);
     vet_text(vet, rule, path, node);
+    vet_path(vet, path, node);
     for (const xmlNode *child = node->children; child && vet->problems->len < MOST;
          child = child->next) {
         if (child->type == XML_ELEMENT_NODE)
@@ -164,7 +225,8 @@ vet_element(Vet *vet, const xmlNode *node, const char *parent)
 char **
 mig_definition_vet(xmlDoc *doc)
 {
-    Vet vet = {.problems = g_ptr_array_new()};
+    g_autofree char *console = console_of(xmlDocGetRootElement(doc));
+    Vet vet = {.problems = g_ptr_array_new(), .console = console};
 
     vet_element(&vet, xmlDocGetRootElement(doc), NULL);
     g_ptr_array_add(vet.problems, NULL);

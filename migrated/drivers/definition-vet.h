@@ -16,8 +16,8 @@ typedef struct {
 } MigVetRule;
 
 extern const MigVetRule mig_vet_rules[]; /* ends with a NULL path */
-/* Stands in a rule for any NAME there: a console that is kept. What is in it is a guest's output,
- * and who renames a VM need not know of it; NAME.log is QEMU's own. */
+/* Stands in a rule for this VM's NAME there: a console that is kept, by type='file' alone. NAME.log
+ * is QEMU's own, that of another name another VM's. */
 #define MIG_VET_CONSOLE "/var/log/libvirt/qemu/NAME.console"
 
 struct _xmlDoc;
