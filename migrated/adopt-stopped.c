@@ -83,6 +83,19 @@ copy_stopped(MigAdopt *adopt, GError **error)
     return is_still_stopped(adopt, error);
 }
 
+/* Their devices are there before the local definition names them: killed behind the turn, the
+ * domain can be started still. They go when libvirt has let go of it. */
+static gboolean
+activate(MigAdopt *adopt, GError **error)
+{
+    for (guint i = 0; i < adopt->plan->disks->len; i++) {
+        if (!mig_csv_activate(mig_attached_csv(adopt->attached),
+                              mig_adopt_image(mig_adopt_disk(adopt, i)), TRUE, NULL, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 gboolean
 mig_adopt_stopped(MigAdopt *adopt, gboolean *is_past, GError **error)
 {
@@ -90,7 +103,7 @@ mig_adopt_stopped(MigAdopt *adopt, gboolean *is_past, GError **error)
 
     if (!mig_sanlock_acquire(adopt->daemon->sanlock, adopt->lease, error))
         return FALSE;
-    ok = copy_stopped(adopt, error) && mig_adopt_turn(adopt, error);
+    ok = copy_stopped(adopt, error) && activate(adopt, error) && mig_adopt_turn(adopt, error);
     if (ok) {
         /* started after the last look and before the turn, it runs from its old disks */
         ok = is_still_stopped(adopt, error) &&

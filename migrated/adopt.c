@@ -130,6 +130,20 @@ clear_up(MigAdopt *adopt, GError **error)
 
 /* ---- all of it ---- */
 
+/* Devices of one that does not run here are let go of, as after a stop. */
+static void
+deactivate(MigAdopt *adopt)
+{
+    g_autoptr(MigRunning) running = mig_vms_get(adopt->daemon->vms, adopt->plan->name);
+    g_autoptr(MigVmView) view =
+        running ? NULL : mig_vm_find(adopt->daemon, adopt->plan->name, NULL);
+    g_autoptr(MigDefinition) definition =
+        view ? mig_definition_parse(view->vm->definition, NULL) : NULL;
+
+    if (definition)
+        mig_vms_deactivate(adopt->daemon, (const char *const *)definition->images);
+}
+
 static gboolean
 leave_libvirt(MigAdopt *adopt, GError **error)
 {
@@ -137,6 +151,7 @@ leave_libvirt(MigAdopt *adopt, GError **error)
                                     error))
         return FALSE;
     mig_vms_adopt(adopt->daemon->vms);
+    deactivate(adopt);
     return TRUE;
 }
 

@@ -105,7 +105,7 @@ mig_libvirt_local_define(MigLibvirt *libvirt, const char *xml, GError **error)
 
     if (!connection)
         return FALSE;
-    domain = virDomainDefineXMLFlags(connection, xml, VIR_DOMAIN_DEFINE_VALIDATE);
+    domain = virDomainDefineXML(connection, xml);
     if (!domain)
         mig_libvirt_set_error(error, "defining");
     else

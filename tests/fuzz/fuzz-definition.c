@@ -7,6 +7,7 @@
  * no element that spells trouble is among what is taken; what is shown is masked.
  */
 
+#include "drivers/definition-adopt.h"
 #include "drivers/definition-needs.h"
 #include "drivers/definition-xml.h"
 
@@ -82,6 +83,29 @@ expect_needs(const char *xml)
     }
 }
 
+/* A local domain that can be adopted names nothing of its host afterwards, and all of its disks are
+ * copied. */
+static void
+adopt(const char *xml)
+{
+    g_autoptr(MigAdoption) adoption = mig_definition_adopt(xml, "vol", FALSE, NULL);
+    g_autoptr(MigDefinition) after = NULL;
+    g_autofree char *locked = NULL;
+
+    if (!adoption)
+        return;
+    g_assert_null(adoption->problem ? strchr(adoption->problem, '\n') : NULL);
+    if (adoption->problem)
+        return;
+    after = mig_definition_parse(adoption->xml, NULL);
+    g_assert_nonnull(after);
+    g_assert_null(after->problem);
+    g_assert_cmpuint(g_strv_length(after->images), ==, adoption->disks->len);
+    expect_harmless(adoption->xml);
+    locked = mig_definition_lock(adoption->xml, NULL);
+    g_assert_true(mig_definition_is_locked(locked));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -102,5 +126,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     expect_needs(xml);
     expect_masked(xml);
     complete(xml, definition);
+    adopt(xml);
     return 0;
 }
