@@ -4,16 +4,12 @@
 
 #include "core/job-source.h"
 #include "jobs.h"
-
-typedef struct {
-    MigRpcCall *call;
-    gboolean is_move;
-} MigJobWatcher;
+#include "watchers.h"
 
 typedef struct {
     MigJobs *jobs;
     MigJob *job;
-    GPtrArray *watchers; /* MigJobWatcher */
+    MigWatchers *watchers;
     gboolean is_cancelled;
     gboolean is_woken;        /* a sleep that begins now is over at once */
     gboolean has_left_line;   /* those behind it know */
@@ -41,8 +37,6 @@ struct MigJobs {
 
 /* Wall clock. */
 gint64 mig_jobs_now_ms(void);
-/* Lock held. One answer: interim, or the last one where the job has ended. */
-void mig_job_entry_answer(const MigJobWatcher *watcher, MigJobEntry *entry);
 /* Of an entry that is in no table: all checks of such a move. Blocks. */
 void mig_job_entry_check(MigJobEntry *entry, GPtrArray *checks);
 /* Lock held. Its thread begins. */

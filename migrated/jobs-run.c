@@ -43,20 +43,6 @@ env_lock(gpointer self)
     g_mutex_lock(&entry->jobs->lock);
 }
 
-void
-mig_job_entry_answer(const MigJobWatcher *watcher, MigJobEntry *entry)
-{
-    MigJobReply reply = {.job = mig_job_to_message(entry->job, mig_jobs_now_ms())};
-
-    if (!mig_job_has_ended(entry->job))
-        mig_rpc_call_progress(watcher->call, &reply);
-    else if (watcher->is_move && entry->job->state != MIG_JOB_STATE_DONE && entry->job->error)
-        mig_rpc_call_fail(watcher->call, g_error_copy(entry->job->error));
-    else
-        mig_rpc_call_reply(watcher->call, &reply);
-    mig_ApiJob_free(reply.job);
-}
-
 /* ---- waiting ---- */
 
 gboolean
@@ -184,8 +170,8 @@ env_unlock_and_tell(gpointer self)
     if (entry->told_state != entry->job->state || now_ms - entry->told_ms >= TELL_MS) {
         entry->told_state = entry->job->state;
         entry->told_ms = now_ms;
-        for (guint i = 0; i < entry->watchers->len && !has_ended; i++)
-            mig_job_entry_answer(g_ptr_array_index(entry->watchers, i), entry);
+        if (!has_ended) /* the last time is answer_the_last_time()'s */
+            mig_watchers_tell(entry->watchers, entry->job);
     }
     g_mutex_unlock(&entry->jobs->lock);
 }
@@ -296,9 +282,7 @@ static void
 answer_the_last_time(MigJobEntry *entry)
 {
     g_mutex_lock(&entry->jobs->lock);
-    for (guint i = 0; i < entry->watchers->len; i++)
-        mig_job_entry_answer(g_ptr_array_index(entry->watchers, i), entry);
-    g_ptr_array_set_size(entry->watchers, 0);
+    mig_watchers_tell(entry->watchers, entry->job);
     entry->is_running = FALSE; /* from here on it may be forgotten */
     g_mutex_unlock(&entry->jobs->lock);
 }

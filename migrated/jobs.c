@@ -21,7 +21,7 @@ entry_free(gpointer data)
     MigJobEntry *entry = data;
 
     mig_job_free(entry->job);
-    g_ptr_array_unref(entry->watchers);
+    mig_watchers_free(entry->watchers);
     g_cond_clear(&entry->wake);
     g_free(entry->cpu_vendor);
     g_free(entry);
@@ -34,7 +34,7 @@ entry_new(MigJobs *jobs, MigJob *job_take)
 
     entry->jobs = jobs;
     entry->job = job_take;
-    entry->watchers = g_ptr_array_new_with_free_func(g_free);
+    entry->watchers = mig_watchers_new();
     g_cond_init(&entry->wake);
     return entry;
 }
@@ -409,15 +409,11 @@ mig_jobs_watch(MigJobs *jobs, const char *id, MigRpcCall *call, gboolean is_move
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
     g_autoptr(GError) error = NULL;
     MigJobEntry *entry = find_or_error(jobs, id, &error);
-    MigJobWatcher watcher = {.call = call, .is_move = is_move};
 
-    if (!entry) {
+    if (entry)
+        mig_watchers_add(entry->watchers, call, is_move, entry->job);
+    else
         mig_rpc_call_fail(call, g_steal_pointer(&error));
-        return;
-    }
-    mig_job_entry_answer(&watcher, entry);
-    if (!mig_job_has_ended(entry->job))
-        g_ptr_array_add(entry->watchers, g_memdup2(&watcher, sizeof watcher));
 }
 
 char *

@@ -45,8 +45,8 @@ void mig_jobs_wake(MigJobs *jobs, const char *id);
 void mig_jobs_wake_vm(MigJobs *jobs, const char *vm);
 /* Is it being started or stopped here? */
 gboolean mig_jobs_is_held(MigJobs *jobs, const char *vm);
-/* Takes the call: streams the job to it until it has ended. is_move: a failed job fails the call.
- */
+/* Takes the call: streams the job to it until it has ended, or the client has gone (watchers.h).
+ * is_move: a failed job fails the call. */
 void mig_jobs_watch(MigJobs *jobs, const char *id, MigRpcCall *call, gboolean is_move);
 /* Node part of "nodeA-17"; NULL where the id has none. g_free(). */
 char *mig_jobs_node_of(const char *id);

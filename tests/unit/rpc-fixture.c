@@ -108,6 +108,15 @@ on_release(MigRpcCall *call, gconstpointer data, gpointer user_data)
     mig_rpc_call_reply(call, NULL);
 }
 
+/* Whatever the test does with it. */
+static void
+on_hold(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    Fixture *f = user_data;
+
+    f->hold(call, f->hold_data);
+}
+
 static void
 on_upgraded(GIOStream *stream, gpointer user_data)
 {
@@ -163,6 +172,8 @@ static const MigRpcMethod test_methods[] = {
     {"Flood", &mig_type_Empty, &mig_type_ErrorReply, MIG_RPC_METHOD_MORE, on_flood},
     {"Park", &mig_type_Empty, &mig_type_Empty, 0, on_park},
     {"Release", &mig_type_Empty, &mig_type_Empty, 0, on_release},
+    {"Hold", &mig_type_Empty, &mig_type_JobReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_READ,
+     on_hold},
     {"Upgrade", &mig_type_Empty, &mig_type_Empty, MIG_RPC_METHOD_UPGRADE, on_upgrade},
     {"Who", &mig_type_Empty, &mig_type_ErrorReply, MIG_RPC_METHOD_READ, on_who},
     {NULL},

@@ -17,6 +17,9 @@ typedef struct {
     /* what handlers did; atomics */
     int calls, gone_seen, upgraded;
     MigRpcCall *parked; /* the call of Test.Park, until released */
+    /* takes the call of Test.Hold; the server's thread */
+    void (*hold)(MigRpcCall *call, gpointer data);
+    gpointer hold_data;
 } Fixture;
 
 #define TEST_MAX_CONNECTIONS  8
