@@ -80,7 +80,7 @@ check_space(MigAdopt *adopt, GError **error)
 gboolean
 mig_adopt_check(MigAdopt *adopt, GError **error)
 {
-    if (adopt->plan->lockspace) {
+    if (adopt->plan->leases) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION,
                     "%s has a <lease> of its own; remove it, the VM gets one", adopt->plan->name);
         return FALSE;

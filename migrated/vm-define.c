@@ -21,7 +21,7 @@ check_definition(const MigDefinition *definition, const char *volume, GError **e
                     "definition is not fit for a cluster: %s", definition->problem);
         return FALSE;
     }
-    if (definition->lockspace) {
+    if (definition->leases) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION,
                     "definition has a <lease> of its own; leave it out, the VM gets one");
         return FALSE;

@@ -232,6 +232,7 @@ mig_definition_adopt(const char *xml, const char *volume, gboolean keeps_cache, 
     adoption->memory_bytes = before->memory_bytes;
     adoption->vcpus = before->vcpus;
     adoption->lockspace = g_strdup(before->lockspace);
+    adoption->leases = before->leases;
     adoption->disks = g_ptr_array_new_with_free_func((GDestroyNotify)disk_free);
     disks = xmlXPathEvalExpression((const xmlChar *)"/domain/devices/disk", context);
     for (int i = 0; disks && disks->nodesetval && i < disks->nodesetval->nodeNr; i++) {

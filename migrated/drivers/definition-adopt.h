@@ -19,6 +19,7 @@ typedef struct {
     GPtrArray *disks; /* of MigAdoptDisk */
     char *xml;        /* with images for disks, without a lease */
     char *lockspace;  /* of the <lease> that it has already, NULL: none */
+    guint leases;     /* how many it has already, whatever is in them */
     char *problem; /* all that keeps it from being a cluster VM, with advice, one line; or NULL */
 } MigAdoption;
 

@@ -189,6 +189,45 @@ vet_path(Vet *vet, const char *path, const xmlNode *node)
     }
 }
 
+/* May it stand more than once in that parent? Of what stands twice, libvirt and who vets must not
+ * look at different ones. */
+static gboolean
+may_repeat(const char *parent, const char *name)
+{
+    static const char *const many[] = {"seclabel", "sysinfo"};
+    static const char *const single[] = {"source", "driver", "target", "backend",
+                                         "model",  "alias",  "address"};
+    const char *device = g_str_has_prefix(parent, "devices/") ? strchr(parent, '/') + 1 : NULL;
+
+    if (*parent == '\0') {
+        for (guint i = 0; i < G_N_ELEMENTS(many); i++) {
+            if (g_str_equal(name, many[i]))
+                return TRUE;
+        }
+        return FALSE;
+    }
+    for (guint i = 0; device && !strchr(device, '/') && i < G_N_ELEMENTS(single); i++) {
+        if (g_str_equal(name, single[i]))
+            return FALSE;
+    }
+    return !g_str_equal(parent, "devices") || !g_str_equal(name, "lease");
+}
+
+static void
+vet_once(Vet *vet, const char *parent, const xmlNode *node)
+{
+    const char *name = (const char *)node->name;
+
+    if (may_repeat(parent, name))
+        return;
+    for (const xmlNode *before = node->prev; before; before = before->prev) {
+        if (before->type == XML_ELEMENT_NODE && xmlStrcmp(before->name, node->name) == 0) {
+            refuse(vet, "leave one", "has <%s%s%s> twice", parent, *parent ? "/" : "", name);
+            return;
+        }
+    }
+}
+
 static void
 vet_element(Vet *vet, const xmlNode *node, const char *parent)
 {
@@ -215,9 +254,11 @@ vet_element(Vet *vet, const xmlNode *node, const char *parent)
     vet_path(vet, path, node);
     for (const xmlNode *child = node->children; child && vet->problems->len < MOST;
          child = child->next) {
-        if (child->type == XML_ELEMENT_NODE)
+        if (child->type == XML_ELEMENT_NODE) {
             vet_element(vet, child, path);
-        else if (child->type == XML_ENTITY_REF_NODE)
+            vet_once(vet, path, child);
+        }
+        if (child->type == XML_ENTITY_REF_NODE)
             refuse(vet, "write it out", "uses an entity: &%s;", (const char *)child->name);
     }
 }

@@ -63,7 +63,7 @@ check_domain(xmlDoc *doc, GError **error)
 {
     const xmlNode *root = xmlDocGetRootElement(doc);
 
-    if (root && xmlStrcmp(root->name, (const xmlChar *)"domain") == 0)
+    if (root && !root->ns && xmlStrcmp(root->name, (const xmlChar *)"domain") == 0)
         return TRUE;
     g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION, "definition is not a libvirt <domain>");
     return FALSE;
@@ -85,12 +85,18 @@ mig_definition_get(xmlXPathContext *context, const char *path)
     return text;
 }
 
-static gboolean
-has(xmlXPathContext *context, const char *path)
+static guint
+count(xmlXPathContext *context, const char *path)
 {
     g_autoptr(xmlXPathObject) found = xmlXPathEvalExpression((const xmlChar *)path, context);
 
-    return found && found->nodesetval && found->nodesetval->nodeNr > 0;
+    return found && found->nodesetval ? (guint)found->nodesetval->nodeNr : 0;
+}
+
+static gboolean
+has(xmlXPathContext *context, const char *path)
+{
+    return count(context, path) > 0;
 }
 
 guint64
@@ -259,6 +265,7 @@ mig_definition_parse(const char *xml, GError **error)
     definition->name = mig_definition_get(context, "/domain/name");
     definition->uuid = mig_definition_get(context, "/domain/uuid");
     definition->lockspace = mig_definition_get(context, "/domain/devices/lease/lockspace");
+    definition->leases = count(context, "/*/*[local-name()='devices']/*[local-name()='lease']");
     definition->memory_bytes = mig_definition_bytes(context, "/domain/memory");
     if (vcpu && !g_ascii_string_to_unsigned(vcpu, 10, 1, 4096, &vcpus, NULL))
         complain(definition, g_strdup_printf("<vcpu>%s</vcpu> is not a number of CPUs", vcpu));
@@ -274,12 +281,31 @@ mig_definition_parse(const char *xml, GError **error)
     return g_steal_pointer(&definition);
 }
 
+/* An element: a processing instruction has a name, too. */
+static gboolean
+is_element(const xmlNode *node, const char *name)
+{
+    return node->type == XML_ELEMENT_NODE && xmlStrcmp(node->name, (const xmlChar *)name) == 0;
+}
+
+static void
+remove_children(xmlNode *parent, const char *name)
+{
+    for (xmlNode *child = parent->children, *next; child; child = next) {
+        next = child->next;
+        if (is_element(child, name)) {
+            xmlUnlinkNode(child);
+            xmlFreeNode(child);
+        }
+    }
+}
+
 static void
 set_child(xmlNode *parent, const char *name, const char *text)
 {
     xmlNode *child = parent->children;
 
-    while (child && xmlStrcmp(child->name, (const xmlChar *)name) != 0)
+    while (child && !is_element(child, name))
         child = child->next;
     if (child) {
         xmlNodeSetContent(child, NULL);
@@ -288,16 +314,20 @@ set_child(xmlNode *parent, const char *name, const char *text)
         xmlNewTextChild(parent, NULL, (const xmlChar *)name, (const xmlChar *)text);
 }
 
-static void
-remove_children(xmlNode *parent, const char *name)
+/* The first one, made where there is none. No lease is left in any of them: the VM's own is to be
+ * the only one. */
+static xmlNode *
+devices_without_leases(xmlNode *domain)
 {
-    for (xmlNode *child = parent->children, *next; child; child = next) {
-        next = child->next;
-        if (xmlStrcmp(child->name, (const xmlChar *)name) == 0) {
-            xmlUnlinkNode(child);
-            xmlFreeNode(child);
-        }
+    xmlNode *first = NULL;
+
+    for (xmlNode *child = domain->children; child; child = child->next) {
+        if (!is_element(child, "devices"))
+            continue;
+        remove_children(child, "lease");
+        first = first ? first : child;
     }
+    return first ? first : xmlNewChild(domain, NULL, (const xmlChar *)"devices", NULL);
 }
 
 char *
@@ -316,13 +346,7 @@ mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease
     /* what libvirt calls it is what we call it, to the last blank */
     set_child(domain, "name", lease->resource);
     set_child(domain, "uuid", uuid);
-    for (devices = domain->children; devices; devices = devices->next) {
-        if (xmlStrcmp(devices->name, (const xmlChar *)"devices") == 0)
-            break;
-    }
-    if (!devices)
-        devices = xmlNewChild(domain, NULL, (const xmlChar *)"devices", NULL);
-    remove_children(devices, "lease"); /* the VM's own is the only one */
+    devices = devices_without_leases(domain);
     node = xmlNewChild(devices, NULL, (const xmlChar *)"lease", NULL);
     xmlNewTextChild(node, NULL, (const xmlChar *)"lockspace", (const xmlChar *)lease->lockspace);
     xmlNewTextChild(node, NULL, (const xmlChar *)"key", (const xmlChar *)lease->resource);

@@ -12,6 +12,7 @@ typedef struct {
     guint32 vcpus;
     char **images;   /* "volume/image" of each disk under /dev/csv */
     char *lockspace; /* of its <lease>, NULL without */
+    guint leases;    /* how many it has, whatever is in them; what comes from people has none */
     char *problem;   /* first thing that keeps it from being a cluster VM, with advice; or NULL */
     GPtrArray *problems; /* all of these, as far as they were looked for */
 } MigDefinition;

@@ -59,6 +59,7 @@ complete(const char *xml, const MigDefinition *before)
     g_assert_cmpstr(after->name, ==, "web");
     g_assert_cmpstr(after->uuid, ==, UUID);
     g_assert_cmpstr(after->lockspace, ==, "vol");
+    g_assert_cmpuint(after->leases, ==, 1); /* of no other VM */
     if (before->problem)
         return;
     g_assert_cmpstr(after->problem, ==, NULL);

@@ -85,6 +85,17 @@ test_domain(void)
         {DOMAIN("<cpu x:y='1' xmlns:x='http://x/'/>", ""), "y of <cpu>"},
         {DOMAIN("<metadata><a:b xmlns:a='http://x/'><c path='/x'/></a:b></metadata>", ""), NULL},
         {DOMAIN("<metadatas/>", ""), "<metadatas>"},
+        /* where one may stand, two are not the same to everybody */
+        {DOMAIN("<name>db</name>", ""), "has <name> twice"},
+        {DOMAIN("<uuid/><uuid/>", ""), "has <uuid> twice"},
+        {DOMAIN("<memory>1</memory>", ""), "has <memory> twice"},
+        {DOMAIN("<currentMemory>1</currentMemory><currentMemory>1</currentMemory>", ""), "twice"},
+        {DOMAIN("<vcpu>1</vcpu><vcpu>2</vcpu>", ""), "has <vcpu> twice"},
+        {DOMAIN("<cpu/><title/><cpu/>", ""), "has <cpu> twice"},
+        {DOMAIN("<os/><os/>", ""), "has <os> twice"},
+        {DOMAIN("<devices/>", ""), "has <devices> twice"},
+        {DOMAIN("<sysinfo type='smbios'/><sysinfo type='smbios'/>", ""), NULL},
+        {DOMAIN("", "<lease/><lease/>"), "has <devices/lease> twice"},
         /* an element that stands twice is looked at twice */
         {DOMAIN("<os><type>hvm</type></os><os><kernel>/k</kernel></os>", ""), "<kernel>"},
     };
@@ -120,6 +131,8 @@ test_disks(void)
         {DOMAIN("", "<disk type='vhostuser'><source type='unix' path='/x'/></disk>"), "image of"},
         {DOMAIN("", "<disk type='file' device='cdrom'><target dev='sda'/><readonly/></disk>"),
          NULL},
+        {DISK("", "<source dev='/dev/csv/vol/other'/>"), "has <devices/disk/source> twice"},
+        {DISK("", "<driver name='qemu' type='raw' cache='writeback'/>"), "disk/driver> twice"},
     };
 
     try_all(cases, G_N_ELEMENTS(cases));

@@ -35,6 +35,7 @@ test_good(void)
     g_assert_cmpstr(definition->images[0], ==, "vol/disk");
     g_assert_cmpstr(definition->images[1], ==, "vol2/a.b");
     g_assert_null(definition->lockspace);
+    g_assert_cmpuint(definition->leases, ==, 0);
 }
 
 static void
@@ -134,6 +135,7 @@ test_unreadable(void)
     expect_unreadable("<domain>", NULL);
     expect_unreadable("<domain></vm>", NULL);
     expect_unreadable("<domain><name>\xff\xfe</name></domain>", NULL);
+    expect_unreadable("<domain xmlns='http://x/'/>", "not a libvirt <domain>");
     expect_unreadable("<network><name>web</name></network>", "not a libvirt <domain>");
     expect_unreadable(big, "are the most");
     for (guint i = 0; i < 5000; i++)
@@ -249,6 +251,44 @@ test_complete(void)
     expect_completed(DOMAIN("", "<lease><lockspace>other</lockspace><key>k</key></lease>" DISK));
 }
 
+#define FOREIGN                                                                      \
+    "<lease><lockspace>vol</lockspace><key>victim</key><target path='/dev/csv/lun' " \
+    "offset='5242880'/></lease>"
+
+/* Another VM's lease, hidden behind what is looked at first. */
+static void
+test_leases(void)
+{
+    static const char *const cases[] = {
+        DOMAIN("", "<lease/>"),
+        DOMAIN("", "<lease><lockspace/></lease>"),
+        DOMAIN("", "<lease><lockspace> </lockspace></lease>" FOREIGN),
+        DOMAIN("", "<lease><key>k</key></lease>"),
+        DOMAIN("<devices><lease><lockspace/></lease></devices>", FOREIGN),
+        DOMAIN("<devices/>", FOREIGN),
+        DOMAIN("<?devices?>", FOREIGN),
+        DOMAIN("<?name?><?uuid?><?devices <lease/>?>", FOREIGN),
+    };
+    const MigLease lease = {
+        .lockspace = (char *)"vol", .resource = (char *)"web", .path = (char *)"/dev/x"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(MigDefinition) definition = mig_definition_parse(cases[i], NULL);
+        g_autofree char *text = mig_definition_complete(cases[i], UUID, &lease, NULL);
+        g_autoptr(MigDefinition) after = mig_definition_parse(text, NULL);
+
+        g_test_message("%s -> %s", cases[i], text);
+        g_assert_cmpuint(definition->leases, >, 0);
+        g_assert_cmpuint(count(text, "<lease>"), ==, 1);
+        g_assert_null(strstr(text, "victim"));
+        g_assert_nonnull(strstr(text, "<key>web</key>"));
+        g_assert_cmpuint(after->leases, ==, 1);
+        g_assert_cmpstr(after->lockspace, ==, "vol");
+        g_assert_cmpstr(after->name, ==, "web");
+        g_assert_cmpstr(after->uuid, ==, UUID);
+    }
+}
+
 static void
 test_capabilities(void)
 {
@@ -281,6 +321,7 @@ main(int argc, char **argv)
     g_test_add_func("/definition/doctype", test_doctype);
     g_test_add_func("/definition/memory", test_memory);
     g_test_add_func("/definition/complete", test_complete);
+    g_test_add_func("/definition/leases", test_leases);
     g_test_add_func("/definition/capabilities", test_capabilities);
     return g_test_run();
 }
