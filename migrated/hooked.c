@@ -145,10 +145,13 @@ released(MigHooked *hooked, const MigHookDomainRequest *request)
 
     if (!running || !request->uuid || g_ascii_strcasecmp(running->uuid, request->uuid) != 0)
         return;
-    mig_vms_ended(daemon->vms, request->vm, request->uuid);
+    /* a job that has moved it away tidies up by itself, and just now the guest needs the CPUs there
+     */
     mig_jobs_wake_vm(daemon->jobs, request->vm);
-    if (running->state == MIG_DOMAIN_INCOMING || mig_jobs_has_vm(daemon->jobs, request->vm) ||
-        mig_jobs_is_held(daemon->jobs, request->vm))
+    if (mig_jobs_has_vm(daemon->jobs, request->vm))
+        return;
+    mig_vms_ended(daemon->vms, request->vm, request->uuid);
+    if (running->state == MIG_DOMAIN_INCOMING || mig_jobs_is_held(daemon->jobs, request->vm))
         return;
     mig_events_add(daemon->events, request->vm, daemon->node, "ended",
                    "its QEMU on %s has ended, and not by this daemon's doing", daemon->node);
