@@ -204,15 +204,21 @@ struct csv_node {
 #define CSV_NODE_LEFT     4u /* stopped in an orderly way */
 #define CSV_NODE_ENCRYPTS 8u /* memory of VMs on the move is encrypted from and to there */
 
-/* Writes node->host_id's slot (the older copy) and counts node->heartbeat up. Caller: that node. */
+/* Writes node->host_id's slot, whoever's it is now, and counts node->heartbeat up. Caller: that
+ * node, when it takes the slot. */
 int csv_node_write(struct csv_volume *volume, struct csv_node *node, struct csv_error *error);
+/* The same, of a slot that is node->name's already. CSV_NOT_FOUND: it is not, for the node was
+ * removed. Should that happen while this writes, what it writes does not count. */
+int csv_node_beat(struct csv_volume *volume, struct csv_node *node, struct csv_error *error);
 /* CSV_NOT_FOUND: slot never used. */
 int csv_node_read(struct csv_volume *volume, uint32_t host_id, struct csv_node *node,
                   struct csv_error *error);
 /* All used slots in one sequential read; free(*nodes). A damaged slot is left out and counted. */
 int csv_node_list(struct csv_volume *volume, struct csv_node **nodes, size_t *count,
                   size_t *damaged, struct csv_error *error);
-/* Empties a slot. Caller holds the registry lease. */
+/* Empties the slot of a node that is dead, for good: both copies, and a write of that node that was
+ * stuck does not bring it back when it lands later. Caller holds the registry lease. On an error it
+ * may be empty already; try again. */
 int csv_node_clear(struct csv_volume *volume, uint32_t host_id, struct csv_error *error);
 
 /* ---- the catalogue: VMs and images. Writers hold the coordinator lease -------------------------

@@ -28,8 +28,7 @@ struct MigAttached {
     GPtrArray *seen; /* Seen */
     GArray *hosts;   /* MigSanlockHost, as of then; NULL: sanlock did not say */
     gboolean should_stop, is_lost;
-    gboolean
-        is_removed; /* of the heartbeat's thread: our slot is gone, so we are no node any more */
+    gboolean is_removed; /* atomic: our slot is gone, so we are no node any more */
     GThread *thread;
 };
 
@@ -67,13 +66,32 @@ now_ms(void)
 
 /* ---- our own slot ---- */
 
+/* Another node may have removed us while we were taken for dead: for good, whatever the slot says
+ * later. */
 static gboolean
-write_slot(MigAttached *attached, gboolean has_left, GError **error)
+refuse_removed(MigAttached *attached, GError **error)
+{
+    g_atomic_int_set(&attached->is_removed, TRUE);
+    g_set_error(error, MIG_ERROR, MIG_ERROR_NO_CLUSTER,
+                "this node was removed from it; 'migratectl cluster leave', then 'cluster join %s'",
+                mig_csv_device(attached->csv));
+    return FALSE;
+}
+
+typedef gboolean (*Write)(MigCsv *csv, MigNode *node, GError **error);
+
+/* write: mig_csv_node_write() takes the slot; mig_csv_node_beat() goes on only while it is ours. A
+ * slot written otherwise would make us a member again by nobody's word. */
+static gboolean
+write_slot(MigAttached *attached, Write write, gboolean has_left, GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->write_lock);
+    g_autoptr(GError) refused = NULL;
     MigDaemon *daemon = attached->daemon;
     g_autoptr(MigNode) node = g_new0(MigNode, 1);
 
+    if (g_atomic_int_get(&attached->is_removed))
+        return refuse_removed(attached, error);
     node->host_id = daemon->host_id;
     node->name = g_strdup(daemon->node);
     node->management = g_strdup(daemon->config->management);
@@ -87,31 +105,20 @@ write_slot(MigAttached *attached, gboolean has_left, GError **error)
     mig_volumes_fill_host(daemon->volumes, node);
     attached->hooks.running_bits(attached->hooks.self, mig_csv_name(attached->csv), node->running);
     node->heartbeat = attached->heartbeat;
-    if (!mig_csv_node_write(attached->csv, node, error))
+    if (!write(attached->csv, node, &refused)) {
+        if (g_error_matches(refused, MIG_ERROR, MIG_ERROR_NO_CLUSTER))
+            return refuse_removed(attached, error);
+        g_propagate_error(error, g_steal_pointer(&refused));
         return FALSE;
+    }
     attached->heartbeat = node->heartbeat;
     return TRUE;
-}
-
-/* Another node may have removed us while we were taken for dead. A slot written then would make us
- * a member again by nobody's word. */
-static gboolean
-is_member(MigAttached *attached, GError **error)
-{
-    if (mig_csv_node_is_gone(attached->csv, attached->daemon->host_id, attached->daemon->node))
-        g_atomic_int_set(&attached->is_removed, TRUE);
-    if (!g_atomic_int_get(&attached->is_removed))
-        return TRUE;
-    g_set_error(error, MIG_ERROR, MIG_ERROR_NO_CLUSTER,
-                "this node was removed from it; 'migratectl cluster leave', then 'cluster join %s'",
-                mig_csv_device(attached->csv));
-    return FALSE;
 }
 
 gboolean
 mig_attached_publish(MigAttached *attached, GError **error)
 {
-    return is_member(attached, error) && write_slot(attached, FALSE, error);
+    return write_slot(attached, mig_csv_node_beat, FALSE, error);
 }
 
 /* ---- everybody's slots ---- */
@@ -206,8 +213,7 @@ heartbeat_thread(gpointer data)
         gboolean ok;
 
         g_mutex_unlock(&attached->lock);
-        ok = is_member(attached, &error) && write_slot(attached, FALSE, &error) &&
-             is_joined(attached, &error);
+        ok = write_slot(attached, mig_csv_node_beat, FALSE, &error) && is_joined(attached, &error);
         read_slots(attached);
         attached->hooks.nodes_seen(attached->hooks.self);
         g_mutex_lock(&attached->lock);
@@ -401,7 +407,9 @@ was_removed(MigAttached *attached, GError **error)
 {
     g_autofree char *path = mark_path(attached);
 
-    return g_file_test(path, G_FILE_TEST_EXISTS) && !is_member(attached, error);
+    return g_file_test(path, G_FILE_TEST_EXISTS) &&
+           mig_csv_node_is_gone(attached->csv, attached->daemon->host_id, attached->daemon->node) &&
+           !refuse_removed(attached, error);
 }
 
 static gboolean
@@ -474,7 +482,7 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
         mig_csv_devices_detach(csv, NULL);
         return NULL;
     }
-    if (!write_slot(attached, FALSE, error) || !leave_mark(attached, error)) {
+    if (!write_slot(attached, mig_csv_node_write, FALSE, error) || !leave_mark(attached, error)) {
         g_autoptr(MigLease) lockspace = mig_csv_lockspace(csv);
 
         mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, NULL);
@@ -498,8 +506,8 @@ mig_attached_stop(MigAttached *attached, gboolean has_left)
     g_mutex_unlock(&attached->lock);
     g_thread_join(attached->thread);
     attached->thread = NULL;
-    if (has_left && !g_atomic_int_get(&attached->is_removed))
-        write_slot(attached, TRUE, NULL);
+    if (has_left)
+        write_slot(attached, mig_csv_node_beat, TRUE, NULL);
 }
 
 gboolean

@@ -276,12 +276,9 @@ mig_csv_host_release(MigCsv *csv, guint32 host_id, guint64 generation, GError **
 
 /* ---- nodes ---- */
 
-gboolean
-mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error)
+static gboolean
+fill_node(const MigNode *node, struct csv_node *to, GError **error)
 {
-    g_autofree struct csv_node *to = g_new0(struct csv_node, 1);
-    struct csv_error reason = {0};
-
     to->host_id = node->host_id;
     g_strlcpy(to->name, node->name, sizeof to->name);
     g_strlcpy(to->management, node->management, sizeof to->management);
@@ -311,7 +308,30 @@ mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error)
         memcpy(to->cert, data, length);
         to->cert_bytes = (uint16_t)length;
     }
-    if (!mig_csv_ok(csv_node_write(csv->volume, to, &reason), &reason, MIG_ERROR_FAILED, error))
+    return TRUE;
+}
+
+gboolean
+mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error)
+{
+    g_autofree struct csv_node *to = g_new0(struct csv_node, 1);
+    struct csv_error reason = {0};
+
+    if (!fill_node(node, to, error) ||
+        !mig_csv_ok(csv_node_write(csv->volume, to, &reason), &reason, MIG_ERROR_FAILED, error))
+        return FALSE;
+    node->heartbeat = to->heartbeat;
+    return TRUE;
+}
+
+gboolean
+mig_csv_node_beat(MigCsv *csv, MigNode *node, GError **error)
+{
+    g_autofree struct csv_node *to = g_new0(struct csv_node, 1);
+    struct csv_error reason = {0};
+
+    if (!fill_node(node, to, error) ||
+        !mig_csv_ok(csv_node_beat(csv->volume, to, &reason), &reason, MIG_ERROR_NO_CLUSTER, error))
         return FALSE;
     node->heartbeat = to->heartbeat;
     return TRUE;

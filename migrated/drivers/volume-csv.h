@@ -49,7 +49,10 @@ gboolean mig_csv_host_is_away(MigCsv *csv, guint32 host_id);
 gboolean mig_csv_host_release(MigCsv *csv, guint32 host_id, guint64 generation, GError **error);
 
 /* nodes */
+/* This node takes its slot, whoever's it is. */
 gboolean mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error);
+/* Its next heartbeat. MIG_ERROR_NO_CLUSTER: the slot is not this node's any more. */
+gboolean mig_csv_node_beat(MigCsv *csv, MigNode *node, GError **error);
 /* Frees a slot: this node's own when it leaves, or a dead one's under the registry lease. */
 gboolean mig_csv_node_clear(MigCsv *csv, guint32 host_id, GError **error);
 /* Is the slot of this host id free, or another node's? FALSE too where it is damaged or cannot be

@@ -131,6 +131,12 @@ leave_unsettled(struct csv_volume *volume)
 }
 
 static void
+clear_node(struct csv_volume *volume)
+{
+    assert_ok(csv_node_clear(volume, 1, error));
+}
+
+static void
 delete_image(struct csv_volume *volume)
 {
     assert_ok(csv_image_delete(volume, &first_epoch, "two", false, error));
@@ -461,6 +467,7 @@ static const struct scenario scenarios[] = {
     {"image-assign", NULL, image_assign, CSV_OK, NULL},
     {"image-take-away", NULL, image_take_away, CSV_OK, NULL},
     {"node-write", NULL, node_write, CSV_OK, NULL},
+    {"node-take", clear_node, node_write, CSV_OK, " node:a:3:"},
     {"node-clear", NULL, node_clear, CSV_OK, NULL},
 };
 
