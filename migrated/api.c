@@ -2,14 +2,13 @@
 /* api.c - from the server's tables to the methods, by way of worker threads. */
 #include "api.h"
 
-#include "base/error.h"
-#include "volumes.h"
+#include "forward.h"
 
 /*
  * Four pools, so that calls that wait never keep those from running that others wait for: what
- * people ask (a forwarded move holds its thread for as long as it takes); what libvirt's hook asks,
- * in the middle of a start or a move; what peers ask and takes time (start, stop, checks of many
- * VMs); and what peers ask in the middle of a move.
+ * people ask, what libvirt's hook asks, in the middle of a start or a move; what peers ask and
+ * takes time (start, stop, checks of many VMs), and what peers ask in the middle of a move. Streams
+ * hold none of these threads (watchers.h, forward.h).
  */
 #define WORKERS      96
 #define HOOK_WORKERS 32
@@ -98,49 +97,17 @@ mig_api_install(MigRpcServer *server, MigDaemon *daemon)
 
 /* ---- forwarding ---- */
 
-/* For whom it is asked, where that node would understand it. */
-static void
-tell_caller(MigDaemon *daemon, MigRpcClient *client, const char *node, MigRpcCall *call)
-{
-    g_autoptr(MigNodeView) view = mig_volumes_node(daemon->volumes, node, NULL);
-    guint32 uid = mig_rpc_call_get_uid(call);
-
-    if (view && uid != G_MAXUINT32 && mig_node_hears_callers(view->node))
-        mig_rpc_client_set_caller(client, uid);
-}
-
-static void
-on_progress(gconstpointer reply, gpointer user_data)
-{
-    mig_rpc_call_progress(user_data, reply);
-}
-
 void
 mig_api_forward(MigDaemon *daemon, MigRpcCall *call, const char *node, const char *method,
                 const MigType *request_type, gconstpointer request, const MigType *reply_type,
                 guint timeout_ms)
 {
-    g_autoptr(GError) error = NULL;
-    g_autofree char *name = g_strconcat(MIG_PEER_INTERFACE ".", method, NULL);
-    gpointer reply = NULL;
-    gint64 since = 0;
+    const MigForward forward = {.node = node,
+                                .method = method,
+                                .request_type = request_type,
+                                .request = request,
+                                .reply_type = reply_type,
+                                .timeout_ms = timeout_ms};
 
-    do {
-        g_autoptr(MigRpcClient) client = mig_peer_rpc_open(daemon->peer, node, &error);
-
-        if (client)
-            tell_caller(daemon, client, node, call);
-        if (client && mig_rpc_call_wants_more(call))
-            reply = mig_rpc_client_call_more(client, name, request_type, request, reply_type,
-                                             on_progress, call, timeout_ms, NULL, &error);
-        else if (client)
-            reply = mig_rpc_client_call(client, name, request_type, request, reply_type, timeout_ms,
-                                        NULL, &error);
-    } while (!reply && mig_peer_rpc_again(daemon->peer, &since, &error));
-    if (!reply) {
-        mig_rpc_call_fail(call, g_steal_pointer(&error));
-        return;
-    }
-    mig_rpc_call_reply(call, reply);
-    mig_message_free(reply_type, reply);
+    mig_forward(daemon->peer, call, &forward);
 }

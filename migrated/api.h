@@ -27,7 +27,8 @@ MIG_API_METHODS(MIG_API_DECLARE)
 MIG_PEER_METHODS(MIG_API_DECLARE)
 #undef MIG_API_DECLARE
 
-/* Passes a call on to another node and finishes it with that node's answer; progress too. */
+/* Passes a call on to another node and finishes it with that node's answer; progress too
+ * (forward.h). timeout_ms: of a call without a stream; 0: the usual one. */
 void mig_api_forward(MigDaemon *daemon, MigRpcCall *call, const char *node, const char *method,
                      const MigType *request_type, gconstpointer request, const MigType *reply_type,
                      guint timeout_ms);

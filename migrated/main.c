@@ -100,6 +100,15 @@ libvirt_socket(gpointer self, const char *node, GError **error)
     return mig_tunnels_socket(daemon->tunnels, node, error);
 }
 
+static gboolean
+hears_callers(gpointer self, const char *node)
+{
+    MigDaemon *daemon = self;
+    g_autoptr(MigNodeView) view = mig_volumes_node(daemon->volumes, node, NULL);
+
+    return view && mig_node_hears_callers(view->node);
+}
+
 static GIOStream *
 open_tunnel(const char *node, gpointer user_data, GError **error)
 {
@@ -185,6 +194,7 @@ wire(MigDaemon *daemon, GError **error)
                                    .release = release_here,
                                    .libvirt_socket = libvirt_socket,
                                    .secure = mig_trusted_connect,
+                                   .hears_callers = hears_callers,
                                    .look = mig_trusted_look,
                                    .self = daemon};
     const MigVolumesHooks volumes_hooks = {.running_bits = running_bits,

@@ -57,9 +57,21 @@ mig_rpc_call_wants_more(MigRpcCall *call)
 }
 
 gboolean
+mig_rpc_call_is_read(MigRpcCall *call)
+{
+    return (call->method->flags & MIG_RPC_METHOD_READ) != 0;
+}
+
+gboolean
 mig_rpc_call_is_gone(MigRpcCall *call)
 {
-    return g_atomic_int_get(&call->connection->gone);
+    return g_cancellable_is_cancelled(call->connection->gone);
+}
+
+GCancellable *
+mig_rpc_call_get_gone(MigRpcCall *call)
+{
+    return call->connection->gone;
 }
 
 /* NULL for oneway; too big an answer becomes an error, so that the client learns of it. */

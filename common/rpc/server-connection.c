@@ -44,6 +44,7 @@ mig_rpc_connection_unref(MigRpcConnection *c)
     g_clear_object(&c->stream);
     g_clear_object(&c->cancellable);
     g_clear_object(&c->read_cancellable);
+    g_clear_object(&c->gone);
     g_mutex_clear(&c->lock);
     g_main_context_unref(c->context);
     g_free(c->from);
@@ -70,6 +71,7 @@ mig_rpc_connection_new(MigRpcServer *server, GIOStream *stream, MigRpcOrigin ori
     c->only_interface = only_interface;
     c->cancellable = g_cancellable_new();
     c->read_cancellable = g_cancellable_new();
+    c->gone = g_cancellable_new();
     mig_frame_buffer_init(&c->received);
     g_queue_init(&c->wire);
     g_queue_init(&c->outbox);
@@ -116,7 +118,7 @@ detach(MigRpcConnection *c)
 
     c->is_closed = TRUE;
     c->server = NULL;
-    g_atomic_int_set(&c->gone, TRUE);
+    g_cancellable_cancel(c->gone);
     clear_deadline(c);
     g_ptr_array_remove_fast(server->connections, c);
 }
@@ -202,7 +204,7 @@ on_read(GObject *source, GAsyncResult *result, gpointer user_data)
         /* The client sends no more. What it asked for is still answered: it may only have closed
          * its sending half; but nobody should go to lengths for it. */
         c->had_eof = TRUE;
-        g_atomic_int_set(&c->gone, TRUE);
+        g_cancellable_cancel(c->gone);
         pump(c);
     }
     mig_rpc_connection_unref(c);

@@ -80,7 +80,7 @@ typedef struct {
     gboolean had_frame, had_eof, close_when_written, is_closed;
 
     /* any thread */
-    int gone; /* atomic */
+    GCancellable *gone; /* the client */
     GMutex lock;
     GQueue outbox;        /* MigRpcAnswer */
     guint queued_answers; /* outbox and wire */

@@ -96,8 +96,13 @@ const char *mig_rpc_call_get_from(MigRpcCall *call);
 guint32 mig_rpc_call_get_uid(MigRpcCall *call);
 const char *mig_rpc_call_get_method(MigRpcCall *call);
 gboolean mig_rpc_call_wants_more(MigRpcCall *call);
+/* Does the method change nothing (MIG_RPC_METHOD_READ)? */
+gboolean mig_rpc_call_is_read(MigRpcCall *call);
 /* TRUE once the client has gone; the call must still be finished. */
 gboolean mig_rpc_call_is_gone(MigRpcCall *call);
+/* Is cancelled, on the main loop, when the client goes. Take a reference to have it after the call.
+ */
+GCancellable *mig_rpc_call_get_gone(MigRpcCall *call);
 /* An interim answer ("continues": true); silently nothing unless the client wants more. */
 void mig_rpc_call_progress(MigRpcCall *call, gconstpointer reply);
 /* The last answer; frees the call. reply NULL: empty parameters. */

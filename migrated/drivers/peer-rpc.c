@@ -58,6 +58,18 @@ mig_peer_rpc_open(MigPeerRpc *rpc, const char *node, GError **error)
     return client;
 }
 
+MigRpcClient *
+mig_peer_rpc_open_for(MigPeerRpc *rpc, const char *node, guint32 uid, GError **error)
+{
+    const MigPeerRpcHooks *hooks = &rpc->hooks;
+    MigRpcClient *client = mig_peer_rpc_open(rpc, node, error);
+
+    if (client && uid != G_MAXUINT32 && hooks->hears_callers &&
+        hooks->hears_callers(hooks->self, node))
+        mig_rpc_client_set_caller(client, uid);
+    return client;
+}
+
 gpointer
 mig_peer_rpc_call(MigPeerRpc *rpc, const char *node, const char *method,
                   const MigType *request_type, gconstpointer request, const MigType *reply_type,

@@ -28,6 +28,8 @@ typedef struct {
     char *(*libvirt_socket)(gpointer self, const char *node, GError **error);
     /* Makes the connection to that node safe; blocks. */
     GIOStream *(*secure)(gpointer self, GSocket *socket, const char *node, GError **error);
+    /* Does that node understand for whom it is asked? NULL: none does. */
+    gboolean (*hears_callers)(gpointer self, const char *node);
     /* Reads the slots anew; blocks. */
     void (*look)(gpointer self);
     gpointer self;
@@ -39,6 +41,8 @@ const MigPeer *mig_peer_rpc_port(MigPeerRpc *rpc);
 
 /* A connection of one's own: for streams and upgrades. */
 MigRpcClient *mig_peer_rpc_open(MigPeerRpc *rpc, const char *node, GError **error);
+/* The same, for that user of this node; G_MAXUINT32: nobody's. */
+MigRpcClient *mig_peer_rpc_open_for(MigPeerRpc *rpc, const char *node, guint32 uid, GError **error);
 /* Peer.<method>, which needs "upgrade" and no parameters: the raw stream behind its answer. */
 GIOStream *
 mig_peer_rpc_upgrade(MigPeerRpc *rpc, const char *node, const char *method, GError **error);
