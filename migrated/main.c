@@ -19,6 +19,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "core/timeouts.h"
+#include "drivers/tls-channel.h"
 #include "net.h"
 #include "privileges.h"
 #include "setup.h"
@@ -268,7 +269,7 @@ serve(MigDaemon *daemon, GError **error)
 
     mig_api_install(server, daemon);
     mig_rpc_server_set_peer_filter(server, is_node_address, daemon);
-    mig_rpc_server_set_peer_security(server, mig_trusted_accept, daemon);
+    mig_rpc_server_set_peer_security(server, mig_trusted_accept, mig_tls_stands, daemon);
     mig_rpc_server_set_limits(server, (guint)config->max_connections, MIG_FRAME_MS);
     /* everybody may connect: what they may do is decided by who they are (root, groups) */
     if (!mig_rpc_server_listen_unix(server, config->socket_path, 0666, error) ||

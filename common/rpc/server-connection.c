@@ -324,6 +324,13 @@ refuse_frame(MigRpcConnection *c)
     mig_rpc_connection_push(c, answer);
 }
 
+/* Calls may have queued up behind a slow one since it was last known to be a member. */
+static gboolean
+is_welcome(MigRpcConnection *c)
+{
+    return !c->peer || !c->server->peer_stands || c->server->peer_stands(c->stream);
+}
+
 /* Whatever is possible now is done; called after each event. */
 static void
 pump(MigRpcConnection *c)
@@ -339,6 +346,10 @@ pump(MigRpcConnection *c)
         if (c->is_busy || c->close_when_written || !g_queue_is_empty(&c->wire))
             break;
         status = mig_frame_buffer_take(&c->received, &frame, &length);
+        if (status != MIG_FRAME_NONE && !is_welcome(c)) {
+            mig_rpc_connection_close(c);
+            break;
+        }
         if (status == MIG_FRAME_READY) {
             c->had_frame = TRUE;
             c->is_busy = TRUE;

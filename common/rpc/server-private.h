@@ -32,6 +32,7 @@ struct MigRpcServer {
     MigRpcPeerFilter peer_filter; /* may be NULL */
     gpointer peer_filter_data;
     MigRpcServerSecure peer_secure; /* may be NULL */
+    MigRpcStands peer_stands;       /* may be NULL */
     gpointer peer_secure_data;
     GPtrArray *unsafe; /* MigRpcUnsafe, see server.c; each frees itself */
     MigLogLimit crowd_limit, filter_limit, slow_limit, size_limit, busy_limit;

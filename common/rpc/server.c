@@ -234,9 +234,10 @@ mig_rpc_server_set_peer_filter(MigRpcServer *server, MigRpcPeerFilter filter, gp
 
 void
 mig_rpc_server_set_peer_security(MigRpcServer *server, MigRpcServerSecure secure,
-                                 gpointer user_data)
+                                 MigRpcStands stands, gpointer user_data)
 {
     server->peer_secure = secure;
+    server->peer_stands = stands;
     server->peer_secure_data = user_data;
 }
 

@@ -80,12 +80,15 @@ mig_rpc_server_set_peer_filter(MigRpcServer *server, MigRpcPeerFilter filter, gp
 
 /* Makes a peer's connection safe, and finds out who it is: begins that on the main loop, for a
  * socket that the filter let pass. secured is called later on the main loop, once: it takes the
- * stream; NULL where the peer was refused. Without this peers are served in the clear. */
+ * stream; NULL where the peer was refused. stands, which may be NULL, is asked on the main loop
+ * before each call of a peer: is its stream still what it was? Otherwise it is closed, and what it
+ * has sent is not looked at. Without this peers are served in the clear. */
 typedef void (*MigRpcSecured)(GIOStream *stream, const char *peer, gpointer secured_data);
 typedef void (*MigRpcServerSecure)(GSocket *socket, guint timeout_ms, MigRpcSecured secured,
                                    gpointer secured_data, gpointer user_data);
+typedef gboolean (*MigRpcStands)(GIOStream *stream);
 void mig_rpc_server_set_peer_security(MigRpcServer *server, MigRpcServerSecure secure,
-                                      gpointer user_data);
+                                      MigRpcStands stands, gpointer user_data);
 
 MigRpcOrigin mig_rpc_call_get_origin(MigRpcCall *call);
 /* Who the peer is, as it has proved; NULL: local, or peers are not made safe. */

@@ -86,6 +86,8 @@ mig_tls_set_roots(MigTls *tls, const GPtrArray *from)
         MigTlsSession *s = g_ptr_array_index(tls->sessions, i);
 
         if (s->root && !is_still_trusted(roots, s)) {
+            /* the flag first: what is in the kernel's queue, or decrypted, is not read any more */
+            g_atomic_int_set(&s->is_cut, TRUE);
             g_socket_shutdown(s->socket, TRUE, TRUE, NULL);
             g_ptr_array_add(cut, g_strdup(s->node));
             g_clear_pointer(&s->root, g_bytes_unref);

@@ -26,8 +26,11 @@ MigTls *mig_tls_new(MigIdentity *identity, GError **error);
 void mig_tls_free(MigTls *tls);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigTls, mig_tls_free)
 
-/* Who is accepted from now on: GPtrArray of MigTrustRoot, copied. Any thread; does not block. */
+/* Who is accepted from now on: GPtrArray of MigTrustRoot, copied. Any thread; does not block. A
+ * stream that is cut by this gives nothing more, not even what has come in already. */
 void mig_tls_set_roots(MigTls *tls, const GPtrArray *roots);
+/* Has this stream, one of ours, not been cut? What was read from it before that is of no value. */
+gboolean mig_tls_stands(GIOStream *stream);
 
 /* Issues the leaf anew: forced (after a change of key), or where a third of its life is left. */
 gboolean mig_tls_renew(MigTls *tls, gboolean forced, GError **error);

@@ -45,6 +45,7 @@ typedef struct {
     GMutex lock;  /* one call of gnutls at a time; guards the next two */
     gnutls_session_t session;
     gsize unsent; /* bytes of a record that gnutls holds and could not send yet */
+    int is_cut;   /* atomic; from then on it neither gives nor takes a byte */
     /* guarded by the lock of MigTls */
     MigTrustVerdict verdict;
     char *node, *says; /* accepted as; what a refused one called itself */

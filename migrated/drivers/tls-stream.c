@@ -9,11 +9,24 @@
 
 /* ---- the session's bytes ---- */
 
+/* The other end is no member any more: shutting the socket does not take back what has come in. */
+static gboolean
+is_cut(MigTlsSession *s, GError **error)
+{
+    if (!g_atomic_int_get(&s->is_cut))
+        return FALSE;
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CLOSED,
+                        "its certificate stands in no slot any more");
+    return TRUE;
+}
+
 static gssize
 read_some(MigTlsSession *s, void *buffer, gsize count, GError **error)
 {
     gssize n;
 
+    if (is_cut(s, error))
+        return -1;
     g_mutex_lock(&s->lock);
     do
         n = gnutls_record_recv(s->session, buffer, count);
@@ -21,7 +34,8 @@ read_some(MigTlsSession *s, void *buffer, gsize count, GError **error)
     if (n < 0)
         mig_tls_set_error(s, (int)n, error);
     g_mutex_unlock(&s->lock);
-    return n < 0 ? -1 : n;
+    /* once more: it may have been cut while this was read */
+    return n < 0 || is_cut(s, error) ? -1 : n;
 }
 
 /* Where the other end has refused us, its alert says more than the broken pipe does. */
@@ -44,6 +58,8 @@ write_some(MigTlsSession *s, const void *buffer, gsize count, GError **error)
 {
     gssize n;
 
+    if (is_cut(s, error))
+        return -1;
     g_mutex_lock(&s->lock);
     do {
         /* begun before: the same bytes are offered again, but gnutls has them already */
@@ -327,4 +343,10 @@ mig_tls_stream_new(MigTlsSession *session)
     stream->input = G_INPUT_STREAM(input);
     stream->output = G_OUTPUT_STREAM(output);
     return G_IO_STREAM(stream);
+}
+
+gboolean
+mig_tls_stands(GIOStream *stream)
+{
+    return !g_atomic_int_get(&MIG_TLS_STREAM(stream)->session->is_cut);
 }

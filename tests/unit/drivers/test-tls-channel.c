@@ -3,6 +3,8 @@
 #include "drivers/tls-channel.h"
 
 #include "base/error.h"
+#include "rpc/api-types.h"
+#include "rpc/server.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -240,6 +242,156 @@ test_cut(Fixture *f, gconstpointer data)
     g_object_unref(client.stream);
 }
 
+/* What it sent before that, and nobody has read yet, is not read any more. */
+static void
+test_cut_in_time(Fixture *f, gconstpointer data)
+{
+    Client client;
+    char bytes[8];
+
+    meet(f, f->b, "nodeA", &client);
+    g_assert_cmpint(
+        g_output_stream_write(g_io_stream_get_output_stream(client.stream), "abc", 3, NULL, NULL),
+        ==, 3);
+    g_assert_cmpint(
+        g_output_stream_write(g_io_stream_get_output_stream(client.stream), "def", 3, NULL, NULL),
+        ==, 3);
+    /* the rest of a record is decrypted already, the next one in the kernel's queue */
+    g_assert_cmpint(
+        g_input_stream_read(g_io_stream_get_input_stream(f->accepted), bytes, 1, NULL, NULL), ==,
+        1);
+    g_assert_true(mig_tls_stands(f->accepted));
+    g_ptr_array_remove_index(f->roots, 1);
+    mig_tls_set_roots(f->a, f->roots);
+    g_assert_false(mig_tls_stands(f->accepted));
+    g_assert_cmpint(
+        g_input_stream_read(g_io_stream_get_input_stream(f->accepted), bytes, 8, NULL, NULL), ==,
+        -1);
+    g_assert_cmpint(
+        g_output_stream_write(g_io_stream_get_output_stream(f->accepted), "a", 1, NULL, NULL), ==,
+        -1);
+    g_object_unref(client.stream);
+}
+
+/* ---- calls in a queue ---- */
+
+typedef struct {
+    Fixture *f;
+    MigRpcServer *server;
+    MigRpcCall *slow;
+    guint quick;
+} Queue;
+
+static void
+on_slow(MigRpcCall *call, gconstpointer request, gpointer user_data)
+{
+    ((Queue *)user_data)->slow = call;
+}
+
+static void
+on_quick(MigRpcCall *call, gconstpointer request, gpointer user_data)
+{
+    ((Queue *)user_data)->quick++;
+    mig_rpc_call_reply(call, NULL);
+}
+
+static const MigRpcMethod queue_methods[] = {
+    {"Slow", &mig_type_Empty, &mig_type_Empty, 0, on_slow},
+    {"Quick", &mig_type_NameRequest, &mig_type_Empty, 0, on_quick},
+    {NULL},
+};
+
+static void
+secure_peer(GSocket *socket, guint timeout_ms, MigRpcSecured secured, gpointer secured_data,
+            gpointer user_data)
+{
+    mig_tls_accept(((Queue *)user_data)->f->a, socket, timeout_ms, secured, secured_data);
+}
+
+static GIOStream *
+connect_peer(GSocket *socket, gpointer user_data, GError **error)
+{
+    return mig_tls_connect(((Fixture *)user_data)->b, socket, "nodeA", 5000, error);
+}
+
+typedef struct {
+    Fixture *f;
+    guint16 port;
+    GIOStream *stream;
+} Caller;
+
+/* A slow call, and behind it more than the server reads ahead of it. */
+static gpointer
+caller_thread(gpointer data)
+{
+    Caller *caller = data;
+    g_autoptr(GSocketAddress) address =
+        g_inet_socket_address_new_from_string("127.0.0.1", caller->port);
+    g_autoptr(GSocket) socket =
+        g_socket_new(G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, NULL);
+    g_autofree char *name = g_strnfill(20000, 'n');
+    g_autofree char *quick =
+        g_strdup_printf("{\"method\":\"test.q.Quick\",\"parameters\":{\"name\":\"%s\"}}", name);
+    /* no answer, whose writing would fail, stands between it and the others */
+    static const char slow[] = "{\"method\":\"test.q.Slow\",\"oneway\":true}";
+    GOutputStream *out;
+
+    g_assert_true(g_socket_connect(socket, address, NULL, NULL));
+    caller->stream = connect_peer(socket, caller->f, NULL);
+    g_assert_nonnull(caller->stream);
+    out = g_io_stream_get_output_stream(caller->stream);
+    g_assert_true(g_output_stream_write_all(out, slow, sizeof slow, NULL, NULL, NULL));
+    for (guint i = 0; i < 5; i++)
+        g_assert_true(g_output_stream_write_all(out, quick, strlen(quick) + 1, NULL, NULL, NULL));
+    return NULL;
+}
+
+static void
+run_for(guint ms)
+{
+    gint64 until = g_get_monotonic_time() + (gint64)ms * 1000;
+    guint tick = g_timeout_add(10, on_tick, NULL);
+
+    while (g_get_monotonic_time() < until)
+        g_main_context_iteration(NULL, TRUE);
+    g_source_remove(tick);
+}
+
+/* Behind a slow call others wait, read already: none of them is carried out after the cut. */
+static void
+test_cut_queue(Fixture *f, gconstpointer data)
+{
+    for (guint is_cut = 0; is_cut < 2; is_cut++) {
+        Queue queue = {.f = f};
+        Caller caller = {.f = f, .port = (guint16)g_random_int_range(20000, 32000)};
+        GThread *thread;
+
+        queue.server = mig_rpc_server_new("v", "p", "1");
+        mig_rpc_server_add_interface(queue.server, "test.q", "interface test.q\n", queue_methods,
+                                     &queue);
+        mig_rpc_server_set_peer_security(queue.server, secure_peer, mig_tls_stands, &queue);
+        while (!mig_rpc_server_listen_peer(queue.server, "127.0.0.1", caller.port, "test.q", NULL))
+            caller.port++;
+        thread = g_thread_new("caller", caller_thread, &caller);
+        while (!queue.slow)
+            run_for(10);
+        run_for(100); /* the rest comes in */
+        if (is_cut) {
+            g_ptr_array_remove_index(f->roots, 1);
+            mig_tls_set_roots(f->a, f->roots);
+        }
+        mig_rpc_call_reply(queue.slow, NULL);
+        run_for(200);
+        g_assert_cmpuint(queue.quick, ==, is_cut ? 0 : 5);
+        g_assert_cmpuint(mig_rpc_server_get_connections(queue.server), ==, is_cut ? 0 : 1);
+        g_thread_join(thread);
+        g_io_stream_close(caller.stream, NULL, NULL);
+        g_object_unref(caller.stream);
+        mig_rpc_server_free(queue.server);
+        run_for(50);
+    }
+}
+
 /* Old and new key side by side: connections from before the change stand until the old is dropped.
  */
 static void
@@ -386,6 +538,8 @@ main(int argc, char **argv)
     TEST("accepted", test_accepted);
     TEST("refused", test_refused);
     TEST("cut", test_cut);
+    TEST("cut-in-time", test_cut_in_time);
+    TEST("cut-queue", test_cut_queue);
     TEST("change", test_change);
     TEST("nonsense", test_nonsense);
     TEST("much", test_much);
