@@ -70,6 +70,9 @@ mig_rpc_dispatch(MigRpcConnection *c, const char *json, gsize length)
     gpointer request;
     MigRpcCall *call;
 
+    /* one refusal says it all: nobody without rights stays, and takes a place for nothing */
+    if (c->access == MIG_RPC_ACCESS_NONE)
+        c->close_when_written = TRUE;
     if (!mig_request_envelope_parse(json, length, &e, &error)) {
         c->close_when_written = TRUE; /* who knows what else would follow */
         refuse_protocol(c, FALSE, error->message);

@@ -17,6 +17,7 @@
 #define DEFAULT_FRAME_TIMEOUT_MS 10000
 #define ACCEPT_PAUSE_MS          1000 /* when accept() fails: out of descriptors, most likely */
 #define BACKLOG                  64
+#define MIN_PLACES               4 /* of a user, however few there are */
 
 /* A peer whose connection is being made safe. */
 typedef struct {
@@ -136,24 +137,55 @@ mig_rpc_server_add_interface(MigRpcServer *server, const char *name, const char 
 
 /* ---- accepting ---- */
 
-/* The last quarter of the places is root's, so that nobody else can lock it out. Peers and local
- * clients do not count for one another. */
 static gboolean
-has_place(MigRpcServer *server, MigRpcOrigin origin, guint32 uid)
+is_below(MigRpcServer *server, guint count, guint limit, const char *whose)
 {
-    guint limit = server->max_connections, count = 0;
-
-    for (guint i = 0; i < server->connections->len; i++)
-        count += ((MigRpcConnection *)g_ptr_array_index(server->connections, i))->origin == origin;
-    if (origin != MIG_RPC_ORIGIN_PEER && uid != 0 && uid != geteuid())
-        limit -= limit / 4;
     if (count < limit)
         return TRUE;
     if (g_get_monotonic_time() - server->full_logged_us > 10 * G_USEC_PER_SEC) {
-        mig_log_warning(NULL, "refusing a connection: %u are open, which is the limit", count);
+        mig_log_warning(NULL, "refusing a connection: %u%s are open, which is the limit", count,
+                        whose);
         server->full_logged_us = g_get_monotonic_time();
     }
     return FALSE;
+}
+
+/* Peers and local clients do not count for one another. */
+static gboolean
+has_peer_place(MigRpcServer *server)
+{
+    guint count = 0;
+
+    for (guint i = 0; i < server->connections->len; i++) {
+        const MigRpcConnection *other = g_ptr_array_index(server->connections, i);
+
+        count += other->origin == MIG_RPC_ORIGIN_PEER;
+    }
+    return is_below(server, count, server->max_connections, " of peers");
+}
+
+/* The last quarter of the places is root's, so that nobody else can lock it out. Nor can one user
+ * lock out the others, and least of all those that may do nothing here anyway. */
+static gboolean
+has_local_place(MigRpcServer *server, guint32 uid, MigRpcAccess access)
+{
+    guint max = server->max_connections, count = 0, of_user = 0, idle = 0;
+
+    for (guint i = 0; i < server->connections->len; i++) {
+        const MigRpcConnection *other = g_ptr_array_index(server->connections, i);
+
+        if (other->origin == MIG_RPC_ORIGIN_PEER)
+            continue;
+        count++;
+        of_user += other->uid == uid;
+        idle += other->access == MIG_RPC_ACCESS_NONE;
+    }
+    if (uid == 0 || uid == geteuid())
+        return is_below(server, count, max, "");
+    return is_below(server, count, max - max / 4, "") &&
+           is_below(server, of_user, MAX(max / 4, MIN_PLACES), " of one user") &&
+           (access != MIG_RPC_ACCESS_NONE ||
+            is_below(server, idle, MAX(max / 16, MIN_PLACES), " of users without rights"));
 }
 
 /* One node shall not take the places of the others. */
@@ -252,8 +284,7 @@ on_secured(GIOStream *stream_take, const char *peer, gpointer user_data)
 
     if (server)
         g_ptr_array_remove_fast(server->unsafe, unsafe);
-    if (server && stream && has_place(server, MIG_RPC_ORIGIN_PEER, G_MAXUINT32) &&
-        has_place_each(server, peer, from)) {
+    if (server && stream && has_peer_place(server) && has_place_each(server, peer, from)) {
         mig_rpc_connection_unref(mig_rpc_connection_new(server, stream, MIG_RPC_ORIGIN_PEER,
                                                         G_MAXUINT32, from, peer, MIG_RPC_ACCESS_ALL,
                                                         unsafe->only_interface));
@@ -272,7 +303,7 @@ take_peer(MigRpcListener *listener, GSocket *socket)
     MigRpcUnsafe *unsafe;
 
     if (!is_peer_welcome(server, address) || !has_handshake_place(server, address) ||
-        !has_place(server, MIG_RPC_ORIGIN_PEER, G_MAXUINT32)) {
+        !has_peer_place(server)) {
         g_socket_close(socket, NULL);
         return;
     }
@@ -304,7 +335,7 @@ take_local(MigRpcListener *listener, GSocket *socket)
     g_autofree char *from = mig_rpc_access_from(socket, MIG_RPC_ORIGIN_LOCAL);
     g_autoptr(GSocketConnection) stream = NULL;
 
-    if (!has_place(server, MIG_RPC_ORIGIN_LOCAL, uid)) {
+    if (!has_local_place(server, uid, access)) {
         g_socket_close(socket, NULL);
         return;
     }

@@ -7,11 +7,13 @@
 #include "base/log.h"
 #include "rpc/api-types.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -164,6 +166,56 @@ test_rights(Fixture *f, gconstpointer data)
     expect_rights(f, NOBODY, many, G_N_ELEMENTS(many), &changing);
 }
 
+/* ---- how many ---- */
+
+/* In a child with this group: how many of sixty connections stay, after a call or none on each. */
+static int
+count_places(Fixture *f, uid_t uid, gid_t group, const char *call)
+{
+    pid_t pid = fork();
+    int status = 0, fds[60], open = 0;
+
+    if (pid != 0) {
+        waitpid(pid, &status, 0);
+        return WEXITSTATUS(status);
+    }
+    if (setgroups(0, NULL) < 0 || setgid(group) < 0 || setuid(uid) < 0)
+        _exit(99);
+    for (gsize i = 0; i < G_N_ELEMENTS(fds); i++) {
+        fds[i] = raw_connect(f);
+        if (call)
+            raw_send_frame(fds[i], call);
+    }
+    g_usleep(500000);
+    for (gsize i = 0; i < G_N_ELEMENTS(fds); i++) {
+        char bytes[4096];
+        ssize_t n;
+
+        while ((n = recv(fds[i], bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
+            ;
+        open += n < 0 && errno == EAGAIN;
+    }
+    _exit(open);
+}
+
+static void
+test_places(Fixture *f, gconstpointer data)
+{
+    if (!has_groups) {
+        g_test_skip("needs root, to become somebody else with groups of the test's own");
+        return;
+    }
+    mig_rpc_server_set_limits(f->server, 80, 20000);
+    g_assert_cmpint(count_places(f, NOBODY, NOBODY, NULL), ==, 5);
+    fixture_wait_connections(f, 0);
+    g_assert_cmpint(count_places(f, NOBODY, NOBODY, ECHO), ==, 0);
+    fixture_wait_connections(f, 0);
+    g_assert_cmpint(count_places(f, NOBODY, READER, ECHO), ==, 20);
+    fixture_wait_connections(f, 0);
+    g_assert_cmpint(count_places(f, 0, 0, ECHO), ==, 60);
+    fixture_wait_connections(f, 0);
+}
+
 /* ---- what is written down ---- */
 
 static void
@@ -309,6 +361,7 @@ main(int argc, char **argv)
     g_log_set_writer_func(keep_line, NULL, NULL);
     g_test_init(&argc, &argv, NULL);
     ADD("rights", test_rights);
+    ADD("places", test_places);
     ADD("denied-is-logged", test_denied_is_logged);
     ADD("audit", test_audit);
     ADD("audit-of-a-caller", test_audit_of_a_caller);
