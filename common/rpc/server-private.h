@@ -34,7 +34,7 @@ struct MigRpcServer {
     MigRpcServerSecure peer_secure; /* may be NULL */
     MigRpcStands peer_stands;       /* may be NULL */
     gpointer peer_secure_data;
-    GPtrArray *unsafe; /* MigRpcUnsafe, see server.c; each frees itself */
+    GPtrArray *unsafe; /* MigRpcUnsafe, see server.c, oldest first; each frees itself */
     MigLogLimit crowd_limit, filter_limit, slow_limit, size_limit, busy_limit;
     GMainContext *context;
     char *vendor, *product, *version;

@@ -22,6 +22,8 @@
 /* A peer whose connection is being made safe. */
 typedef struct {
     MigRpcServer *server; /* NULL once that is gone */
+    GSocket *socket;
+    gboolean is_dropped; /* its socket is shut: another one took its place */
     char *address;
     const char *only_interface;
 } MigRpcUnsafe;
@@ -236,25 +238,39 @@ is_peer_welcome(MigRpcServer *server, const char *address)
     return FALSE;
 }
 
-/* Few handshakes at a time: whoever leaves them unfinished shall not take what others need. */
+/* Few handshakes at a time: whoever leaves them unfinished shall not take what others need. The
+ * oldest makes room: an honest one is over in milliseconds, also where it shares its address with a
+ * guest that begins them without end. */
 static gboolean
-has_handshake_place(MigRpcServer *server, const char *address)
+make_handshake_place(MigRpcServer *server, const char *address)
 {
-    guint count = 0, skipped = 0;
+    MigRpcUnsafe *first = NULL, *first_there = NULL, *victim;
+    guint count = 0, all = 0, skipped = 0;
 
     for (guint i = 0; i < server->unsafe->len; i++) {
-        const MigRpcUnsafe *other = g_ptr_array_index(server->unsafe, i);
+        MigRpcUnsafe *other = g_ptr_array_index(server->unsafe, i);
+        gboolean is_there = g_strcmp0(other->address, address) == 0;
 
-        count += g_strcmp0(other->address, address) == 0;
+        if (other->is_dropped)
+            continue;
+        all++;
+        count += is_there;
+        first = first ? first : other;
+        first_there = first_there || !is_there ? first_there : other;
     }
-    if (count < MIG_RPC_PEERS_UNSAFE_EACH && server->unsafe->len < MIG_RPC_PEERS_UNSAFE)
+    if (count < MIG_RPC_PEERS_UNSAFE_EACH && all < MIG_RPC_PEERS_UNSAFE)
         return TRUE;
+    victim = first_there ? first_there : first;
     if (mig_log_allow(&server->crowd_limit, &skipped))
-        mig_log_event(MIG_ID_PEER_REFUSED, MIG_FIELDS(.peer = address, .state = "crowd"),
-                      "refused a peer at %s: too many unfinished handshakes, %u from there, %u in "
-                      "all (%u more before)",
-                      address, count, server->unsafe->len, skipped);
-    return FALSE;
+        mig_log_event(
+            MIG_ID_PEER_REFUSED, MIG_FIELDS(.peer = victim->address, .state = "crowd"),
+            "refused a peer at %s: too many unfinished handshakes, %u from %s, %u in all; "
+            "the oldest ends (%u more before)",
+            victim->address, count, address, all, skipped);
+    victim->is_dropped = TRUE;
+    g_socket_shutdown(victim->socket, TRUE, TRUE, NULL);
+    /* those that were shut take a moment to be gone */
+    return server->unsafe->len < 2 * MIG_RPC_PEERS_UNSAFE;
 }
 
 void
@@ -283,14 +299,16 @@ on_secured(GIOStream *stream_take, const char *peer, gpointer user_data)
         g_strdup_printf("node %s at %s", peer ? peer : "(unknown)", unsafe->address);
 
     if (server)
-        g_ptr_array_remove_fast(server->unsafe, unsafe);
-    if (server && stream && has_peer_place(server) && has_place_each(server, peer, from)) {
+        g_ptr_array_remove(server->unsafe, unsafe); /* in order: the oldest is the first */
+    if (server && stream && !unsafe->is_dropped && has_peer_place(server) &&
+        has_place_each(server, peer, from)) {
         mig_rpc_connection_unref(mig_rpc_connection_new(server, stream, MIG_RPC_ORIGIN_PEER,
                                                         G_MAXUINT32, from, peer, MIG_RPC_ACCESS_ALL,
                                                         unsafe->only_interface));
     } else if (stream) {
         g_io_stream_close(stream, NULL, NULL);
     }
+    g_object_unref(unsafe->socket);
     g_free(unsafe->address);
     g_free(unsafe);
 }
@@ -302,8 +320,8 @@ take_peer(MigRpcListener *listener, GSocket *socket)
     g_autofree char *address = address_of(socket);
     MigRpcUnsafe *unsafe;
 
-    if (!is_peer_welcome(server, address) || !has_handshake_place(server, address) ||
-        !has_peer_place(server)) {
+    if (!is_peer_welcome(server, address) || !has_peer_place(server) ||
+        !make_handshake_place(server, address)) {
         g_socket_close(socket, NULL);
         return;
     }
@@ -319,6 +337,7 @@ take_peer(MigRpcListener *listener, GSocket *socket)
     }
     unsafe = g_new0(MigRpcUnsafe, 1);
     unsafe->server = server;
+    unsafe->socket = g_object_ref(socket);
     unsafe->address = g_steal_pointer(&address);
     unsafe->only_interface = listener->only_interface;
     g_ptr_array_add(server->unsafe, unsafe);

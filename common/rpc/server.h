@@ -54,10 +54,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRpcServer, mig_rpc_server_free)
 /* Defaults: 256 connections, of which a quarter is kept for root; one other user has a quarter at
  * most, and all who may do nothing here a sixteenth together, for one call each. As many again of
  * peers, half of them of one node at most, and besides at most MIG_RPC_PEERS_UNSAFE on the way to
- * becoming safe, MIG_RPC_PEERS_UNSAFE_EACH from one address: peers never take a place of local
- * clients. 10 s for one frame, and for becoming safe. */
+ * becoming safe, MIG_RPC_PEERS_UNSAFE_EACH from one address, where the oldest makes room for a new
+ * one: peers never take a place of local clients. 10 s for one frame, and for becoming safe. */
 #define MIG_RPC_PEERS_UNSAFE      128
-#define MIG_RPC_PEERS_UNSAFE_EACH 16
+#define MIG_RPC_PEERS_UNSAFE_EACH 32
 void mig_rpc_server_set_limits(MigRpcServer *server, guint max_connections, guint frame_timeout_ms);
 /* How many connections are open now. */
 guint mig_rpc_server_get_connections(MigRpcServer *server);

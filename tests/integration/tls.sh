@@ -228,6 +228,8 @@ half_open() {
     ok "half-open: answered locally within a second, $slowest ms at most ($quiet before)" \
         eval '((slowest < 1000 + quiet))'
     is "half-open: another node is let in meanwhile" "$(rogue nodeC --cert "$TMP/c.pem" $A $PORT hello)" accepted
+    ok "half-open: and so is that node, from the address of the flood" retry 8 rogue nodeB --cert "$GOOD" $A $PORT hello
+    ok "half-open: while that goes on" kill -0 $flood
     wait $flood || true
     after=$(size_of "$pid")
     note "$(cat "$TMP/half")"

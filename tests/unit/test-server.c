@@ -397,6 +397,76 @@ test_peer(Fixture *f, gconstpointer data)
     close(fd);
 }
 
+/* ---- handshakes ---- */
+
+typedef struct {
+    MigRpcSecured secured;
+    gpointer data;
+    GSocket *socket;
+} Handshake;
+
+static GArray *handshakes; /* none of them ends by itself; the server's thread */
+
+static void
+begin_handshake(GSocket *socket, guint timeout_ms, MigRpcSecured secured, gpointer secured_data,
+                gpointer user_data)
+{
+    Handshake one = {secured, secured_data, g_object_ref(socket)};
+
+    g_array_append_val(handshakes, one);
+    g_atomic_int_inc(&((Fixture *)user_data)->calls);
+}
+
+static void
+use_handshakes(Fixture *f)
+{
+    mig_rpc_server_set_peer_security(f->server, begin_handshake, NULL, f);
+    mig_rpc_server_set_limits(f->server, 256, 5000);
+}
+
+/* All fail but the last one. */
+static void
+end_handshakes(Fixture *f)
+{
+    for (guint i = 0; i < handshakes->len; i++) {
+        const Handshake *one = &g_array_index(handshakes, Handshake, i);
+        GIOStream *stream = NULL;
+
+        if (i + 1 == handshakes->len)
+            stream = G_IO_STREAM(g_socket_connection_factory_create_connection(one->socket));
+        one->secured(stream, stream ? "nodeB" : NULL, one->data);
+        g_object_unref(one->socket);
+    }
+}
+
+/* Somebody begins handshakes without end at the address of a node: that one still gets in. */
+static void
+test_handshake_crowd(Fixture *f, gconstpointer data)
+{
+    enum { MORE = 5, ALL = MIG_RPC_PEERS_UNSAFE_EACH + MORE };
+    int fds[ALL];
+
+    handshakes = g_array_new(FALSE, FALSE, sizeof(Handshake));
+    fixture_invoke(f, use_handshakes);
+    for (int i = 0; i < ALL; i++) {
+        fds[i] = raw_connect_peer(f);
+        wait_for_int(&f->calls, i + 1);
+    }
+    for (int i = 0; i < ALL; i++) {
+        char byte;
+        gboolean is_open = recv(fds[i], &byte, 1, MSG_DONTWAIT) < 0;
+
+        g_assert_cmpint(is_open, ==, i >= MORE); /* the oldest have made room */
+    }
+    fixture_invoke(f, end_handshakes);
+    raw_send_frame(fds[ALL - 1], "{\"method\":\"io.migrated.Peer.Who\"}");
+    assert_frame(fds[ALL - 1], "peer -1");
+    for (int i = 0; i < ALL; i++)
+        close(fds[i]);
+    fixture_wait_connections(f, 0);
+    g_array_unref(handshakes);
+}
+
 static void
 test_service(Fixture *f, gconstpointer data)
 {
@@ -490,6 +560,7 @@ main(int argc, char **argv)
     ADD("upgrade", test_upgrade);
     ADD("upgrade-early-bytes", test_upgrade_early_bytes);
     ADD("peer", test_peer);
+    ADD("handshake-crowd", test_handshake_crowd);
     ADD("service", test_service);
     ADD("live-socket-is-kept", test_live_socket_is_kept);
     g_test_add_func("/server/stale-socket-is-replaced", test_stale_socket_is_replaced);
