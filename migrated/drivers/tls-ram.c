@@ -286,33 +286,72 @@ mig_tls_ram_remove(const char *directory)
 
 /* ---- libvirt's configuration ---- */
 
-/* 'key = "value"', as libvirt reads it; the last one counts. */
+/* Of a line 'key = value # remark': is it of this key, and what is its value? g_free() */
+static char *
+value_in(const char *line, const char *key)
+{
+    const char *at = line + strspn(line, " \t");
+
+    if (!g_str_has_prefix(at, key))
+        return NULL;
+    at += strlen(key);
+    at += strspn(at, " \t");
+    if (*at++ != '=')
+        return NULL;
+    at += strspn(at, " \t");
+    return g_strndup(at, *at == '"' && strchr(at + 1, '"') ? (gsize)(strchr(at + 1, '"') - at) + 1
+                                                           : strcspn(at, " \t\r#"));
+}
+
+/* Does each line of this key have this value? Which of two lines counts is libvirt's affair (in
+ * 9.0 it is the first one). FALSE, too, where there is none; *is_there says which. */
+static gboolean
+is_always(char **lines, const char *key, const char *wanted, gboolean *is_there)
+{
+    gboolean is_right = TRUE;
+
+    *is_there = FALSE;
+    for (guint i = 0; lines[i]; i++) {
+        g_autofree char *value = value_in(lines[i], key);
+
+        *is_there |= value != NULL;
+        is_right &= !value || g_str_equal(value, wanted);
+    }
+    return *is_there && is_right;
+}
+
 gboolean
 mig_tls_ram_is_configured(MigTlsRam *ram, const char *config, GError **error)
 {
-    static const char key[] = "migrate_tls_x509_cert_dir";
+    static const char folder_key[] = "migrate_tls_x509_cert_dir";
+    static const char *const verify_keys[] = {"migrate_tls_x509_verify", "default_tls_x509_verify"};
     g_autofree char *text = mig_io_read_file(config, CONFIG_MAX_BYTES, NULL, error);
-    g_autofree char *wanted = g_strdup_printf("=\"%s\"", ram->directory);
+    g_autofree char *wanted = g_strdup_printf("\"%s\"", ram->directory);
     g_auto(GStrv) lines = text ? g_strsplit(text, "\n", -1) : NULL;
-    gboolean is_named = FALSE;
+    gboolean is_there = FALSE;
 
     if (!lines)
         return FALSE;
-    for (guint i = 0; lines[i]; i++) {
-        char *line = g_strstrip(lines[i]), *rest = line + strlen(key);
-        g_auto(GStrv) words = NULL;
-        g_autofree char *bare = NULL;
-
-        if (!g_str_has_prefix(line, key))
-            continue;
-        words = g_strsplit_set(rest, " \t", -1);
-        bare = g_strjoinv("", words);
-        is_named = g_str_has_prefix(bare, wanted);
-    }
-    if (!is_named)
+    if (!is_always(lines, folder_key, wanted, &is_there)) {
         g_set_error(
             error, MIG_ERROR, MIG_ERROR_CONFIG,
             "%s does not name %s as %s; 'migratectl setup' does that, then restart libvirtd",
-            config, ram->directory, key);
-    return is_named;
+            config, ram->directory, folder_key);
+        return FALSE;
+    }
+    /* without it the QEMU that awaits a VM lets in whoever connects */
+    for (guint i = 0; i < G_N_ELEMENTS(verify_keys); i++) {
+        gboolean is_on = is_always(lines, verify_keys[i], "1", &is_there);
+
+        if (is_there && !is_on) {
+            g_set_error(error, MIG_ERROR, MIG_ERROR_CONFIG,
+                        "%s switches %s off, so anybody could send memory here; 'migratectl setup' "
+                        "mends that, then restart libvirtd",
+                        config, verify_keys[i]);
+            return FALSE;
+        }
+        if (is_there)
+            return TRUE; /* the other one is what libvirt takes where this one is missing */
+    }
+    return TRUE; /* libvirt's default */
 }

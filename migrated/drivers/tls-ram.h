@@ -35,7 +35,8 @@ void mig_tls_ram_set_group(MigTlsRam *ram, gint64 group);
  * touched. anew: a new one in any case. */
 gboolean mig_tls_ram_write(MigTlsRam *ram, const GPtrArray *roots, gboolean anew, GError **error);
 
-/* Does this configuration file of libvirt's name the folder? */
+/* Does this configuration file of libvirt's name the folder, and leave on that QEMU looks at who
+ * connects? */
 gboolean mig_tls_ram_is_configured(MigTlsRam *ram, const char *config, GError **error);
 
 /* Takes it all away, as far as it is there. */

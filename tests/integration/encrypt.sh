@@ -176,6 +176,10 @@ on nodeB sed -i 's/^migrate_tls_x509_cert_dir/#&/' /etc/libvirt/qemu.conf
 exits "where libvirt does not know the folder, a move is refused" 28 ctl nodeA move "$VM" nodeB
 like "by the same check" "$ERR" "encryption: nodeB cannot encrypt: .*'migratectl setup'"
 on nodeB sed -i 's/^#migrate_tls_x509_cert_dir/migrate_tls_x509_cert_dir/' /etc/libvirt/qemu.conf
+on nodeB sed -i 's/^migrate_tls_x509_verify.*/migrate_tls_x509_verify = 0/' /etc/libvirt/qemu.conf
+exits "where anybody could send memory, a move is refused, too" 28 ctl nodeA move "$VM" nodeB
+like "by the same check" "$ERR" "encryption: nodeB cannot encrypt: .* switches migrate_tls_x509_verify off"
+on nodeB sed -i 's/^migrate_tls_x509_verify.*/migrate_tls_x509_verify = 1/' /etc/libvirt/qemu.conf
 on nodeB sh -c "rm $TLS_DIR/*"
 ok "files that somebody has removed are made again" move nodeA nodeB
 ok "it runs once" runs_once nodeB

@@ -256,6 +256,8 @@ test_vouches(Fixture *f, gconstpointer data)
     g_assert_false(is_accepted(alone, after, "nodeA"));
 }
 
+#define FOLDER "migrate_tls_x509_cert_dir = \"%s\"\n"
+
 static void
 test_configured(Fixture *f, gconstpointer data)
 {
@@ -270,7 +272,22 @@ test_configured(Fixture *f, gconstpointer data)
         {"migrate_tls_x509_cert_dir = \"%sx\"\n", FALSE},
         {"default_tls_x509_cert_dir = \"%s\"\n", FALSE},
         {"migrate_tls_x509_cert_dir = \"%s\"\nmigrate_tls_x509_cert_dir = \"/x\"\n", FALSE},
+        {"migrate_tls_x509_cert_dir = \"/x\"\nmigrate_tls_x509_cert_dir = \"%s\"\n", FALSE},
+        {"migrate_tls_x509_cert_dir = \"%s\"\nmigrate_tls_x509_cert_dir = \"%s\"\n", TRUE},
         {"migrate_tls_x509_cert_dir", FALSE},
+        {"migrate_tls_x509_cert_dir = \"%s\nmigrate_tls_x509_verify = 1\n", FALSE},
+        {FOLDER "migrate_tls_x509_verify = 1\n", TRUE},
+        {FOLDER "migrate_tls_x509_verify=1 # ours\n", TRUE},
+        {FOLDER "migrate_tls_x509_verify = 0\n", FALSE},
+        {FOLDER "  migrate_tls_x509_verify=0#\n", FALSE},
+        {FOLDER "migrate_tls_x509_verify = \n", FALSE},
+        {FOLDER "#migrate_tls_x509_verify = 0\n", TRUE},
+        {FOLDER "migrate_tls_x509_verify = 1\nmigrate_tls_x509_verify = 0\n", FALSE},
+        {FOLDER "migrate_tls_x509_verify = 0\nmigrate_tls_x509_verify = 1\n", FALSE},
+        {FOLDER "default_tls_x509_verify = 0\n", FALSE},
+        {FOLDER "default_tls_x509_verify = 1\n", TRUE},
+        {FOLDER "default_tls_x509_verify = 0\nmigrate_tls_x509_verify = 1\n", TRUE},
+        {FOLDER "default_tls_x509_verify = 1\nmigrate_tls_x509_verify = 0\n", FALSE},
         {"", FALSE},
     };
     g_autofree char *path = g_build_filename(f->top, "qemu.conf", NULL);
@@ -279,10 +296,8 @@ test_configured(Fixture *f, gconstpointer data)
     g_assert_false(mig_tls_ram_is_configured(f->ram, path, &error));
     g_assert_nonnull(error);
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_auto(GStrv) parts = g_strsplit(cases[i].text, "%s", 2);
-        g_autofree char *text = parts[0] && parts[1]
-                                    ? g_strconcat(parts[0], f->folder, parts[1], NULL)
-                                    : g_strdup(cases[i].text);
+        g_auto(GStrv) parts = g_strsplit(cases[i].text, "%s", -1);
+        g_autofree char *text = g_strjoinv(f->folder, parts);
 
         g_test_message("%s", text);
         g_assert_true(mig_io_write_file(path, text, strlen(text), 0644, NULL));
