@@ -3,6 +3,7 @@
 #include "trusted.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "core/timeouts.h"
 #include "core/trust.h"
 #include "drivers/tls-channel.h"
@@ -21,6 +22,7 @@ struct MigTrusted {
     GMutex rotate_lock;      /* one step of a change of key at a time; guards the next two */
     gint64 published_us;     /* since when all slots have the new root; 0: not yet */
     gint64 switched_us;      /* since when it signs, and is used; 0: not yet */
+    char *said_left_out;     /* of the thread that tends, as the next one */
     char *said;              /* of the thread that tends: the problem that the log knows of */
     gboolean has_said_stuck; /* of that thread, too */
 };
@@ -213,6 +215,24 @@ mig_trusted_is_rotating(MigTrusted *trusted, guint *connections)
 
 /* ---- now and then ---- */
 
+/* One bad certificate keeps its own node from moves, and no other. */
+static void
+tell_left_out(MigTrusted *trusted)
+{
+    static MigLogLimit limit;
+    g_autofree char *left_out = mig_tls_ram_left_out(trusted->ram, NULL);
+    guint skipped = 0;
+
+    if (g_strcmp0(left_out, trusted->said_left_out) == 0)
+        return;
+    if (left_out && !mig_log_allow(&limit, &skipped))
+        return; /* next time */
+    if (left_out)
+        g_warning("no VM moves to or from a node whose certificate QEMU cannot use: %s", left_out);
+    g_free(trusted->said_left_out);
+    trusted->said_left_out = g_steal_pointer(&left_out);
+}
+
 void
 mig_trusted_tend(MigTrusted *trusted)
 {
@@ -241,6 +261,7 @@ mig_trusted_tend(MigTrusted *trusted)
         g_free(trusted->said);
         trusted->said = g_steal_pointer(&problem);
     }
+    tell_left_out(trusted);
 }
 
 /* ---- for QEMU ---- */
@@ -262,7 +283,9 @@ mig_trusted_problem(MigTrusted *trusted, const char *node, const char *certifica
         if (!knows(trusted, node, certificate))
             return g_strdup_printf("the certificate of %s stands in no slot", node);
     }
-    return write_ram(trusted);
+    g_autofree char *problem = write_ram(trusted);
+
+    return problem ? g_steal_pointer(&problem) : mig_tls_ram_left_out(trusted->ram, node);
 }
 
 void

@@ -27,6 +27,8 @@ struct MigTlsRam {
     MigIdentity *identity;
     GMutex lock; /* guards what follows, and the folder */
     gint64 group;
+    GHashTable *left_out;                    /* node -> what is wrong with a root of it */
+    GHashTable *taken;                       /* nodes with a root that QEMU is given */
     char *roots;                             /* as they were written; NULL: not yet */
     char *signer;                            /* of the leaf that was written */
     gint64 to_s;                             /* until when it is valid */
@@ -41,6 +43,8 @@ mig_tls_ram_new(const char *directory, MigIdentity *identity)
     ram->directory = g_strdup(directory);
     ram->identity = identity;
     ram->group = -1;
+    ram->left_out = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    ram->taken = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_mutex_init(&ram->lock);
     return ram;
 }
@@ -51,6 +55,8 @@ mig_tls_ram_free(MigTlsRam *ram)
     if (!ram)
         return;
     g_free(ram->directory);
+    g_hash_table_unref(ram->left_out);
+    g_hash_table_unref(ram->taken);
     g_free(ram->roots);
     g_free(ram->signer);
     g_mutex_clear(&ram->lock);
@@ -139,45 +145,90 @@ write_one(MigTlsRam *ram, const char *name, const char *text, struct stat *writt
 
 /* ---- its content ---- */
 
-static void
-append_pem(GString *to, GBytes *der)
+/* Our own come first: QEMU looks for the signer of its own certificate among the first 16 only. */
+static gboolean
+append_own(GString *text, const GPtrArray *own, gint64 now_s, GError **error)
 {
-    gsize size = 0;
-    const guint8 *data = g_bytes_get_data(der, &size);
-    g_autofree char *text = g_base64_encode(data, size);
+    for (guint i = 0; i < own->len; i++) {
+        g_autofree char *wrong = NULL;
+        g_autofree char *pem = mig_tls_ram_root(g_ptr_array_index(own, i), now_s, &wrong);
 
-    g_string_append(to, "-----BEGIN CERTIFICATE-----\n");
-    for (gsize at = 0, length = strlen(text); at < length; at += 64)
-        g_string_append_printf(to, "%.64s\n", text + at);
-    g_string_append(to, "-----END CERTIFICATE-----\n");
+        if (!pem && i == 0) { /* the one that signs */
+            g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "the certificate of this very node %s",
+                        wrong);
+            return FALSE;
+        }
+        g_string_append(text, pem ? pem : "");
+    }
+    return TRUE;
 }
 
-/* Our own come first: QEMU looks for the signer of its own certificate among the first 16 only. */
+/* NULL: the own one cannot be used. */
 static char *
-roots_text(MigTlsRam *ram, const GPtrArray *roots)
+roots_text(MigTlsRam *ram, const GPtrArray *roots, GError **error)
 {
     g_autoptr(GPtrArray) own = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     g_autoptr(GBytes) published = mig_identity_published(ram->identity);
-    GString *text = g_string_new(NULL);
+    g_autoptr(GString) text = g_string_new(NULL);
+    gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
 
     mig_trust_split(published, own);
-    for (guint i = 0; i < own->len; i++)
-        append_pem(text, g_ptr_array_index(own, i));
+    g_hash_table_remove_all(ram->left_out);
+    g_hash_table_remove_all(ram->taken);
+    if (!append_own(text, own, now_s, error))
+        return NULL;
     for (guint i = 0; i < roots->len; i++) {
         const MigTrustRoot *root = g_ptr_array_index(roots, i);
+        g_autofree char *wrong = NULL;
+        g_autofree char *pem = NULL;
 
-        if (!g_ptr_array_find_with_equal_func(own, root->certificate, g_bytes_equal, NULL))
-            append_pem(text, root->certificate);
+        if (g_ptr_array_find_with_equal_func(own, root->certificate, g_bytes_equal, NULL))
+            continue;
+        pem = mig_tls_ram_root(root->certificate, now_s, &wrong);
+        if (pem) {
+            g_string_append(text, pem);
+            g_hash_table_add(ram->taken, g_strdup(root->node));
+        } else
+            g_hash_table_insert(ram->left_out, g_strdup(root->node), g_steal_pointer(&wrong));
     }
-    return g_string_free(text, FALSE);
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+static char *
+tell(const char *node, const char *wrong)
+{
+    return g_strdup_printf("the certificate of %s %s", node, wrong);
+}
+
+char *
+mig_tls_ram_left_out(MigTlsRam *ram, const char *node)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ram->lock);
+    g_autoptr(GList) nodes = NULL;
+    g_autoptr(GString) all = g_string_new(NULL);
+
+    if (node) {
+        const char *wrong = g_hash_table_lookup(ram->left_out, node);
+
+        return wrong && !g_hash_table_contains(ram->taken, node) ? tell(node, wrong) : NULL;
+    }
+    nodes = g_list_sort(g_hash_table_get_keys(ram->left_out), (GCompareFunc)g_strcmp0);
+    for (GList *at = nodes; at; at = at->next) {
+        g_autofree char *one = tell(at->data, g_hash_table_lookup(ram->left_out, at->data));
+
+        g_string_append_printf(all, "%s%s", all->len ? "; " : "", one);
+    }
+    return all->len ? g_string_free(g_steal_pointer(&all), FALSE) : NULL;
 }
 
 static gboolean
 write_roots(MigTlsRam *ram, const GPtrArray *roots, GError **error)
 {
-    g_autofree char *text = roots_text(ram, roots);
+    g_autofree char *text = roots_text(ram, roots, error);
     g_autofree char *path = g_build_filename(ram->directory, ROOTS, NULL);
 
+    if (!text)
+        return FALSE;
     if (g_strcmp0(text, ram->roots) == 0 && is_as_written(path, &ram->roots_at))
         return TRUE;
     g_clear_pointer(&ram->roots, g_free);

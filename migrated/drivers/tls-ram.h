@@ -35,9 +35,18 @@ void mig_tls_ram_set_group(MigTlsRam *ram, gint64 group);
  * touched. anew: a new one in any case. */
 gboolean mig_tls_ram_write(MigTlsRam *ram, const GPtrArray *roots, gboolean anew, GError **error);
 
+/* QEMU uses nothing of a file with one bad root in it, so a root that cannot be read, is none, or
+ * is not valid now stays out, until it is. What is wrong with those of that node, if none of them
+ * is in; with a NULL node, of all nodes, whatever else they have. g_free(); NULL: nothing. */
+char *mig_tls_ram_left_out(MigTlsRam *ram, const char *node);
+
 /* Does this configuration file of libvirt's name the folder, and leave on that QEMU looks at who
  * connects? */
 gboolean mig_tls_ram_is_configured(MigTlsRam *ram, const char *config, GError **error);
+
+/* tls-ram-roots.c: one of these roots as PEM; or NULL, and *left_out is what is wrong with it.
+ * g_free() */
+char *mig_tls_ram_root(GBytes *der, gint64 now_s, char **left_out);
 
 /* Takes it all away, as far as it is there. */
 void mig_tls_ram_remove(const char *directory);

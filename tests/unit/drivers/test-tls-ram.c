@@ -256,6 +256,114 @@ test_vouches(Fixture *f, gconstpointer data)
     g_assert_false(is_accepted(alone, after, "nodeA"));
 }
 
+/* A root like a node's, but valid from then on, or not even a root. */
+static GBytes *
+odd_root(gint64 from_s, gint64 to_s, gboolean is_root)
+{
+    gnutls_x509_privkey_t key;
+    gnutls_x509_crt_t crt;
+    gnutls_datum_t der = {0};
+    GBytes *bytes;
+
+    gnutls_x509_privkey_init(&key);
+    gnutls_x509_crt_init(&crt);
+    g_assert_cmpint(gnutls_x509_privkey_generate(
+                        key, GNUTLS_PK_EC, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
+                    ==, 0);
+    gnutls_x509_crt_set_version(crt, 3);
+    gnutls_x509_crt_set_serial(crt, "1", 1);
+    gnutls_x509_crt_set_dn(crt, "CN=nodeC", NULL);
+    gnutls_x509_crt_set_key(crt, key);
+    gnutls_x509_crt_set_activation_time(crt, (time_t)from_s);
+    gnutls_x509_crt_set_expiration_time(crt, (time_t)to_s);
+    gnutls_x509_crt_set_basic_constraints(crt, is_root, is_root ? 0 : -1);
+    gnutls_x509_crt_set_key_usage(crt, GNUTLS_KEY_KEY_CERT_SIGN);
+    g_assert_cmpint(gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0), ==, 0);
+    g_assert_cmpint(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_DER, &der), ==, 0);
+    bytes = g_bytes_new(der.data, der.size);
+    gnutls_free(der.data);
+    gnutls_x509_crt_deinit(crt);
+    gnutls_x509_privkey_deinit(key);
+    return bytes;
+}
+
+/* As QEMU does before it uses any of them: all can be read, and all are valid roots. */
+static guint
+count_as_qemu(const char *ca)
+{
+    const gnutls_datum_t text = {(unsigned char *)ca, (unsigned)strlen(ca)};
+    gnutls_x509_crt_t all[16];
+    unsigned count = G_N_ELEMENTS(all);
+    time_t now = time(NULL);
+
+    g_assert_cmpint(gnutls_x509_crt_list_import(all, &count, &text, GNUTLS_X509_FMT_PEM, 0), >, 0);
+    for (guint i = 0; i < count; i++) {
+        g_assert_cmpint(gnutls_x509_crt_get_ca_status(all[i], NULL), >, 0);
+        g_assert_cmpint(gnutls_x509_crt_get_activation_time(all[i]), <=, now);
+        g_assert_cmpint(gnutls_x509_crt_get_expiration_time(all[i]), >=, now);
+        gnutls_x509_crt_deinit(all[i]);
+    }
+    return count;
+}
+
+/* What one node has in its slot stops that node alone. */
+static void
+test_left_out(Fixture *f, gconstpointer data)
+{
+    static const guint8 garbage[] = {0x30, 3, 2, 1, 1};
+    const gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
+    const struct {
+        GBytes *certificate;
+        const char *says; /* NULL: it is taken */
+    } cases[] = {
+        {g_bytes_new_static(garbage, sizeof garbage), "nodeC cannot be read"},
+        {odd_root(now_s + 3600, now_s + 86400, TRUE), "nodeC is valid from"},
+        {odd_root(now_s - 86400, now_s - 3600, TRUE), "nodeC has expired"},
+        {odd_root(now_s - 3600, now_s + 86400, FALSE), "nodeC is no root"},
+        {odd_root(now_s - 3600, now_s + 86400, TRUE), NULL},
+    };
+    g_autoptr(MigLeaf) other = mig_identity_issue(f->b, MIG_LEAF_RAM, NULL);
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        MigNode node = {.name = (char *)"nodeC", .certificates = cases[i].certificate};
+        g_autoptr(GPtrArray) roots = roots_new();
+        g_autofree char *ca = NULL, *leaf = NULL, *all = NULL, *of_c = NULL;
+
+        g_test_message("%u", i);
+        mig_trust_add_node(roots, &node);
+        g_assert_cmpuint(roots->len, ==, 1);
+        add_node(roots, "nodeB", f->b);
+        g_assert_true(mig_tls_ram_write(f->ram, roots, FALSE, NULL));
+        ca = text_of(f->ca);
+        leaf = text_of(f->leaf);
+        g_assert_cmpuint(count_as_qemu(ca), ==, cases[i].says ? 2 : 3);
+        g_assert_true(is_accepted(ca, leaf, "nodeA"));
+        g_assert_true(is_accepted(ca, other->certificate, "nodeB"));
+        of_c = mig_tls_ram_left_out(f->ram, "nodeC");
+        all = mig_tls_ram_left_out(f->ram, NULL);
+        g_assert_cmpstr(all, ==, of_c);
+        g_assert_true(cases[i].says ? strstr(all, cases[i].says) != NULL : all == NULL);
+        g_assert_null(mig_tls_ram_left_out(f->ram, "nodeB"));
+        g_bytes_unref(cases[i].certificate);
+    }
+}
+
+/* While it changes its key: the one that can be used is enough for moves, the other one is told. */
+static void
+test_left_out_half(Fixture *f, gconstpointer data)
+{
+    const gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
+    g_autoptr(GBytes) future = odd_root(now_s + 3600, now_s + 86400, TRUE);
+    MigNode node = {.name = (char *)"nodeB", .certificates = future};
+    g_autofree char *all = NULL;
+
+    mig_trust_add_node(f->roots, &node);
+    write_it(f);
+    all = mig_tls_ram_left_out(f->ram, NULL);
+    g_assert_nonnull(strstr(all, "nodeB"));
+    g_assert_null(mig_tls_ram_left_out(f->ram, "nodeB"));
+}
+
 #define FOLDER "migrate_tls_x509_cert_dir = \"%s\"\n"
 
 static void
@@ -315,6 +423,8 @@ main(int argc, char **argv)
     ADD("kept", test_kept);
     ADD("no-group", test_no_group);
     ADD("vouches", test_vouches);
+    ADD("left-out", test_left_out);
+    ADD("left-out-half", test_left_out_half);
     ADD("configured", test_configured);
     return g_test_run();
 }
