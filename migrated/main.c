@@ -124,7 +124,7 @@ static void
 take_host(MigDaemon *daemon, const MigHost *host)
 {
     mig_volumes_set_host(daemon->volumes, host);
-    mig_trusted_set_qemu_group(daemon->trusted, host->qemu_group);
+    mig_trusted_set_qemu(daemon->trusted, host->qemu_user, host->qemu_group);
 }
 
 static gpointer

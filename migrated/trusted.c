@@ -267,10 +267,10 @@ mig_trusted_tend(MigTrusted *trusted)
 /* ---- for QEMU ---- */
 
 void
-mig_trusted_set_qemu_group(MigTrusted *trusted, gint64 group)
+mig_trusted_set_qemu(MigTrusted *trusted, gint64 user, gint64 group)
 {
     if (trusted->ram)
-        mig_tls_ram_set_group(trusted->ram, group);
+        mig_tls_ram_set_reader(trusted->ram, user, group);
 }
 
 char *

@@ -24,7 +24,7 @@ gboolean mig_trusted_rotate(MigTrusted *trusted, char **certificate, GError **er
 gboolean mig_trusted_is_rotating(MigTrusted *trusted, guint *connections);
 
 /* Whose QEMUs read the key for moves; libvirt says it (core/types.h). */
-void mig_trusted_set_qemu_group(MigTrusted *trusted, gint64 group);
+void mig_trusted_set_qemu(MigTrusted *trusted, gint64 user, gint64 group);
 /* Makes sure that QEMU here can encrypt a move from or to that node and knows its root
  * (certificate: SHA-256; NULL: any of its own), reading slots anew where it is not known. NULL: it
  * does; else what is wrong, g_free(). Blocks. */

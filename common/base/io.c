@@ -55,15 +55,15 @@ sync_dir_of(const char *path, GError **error)
 
 /* gid may be NULL: as it is made. */
 static gboolean
-write_file(const char *path, const void *data, gsize length, mode_t mode, const gid_t *gid,
-           GError **error)
+write_file(const char *path, const void *data, gsize length, mode_t mode, uid_t uid,
+           const gid_t *gid, GError **error)
 {
     g_autofree char *temp = g_strconcat(path, ".XXXXXX", NULL);
     mig_autofd int fd = g_mkstemp_full(temp, O_WRONLY | O_CLOEXEC, (int)mode);
 
     if (fd < 0)
         return io_fail(error, "create", temp);
-    if (gid && (fchown(fd, (uid_t)-1, *gid) < 0 || fchmod(fd, mode) < 0)) {
+    if (gid && (fchown(fd, uid, *gid) < 0 || fchmod(fd, mode) < 0)) {
         io_fail(error, "set the owner of", temp);
         unlink(temp);
         return FALSE;
@@ -88,14 +88,14 @@ write_file(const char *path, const void *data, gsize length, mode_t mode, const 
 gboolean
 mig_io_write_file(const char *path, const void *data, gsize length, mode_t mode, GError **error)
 {
-    return write_file(path, data, length, mode, NULL, error);
+    return write_file(path, data, length, mode, (uid_t)-1, NULL, error);
 }
 
 gboolean
-mig_io_write_file_for(const char *path, const void *data, gsize length, mode_t mode, gid_t gid,
-                      GError **error)
+mig_io_write_file_for(const char *path, const void *data, gsize length, mode_t mode, uid_t uid,
+                      gid_t gid, GError **error)
 {
-    return write_file(path, data, length, mode, &gid, error);
+    return write_file(path, data, length, mode, uid, &gid, error);
 }
 
 char *

@@ -11,9 +11,10 @@
 gboolean
 mig_io_write_file(const char *path, const void *data, gsize length, mode_t mode, GError **error);
 
-/* The same, and gid may do what mode gives to the group; the mode is exact, whatever the umask. */
+/* The same, and uid ((uid_t)-1: who makes it) and gid may do what mode gives to owner and group;
+ * the mode is exact, whatever the umask. */
 gboolean mig_io_write_file_for(const char *path, const void *data, gsize length, mode_t mode,
-                               gid_t gid, GError **error);
+                               uid_t uid, gid_t gid, GError **error);
 
 /* The content with a NUL behind it; refuses more than max_bytes (MIG_ERROR_BAD_VALUE) and what is
  * not a regular file. length may be NULL. g_free(). */

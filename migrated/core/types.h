@@ -128,7 +128,7 @@ typedef struct {
     guint64 memory_bytes;
     guint64 memory_free_bytes;
     guint32 cpus;
-    gint64 qemu_group; /* gid that QEMU runs with; -1: not known */
+    gint64 qemu_user, qemu_group; /* uid and gid that QEMU runs with; -1: not known */
 } MigHost;
 
 void mig_node_free(MigNode *node);

@@ -391,8 +391,18 @@ mig_capabilities_cpu_vendor(const char *xml)
     return context ? mig_definition_get(context, "/capabilities/host/cpu/vendor") : NULL;
 }
 
-gint64
-mig_capabilities_qemu_group(const char *xml)
+/* "+64055" or "64055" */
+static gint64
+id_of(const char *text)
+{
+    guint64 id;
+
+    text += *text == '+';
+    return g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT32 - 1, &id, NULL) ? (gint64)id : -1;
+}
+
+void
+mig_capabilities_qemu(const char *xml, gint64 *user, gint64 *group)
 {
     g_autoptr(xmlDoc) doc = mig_definition_read(xml, NULL);
     g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
@@ -400,11 +410,8 @@ mig_capabilities_qemu_group(const char *xml)
         context
             ? mig_definition_get(context, "/capabilities/host/secmodel[model='dac']/baselabel[1]")
             : NULL;
-    const char *group = label ? strchr(label, ':') : NULL;
-    guint64 gid;
+    g_auto(GStrv) parts = label ? g_strsplit(label, ":", 2) : NULL;
 
-    if (!group)
-        return -1;
-    group += group[1] == '+' ? 2 : 1;
-    return g_ascii_string_to_unsigned(group, 10, 0, G_MAXUINT32 - 1, &gid, NULL) ? (gint64)gid : -1;
+    *user = parts && parts[0] && parts[1] ? id_of(parts[0]) : -1;
+    *group = parts && parts[0] && parts[1] ? id_of(parts[1]) : -1;
 }

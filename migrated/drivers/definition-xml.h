@@ -32,5 +32,5 @@ mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease
 char *mig_definition_mask(const char *xml);
 /* <host><cpu><vendor> of libvirt's capabilities, or NULL. g_free(). */
 char *mig_capabilities_cpu_vendor(const char *xml);
-/* Its <host><secmodel>: the group that QEMU runs with; -1: it does not say. */
-gint64 mig_capabilities_qemu_group(const char *xml);
+/* Its <host><secmodel>: uid and gid that QEMU runs with; -1: it does not say. */
+void mig_capabilities_qemu(const char *xml, gint64 *user, gint64 *group);

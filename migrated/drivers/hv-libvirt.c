@@ -290,7 +290,7 @@ hv_get_host(gpointer self, GError **error)
         g_clear_pointer(&host, mig_host_free);
     } else {
         host->cpu_vendor = mig_capabilities_cpu_vendor(capabilities);
-        host->qemu_group = mig_capabilities_qemu_group(capabilities);
+        mig_capabilities_qemu(capabilities, &host->qemu_user, &host->qemu_group);
         host->cpus = info.cpus;
     }
     free(capabilities);

@@ -16,6 +16,7 @@
 #define LEAF             "leaf.pem"
 #define GROUP            "dh-params.pem"
 #define MODE             0640
+#define KEY_MODE         0400 /* of its reader's own file */
 #define CONFIG_MAX_BYTES (1u << 20)
 #define RENEW_LEFT_S     (2 * 86400 + 8 * 3600) /* a third of a leaf's week */
 
@@ -25,8 +26,8 @@ static const char *const links[] = {"server-cert.pem", "server-key.pem", "client
 struct MigTlsRam {
     char *directory;
     MigIdentity *identity;
-    GMutex lock; /* guards what follows, and the folder */
-    gint64 group;
+    GMutex lock;                             /* guards what follows, and the folder */
+    gint64 user, group;                      /* that QEMU runs with; -1: not known */
     GHashTable *left_out;                    /* node -> what is wrong with a root of it */
     GHashTable *taken;                       /* nodes with a root that QEMU is given */
     char *roots;                             /* as they were written; NULL: not yet */
@@ -42,7 +43,7 @@ mig_tls_ram_new(const char *directory, MigIdentity *identity)
 
     ram->directory = g_strdup(directory);
     ram->identity = identity;
-    ram->group = -1;
+    ram->user = ram->group = -1;
     ram->left_out = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     ram->taken = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_mutex_init(&ram->lock);
@@ -64,12 +65,13 @@ mig_tls_ram_free(MigTlsRam *ram)
 }
 
 void
-mig_tls_ram_set_group(MigTlsRam *ram, gint64 group)
+mig_tls_ram_set_reader(MigTlsRam *ram, gint64 user, gint64 group)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ram->lock);
 
-    if (ram->group == group)
+    if (ram->user == user && ram->group == group)
         return;
+    ram->user = user;
     ram->group = group;
     g_clear_pointer(&ram->roots, g_free); /* all of it anew */
     g_clear_pointer(&ram->signer, g_free);
@@ -137,8 +139,10 @@ static gboolean
 write_one(MigTlsRam *ram, const char *name, const char *text, struct stat *written, GError **error)
 {
     g_autofree char *path = g_build_filename(ram->directory, name, NULL);
+    gboolean is_key = g_str_equal(name, LEAF) && ram->user >= 0;
 
-    if (!mig_io_write_file_for(path, text, strlen(text), MODE, (gid_t)ram->group, error))
+    if (!mig_io_write_file_for(path, text, strlen(text), is_key ? KEY_MODE : MODE,
+                               is_key ? (uid_t)ram->user : (uid_t)-1, (gid_t)ram->group, error))
         return FALSE;
     return lstat(path, written) == 0 || fail("look at", path, error);
 }

@@ -14,9 +14,10 @@
  * for a prime. So whoever connects to a port on which a VM is awaited is the QEMU of a member, and
  * the source goes on only where that port is its target's.
  *
- * The folder is root's (0750) and so are the files (0640), readable for the group that QEMU runs
- * with. Each is replaced as a whole; a QEMU that has begun knows what it has read, so nothing here
- * disturbs a move that runs.
+ * The folder is root's (0750), for the group that QEMU runs with, as are the files that are no
+ * secret (0640). The key is for the user alone that QEMU runs as (0400): that group may be "kvm",
+ * which people are in. Each is replaced as a whole; a QEMU that has begun knows what it has read,
+ * so nothing here disturbs a move that runs.
  *
  * Any thread; all of it blocks on the local disk.
  */
@@ -27,8 +28,9 @@ MigTlsRam *mig_tls_ram_new(const char *directory, MigIdentity *identity);
 void mig_tls_ram_free(MigTlsRam *ram);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigTlsRam, mig_tls_ram_free)
 
-/* -1: not known (nothing is written then). */
-void mig_tls_ram_set_group(MigTlsRam *ram, gint64 group);
+/* Who QEMU runs as. group -1: not known (nothing is written then); user -1: not known (the group
+ * may read the key). */
+void mig_tls_ram_set_reader(MigTlsRam *ram, gint64 user, gint64 group);
 
 /* Brings the folder up to date: roots (GPtrArray of MigTrustRoot) as they are now, and a
  * certificate that is not about to expire, was signed by the root in use, and which nobody has

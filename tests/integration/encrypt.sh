@@ -81,7 +81,7 @@ encrypts() { # ASKED NODE yes|no
 files_right() {
     on "$1" sh -euc 'cd "$1"; stat -c "%n %F %a %U" . *
         test "$(stat -c "%a %u" .)" = "750 0"
-        test "$(stat -c "%a %u" leaf.pem)" = "640 0"
+        test "$(stat -c "%a %u" leaf.pem)" = "400 0"
         test "$(stat -c "%a %u" ca-cert.pem)" = "640 0"
         test "$(grep -c "BEGIN CERTIFICATE" ca-cert.pem)" = 2' sh "$TLS_DIR"
 }

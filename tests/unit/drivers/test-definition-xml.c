@@ -290,6 +290,16 @@ test_leases(void)
 }
 
 static void
+expect_qemu(const char *xml, gint64 user, gint64 group)
+{
+    gint64 got_user = 0, got_group = 0;
+
+    mig_capabilities_qemu(xml, &got_user, &got_group);
+    g_assert_cmpint(got_user, ==, user);
+    g_assert_cmpint(got_group, ==, group);
+}
+
+static void
 test_capabilities(void)
 {
     g_autofree char *vendor = mig_capabilities_cpu_vendor(
@@ -302,12 +312,14 @@ test_capabilities(void)
     "<capabilities><host><secmodel><model>apparmor</model><baselabel type='kvm'>1:2</baselabel>"   \
     "</secmodel><secmodel><model>dac</model><baselabel type='kvm'>" text "</baselabel></secmodel>" \
     "</host></capabilities>"
-    g_assert_cmpint(mig_capabilities_qemu_group(LABEL("+64055:+64056")), ==, 64056);
-    g_assert_cmpint(mig_capabilities_qemu_group(LABEL("0:0")), ==, 0);
-    g_assert_cmpint(mig_capabilities_qemu_group(LABEL("+1:-1")), ==, -1);
-    g_assert_cmpint(mig_capabilities_qemu_group(LABEL("+1")), ==, -1);
-    g_assert_cmpint(mig_capabilities_qemu_group(LABEL("+1:+4294967295")), ==, -1);
-    g_assert_cmpint(mig_capabilities_qemu_group("<capabilities/>"), ==, -1);
+    expect_qemu(LABEL("+64055:+64056"), 64055, 64056);
+    expect_qemu(LABEL("0:0"), 0, 0);
+    expect_qemu(LABEL("+1:-1"), 1, -1);
+    expect_qemu(LABEL("++1:+2"), -1, 2);
+    expect_qemu(LABEL("+1"), -1, -1);
+    expect_qemu(LABEL("+1:+4294967295"), 1, -1);
+    expect_qemu(LABEL("+4294967295:+1"), -1, 1);
+    expect_qemu("<capabilities/>", -1, -1);
 }
 
 int

@@ -6,10 +6,13 @@
 #include "base/error.h"
 #include "base/io.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <gnutls/x509.h>
 #include <string.h>
+#include <grp.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 typedef struct {
@@ -51,7 +54,7 @@ set_up(Fixture *f, gconstpointer data)
     add_node(f->roots, "nodeB", f->b);
     add_node(f->roots, "nodeA", f->a);
     f->ram = mig_tls_ram_new(f->folder, f->a);
-    mig_tls_ram_set_group(f->ram, getegid());
+    mig_tls_ram_set_reader(f->ram, geteuid(), getegid());
 }
 
 static void
@@ -144,7 +147,7 @@ test_closed(Fixture *f, gconstpointer data)
     umask(before);
     g_assert_cmpuint(mode_of(above), ==, 0755);
     g_assert_cmpuint(mode_of(f->folder), ==, 0750);
-    g_assert_cmpuint(mode_of(f->leaf), ==, 0640);
+    g_assert_cmpuint(mode_of(f->leaf), ==, 0400);
     g_assert_cmpuint(mode_of(f->ca), ==, 0640);
     g_assert_cmpuint(mode_of(group), ==, 0640);
     g_assert_true(has_group(group));
@@ -159,9 +162,54 @@ test_closed(Fixture *f, gconstpointer data)
     g_assert_cmpint(chmod(f->leaf, 0666), ==, 0);
     write_it(f);
     g_assert_cmpuint(mode_of(f->folder), ==, 0750);
-    g_assert_cmpuint(mode_of(f->leaf), ==, 0640);
+    g_assert_cmpuint(mode_of(f->leaf), ==, 0400);
     mig_tls_ram_remove(f->folder);
     g_assert_cmpint(g_rmdir(f->folder), ==, 0);
+}
+
+/* Can a process of this user and group read it? */
+static gboolean
+can_read(const char *path, uid_t uid, gid_t gid)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        if (setgroups(0, NULL) < 0 || setgid(gid) < 0 || setuid(uid) < 0)
+            _exit(2);
+        _exit(open(path, O_RDONLY | O_CLOEXEC) < 0);
+    }
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+    return WEXITSTATUS(status) == 0;
+}
+
+/* The group that QEMU runs with may have other members. */
+static void
+test_one_reader(Fixture *f, gconstpointer data)
+{
+    enum { QEMU = 64055, SOMEBODY = 64056, KVM = 64057 };
+    g_autofree char *key = g_build_filename(f->folder, "server-key.pem", NULL);
+
+    if (geteuid() != 0) {
+        g_test_skip("root only");
+        return;
+    }
+    g_assert_cmpint(chmod(f->top, 0755), ==, 0);
+    mig_tls_ram_set_reader(f->ram, QEMU, KVM);
+    write_it(f);
+    g_assert_true(can_read(key, QEMU, KVM));
+    g_assert_true(can_read(f->ca, QEMU, KVM));
+    g_assert_false(can_read(key, SOMEBODY, KVM));
+    /* libvirt has got another user meanwhile */
+    mig_tls_ram_set_reader(f->ram, SOMEBODY, KVM);
+    write_it(f);
+    g_assert_true(can_read(key, SOMEBODY, KVM));
+    g_assert_false(can_read(key, QEMU, KVM));
+    mig_tls_ram_set_reader(f->ram, -1, KVM);
+    write_it(f);
+    g_assert_cmpuint(mode_of(f->leaf), ==, 0640);
+    g_assert_true(can_read(key, QEMU, KVM));
 }
 
 /* What is right is left alone, what is not is made anew. */
@@ -194,7 +242,7 @@ test_no_group(Fixture *f, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
 
-    mig_tls_ram_set_group(f->ram, -1);
+    mig_tls_ram_set_reader(f->ram, geteuid(), -1);
     g_assert_false(mig_tls_ram_write(f->ram, f->roots, FALSE, &error));
     g_assert_nonnull(error);
     g_assert_false(g_file_test(f->folder, G_FILE_TEST_EXISTS));
@@ -420,6 +468,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     ADD("closed", test_closed);
+    ADD("one-reader", test_one_reader);
     ADD("kept", test_kept);
     ADD("no-group", test_no_group);
     ADD("vouches", test_vouches);
