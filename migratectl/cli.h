@@ -82,6 +82,8 @@ MIG_CLI_COMMAND(mig_cmd_vm_undefine);
 MIG_CLI_COMMAND(mig_cmd_vm_set);
 MIG_CLI_COMMAND(mig_cmd_why);
 MIG_CLI_COMMAND(mig_cmd_whatif);
+MIG_CLI_COMMAND(mig_cmd_drain);
+MIG_CLI_COMMAND(mig_cmd_undrain);
 MIG_CLI_COMMAND(mig_cmd_check);
 MIG_CLI_COMMAND(mig_cmd_cpu_baseline);
 MIG_CLI_COMMAND(mig_cmd_move);
@@ -95,4 +97,5 @@ MIG_CLI_COMMAND(mig_cmd_names);
 extern const GOptionEntry mig_options_cluster_create[], mig_options_cluster_join[],
     mig_options_volume_format[], mig_options_image_import[], mig_options_image_export[],
     mig_options_vm_start[], mig_options_vm_stop[], mig_options_vm_show[], mig_options_vm_undefine[],
-    mig_options_vm_adopt[], mig_options_move[], mig_options_check[], mig_options_setup[];
+    mig_options_vm_adopt[], mig_options_move[], mig_options_check[], mig_options_drain[],
+    mig_options_setup[];

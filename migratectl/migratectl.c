@@ -59,6 +59,10 @@ static const MigCommand commands[] = {
      "restart=always|on-node-death|never, priority=0..1000, on_isolation=keep|restart,\n"
      "prefer=NODE|none"},
     {"why", NULL, "VM|NODE", 1, 1, mig_cmd_why, NULL, "What was decided about it, and why", NULL},
+    {"drain", NULL, "NODE", 1, 1, mig_cmd_drain, mig_options_drain, "Move all VMs off a node",
+     "No VM comes to the node any more, and all that run there are moved away. It stays so, over\n"
+     "restarts too, until \"migratectl undrain NODE\". Ctrl-C only stops watching."},
+    {"undrain", NULL, "NODE", 1, 1, mig_cmd_undrain, NULL, "Let VMs come to it again", NULL},
     {"whatif", NULL, "node-down NODE", 2, 2, mig_cmd_whatif, NULL, "Where its VMs would start", NULL},
     {"check", NULL, "VM [NODE]", 0, 2, mig_cmd_check, mig_options_check,
      "Could it move there? Moves nothing", "All checks of a move; without NODE for each node."},

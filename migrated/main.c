@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* main.c - migrated: options, wiring, main loop. */
 #include "api.h"
+#include "drain.h"
 #include "events.h"
 #include "failover.h"
 #include "hooked.h"
@@ -161,6 +162,7 @@ start_thread(gpointer data)
     if (host)
         take_host(daemon, host);
     mig_volumes_set_armed(daemon->volumes, mig_sanlock_is_armed(daemon->sanlock));
+    mig_drain_load(daemon);
     /* recover first: what is on this node must be known before anything is asked of it */
     mig_volumes_attach_configured(daemon->volumes);
     mig_vms_adopt(daemon->vms);

@@ -18,6 +18,7 @@ struct MigVolumes {
     GPtrArray *wanted;   /* devices that are to be attached, also after a restart */
     MigHost host;
     gboolean is_armed; /* sanlock's watchdog */
+    gboolean is_draining;
 };
 
 MigVolumes *
@@ -316,6 +317,14 @@ mig_volumes_set_armed(MigVolumes *volumes, gboolean is_armed)
 }
 
 void
+mig_volumes_set_draining(MigVolumes *volumes, gboolean is_draining)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
+
+    volumes->is_draining = is_draining;
+}
+
+void
 mig_volumes_fill_host(MigVolumes *volumes, MigNode *node)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
@@ -325,6 +334,7 @@ mig_volumes_fill_host(MigVolumes *volumes, MigNode *node)
     node->memory_free_bytes = volumes->host.memory_free_bytes;
     node->cpus = volumes->host.cpus;
     node->has_watchdog = volumes->is_armed;
+    node->is_draining = volumes->is_draining;
 }
 
 guint64

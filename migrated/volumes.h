@@ -90,6 +90,8 @@ MigNodeView *mig_volumes_node(MigVolumes *volumes, const char *name, GError **er
 void mig_volumes_set_host(MigVolumes *volumes, const MigHost *host);
 /* What sanlock's watchdog does for this node; published from then on. */
 void mig_volumes_set_armed(MigVolumes *volumes, gboolean is_armed);
+/* Nothing comes here any more; published with the next writing of the slots. */
+void mig_volumes_set_draining(MigVolumes *volumes, gboolean is_draining);
 /* Free memory as last seen, less what the config keeps back; cpu vendor: g_free(). */
 guint64 mig_volumes_memory_free(MigVolumes *volumes);
 char *mig_volumes_cpu_vendor(MigVolumes *volumes);

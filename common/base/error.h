@@ -38,6 +38,7 @@
     X(MIG_ERROR_NODE_ALIVE, "NodeAlive", 31)               \
     X(MIG_ERROR_QUEUE_FULL, "QueueFull", 32)               \
     X(MIG_ERROR_BUSY, "Busy", 33)                          \
+    X(MIG_ERROR_DRAIN_INCOMPLETE, "DrainIncomplete", 37)   \
     /* the LUN */                                          \
     X(MIG_ERROR_VOLUME_FULL, "VolumeFull", 40)             \
     X(MIG_ERROR_NOT_A_VOLUME, "NotAVolume", 41)            \

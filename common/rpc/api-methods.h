@@ -42,6 +42,8 @@
     X(SetVm, SetVmRequest, VmReply, 0) \
     X(ListEvents, ListEventsRequest, ListEventsReply, MIG_RPC_METHOD_READ) \
     X(PlanNodeDown, NameRequest, PlanReply, MIG_RPC_METHOD_READ) \
+    X(DrainNode, DrainNodeRequest, DrainNodeReply, 0) \
+    X(UndrainNode, NameRequest, Empty, 0) \
     X(CheckVm, CheckVmRequest, CheckVmReply, MIG_RPC_METHOD_READ) \
     X(GetCpuBaseline, Empty, CpuBaselineReply, MIG_RPC_METHOD_READ) \
     X(MoveVm, MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE) \
@@ -71,5 +73,7 @@
     X(GetJob, JobRequest, JobReply, MIG_RPC_METHOD_READ) \
     X(WatchJob, JobRequest, JobReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_READ) \
     X(CancelJob, JobRequest, JobReply, 0) \
+    X(DrainNode, DrainNodeRequest, DrainNodeReply, 0) \
+    X(UndrainNode, NameRequest, Empty, 0) \
     X(OpenLibvirt, Empty, Empty, MIG_RPC_METHOD_UPGRADE)
 /* clang-format on */

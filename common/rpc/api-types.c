@@ -21,6 +21,8 @@
 #include "rpc/api-table.h"
 #define T ApiPlan
 #include "rpc/api-table.h"
+#define T ApiDrainStep
+#include "rpc/api-table.h"
 #define T ApiVerdict
 #include "rpc/api-table.h"
 #define T Empty
@@ -88,6 +90,10 @@
 #define T ListEventsReply
 #include "rpc/api-table.h"
 #define T PlanReply
+#include "rpc/api-table.h"
+#define T DrainNodeRequest
+#include "rpc/api-table.h"
+#define T DrainNodeReply
 #include "rpc/api-table.h"
 #define T CheckVmRequest
 #include "rpc/api-table.h"

@@ -120,6 +120,11 @@
     F(STRING, subject, R, NULL) F(STRING, about, 0, NULL) \
     F(STRING, what, R, NULL) F(STRING, text, R, NULL)
 
+/* One VM of a node that is drained. target: none where it has to stay, why says so. job: its move */
+#define MIG_FIELDS_ApiDrainStep(F) \
+    F(STRING, vm, R, NULL) F(INT, memory, R, NULL) F(STRING, target, 0, NULL) \
+    F(STRING, job, 0, NULL) F(STRING, why, 0, NULL)
+
 /* One VM of a node that is thought away. */
 #define MIG_FIELDS_ApiPlan(F) \
     F(STRING, vm, R, NULL) F(INT, priority, 0, NULL) F(INT, memory, 0, NULL) \
@@ -195,6 +200,9 @@
 #define MIG_FIELDS_ListEventsRequest(F) F(STRING, name, 0, NULL)
 #define MIG_FIELDS_ListEventsReply(F) F(ARRAY, events, R, &mig_type_ApiEvent)
 #define MIG_FIELDS_PlanReply(F) F(ARRAY, plan, R, &mig_type_ApiPlan)
+/* dry_run: only say what would be done */
+#define MIG_FIELDS_DrainNodeRequest(F) F(STRING, node, R, NULL) F(BOOL, dry_run, 0, NULL)
+#define MIG_FIELDS_DrainNodeReply(F) F(ARRAY, steps, R, &mig_type_ApiDrainStep)
 #define MIG_FIELDS_ListVmsReply(F) F(ARRAY, vms, R, &mig_type_ApiVm)
 #define MIG_FIELDS_VmReply(F) F(OBJECT, vm, R, &mig_type_ApiVm)
 
@@ -289,7 +297,7 @@
 /* X(type) for each message above, elements before their users */
 #define MIG_API_TYPES(X) \
     X(ApiNode) X(ApiVolume) X(ApiImage) X(ApiVm) X(ApiCheck) X(ApiPhase) X(ApiJob) \
-    X(ApiEvent) X(ApiPlan) X(ApiVerdict) \
+    X(ApiEvent) X(ApiPlan) X(ApiDrainStep) X(ApiVerdict) \
     X(Empty) X(NameRequest) X(ErrorReply) X(StatusReply) X(ListNodesReply) X(NodeReply) \
     X(CreateClusterRequest) X(JoinClusterRequest) X(ClusterReply) X(RotateKeyReply) \
     X(FormatVolumeRequest) X(AttachVolumeRequest) X(VolumeReply) X(ListVolumesReply) \
@@ -297,7 +305,7 @@
     X(ListImagesRequest) X(ListImagesReply) X(ImageReply) \
     X(DefineVmRequest) X(StartVmRequest) X(StopVmRequest) X(UndefineVmRequest) \
     X(ListVmsReply) X(VmReply) X(SetVmRequest) X(AdoptVmRequest) X(AdoptVmReply) \
-    X(ListEventsRequest) X(ListEventsReply) X(PlanReply) \
+    X(ListEventsRequest) X(ListEventsReply) X(PlanReply) X(DrainNodeRequest) X(DrainNodeReply) \
     X(CheckVmRequest) X(CheckVmReply) X(CpuBaselineReply) X(PeerCpuReply) \
     X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) X(HookDomainRequest) \
     X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # timeout: 900
 # full-timeout: 2400
-# Many moves asked for at once: in order, one at a time between any two nodes, and each of them ends.
+# Many moves asked for at once: in order, one at a time between any two nodes, and each of them ends. And a
+# node that is emptied.
 #
 # All guests but one have a disk with nothing on it and stay in their firmware: what is tried here is who
 # goes when. That no two moves share a pair of nodes is seen from outside, by lib/pair-watch. The long form has
@@ -12,12 +13,12 @@ set -euo pipefail
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
 if [[ ${MIGRATED_TEST_FULL:-0} == 1 ]]; then
-    N_NODES=8 N_VMS=40 ROUNDS=5 TRIES=20
+    N_NODES=8 N_VMS=40 ROUNDS=5 TRIES=20 JUDGED=most
 else
-    N_NODES=3 N_VMS=6 ROUNDS=3 TRIES=5
+    N_NODES=3 N_VMS=6 ROUNDS=3 TRIES=5 JUDGED=median
 fi
 SEED=${MIGRATED_TEST_SEED:-$RANDOM}
-CANCEL_MS=2000 # one of the tries may take longer: another lab may have the processors just then
+CANCEL_MS=2000 # each in the long form; half of them in the short one, which may share the processors
 SLOW=1         # MiB per second: the real guest takes minutes at that
 
 now_ms() {
@@ -91,7 +92,7 @@ in_order() {
     middle=$(move_detached q3 nodeB)
     high=$(move_detached q4 nodeB --priority 900)
     ok "order: the others wait" retry 10 eval "is_waiting $low && is_waiting $middle && is_waiting $high"
-    like "order: job list says for what" "$(job_of nodeA "$low" waits_for)" "move $first"
+    like "order: job list says for what" "$(job_of nodeA "$low" waits_for)" "move nodeA-[0-9]+ between nodeA and nodeB"
     ok "order: the first in line" retry 10 is_at "$high" 1
     ok "order: the last in line" retry 10 is_at "$low" 3
     exits "order: --no-wait does not wait" 24 ctl nodeA move q2 nodeC --no-wait
@@ -119,13 +120,13 @@ cancel_takes() {
     (($(now_ms) - start < CANCEL_MS)) || ctl nodeA job show "$1" --json | jq -c .job.phases >>"$TMP/late"
 }
 
-# sum_up FILE: median, the last but one, the last
+# sum_up FILE: median and most
 sum_up() {
-    sort -n "$1" | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)], a[NR - 1], a[NR] }'
+    sort -n "$1" | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)], a[NR] }'
 }
 
 cancelled_in_time() {
-    local i holder job median second most
+    local i holder job median most
     ok "cancel: the VMs are on nodeA" gather_on_a
     for ((i = 0; i < TRIES; i++)); do
         holder=$(move_detached q1 nodeB --bandwidth $SLOW)
@@ -138,9 +139,9 @@ cancelled_in_time() {
     is "cancel: $TRIES while waiting" "$(wc -l <"$TMP/waiting")" $TRIES
     is "cancel: $TRIES while running" "$(wc -l <"$TMP/running")" $TRIES
     for i in waiting running; do
-        read -r median second most < <(sum_up "$TMP/$i")
+        read -r median most < <(sum_up "$TMP/$i")
         note "cancelled while $i: median $median ms, most $most ms, load $(cut -d' ' -f1 /proc/loadavg)"
-        ok "cancel: while $i, within $CANCEL_MS ms" test "$second" -le $CANCEL_MS
+        ok "cancel: while $i, within $CANCEL_MS ms" test "${!JUDGED}" -le $CANCEL_MS
     done
     [[ ! -e $TMP/late ]] || note "late: $(<"$TMP/late")"
     is "cancel: all stayed" "$(vm_node nodeA q1) $(vm_node nodeA q2)" "nodeA nodeA"
@@ -230,6 +231,59 @@ all_at_once() {
     is "seen from outside: never two on a pair, by libvirt's events" "$(jq -c .event_violations <<<"$seen")" "[]"
 }
 
+# ---- draining ----
+
+is_empty() {
+    [[ -z $(on "$1" virsh -q list --all) ]]
+}
+
+is_draining() {
+    status_of nodeA ".nodes[] | select(.name == \"$1\") | .draining // false" >/dev/null
+}
+
+drained() {
+    local node
+    exits "drain: --dry-run" 0 ctl nodeA drain nodeB --dry-run
+    like "drain: --dry-run says where to" "$OUT" "q[0-9]+ .* node[AC]"
+    not_ok "drain: --dry-run changes nothing" is_draining nodeB
+    exits "drain: asked of another node" 0 ctl nodeA drain nodeB
+    like "drain: says that it is done" "$ERR" "nodeB is empty"
+    ok "drain: nothing is left there" is_empty nodeB
+    ok "drain: status says so" retry 10 is_draining nodeB
+    exits "drain: nothing comes to it any more" 28 ctl nodeA move q2 nodeB
+    like "drain: the check says why" "$ERR" "target-not-draining: nodeB is draining"
+    ok "drain: the daemon restarts" "$LAB" service nodeB migrated restart
+    ok "drain: and still drains" retry 30 ctl nodeB node show nodeB
+    ok "drain: as the others see it too" stays_draining
+    exits "drain: --json" 0 ctl nodeA drain nodeB --json
+    is "drain: an empty node has no steps" "$(jq -c .steps <<<"$OUT")" "[]"
+    exits "drain: nowhere to go" 37 drain_all
+    like "drain: names who has to stay" "$ERR" "q[0-9]+ is still there: no node that is up"
+    ok "drain: every VM runs once" retry 30 each_runs_once
+    for node in "${NODES[@]}"; do
+        ok "undrain $node" ctl nodeA undrain "$node"
+    done
+    ok "undrain: VMs come to it again" retry 10 ctl nodeA move q2 nodeB
+    exits "drain: no such node" 11 ctl nodeA drain nodeX
+}
+
+stays_draining() {
+    local until=$((SECONDS + 4))
+    while ((SECONDS < until)); do
+        retry 2 is_draining nodeB || return 1
+        sleep 0.5
+    done
+}
+
+# All others first: what the last one has, stays there
+drain_all() {
+    local node
+    for node in "${NODES[@]:1}"; do
+        ctl nodeA drain "$node" || return
+    done
+    ctl nodeA drain nodeA
+}
+
 watch_from_outside() {
     "$lab_tree/tests/lib/pair-watch" "$MIGRATED_LAB_DIR" "$TMP/end" q "${NODES[@]}" >"$TMP/seen" &
     watcher=$!
@@ -244,5 +298,6 @@ ok "$N_VMS VMs run" start_all
 in_order
 cancelled_in_time
 all_at_once
+drained
 ok "the volume is clean" volume_clean
 done_testing
