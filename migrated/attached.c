@@ -403,13 +403,31 @@ mark_path(MigAttached *attached)
 }
 
 static gboolean
-was_removed(MigAttached *attached, GError **error)
+has_mark(MigAttached *attached)
 {
     g_autofree char *path = mark_path(attached);
 
-    return g_file_test(path, G_FILE_TEST_EXISTS) &&
+    return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+static gboolean
+was_removed(MigAttached *attached, GError **error)
+{
+    return has_mark(attached) &&
            mig_csv_node_is_gone(attached->csv, attached->daemon->host_id, attached->daemon->node) &&
            !refuse_removed(attached, error);
+}
+
+/* What was asked before joining is asked again: that takes some renewals, and until the others'
+ * sanlock has seen us we can be removed, and our host id be given away. A node of this volume
+ * writes a slot that is its own only; one removed later than that finds it gone with its next
+ * heartbeat. */
+static gboolean
+enter_slot(MigAttached *attached, GError **error)
+{
+    return is_slot_ours(attached, error) &&
+           write_slot(attached, has_mark(attached) ? mig_csv_node_beat : mig_csv_node_write, FALSE,
+                      error);
 }
 
 static gboolean
@@ -482,7 +500,7 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
         mig_csv_devices_detach(csv, NULL);
         return NULL;
     }
-    if (!write_slot(attached, mig_csv_node_write, FALSE, error) || !leave_mark(attached, error)) {
+    if (!enter_slot(attached, error) || !leave_mark(attached, error)) {
         g_autoptr(MigLease) lockspace = mig_csv_lockspace(csv);
 
         mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, NULL);
