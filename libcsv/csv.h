@@ -216,6 +216,11 @@ int csv_node_read(struct csv_volume *volume, uint32_t host_id, struct csv_node *
 /* All used slots in one sequential read; free(*nodes). A damaged slot is left out and counted. */
 int csv_node_list(struct csv_volume *volume, struct csv_node **nodes, size_t *count,
                   size_t *damaged, struct csv_error *error);
+/* Empties a slot that is this node's: its last write, and as its heartbeats it does not count where
+ * the node is removed meanwhile and the slot is another's. CSV_NOT_FOUND: not its own any more.
+ * Caller: that node; no lease. */
+int csv_node_leave(struct csv_volume *volume, uint32_t host_id, const char *name,
+                   struct csv_error *error);
 /* Empties the slot of a node that is dead, for good: both copies, and a write of that node that was
  * stuck does not bring it back when it lands later. Caller holds the registry lease. On an error it
  * may be empty already; try again. */

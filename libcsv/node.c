@@ -139,20 +139,36 @@ csv_node_beat(struct csv_volume *volume, struct csv_node *node, struct csv_error
     return write_node(volume, node, node->name, error);
 }
 
-int
-csv_node_clear(struct csv_volume *volume, uint32_t host_id, struct csv_error *error)
+static int
+free_slot(struct csv_volume *volume, const struct change *change, struct csv_error *error)
 {
-    struct change change = {.host_id = host_id, .is_far = true};
-    int result = check_host_id(volume, host_id, error);
+    int result = check_host_id(volume, change->host_id, error);
 
     if (!result)
         result = csv_need_writable(volume, error);
     if (result)
         return result;
     pthread_mutex_lock(&volume->node_lock);
-    result = write_slot(volume, &change, error);
+    result = write_slot(volume, change, error);
     pthread_mutex_unlock(&volume->node_lock);
     return result;
+}
+
+int
+csv_node_leave(struct csv_volume *volume, uint32_t host_id, const char *name,
+               struct csv_error *error)
+{
+    struct change change = {.host_id = host_id, .owner = name};
+
+    return free_slot(volume, &change, error);
+}
+
+int
+csv_node_clear(struct csv_volume *volume, uint32_t host_id, struct csv_error *error)
+{
+    struct change change = {.host_id = host_id, .is_far = true};
+
+    return free_slot(volume, &change, error);
 }
 
 int

@@ -275,7 +275,7 @@ run(Join *join, const char *config_path, const MigJoinWish *wish, GError **error
     }
     if (write_files(join, config_path, error))
         return TRUE;
-    mig_csv_node_clear(join->csv, join->joined->host_id, NULL);
+    mig_csv_node_leave(join->csv, join->joined->host_id, join->joined->node, NULL);
     mig_sanlock_leave(join->sanlock, join->lockspace, join->joined->host_id, NULL);
     mig_csv_devices_detach(join->csv, NULL);
     return FALSE;

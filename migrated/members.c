@@ -20,9 +20,10 @@ leave_volume(MigDaemon *daemon, MigAttached *attached, GError **error)
     /* killed between the two: a slot that says "left", which the same node takes again */
     if (!mig_volumes_detach(daemon->volumes, mig_csv_name(csv), error))
         return FALSE;
-    /* it may have been removed already, and its host id be another's */
-    if (!mig_csv_node_is_gone(csv, daemon->host_id, daemon->node) &&
-        !mig_csv_node_clear(csv, daemon->host_id, error))
+    /* Detached it may be removed at any moment, and its host id be another's. sanlock gives the
+     * registry lease to nobody outside of the lockspace: so it frees its slot as it beats, which
+     * leaves another node's alone. */
+    if (!mig_csv_node_leave(csv, daemon->host_id, daemon->node, error))
         return FALSE;
     mig_attached_forget(attached);
     return TRUE;

@@ -338,6 +338,15 @@ mig_csv_node_beat(MigCsv *csv, MigNode *node, GError **error)
 }
 
 gboolean
+mig_csv_node_leave(MigCsv *csv, guint32 host_id, const char *name, GError **error)
+{
+    struct csv_error reason = {0};
+    int result = csv_node_leave(csv->volume, host_id, name, &reason);
+
+    return result == CSV_NOT_FOUND || mig_csv_ok(result, &reason, MIG_ERROR_FAILED, error);
+}
+
+gboolean
 mig_csv_node_clear(MigCsv *csv, guint32 host_id, GError **error)
 {
     struct csv_error reason = {0};

@@ -53,7 +53,10 @@ gboolean mig_csv_host_release(MigCsv *csv, guint32 host_id, guint64 generation, 
 gboolean mig_csv_node_write(MigCsv *csv, MigNode *node, GError **error);
 /* Its next heartbeat. MIG_ERROR_NO_CLUSTER: the slot is not this node's any more. */
 gboolean mig_csv_node_beat(MigCsv *csv, MigNode *node, GError **error);
-/* Frees a slot: this node's own when it leaves, or a dead one's under the registry lease. */
+/* Frees this node's own slot, in the lockspace or not; one that is not its own any more is left
+ * alone, which is success, too. */
+gboolean mig_csv_node_leave(MigCsv *csv, guint32 host_id, const char *name, GError **error);
+/* Frees a dead node's slot, under the registry lease. */
 gboolean mig_csv_node_clear(MigCsv *csv, guint32 host_id, GError **error);
 /* Is the slot of this host id free, or another node's? FALSE too where it is damaged or cannot be
  * read. */

@@ -157,12 +157,15 @@ end(void)
 /* ---- a write that lands late ---- */
 
 static void
-get_stuck(void)
+get_stuck(bool is_leaving)
 {
     struct csv_node node = node_named("dead");
 
     dead_dev->is_stuck = true;
-    assert_code(csv_node_beat(dead, &node, error), CSV_E_IO);
+    if (is_leaving)
+        assert_code(csv_node_leave(dead, 1, "dead", error), CSV_E_IO);
+    else
+        assert_code(csv_node_beat(dead, &node, error), CSV_E_IO);
     dead_dev->is_stuck = false;
     g_assert_cmpuint(stuck.size, ==, CSV_NODE_BLOCK);
 }
@@ -203,12 +206,12 @@ beat(void)
 
 /* The whole story, landing before step at; false: it is over before that. */
 static bool
-tell(unsigned beats, unsigned at)
+tell(unsigned beats, bool is_leaving, unsigned at)
 {
     struct step_dev *dev = begin(beats);
     bool has_landed;
 
-    get_stuck();
+    get_stuck(is_leaving);
     dev->at = at;
     dev->happen = land;
     insist(clear);
@@ -231,12 +234,14 @@ tell(unsigned beats, unsigned at)
 static void
 test_stuck(const void *data)
 {
-    unsigned at = 1;
+    for (int is_leaving = 0; is_leaving <= 1; is_leaving++) {
+        unsigned at = 1;
 
-    while (tell(GPOINTER_TO_UINT(data), at))
-        g_assert_cmpuint(++at, <, STEPS);
-    g_assert_cmpuint(at, >, 20);
-    g_test_message("%u moments", at);
+        while (tell(GPOINTER_TO_UINT(data), is_leaving, at))
+            g_assert_cmpuint(++at, <, STEPS);
+        g_assert_cmpuint(at, >, 20);
+        g_test_message("%u moments", at);
+    }
 }
 
 /* Between the removal and the new node, and between any two steps of it when nobody comes. */
@@ -249,7 +254,7 @@ test_removed(const void *data)
         struct csv_node node = node_named("dead");
         struct step_dev *dev = begin(GPOINTER_TO_UINT(data));
 
-        get_stuck();
+        get_stuck(false);
         dev->at = at;
         dev->happen = land;
         insist(clear);
@@ -333,6 +338,51 @@ test_beats_on(void)
     }
 }
 
+static void
+replace_now(void)
+{
+    g_assert_cmpint(clear(), ==, CSV_OK);
+    g_assert_cmpint(take(), ==, CSV_OK);
+}
+
+/* It leaves, and between any two steps of that it is removed and its host id is given away. */
+static void
+test_replaced_while_it_leaves(void)
+{
+    for (unsigned at = 1; at <= 4; at++) {
+        begin(3);
+        dead_dev->at = at;
+        dead_dev->happen = replace_now;
+        if (at == 1)
+            assert_code(csv_node_leave(dead, 1, "dead", error), CSV_NOT_FOUND);
+        else
+            (void)csv_node_leave(dead, 1, "dead", NULL);
+        g_assert_cmpstr(owner(), ==, "new");
+        for (unsigned i = 0; i < 3; i++) {
+            g_assert_cmpint(beat(), ==, CSV_OK);
+            g_assert_cmpstr(owner(), ==, "new");
+        }
+        end();
+    }
+}
+
+static void
+test_leaves(void)
+{
+    struct csv_node node = node_named("dead");
+
+    begin(3);
+    assert_code(csv_node_leave(dead, 1, "new", error), CSV_NOT_FOUND);
+    g_assert_cmpstr(owner(), ==, "dead");
+    assert_ok(csv_node_leave(dead, 1, "dead", error));
+    g_assert_cmpstr(owner(), ==, "");
+    assert_code(csv_node_leave(dead, 1, "dead", error), CSV_NOT_FOUND);
+    assert_code(csv_node_beat(dead, &node, error), CSV_NOT_FOUND);
+    insist(take);
+    g_assert_cmpstr(owner(), ==, "new");
+    end();
+}
+
 /* ---- the end of all numbers ---- */
 
 static void
@@ -385,6 +435,8 @@ main(int argc, char **argv)
     }
     g_test_add_func("/csv/late/removed-meanwhile", test_removed_meanwhile);
     g_test_add_func("/csv/late/beats-on", test_beats_on);
+    g_test_add_func("/csv/late/replaced-while-it-leaves", test_replaced_while_it_leaves);
+    g_test_add_func("/csv/late/leaves", test_leaves);
     g_test_add_func("/csv/late/last-generation", test_last_generation);
     return g_test_run();
 }
