@@ -154,22 +154,16 @@ api_CancelJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
 static gboolean
 is_job_of_peer(MigRpcCall *call, const char *job)
 {
-    static MigLogLimit limit;
     const char *peer = mig_rpc_call_get_peer(call);
-    const char *from = mig_rpc_call_get_from(call);
     g_autofree char *node = mig_jobs_node_of(job);
     g_autofree char *shown = NULL;
-    guint skipped = 0;
+    g_autofree char *what = NULL;
 
     if (node && g_strcmp0(node, peer) == 0)
         return TRUE;
     shown = mig_log_escape(job);
-    if (mig_log_allow(&limit, &skipped))
-        mig_log_event(MIG_ID_DENIED, MIG_FIELDS(.peer = peer, .from = from),
-                      "refused %s: job %.80s is not its own (%u more before)", from, shown,
-                      skipped);
-    mig_rpc_call_fail(call, g_error_new(MIG_ERROR, MIG_ERROR_DENIED,
-                                        "job %.80s is not yours, so you may not do that", shown));
+    what = g_strdup_printf("job %.80s is not its own", shown);
+    mig_rpc_call_deny(call, what);
     return FALSE;
 }
 

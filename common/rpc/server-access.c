@@ -14,10 +14,6 @@
 
 #define GROUPS 256 /* of one user, as a first try */
 
-/* Refusals are logged one by one as long as they are few. */
-#define DENIED_MAX       20u
-#define DENIED_WINDOW_US (10 * G_USEC_PER_SEC)
-
 /* (gid_t)-1: no such group on this machine. Looked up each time: the group may be made later, and
  * local connections are rare. */
 static gid_t
@@ -129,22 +125,45 @@ mig_rpc_access_check(MigRpcConnection *c, const MigRpcInterface *interface,
 }
 
 void
+mig_rpc_access_log(MigRpcConnection *c, const char *method, const char *full_method,
+                   const char *text)
+{
+    g_autofree char *uid = NULL;
+    const char *who = c->from;
+
+    if (c->origin == MIG_RPC_ORIGIN_LOCAL) /* whatever the process */
+        who = uid = g_strdup_printf("uid %u", c->uid);
+    if (mig_rpc_denials_allow(c->denials, who, method ? method : "what there is not"))
+        mig_log_event(MIG_ID_DENIED,
+                      MIG_FIELDS(.peer = c->peer, .from = c->from, .method = full_method),
+                      "refused %s: %s", c->from, text);
+}
+
+static gboolean
+is_known(const MigRpcServer *server, const char *full_method)
+{
+    const char *dot = strrchr(full_method, '.');
+
+    for (guint i = 0; dot && i < server->interfaces->len; i++) {
+        const MigRpcInterface *interface = g_ptr_array_index(server->interfaces, i);
+
+        if (strncmp(full_method, interface->name, (size_t)(dot - full_method)) != 0 ||
+            strlen(interface->name) != (size_t)(dot - full_method))
+            continue;
+        for (const MigRpcMethod *method = interface->methods; method->name; method++) {
+            if (g_str_equal(method->name, dot + 1))
+                return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+void
 mig_rpc_access_log_denied(MigRpcConnection *c, const char *full_method)
 {
-    MigRpcServer *server = c->server;
-    gint64 now_us = g_get_monotonic_time();
+    g_autofree char *text = g_strdup_printf("may not call %.200s", full_method);
 
-    if (now_us - server->denied_since_us > DENIED_WINDOW_US) {
-        if (server->denied > DENIED_MAX)
-            mig_log_event(MIG_ID_DENIED, NULL, "refused %u more calls",
-                          server->denied - DENIED_MAX);
-        server->denied = 0;
-        server->denied_since_us = now_us;
-    }
-    if (++server->denied > DENIED_MAX)
-        return;
-    mig_log_event(MIG_ID_DENIED, MIG_FIELDS(.from = c->from, .method = full_method),
-                  "refused %s: may not call %.200s", c->from, full_method);
+    mig_rpc_access_log(c, is_known(c->server, full_method) ? full_method : NULL, full_method, text);
 }
 
 /* ---- what was done ---- */

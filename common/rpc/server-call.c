@@ -5,6 +5,13 @@
 
 #include "base/error.h"
 
+void
+mig_rpc_call_deny(MigRpcCall *call, const char *what)
+{
+    mig_rpc_access_log(call->connection, call->full_method, call->full_method, what);
+    mig_rpc_call_fail(call, g_error_new_literal(MIG_ERROR, MIG_ERROR_DENIED, what));
+}
+
 /* Sends the last answer and frees the call. */
 void
 mig_rpc_call_finish(MigRpcCall *call, MigRpcAnswer answer)

@@ -45,6 +45,7 @@ mig_rpc_connection_unref(MigRpcConnection *c)
     g_clear_object(&c->cancellable);
     g_clear_object(&c->read_cancellable);
     g_clear_object(&c->gone);
+    mig_rpc_denials_unref(c->denials);
     g_mutex_clear(&c->lock);
     g_main_context_unref(c->context);
     g_free(c->from);
@@ -72,6 +73,7 @@ mig_rpc_connection_new(MigRpcServer *server, GIOStream *stream, MigRpcOrigin ori
     c->cancellable = g_cancellable_new();
     c->read_cancellable = g_cancellable_new();
     c->gone = g_cancellable_new();
+    c->denials = mig_rpc_denials_ref(server->denials);
     mig_frame_buffer_init(&c->received);
     g_queue_init(&c->wire);
     g_queue_init(&c->outbox);

@@ -10,6 +10,7 @@
 /*
  *   server.c             interfaces, listening, accepting
  *   server-access.c      who may call what, and what is written down of it
+ *   server-denials.c     how many refusals are written down
  *   server-connection.c  one connection: reading, writing, deadlines
  *   server-dispatch.c    from a frame to a handler; org.varlink.service
  *   server-call.c        the handler's side of a call, from any thread
@@ -28,6 +29,8 @@ typedef struct {
     gboolean is_peers;
 } MigRpcInterface;
 
+typedef struct MigRpcDenials MigRpcDenials;
+
 struct MigRpcServer {
     MigRpcPeerFilter peer_filter; /* may be NULL */
     gpointer peer_filter_data;
@@ -43,9 +46,8 @@ struct MigRpcServer {
     GPtrArray *connections; /* MigRpcConnection, a reference each */
     guint max_connections;
     guint frame_timeout_ms;
-    gint64 full_logged_us;  /* when "too many connections" was logged last */
-    gint64 denied_since_us; /* of the refusals counted in denied */
-    guint denied;
+    gint64 full_logged_us; /* when "too many connections" was logged last */
+    MigRpcDenials *denials;
 };
 
 /* One answer on its way from a call to the wire. */
@@ -68,6 +70,7 @@ typedef struct {
     char *peer; /* NULL: local, or not made safe */
     MigRpcAccess access;
     const char *only_interface; /* of peers; NULL: all */
+    MigRpcDenials *denials;
 
     /* main loop */
     MigFrameBuffer received;
@@ -114,6 +117,22 @@ gboolean mig_rpc_access_check(MigRpcConnection *connection, const MigRpcInterfac
 void mig_rpc_access_log_denied(MigRpcConnection *connection, const char *full_method);
 /* The audit line of a call that ends so; error_name NULL: done. Any thread. */
 void mig_rpc_access_audit(const MigRpcCall *call, const char *error_name);
+
+/* A refusal into the log: its text after "refused <who>: ". method: one that exists, as it is
+ * counted; NULL: none. Any thread. */
+void mig_rpc_access_log(MigRpcConnection *connection, const char *method, const char *full_method,
+                        const char *text);
+
+/* server-denials.c; any thread */
+MigRpcDenials *mig_rpc_denials_new(GMainContext *context);
+MigRpcDenials *mig_rpc_denials_ref(MigRpcDenials *denials);
+void mig_rpc_denials_unref(MigRpcDenials *denials);
+/* Ten seconds, if nobody says otherwise before the first refusal. */
+void mig_rpc_denials_set_window(MigRpcDenials *denials, guint window_ms);
+/* Sums up what was not written, and begins anew; the window's end does that by itself. */
+void mig_rpc_denials_end_window(MigRpcDenials *denials);
+/* May one more of this caller and this method be written? Counted otherwise. */
+gboolean mig_rpc_denials_allow(MigRpcDenials *denials, const char *who, const char *method);
 
 /* server-connection.c */
 MigRpcConnection *

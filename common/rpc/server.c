@@ -86,6 +86,7 @@ mig_rpc_server_new(const char *vendor, const char *product, const char *version)
     server->listeners = g_ptr_array_new_with_free_func(listener_free);
     server->connections = g_ptr_array_new_with_free_func((GDestroyNotify)mig_rpc_connection_unref);
     server->unsafe = g_ptr_array_new();
+    server->denials = mig_rpc_denials_new(server->context);
     mig_rpc_server_set_limits(server, DEFAULT_MAX_CONNECTIONS, DEFAULT_FRAME_TIMEOUT_MS);
     mig_rpc_add_service_interface(server);
     return server;
@@ -100,6 +101,8 @@ mig_rpc_server_free(MigRpcServer *server)
         mig_rpc_connection_close(server->connections->pdata[0]);
     for (guint i = 0; i < server->unsafe->len; i++)
         ((MigRpcUnsafe *)g_ptr_array_index(server->unsafe, i))->server = NULL;
+    mig_rpc_denials_end_window(server->denials);
+    mig_rpc_denials_unref(server->denials);
     g_ptr_array_unref(server->unsafe);
     g_ptr_array_unref(server->connections);
     g_ptr_array_unref(server->listeners);

@@ -114,6 +114,9 @@ void mig_rpc_call_reply(MigRpcCall *call, gconstpointer reply);
 /* Answers with io.migrated.<name of the code> {"message": text}; frees the call; takes error.
  * Errors of other domains travel as Failed. */
 void mig_rpc_call_fail(MigRpcCall *call, GError *error);
+/* Answers with Denied and this text, and logs that like every refusal (MIG_ID_DENIED); frees the
+ * call. */
+void mig_rpc_call_deny(MigRpcCall *call, const char *what);
 /* Sends the last answer, and gives the raw stream away once it is on the wire; frees the call. The
  * callback runs on the main loop and owns the stream (g_object_unref() closes it); stream NULL:
  * client gone. */
