@@ -256,7 +256,7 @@ is_node_address(const char *address, gpointer user_data)
     for (guint i = 0; i < nodes->len; i++) {
         const MigNodeView *view = g_ptr_array_index(nodes, i);
 
-        if (g_strcmp0(view->node->management, address) == 0)
+        if (mig_net_is_same(view->node->management, address))
             return TRUE;
     }
     return FALSE;

@@ -5,6 +5,7 @@
 #include "core/checks.h"
 
 #include <arpa/inet.h>
+#include <gio/gio.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -59,6 +60,15 @@ mig_net_own_near(const char *other)
     return result;
 }
 
+gboolean
+mig_net_is_same(const char *a, const char *b)
+{
+    g_autoptr(GInetAddress) first = a ? g_inet_address_new_from_string(a) : NULL;
+    g_autoptr(GInetAddress) second = b ? g_inet_address_new_from_string(b) : NULL;
+
+    return first && second && g_inet_address_equal(first, second);
+}
+
 static gboolean
 has_address(const struct ifaddrs *one, const char *address)
 {
@@ -69,7 +79,7 @@ has_address(const struct ifaddrs *one, const char *address)
         inet_ntop(AF_INET, &((const struct sockaddr_in *)socket)->sin_addr, text, sizeof text);
     else if (socket && socket->sa_family == AF_INET6)
         inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)socket)->sin6_addr, text, sizeof text);
-    return *text && g_str_equal(text, address);
+    return *text && mig_net_is_same(text, address);
 }
 
 gboolean

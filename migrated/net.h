@@ -16,6 +16,8 @@ MigLinkFacts *mig_net_link(const char *network, const char *const *nodes);
 /* Is there an interface of that name and up, and a bridge where it must be? */
 gboolean mig_net_has_interface(const char *name, gboolean must_be_bridge);
 
+/* Are both the same IP address, however they are written ("FD00::1", "fd00:0::1")? */
+gboolean mig_net_is_same(const char *a, const char *b);
 /* Is the interface that has this address (text, a prefix length may follow) up, with its cable in?
  * An address that no interface has: FALSE. */
 gboolean mig_net_is_link_up(const char *address);

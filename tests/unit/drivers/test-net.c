@@ -24,11 +24,41 @@ test_none(void)
     g_assert_null(mig_net_own_address(NULL));
 }
 
+/* A slot has the address as somebody has written it, a socket as it is written usually. */
+static void
+test_same(void)
+{
+    static const struct {
+        const char *a, *b;
+        gboolean is_same;
+    } cases[] = {
+        {"FD00::1", "fd00::1", TRUE},
+        {"fd00:0::1", "fd00::1", TRUE},
+        {"fd00:0:0:0:0:0:0:1", "fd00::1", TRUE},
+        {"10.77.0.1", "10.77.0.1", TRUE},
+        {"fd00::1", "fd00::11", FALSE},
+        {"10.77.0.1", "10.77.0.11", FALSE},
+        {"10.77.0.1", "::ffff:10.77.0.1", FALSE},
+        {"rubbish", "rubbish", FALSE},
+        {"", "", FALSE},
+        {NULL, NULL, FALSE},
+        {"fd00::1", NULL, FALSE},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_assert_cmpint(mig_net_is_same(cases[i].a, cases[i].b), ==, cases[i].is_same);
+        g_assert_cmpint(mig_net_is_same(cases[i].b, cases[i].a), ==, cases[i].is_same);
+    }
+    g_assert_cmpint(mig_net_is_link_up("0:0:0:0:0:0:0:1"), ==, mig_net_is_link_up("::1"));
+    g_assert_true(mig_net_is_link_up("127.0.0.1"));
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/net/loopback", test_loopback);
     g_test_add_func("/net/none", test_none);
+    g_test_add_func("/net/same", test_same);
     return g_test_run();
 }
