@@ -144,7 +144,6 @@ facts_thread(gpointer data)
         mig_vms_refresh_soon(daemon->vms);
         mig_incoming_sweep(daemon->incoming);
         mig_volumes_set_armed(daemon->volumes, mig_sanlock_is_armed(daemon->sanlock));
-        mig_trusted_tend(daemon->trusted);
         mig_link_look(daemon->link);
         if (round % ATTACH_ROUNDS == 0 && mig_volumes_attach_missing(daemon->volumes) > 0)
             mig_vms_adopt(daemon->vms);
@@ -165,6 +164,7 @@ start_thread(gpointer data)
     mig_drain_load(daemon);
     /* recover first: what is on this node must be known before anything is asked of it */
     mig_volumes_attach_configured(daemon->volumes);
+    mig_trusted_start(daemon->trusted);
     mig_vms_adopt(daemon->vms);
     mig_jobs_recover(daemon->jobs);
     g_thread_unref(g_thread_new("facts", facts_thread, daemon));

@@ -10,6 +10,7 @@
 #include "drivers/tls-ram.h"
 #include "volumes.h"
 
+#define TEND_MS     5000 /* and at once where roots have changed */
 #define QEMU_CONFIG "/etc/libvirt/qemu.conf"
 
 struct MigTrusted {
@@ -17,11 +18,14 @@ struct MigTrusted {
     MigTls *tls;
     GMutex
         lock; /* guards roots; held over telling the channel, so that the latest word is the last */
-    GPtrArray *roots;        /* MigTrustRoot */
-    MigTlsRam *ram;          /* NULL: nothing is encrypted */
-    GMutex rotate_lock;      /* one step of a change of key at a time; guards the next two */
-    gint64 published_us;     /* since when all slots have the new root; 0: not yet */
-    gint64 switched_us;      /* since when it signs, and is used; 0: not yet */
+    GPtrArray *roots;    /* MigTrustRoot */
+    MigTlsRam *ram;      /* NULL: nothing is encrypted */
+    GMutex rotate_lock;  /* one step of a change of key at a time; guards the next two */
+    gint64 published_us; /* since when all slots have the new root; 0: not yet */
+    gint64 switched_us;  /* since when it signs, and is used; 0: not yet */
+    GMutex wake_lock;    /* guards the next two; the innermost one */
+    GCond woken;
+    gboolean is_awake;       /* the thread that tends has something to do */
     char *said_left_out;     /* of the thread that tends, as the next one */
     char *said;              /* of the thread that tends: the problem that the log knows of */
     gboolean has_said_stuck; /* of that thread, too */
@@ -40,12 +44,23 @@ mig_trusted_new(MigDaemon *daemon, GError **error)
     trusted->tls = tls;
     g_mutex_init(&trusted->lock);
     g_mutex_init(&trusted->rotate_lock);
+    g_mutex_init(&trusted->wake_lock);
+    g_cond_init(&trusted->woken);
     trusted->roots = g_ptr_array_new_with_free_func((GDestroyNotify)mig_trust_root_free);
     if (daemon->config->encrypt)
         trusted->ram = mig_tls_ram_new(daemon->config->qemu_tls_dir, daemon->identity);
     else
         mig_tls_ram_remove(daemon->config->qemu_tls_dir);
     return trusted;
+}
+
+static void
+wake(MigTrusted *trusted)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&trusted->wake_lock);
+
+    trusted->is_awake = TRUE;
+    g_cond_signal(&trusted->woken);
 }
 
 void
@@ -70,6 +85,7 @@ mig_trusted_seen(MigTrusted *trusted)
     mig_tls_set_roots(trusted->tls, roots);
     g_ptr_array_unref(trusted->roots);
     trusted->roots = g_steal_pointer(&roots);
+    wake(trusted);
 }
 
 static gboolean
@@ -233,25 +249,15 @@ tell_left_out(MigTrusted *trusted)
     trusted->said_left_out = g_steal_pointer(&left_out);
 }
 
-void
-mig_trusted_tend(MigTrusted *trusted)
+/* First, for it waits for no disk but the local one: who was removed is a stranger to QEMU at once.
+ */
+static void
+tend_ram(MigTrusted *trusted)
 {
-    g_autoptr(GError) error = NULL, bad = NULL;
+    g_autofree char *problem = trusted->ram ? write_ram(trusted) : NULL;
 
-    if (!mig_tls_renew(trusted->tls, FALSE, &error))
-        g_warning("this node's certificate could not be renewed, and is tried again: %s",
-                  error->message);
-    g_mutex_lock(&trusted->rotate_lock);
-    rotate_step(trusted, &bad);
-    g_mutex_unlock(&trusted->rotate_lock);
-    if (bad && !trusted->has_said_stuck)
-        g_warning("the key of this node is being changed, and that does not go on: %s",
-                  bad->message);
-    trusted->has_said_stuck = bad != NULL;
     if (!trusted->ram)
         return;
-    g_autofree char *problem = write_ram(trusted);
-
     if (g_strcmp0(problem, trusted->said) != 0) {
         if (problem)
             g_warning("no VM moves from or to this node, since that cannot be encrypted: %s",
@@ -262,6 +268,54 @@ mig_trusted_tend(MigTrusted *trusted)
         trusted->said = g_steal_pointer(&problem);
     }
     tell_left_out(trusted);
+}
+
+static void
+tend_identity(MigTrusted *trusted)
+{
+    MigIdentity *identity = trusted->daemon->identity;
+    MigIdentityPhase before;
+    g_autoptr(GError) error = NULL, bad = NULL;
+
+    if (!mig_tls_renew(trusted->tls, FALSE, &error))
+        g_warning("this node's certificate could not be renewed, and is tried again: %s",
+                  error->message);
+    g_mutex_lock(&trusted->rotate_lock);
+    before = mig_identity_phase(identity);
+    rotate_step(trusted, &bad);
+    if (mig_identity_phase(identity) != before)
+        wake(trusted); /* QEMU gets to know it */
+    g_mutex_unlock(&trusted->rotate_lock);
+    if (bad && !trusted->has_said_stuck)
+        g_warning("the key of this node is being changed, and that does not go on: %s",
+                  bad->message);
+    trusted->has_said_stuck = bad != NULL;
+}
+
+static gpointer
+tend_thread(gpointer data)
+{
+    MigTrusted *trusted = data;
+
+    for (;;) {
+        gint64 until_us = g_get_monotonic_time() + (gint64)TEND_MS * 1000;
+
+        tend_ram(trusted);
+        tend_identity(trusted);
+        g_mutex_lock(&trusted->wake_lock);
+        while (!trusted->is_awake &&
+               g_cond_wait_until(&trusted->woken, &trusted->wake_lock, until_us))
+            ;
+        trusted->is_awake = FALSE;
+        g_mutex_unlock(&trusted->wake_lock);
+    }
+    return NULL;
+}
+
+void
+mig_trusted_start(MigTrusted *trusted)
+{
+    g_thread_unref(g_thread_new("trusted", tend_thread, trusted));
 }
 
 /* ---- for QEMU ---- */

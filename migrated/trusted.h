@@ -13,8 +13,10 @@ MigTrusted *mig_trusted_new(MigDaemon *daemon, GError **error);
 
 /* The slots of a volume have been read. Any thread; does not block. */
 void mig_trusted_seen(MigTrusted *trusted);
-/* What has to be done now and then: certificates are renewed. Blocks on the local disk. */
-void mig_trusted_tend(MigTrusted *trusted);
+/* From then on a thread of its own does what has to be done now and then, and as soon as roots have
+ * changed: QEMU is told of them, certificates are renewed. It waits neither for libvirt nor for a
+ * peer, since who was removed must be refused whatever hangs here. */
+void mig_trusted_start(MigTrusted *trusted);
 
 /* Gives this node a new key: returns when it is used. FALSE, MIG_ERROR_EXISTS: is being done
  * already; another error: it may go on by itself, as it does where the process ends. *certificate:
