@@ -10,6 +10,7 @@ MARK=marker-$RANDOM$RANDOM$RANDOM-in-the-guests-memory
 MIB_S=40 # slow enough for tcpdump to see all of it
 TLS_DIR=/etc/pki/qemu/migrated
 AWAIT_PORT=49900
+LEAF=$MIGRATED_BUILD/tests/integration/test-leaf
 dump_pid=""
 
 log_of() {
@@ -103,18 +104,36 @@ await_end() {
     retry 10 eval '! on nodeA pgrep -F "$TMP/await.pid" >/dev/null 2>&1'
 }
 
-# knock [PEM]: what that QEMU says to somebody on nodeB with this certificate, or none
+# knock PORT [PEM]: what a QEMU of nodeA's, at its migration address, says to somebody on nodeB with this certificate, or
+# with none. 'refused' is the word of a QEMU that speaks TLS; that nobody listens there, or no TLS, is another one.
 knock() {
-    on nodeB python3 - "$AWAIT_PORT" "$@" <<'END'
+    knock_at nodeB 10.77.1.1 "$@"
+}
+
+knock_at() { # FROM ADDRESS PORT [PEM]
+    local from=$1
+    shift
+    on "$from" python3 - "$@" <<'END'
 import socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.check_hostname = False
 context.verify_mode = ssl.CERT_NONE
-if len(sys.argv) > 2:
-    context.load_cert_chain(sys.argv[2])
-plain = socket.create_connection(('10.77.1.1', int(sys.argv[1])), 10)
+if len(sys.argv) > 3:
+    context.load_cert_chain(sys.argv[3])
+def end(word):
+    print(word)
+    sys.exit()
+try:
+    plain = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+except OSError as e:
+    end('nobody listens: %s' % e)
 try:
     stream = context.wrap_socket(plain)
+except ssl.SSLError as e:
+    end('refused' if 'ALERT' in (e.reason or '') else 'no TLS: %s' % e)
+except OSError as e:
+    end('no TLS: %s' % e)
+try:
     stream.settimeout(2) # with TLS 1.3 it is the first answer that tells
     print('accepted' if stream.recv(1) else 'refused')
 except socket.timeout:
@@ -122,6 +141,18 @@ except socket.timeout:
 except (ssl.SSLError, OSError):
     print('refused')
 END
+}
+
+# hold on|off: QEMU on nodeA does not get through to one that awaits its VM; nodeB itself does
+hold() {
+    local what=-A
+    [[ $1 == on ]] || what=-D
+    on nodeB iptables $what INPUT -i mig0 -p tcp --dport 49152:49215 -j DROP
+}
+
+# The port on which the QEMU that libvirt has started awaits the VM on nodeB; empty: on none
+awaits() {
+    on nodeB ss -Hltn | awk '{ sub(".*:", "", $4); if ($4 >= 49152 && $4 <= 49215) print $4 }' | grep .
 }
 
 knows_roots() { # NODE COUNT
@@ -186,11 +217,30 @@ ok "it runs once" runs_once nodeB
 
 # ---- who gets at the port ----
 
+# libvirt's own QEMU, between "prepare" and the source's call: for as long as that is held up
+ok "the VM moves back" move nodeB nodeA
+"$LEAF" "$MIGRATED_LAB_DIR/nodeB/var/migrated/pki/identity.pem" "$TMP/strange.pem" --own --name nodeA --dns nodeA
+hold on
+move nodeA nodeB >/dev/null 2>&1 &
+held=$!
+ok "a VM is awaited on nodeB" retry 30 awaits
+port=$(awaits | head -n 1)
+is "who has no certificate is refused there" "$(knock_at nodeB 10.77.1.2 "$port")" refused
+is "so is who signed its own" "$(knock_at nodeB 10.77.1.2 "$port" "$TMP/strange.pem")" refused
+ok "it is still awaited" awaits
+hold off
+status=0
+wait $held || status=$?
+is "then its own source gets in" $status 0
+ok "it runs once" runs_once nodeB
+like "and a port where nobody listens is none that refuses" "$(knock_at nodeB 10.77.1.2 "$port")" '^nobody listens'
+
+# and one with nodeA's files that waits as long as we like, for who is let in would be the source
 ok "the VM moves back" move nodeB nodeA
 on nodeB cat $TLS_DIR/leaf.pem >"$TMP/leaf.pem"
 ok "a QEMU waits as for a VM" await_start
-is "it does not let in who has no certificate" "$(knock)" refused
-is "it lets the QEMU of the other node in" "$(knock "$TMP/leaf.pem")" accepted
+is "it does not let in who has no certificate" "$(knock $AWAIT_PORT)" refused
+is "it lets the QEMU of the other node in" "$(knock $AWAIT_PORT "$TMP/leaf.pem")" accepted
 await_end
 # shellcheck disable=SC2016
 on nodeA sh -c 'kill -STOP "$(pgrep -o -x libvirtd)"' # which nothing here may wait for
@@ -200,6 +250,6 @@ ok "its root is known here no more, though libvirt hangs" retry 15 knows_roots n
 on nodeA sh -c 'kill -CONT "$(pgrep -o -x libvirtd)"'
 ok "its key is gone there" files_gone nodeB
 ok "a QEMU waits again" await_start
-is "it does not let in the one that was there" "$(knock "$TMP/leaf.pem")" refused
+is "it does not let in the one that was there" "$(knock $AWAIT_PORT "$TMP/leaf.pem")" refused
 await_end
 done_testing
