@@ -88,6 +88,12 @@ mig_trusted_seen(MigTrusted *trusted)
     wake(trusted);
 }
 
+static gint64
+now(void)
+{
+    return g_get_real_time() / G_USEC_PER_SEC;
+}
+
 static gboolean
 knows(MigTrusted *trusted, const char *node, const char *certificate)
 {
@@ -106,7 +112,7 @@ write_ram(MigTrusted *trusted)
     g_mutex_lock(&trusted->lock);
     roots = g_ptr_array_ref(trusted->roots); /* replaced, never changed */
     g_mutex_unlock(&trusted->lock);
-    if (mig_tls_ram_write(trusted->ram, roots, FALSE, &error) &&
+    if (mig_tls_ram_write(trusted->ram, roots, now(), FALSE, &error) &&
         mig_tls_ram_is_configured(trusted->ram, QEMU_CONFIG, &error))
         return NULL;
     return g_strdup(error->message);
@@ -164,7 +170,7 @@ step_switched(MigTrusted *trusted, GError **error)
          * be written, no move begins before it could */
         g_autofree char *problem = trusted->ram ? write_ram(trusted) : NULL;
 
-        if (!mig_tls_renew(trusted->tls, TRUE, error))
+        if (!mig_tls_renew(trusted->tls, now(), TRUE, error))
             return FALSE;
         trusted->switched_us = g_get_monotonic_time();
     }
@@ -277,7 +283,7 @@ tend_identity(MigTrusted *trusted)
     MigIdentityPhase before;
     g_autoptr(GError) error = NULL, bad = NULL;
 
-    if (!mig_tls_renew(trusted->tls, FALSE, &error))
+    if (!mig_tls_renew(trusted->tls, now(), FALSE, &error))
         g_warning("this node's certificate could not be renewed, and is tried again: %s",
                   error->message);
     g_mutex_lock(&trusted->rotate_lock);

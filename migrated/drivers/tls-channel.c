@@ -156,11 +156,11 @@ leaf_new(MigIdentity *identity, guint generation, gint64 *to_s, GError **error)
 }
 
 gboolean
-mig_tls_renew(MigTls *tls, gboolean forced, GError **error)
+mig_tls_renew(MigTls *tls, gint64 now_s, gboolean forced, GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tls->renew_lock);
     MigTlsLeaf *leaf;
-    gint64 to_s = 0, now_s = g_get_real_time() / G_USEC_PER_SEC;
+    gint64 to_s = 0;
     guint generation;
     gboolean wanted;
 

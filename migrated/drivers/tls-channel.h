@@ -32,8 +32,9 @@ void mig_tls_set_roots(MigTls *tls, const GPtrArray *roots);
 /* Has this stream, one of ours, not been cut? What was read from it before that is of no value. */
 gboolean mig_tls_stands(GIOStream *stream);
 
-/* Issues the leaf anew: forced (after a change of key), or where a third of its life is left. */
-gboolean mig_tls_renew(MigTls *tls, gboolean forced, GError **error);
+/* Issues the leaf anew: forced (after a change of key), or where a third of its life is left at
+ * now_s (since 1970). */
+gboolean mig_tls_renew(MigTls *tls, gint64 now_s, gboolean forced, GError **error);
 /* Connections that shook hands with a leaf from before the last forced mig_tls_renew(). */
 guint mig_tls_count_old(MigTls *tls);
 

@@ -169,12 +169,11 @@ append_own(GString *text, const GPtrArray *own, gint64 now_s, GError **error)
 
 /* NULL: the own one cannot be used. */
 static char *
-roots_text(MigTlsRam *ram, const GPtrArray *roots, GError **error)
+roots_text(MigTlsRam *ram, const GPtrArray *roots, gint64 now_s, GError **error)
 {
     g_autoptr(GPtrArray) own = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     g_autoptr(GBytes) published = mig_identity_published(ram->identity);
     g_autoptr(GString) text = g_string_new(NULL);
-    gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
 
     mig_trust_split(published, own);
     g_hash_table_remove_all(ram->left_out);
@@ -226,9 +225,9 @@ mig_tls_ram_left_out(MigTlsRam *ram, const char *node)
 }
 
 static gboolean
-write_roots(MigTlsRam *ram, const GPtrArray *roots, GError **error)
+write_roots(MigTlsRam *ram, const GPtrArray *roots, gint64 now_s, GError **error)
 {
-    g_autofree char *text = roots_text(ram, roots, error);
+    g_autofree char *text = roots_text(ram, roots, now_s, error);
     g_autofree char *path = g_build_filename(ram->directory, ROOTS, NULL);
 
     if (!text)
@@ -243,11 +242,11 @@ write_roots(MigTlsRam *ram, const GPtrArray *roots, GError **error)
 }
 
 static gboolean
-is_leaf_good(MigTlsRam *ram)
+is_leaf_good(MigTlsRam *ram, gint64 now_s)
 {
     g_autofree char *path = g_build_filename(ram->directory, LEAF, NULL);
     g_autofree char *signer = mig_identity_fingerprint(ram->identity);
-    gint64 left_s = ram->to_s - g_get_real_time() / G_USEC_PER_SEC;
+    gint64 left_s = ram->to_s - now_s;
 
     /* a clock that was set back makes a leaf of the future: no better than an old one */
     return g_strcmp0(signer, ram->signer) == 0 && left_s > RENEW_LEFT_S &&
@@ -306,7 +305,8 @@ write_group(MigTlsRam *ram, GError **error)
 }
 
 gboolean
-mig_tls_ram_write(MigTlsRam *ram, const GPtrArray *roots, gboolean anew, GError **error)
+mig_tls_ram_write(MigTlsRam *ram, const GPtrArray *roots, gint64 now_s, gboolean anew,
+                  GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ram->lock);
 
@@ -316,8 +316,9 @@ mig_tls_ram_write(MigTlsRam *ram, const GPtrArray *roots, gboolean anew, GError 
         return FALSE;
     }
     /* roots before the leaf: a new root of our own is known before it signs */
-    if (!make_folder(ram, error) || !write_group(ram, error) || !write_roots(ram, roots, error) ||
-        ((anew || !is_leaf_good(ram)) && !write_leaf(ram, error)))
+    if (!make_folder(ram, error) || !write_group(ram, error) ||
+        !write_roots(ram, roots, now_s, error) ||
+        ((anew || !is_leaf_good(ram, now_s)) && !write_leaf(ram, error)))
         return FALSE;
     for (guint i = 0; i < G_N_ELEMENTS(links); i++) {
         if (!make_link(ram, links[i], error))

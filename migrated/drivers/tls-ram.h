@@ -34,8 +34,9 @@ void mig_tls_ram_set_reader(MigTlsRam *ram, gint64 user, gint64 group);
 
 /* Brings the folder up to date: roots (GPtrArray of MigTrustRoot) as they are now, and a
  * certificate that is not about to expire, was signed by the root in use, and which nobody has
- * touched. anew: a new one in any case. */
-gboolean mig_tls_ram_write(MigTlsRam *ram, const GPtrArray *roots, gboolean anew, GError **error);
+ * touched. now_s: seconds since 1970. anew: a new one in any case. */
+gboolean mig_tls_ram_write(MigTlsRam *ram, const GPtrArray *roots, gint64 now_s, gboolean anew,
+                           GError **error);
 
 /* QEMU uses nothing of a file with one bad root in it, so a root that cannot be read, is none, or
  * is not valid now stays out, until it is. What is wrong with those of that node, if none of them

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test-tls-channel.c - two nodes over a socket: who gets in, and when that ends. */
 #include "drivers/tls-channel.h"
+#include "drivers/tls-private.h"
 
 #include "base/error.h"
 #include "rpc/api-types.h"
@@ -392,6 +393,48 @@ test_cut_queue(Fixture *f, gconstpointer data)
     }
 }
 
+static gint64
+now(void)
+{
+    return g_get_real_time() / G_USEC_PER_SEC;
+}
+
+/* A leaf that has aged: a new one takes its place by itself, and nobody's connection ends. */
+static void
+test_age(Fixture *f, gconstpointer data)
+{
+    const gint64 day_s = 86400, hour_s = 3600;
+    const MigTlsLeaf *first = f->b->leaf, *second;
+    Client before, after;
+    char byte;
+
+    meet(f, f->b, "nodeA", &before);
+    g_autoptr(GIOStream) before_a = g_steal_pointer(&f->accepted);
+
+    g_assert_true(mig_tls_renew(f->b, now(), FALSE, NULL));
+    g_assert_true(mig_tls_renew(f->b, now() + 4 * day_s + 15 * hour_s, FALSE, NULL));
+    g_assert_true(f->b->leaf == first);
+    g_assert_true(mig_tls_renew(f->b, now() + 4 * day_s + 17 * hour_s, FALSE, NULL));
+    second = f->b->leaf;
+    g_assert_true(second != first);
+    g_assert_true(mig_tls_renew(f->b, now(), FALSE, NULL));
+    g_assert_true(f->b->leaf == second);
+    /* a clock that was wrong when it was made */
+    g_assert_true(mig_tls_renew(f->b, now() - 3 * day_s, FALSE, NULL));
+    g_assert_true(f->b->leaf != second);
+
+    g_assert_cmpuint(mig_tls_count_old(f->b), ==, 0); /* the key is the same */
+    meet(f, f->b, "nodeA", &after);
+    g_assert_cmpstr(f->node, ==, "nodeB");
+    g_assert_cmpint(
+        g_output_stream_write(g_io_stream_get_output_stream(before.stream), "a", 1, NULL, NULL), ==,
+        1);
+    g_assert_cmpint(
+        g_input_stream_read(g_io_stream_get_input_stream(before_a), &byte, 1, NULL, NULL), ==, 1);
+    g_object_unref(before.stream);
+    g_object_unref(after.stream);
+}
+
 /* Old and new key side by side: connections from before the change stand until the old is dropped.
  */
 static void
@@ -411,7 +454,7 @@ test_change(Fixture *f, gconstpointer data)
 
     g_assert_true(mig_identity_switch(f->ids[1], NULL));
     g_assert_cmpuint(mig_tls_count_old(f->b), ==, 0);
-    g_assert_true(mig_tls_renew(f->b, TRUE, NULL));
+    g_assert_true(mig_tls_renew(f->b, now(), TRUE, NULL));
     g_assert_cmpuint(mig_tls_count_old(f->b), ==, 1);
     meet(f, f->b, "nodeA", &after);
     g_assert_cmpstr(f->node, ==, "nodeB");
@@ -540,6 +583,7 @@ main(int argc, char **argv)
     TEST("cut", test_cut);
     TEST("cut-in-time", test_cut_in_time);
     TEST("cut-queue", test_cut_queue);
+    TEST("age", test_age);
     TEST("change", test_change);
     TEST("nonsense", test_nonsense);
     TEST("much", test_much);

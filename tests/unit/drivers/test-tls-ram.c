@@ -86,12 +86,18 @@ tear_down(Fixture *f, gconstpointer data)
     g_free(f->ca);
 }
 
+static gint64
+now(void)
+{
+    return g_get_real_time() / G_USEC_PER_SEC;
+}
+
 static void
 write_it(Fixture *f)
 {
     g_autoptr(GError) error = NULL;
 
-    mig_tls_ram_write(f->ram, f->roots, FALSE, &error);
+    mig_tls_ram_write(f->ram, f->roots, now(), FALSE, &error);
     g_assert_no_error(error);
 }
 
@@ -232,20 +238,9 @@ test_kept(Fixture *f, gconstpointer data)
     g_assert_cmpstr(first, !=, other); /* not ours any more, whatever it says */
     g_assert_true(g_file_test(key, G_FILE_TEST_EXISTS));
     g_assert_true(g_file_test(f->ca, G_FILE_TEST_EXISTS));
-    g_assert_true(mig_tls_ram_write(f->ram, f->roots, TRUE, NULL));
+    g_assert_true(mig_tls_ram_write(f->ram, f->roots, now(), TRUE, NULL));
     anew = text_of(f->leaf);
     g_assert_cmpstr(other, !=, anew);
-}
-
-static void
-test_no_group(Fixture *f, gconstpointer data)
-{
-    g_autoptr(GError) error = NULL;
-
-    mig_tls_ram_set_reader(f->ram, geteuid(), -1);
-    g_assert_false(mig_tls_ram_write(f->ram, f->roots, FALSE, &error));
-    g_assert_nonnull(error);
-    g_assert_false(g_file_test(f->folder, G_FILE_TEST_EXISTS));
 }
 
 /* Does what another node's QEMU has let this leaf in, as that node? */
@@ -270,6 +265,42 @@ is_accepted(const char *ca, const char *leaf, const char *as)
     return status == 0;
 }
 
+/* A leaf is renewed by itself when a third of its week is left, in a folder that stands else. */
+static void
+test_age(Fixture *f, gconstpointer data)
+{
+    const gint64 day_s = 86400, hour_s = 3600;
+    g_autofree char *first = NULL, *same = NULL, *renewed = NULL, *ca = NULL;
+    g_autoptr(GError) error = NULL;
+
+    write_it(f);
+    first = text_of(f->leaf);
+    g_assert_true(
+        mig_tls_ram_write(f->ram, f->roots, now() + 4 * day_s + 15 * hour_s, FALSE, NULL));
+    same = text_of(f->leaf);
+    g_assert_cmpstr(same, ==, first);
+    g_assert_true(
+        mig_tls_ram_write(f->ram, f->roots, now() + 4 * day_s + 17 * hour_s, FALSE, NULL));
+    renewed = text_of(f->leaf);
+    g_assert_cmpstr(renewed, !=, first);
+    ca = text_of(f->ca);
+    g_assert_true(is_accepted(ca, renewed, "nodeA"));
+    /* a clock that stands before its own root: QEMU would refuse that, and it is said */
+    g_assert_false(mig_tls_ram_write(f->ram, f->roots, now() - 3 * day_s, FALSE, &error));
+    g_assert_nonnull(strstr(error->message, "this very node is valid from"));
+}
+
+static void
+test_no_group(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    mig_tls_ram_set_reader(f->ram, geteuid(), -1);
+    g_assert_false(mig_tls_ram_write(f->ram, f->roots, now(), FALSE, &error));
+    g_assert_nonnull(error);
+    g_assert_false(g_file_test(f->folder, G_FILE_TEST_EXISTS));
+}
+
 static void
 test_vouches(Fixture *f, gconstpointer data)
 {
@@ -289,7 +320,7 @@ test_vouches(Fixture *f, gconstpointer data)
     g_assert_false(is_accepted(both, other->certificate, "nodeA"));
     /* nodeB is removed */
     add_node(without, "nodeA", f->a);
-    g_assert_true(mig_tls_ram_write(f->ram, without, FALSE, NULL));
+    g_assert_true(mig_tls_ram_write(f->ram, without, now(), FALSE, NULL));
     alone = text_of(f->ca);
     g_assert_true(is_accepted(alone, leaf, "nodeA"));
     g_assert_false(is_accepted(alone, other->certificate, "nodeB"));
@@ -381,7 +412,7 @@ test_left_out(Fixture *f, gconstpointer data)
         mig_trust_add_node(roots, &node);
         g_assert_cmpuint(roots->len, ==, 1);
         add_node(roots, "nodeB", f->b);
-        g_assert_true(mig_tls_ram_write(f->ram, roots, FALSE, NULL));
+        g_assert_true(mig_tls_ram_write(f->ram, roots, now(), FALSE, NULL));
         ca = text_of(f->ca);
         leaf = text_of(f->leaf);
         g_assert_cmpuint(count_as_qemu(ca), ==, cases[i].says ? 2 : 3);
@@ -470,6 +501,7 @@ main(int argc, char **argv)
     ADD("closed", test_closed);
     ADD("one-reader", test_one_reader);
     ADD("kept", test_kept);
+    ADD("age", test_age);
     ADD("no-group", test_no_group);
     ADD("vouches", test_vouches);
     ADD("left-out", test_left_out);
