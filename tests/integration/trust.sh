@@ -172,17 +172,45 @@ retry 30 in_no_cluster nodeC >/dev/null || true
 ok "and joins anew" retry 30 join nodeC
 ok "as a member like the others" retry 30 are_members nodeA nodeB nodeC
 
-ok "a VM is defined" cluster_define "$VM" "${IP##*.}" --memory 256
+# It has a secret, which no other file, word or answer of the daemon's has (VNC takes eight characters).
+SECRET=zq7x$((RANDOM % 9000 + 1000))
+define_with_secret() {
+    cluster_define "$VM" "${IP##*.}" --memory 256 && ctl nodeA vm undefine "$VM" || return 1
+    sed -i "s,</devices>,<graphics type='vnc' autoport='yes' listen='127.0.0.1' passwd='$SECRET'/></devices>," "$TMP/$VM.xml"
+    ctl nodeA vm define "$VOLUME" "$TMP/$VM.xml"
+}
+knows_secret() {
+    on "$1" virsh dumpxml --security-info "$VM" | grep -qF "$SECRET"
+}
+shows_secret() { # and what it shows
+    local node what
+    for node in nodeA nodeB nodeC; do
+        for what in status "vm list" "vm show $VM" "job list" "image list" "volume list" "node list"; do
+            # shellcheck disable=SC2086 # words
+            on "$node" migratectl $what --json || true
+        done
+        on "$node" migratectl vm show "$VM" --xml || true
+        on "$node" find /var/lib/migrated /run/migrated -type f -exec cat {} + || true
+        cat "$(log_of "$node")"
+    done >"$TMP/shown" 2>&1
+    wc -c "$TMP/shown"
+    grep -aF "$SECRET" "$TMP/shown"
+}
+
+ok "a VM is defined" define_with_secret
 ok "and runs on a node that joined" ctl nodeA vm start "$VM" --node nodeC
 ok "that node can't leave" refuses 26 ctl nodeC cluster leave
 ok "it is still a member" are_members nodeA nodeB nodeC
 ok "the VM moves to another one" ctl nodeA move "$VM" nodeB
 ok "it runs once" runs_once nodeB
+ok "its password has come along" knows_secret nodeB
 ok "then the node leaves" leave nodeC
 
 sed "s,</devices>,<hostdev mode='subsystem' type='usb'/></devices>,; s,<name>$VM,<name>bad," "$TMP/$VM.xml" >"$TMP/bad.xml"
 ok "a definition that names a host device is refused" refuses 52 ctl nodeA vm define $VOLUME "$TMP/bad.xml"
 ctl nodeA vm stop "$VM" --force >/dev/null 2>&1 || true
+not_ok "what it has as a password is in no log, no job and no answer" shows_secret
+ok "where it is masked" grep -F "passwd=" "$TMP/shown"
 
 # ---- who may do what, and what is written down of it ----
 
