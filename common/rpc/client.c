@@ -47,13 +47,21 @@ on_flag(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
-/* Waits for the source (of a pollable stream; taken) until deadline_us, 0: for ever. */
+static void
+on_cancelled(GCancellable *cancellable, gpointer context)
+{
+    g_main_context_wakeup(context);
+}
+
+/* Waits for the source (of a pollable stream; taken) until deadline_us, 0: for ever. cancellable is
+ * no source of its own: GLib 2.74 leaks one that ends while another thread cancels. */
 static gboolean
 wait_for(MigRpcClient *client, GSource *source, gint64 deadline_us, GCancellable *cancellable,
          GError **error)
 {
     gboolean ready = FALSE, late = FALSE;
     GSource *timeout = NULL;
+    gulong handler = 0;
 
     g_source_set_callback(source, G_SOURCE_FUNC(on_ready), &ready, NULL);
     g_source_attach(source, client->context);
@@ -64,8 +72,12 @@ wait_for(MigRpcClient *client, GSource *source, gint64 deadline_us, GCancellable
         g_source_set_callback(timeout, on_flag, &late, NULL);
         g_source_attach(timeout, client->context);
     }
-    while (!ready && !late)
+    if (cancellable)
+        handler =
+            g_cancellable_connect(cancellable, G_CALLBACK(on_cancelled), client->context, NULL);
+    while (!ready && !late && !g_cancellable_is_cancelled(cancellable))
         g_main_context_iteration(client->context, TRUE);
+    g_cancellable_disconnect(cancellable, handler);
     g_source_destroy(source);
     g_source_unref(source);
     if (timeout) {
@@ -122,8 +134,8 @@ send_bytes(MigRpcClient *client, GBytes *frame, gint64 deadline_us, GCancellable
         } else if (!g_error_matches(bad, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)) {
             set_lost(client, bad, error);
             return FALSE;
-        } else if (!wait_for(client, g_pollable_output_stream_create_source(out, cancellable),
-                             deadline_us, cancellable, error)) {
+        } else if (!wait_for(client, g_pollable_output_stream_create_source(out, NULL), deadline_us,
+                             cancellable, error)) {
             return FALSE;
         }
     }
@@ -165,8 +177,8 @@ receive_frame(MigRpcClient *client, gsize max_read, char **frame, gsize *length,
         } else if (!g_error_matches(bad, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)) {
             set_lost(client, bad, error);
             return FALSE;
-        } else if (!wait_for(client, g_pollable_input_stream_create_source(in, cancellable),
-                             deadline_us, cancellable, error)) {
+        } else if (!wait_for(client, g_pollable_input_stream_create_source(in, NULL), deadline_us,
+                             cancellable, error)) {
             return FALSE;
         }
     }
