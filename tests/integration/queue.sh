@@ -287,6 +287,7 @@ drain_all() {
 watch_from_outside() {
     "$lab_tree/tests/lib/pair-watch" "$MIGRATED_LAB_DIR" "$TMP/end" q "${NODES[@]}" >"$TMP/seen" &
     watcher=$!
+    at_exit touch "$TMP/end" # it ends by itself then
     retry 20 test -e "$TMP/end.ready"
 }
 
