@@ -10,17 +10,17 @@
 #define BACKUP_DIR "adopted"
 
 char *
-mig_adopt_backup_path(const MigAdopt *adopt)
+mig_adopt_backup_path(const MigDaemon *daemon, const char *name)
 {
-    g_autofree char *file = g_strconcat(adopt->plan->name, ".xml", NULL);
+    g_autofree char *file = g_strconcat(name, ".xml", NULL);
 
-    return g_build_filename(adopt->daemon->config->state_dir, BACKUP_DIR, file, NULL);
+    return g_build_filename(daemon->config->state_dir, BACKUP_DIR, file, NULL);
 }
 
 static gboolean
 back_up(const MigAdopt *adopt, GError **error)
 {
-    g_autofree char *path = mig_adopt_backup_path(adopt);
+    g_autofree char *path = mig_adopt_backup_path(adopt->daemon, adopt->plan->name);
     g_autofree char *dir = g_path_get_dirname(path);
 
     return mig_io_make_dir(dir, 0700, error) &&
@@ -106,7 +106,7 @@ deactivate(MigAdopt *adopt)
 gboolean
 mig_adopt_unclaim(MigAdopt *adopt, GError **error)
 {
-    g_autofree char *path = mig_adopt_backup_path(adopt);
+    g_autofree char *path = mig_adopt_backup_path(adopt->daemon, adopt->plan->name);
     MigLeaseOwner owner = {0};
 
     mig_vms_refresh(adopt->daemon->vms);
@@ -138,7 +138,7 @@ mig_adopt_turn(MigAdopt *adopt, GError **error)
 gboolean
 mig_adopt_turn_back(MigAdopt *adopt)
 {
-    g_autofree char *path = mig_adopt_backup_path(adopt);
+    g_autofree char *path = mig_adopt_backup_path(adopt->daemon, adopt->plan->name);
     g_autoptr(GError) error = NULL;
 
     if (mig_libvirt_local_define(adopt->daemon->libvirt, adopt->local->xml, &error))

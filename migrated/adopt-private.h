@@ -47,7 +47,7 @@ void mig_adopt_progress(guint64 done_bytes, guint64 total_bytes, gpointer user_d
 /* adopt-claim.c */
 
 /* File that has the old definition. g_free() */
-char *mig_adopt_backup_path(const MigAdopt *adopt);
+char *mig_adopt_backup_path(const MigDaemon *daemon, const char *name);
 /* The VM's slot and its empty images. *is_claimed: there is something to take back. */
 gboolean mig_adopt_claim(MigAdopt *adopt, gboolean *is_claimed, GError **error);
 /* The volume is as it was. Refused while somebody has the VM's lease: who has it uses its images.

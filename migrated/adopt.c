@@ -90,7 +90,7 @@ static gboolean
 finish(MigAdopt *adopt, const MigVmView *view, gboolean *is_stale, GError **error)
 {
     g_autoptr(MigDefinition) definition = mig_definition_parse(view->vm->definition, error);
-    g_autofree char *path = mig_adopt_backup_path(adopt);
+    g_autofree char *path = mig_adopt_backup_path(adopt->daemon, adopt->plan->name);
     g_autofree char *xml = NULL;
     g_autofree char *old = NULL;
     g_autoptr(MigAdoption) was = NULL;
@@ -256,7 +256,7 @@ tell(const MigAdopt *adopt, MigAdopted *adopted)
         g_strv_builder_add(old, line);
     }
     adopted->old_disks = g_strv_builder_end(old);
-    adopted->definition = mig_adopt_backup_path(adopt);
+    adopted->definition = mig_adopt_backup_path(adopt->daemon, adopt->plan->name);
     adopted->total_bytes = adopt->total_bytes;
 }
 
@@ -280,8 +280,8 @@ pick_volume(MigDaemon *daemon, const char *volume, GError **error)
 }
 
 static gboolean
-adopt_held(MigAdopt *adopt, const char *domain, const char *volume, MigAdopted *adopted,
-           GError **error)
+adopt_held(MigAdopt *adopt, const char *domain, const char *volume, gboolean only_rest,
+           MigAdopted *adopted, GError **error)
 {
     gboolean is_done = FALSE;
 
@@ -289,6 +289,8 @@ adopt_held(MigAdopt *adopt, const char *domain, const char *volume, MigAdopted *
     if (!adopt->attached || !read_local(adopt, domain, error) ||
         !look_for_earlier(adopt, &is_done, error))
         return FALSE;
+    if (!is_done && only_rest)
+        return TRUE;
     if (!is_done) {
         mig_attached_unref(g_steal_pointer(&adopt->attached)); /* that of an earlier try */
         adopt->attached = pick_volume(adopt->daemon, volume, error);
@@ -306,16 +308,16 @@ adopt_held(MigAdopt *adopt, const char *domain, const char *volume, MigAdopted *
     return TRUE;
 }
 
-gboolean
-mig_vm_adopt(MigDaemon *daemon, const char *domain, const char *volume, const MigCopyHooks *hooks,
-             MigAdopted *adopted, GError **error)
+static gboolean
+run(MigDaemon *daemon, const char *domain, const char *volume, gboolean only_rest,
+    const MigCopyHooks *hooks, MigAdopted *adopted, GError **error)
 {
     MigAdopt adopt = {.daemon = daemon, .hooks = hooks};
     gboolean ok;
 
     if (!mig_jobs_hold_vm(daemon->jobs, domain, error))
         return FALSE;
-    ok = adopt_held(&adopt, domain, volume, adopted, error);
+    ok = adopt_held(&adopt, domain, volume, only_rest, adopted, error);
     mig_jobs_let_vm_go(daemon->jobs, domain);
     g_clear_pointer(&adopt.attached, mig_attached_unref);
     g_clear_pointer(&adopt.local, mig_local_domain_free);
@@ -323,4 +325,37 @@ mig_vm_adopt(MigDaemon *daemon, const char *domain, const char *volume, const Mi
     g_clear_pointer(&adopt.lease, mig_lease_free);
     g_free(adopt.sizes);
     return ok;
+}
+
+gboolean
+mig_vm_adopt(MigDaemon *daemon, const char *domain, const char *volume, const MigCopyHooks *hooks,
+             MigAdopted *adopted, GError **error)
+{
+    return run(daemon, domain, volume, FALSE, hooks, adopted, error);
+}
+
+void
+mig_vm_adopt_rest(MigDaemon *daemon)
+{
+    const MigCopyHooks none = {0};
+    g_autoptr(GPtrArray) all = mig_vm_list(daemon, NULL);
+
+    for (guint i = 0; all && i < all->len; i++) {
+        const MigVm *vm = ((const MigVmView *)g_ptr_array_index(all, i))->vm;
+        g_autofree char *path = mig_adopt_backup_path(daemon, vm->name);
+        /* a local definition of who was never adopted here is its owner's */
+        g_autoptr(MigLocalDomain) local = g_file_test(path, G_FILE_TEST_EXISTS)
+                                              ? mig_libvirt_local(daemon->libvirt, vm->name, NULL)
+                                              : NULL;
+        g_auto(MigAdopted) adopted = {0};
+        g_autoptr(GError) error = NULL;
+
+        if (!local || g_ascii_strcasecmp(local->uuid, vm->uuid) != 0)
+            continue;
+        if (run(daemon, vm->name, vm->volume, TRUE, &none, &adopted, &error))
+            g_message("the adoption of %s was cut short, and is %s", vm->name,
+                      adopted.definition ? "through now" : "taken back");
+        else
+            g_warning("%s has a local definition on this node: %s", vm->name, error->message);
+    }
 }

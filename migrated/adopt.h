@@ -21,8 +21,8 @@
  *   commit    the slot gets the real definition: the cluster may start it
  *   undefine  the local definition is removed; a running VM is transient from then on
  *
- * Cut short before the turn, all is taken back, or will be by the next try; behind it, the next try
- * goes on. The files of the old disks are never touched.
+ * Cut short before the turn, all is taken back; behind it, the rest is done: at once, or when the
+ * daemon starts again, or by the next try. The files of the old disks are never touched.
  */
 
 typedef struct {
@@ -38,3 +38,6 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MigAdopted, mig_adopted_clear)
  * cancelling by hooks. */
 gboolean mig_vm_adopt(MigDaemon *daemon, const char *domain, const char *volume,
                       const MigCopyHooks *hooks, MigAdopted *adopted, GError **error);
+/* For a daemon that has started: what an adoption has left that was cut short on this node is
+ * brought to its end, or taken back. Nothing new is begun. Blocks. */
+void mig_vm_adopt_rest(MigDaemon *daemon);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* main.c - migrated: options, wiring, main loop. */
+#include "adopt.h"
 #include "api.h"
 #include "drain.h"
 #include "events.h"
@@ -145,8 +146,10 @@ facts_thread(gpointer data)
         mig_incoming_sweep(daemon->incoming);
         mig_volumes_set_armed(daemon->volumes, mig_sanlock_is_armed(daemon->sanlock));
         mig_link_look(daemon->link);
-        if (round % ATTACH_ROUNDS == 0 && mig_volumes_attach_missing(daemon->volumes) > 0)
+        if (round % ATTACH_ROUNDS == 0 && mig_volumes_attach_missing(daemon->volumes) > 0) {
             mig_vms_adopt(daemon->vms);
+            mig_vm_adopt_rest(daemon);
+        }
         g_usleep(FACTS_MS * 1000);
     }
     return NULL;
@@ -172,6 +175,7 @@ start_thread(gpointer data)
     mig_failover_start(daemon->failover);
     if (daemon->config->failover_enabled)
         mig_recovery_start(daemon->recovery);
+    mig_vm_adopt_rest(daemon);
     return NULL;
 }
 
