@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# takes: 200
 # timeout: 400
 # full-timeout: 1500
 # A node dies: its VMs run elsewhere, once; and what only looks like death costs nobody's VM.

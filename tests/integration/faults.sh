@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# takes: 300
 # Whatever dies in the middle of a move, there is one running copy afterwards, or none and a lease.
 #
 # Each case slows a move down until it would never end, breaks something, and then asks both sides:

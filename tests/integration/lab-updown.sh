@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# takes: 90
 # The lab comes up and goes down cleanly, twice, after crashes, with guests: nothing is left over.
 # alone: it compares the machine's mounts and links
 set -euo pipefail

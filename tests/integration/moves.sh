@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# takes: 260
 # Fifty moves of one VM that writes to its disk and to its memory: nothing is lost, doubled or left.
 #
 # An argument is another number of moves. After each one the daemons' status, libvirt and sanlock

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# takes: 110
 # timeout: 900
 # full-timeout: 2400
 # Many moves asked for at once: in order, one at a time between any two nodes, and each of them ends. And a
@@ -13,12 +14,11 @@ set -euo pipefail
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
 if [[ ${MIGRATED_TEST_FULL:-0} == 1 ]]; then
-    N_NODES=8 N_VMS=40 ROUNDS=5 TRIES=20 JUDGED=most
+    N_NODES=8 N_VMS=40 ROUNDS=5 TRIES=20 CANCEL_MS=2000 JUDGED=most
 else
-    N_NODES=3 N_VMS=6 ROUNDS=3 TRIES=5 JUDGED=median
+    N_NODES=3 N_VMS=6 ROUNDS=3 TRIES=5 CANCEL_MS=6000 JUDGED=median # beside another lab
 fi
 SEED=${MIGRATED_TEST_SEED:-$RANDOM}
-CANCEL_MS=2000 # each in the long form; half of them in the short one, which may share the processors
 SLOW=1         # MiB per second: the real guest takes minutes at that
 
 now_ms() {
@@ -243,6 +243,8 @@ is_draining() {
 
 drained() {
     local node
+    vm_is_on nodeA nodeB q2 || ctl nodeA move q2 nodeB
+    ok "drain: a VM is on nodeB" vm_is_on nodeA nodeB q2
     exits "drain: --dry-run" 0 ctl nodeA drain nodeB --dry-run
     like "drain: --dry-run says where to" "$OUT" "q[0-9]+ .* node[AC]"
     not_ok "drain: --dry-run changes nothing" is_draining nodeB
