@@ -180,7 +180,7 @@ define_with_secret() {
     ctl nodeA vm define "$VOLUME" "$TMP/$VM.xml"
 }
 knows_secret() {
-    on "$1" virsh dumpxml --security-info "$VM" | grep -qF "$SECRET"
+    on "$1" virsh dumpxml --security-info "$VM" | grep -F "$SECRET" >/dev/null
 }
 shows_secret() { # and what it shows
     local node what
