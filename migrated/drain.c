@@ -161,9 +161,10 @@ sort_out(Sheet *sheet, MigRunning *running, const GPtrArray *jobs, GPtrArray *st
     g_autoptr(GError) error = NULL;
     g_autoptr(MigVmView) view = mig_vm_find(sheet->daemon, running->name, &error);
     const MigApiJob *job = job_of(jobs, running->name);
+    gboolean is_arriving = !job && running->state == MIG_DOMAIN_INCOMING;
     MigApiDrainStep *step;
 
-    if (view && !job) {
+    if (view && !job && !is_arriving) {
         g_ptr_array_add(sheet->vms, g_steal_pointer(&view->vm));
         g_ptr_array_add(sheet->allowed, allowed_for(sheet, running->volume));
         g_ptr_array_add(sheet->running, g_steal_pointer(&owned));
@@ -174,7 +175,7 @@ sort_out(Sheet *sheet, MigRunning *running, const GPtrArray *jobs, GPtrArray *st
         step->job = g_strdup(job->id);
         step->target = g_strdup(job->target);
     } else {
-        step->why = g_strdup(error->message);
+        step->why = g_strdup(is_arriving ? "it is just arriving" : error->message);
     }
     g_ptr_array_add(steps, step);
 }
