@@ -37,6 +37,17 @@ close_domain(virDomainPtr domain, virConnectPtr connection, int result, const ch
     return result >= 0;
 }
 
+/* libvirt keeps a VM's speed beyond the move for which it was set, and takes it for the next one
+ * that names none, ours or virsh's. */
+static void
+lift_bandwidth(virDomainPtr domain)
+{
+    const unsigned long most = G_MAXINT64 >> 20; /* MiB/s; libvirt's own default */
+
+    if (virDomainMigrateSetMaxSpeed(domain, most, 0) < 0)
+        g_message("libvirt does not lift the bandwidth: %s", virGetLastErrorMessage());
+}
+
 /*
  * PEER2PEER: the source's libvirtd drives the move, so it does not hang on this process's life
  * beyond the tunnel. AUTO_CONVERGE only bites where rounds do not shrink. No PERSIST_DEST: our VMs
@@ -66,10 +77,18 @@ mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error
     if (migration->bandwidth_bytes_s)
         virTypedParamsAddULLong(&params, &count, &capacity, VIR_MIGRATE_PARAM_BANDWIDTH,
                                 MAX(migration->bandwidth_bytes_s >> 20, 1)); /* MiB/s */
+    else
+        lift_bandwidth(domain);
     /* there is no typed parameter for it; QEMU keeps it for the move that follows */
     if (virDomainMigrateSetMaxDowntime(domain, migration->downtime_ms, 0) < 0)
         g_message("libvirt takes no downtime limit before the move: %s", virGetLastErrorMessage());
     result = virDomainMigrateToURI3(domain, migration->target_uri, params, (unsigned)count, flags);
+    if (result < 0) {
+        mig_libvirt_set_error(error, "moving"); /* before another call of libvirt's forgets it */
+        error = NULL;
+        if (virDomainIsActive(domain) == 1)
+            lift_bandwidth(domain);
+    }
     gboolean ok = close_domain(domain, connection, result, "moving", error);
 
     virTypedParamsFree(params, count);
