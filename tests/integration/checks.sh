@@ -70,7 +70,7 @@ fails() {
 limits() {
     on "$1" sh -c "sed -i '/^\[limits\]/,\$d' /etc/migrated/migrated.conf
         printf '[limits]\n%s\n' '$2' >>/etc/migrated/migrated.conf"
-    "$LAB" service "$1" migrated restart
+    "$LAB" service "$1" migrated restart >/dev/null
     retry 30 is_attached "$1"
 }
 
@@ -196,12 +196,12 @@ fails memory-fits limits nodeB memory_reserve_mib=64
 libvirt_knows() { # SED-SCRIPT
     on nodeB sh -c "rm -rf /tmp/cache && cp -a /var/cache/libvirt /tmp/cache && mount --bind /tmp/cache /var/cache/libvirt &&
         sed -i \"$1\" /var/cache/libvirt/qemu/capabilities/*.xml"
-    "$LAB" service nodeB libvirtd restart
+    "$LAB" service nodeB libvirtd restart >/dev/null
     retry 10 on nodeB virsh version >/dev/null
 }
 libvirt_knows_again() {
     on nodeB umount /var/cache/libvirt
-    "$LAB" service nodeB libvirtd restart
+    "$LAB" service nodeB libvirtd restart >/dev/null
     retry 10 on nodeB virsh version
 }
 libvirt_knows "/name='pc-i440fx-7.2'/d"
@@ -269,7 +269,7 @@ if [[ $FULL ]]; then
     on nodeB umount /sys/devices/system/node/node0/meminfo
     ok "numa-fits: all is well again" retry 15 all_pass odd
 
-    "$LAB" service nodeB migrated stop
+    "$LAB" service nodeB migrated stop >/dev/null
     ok "target-up: seen" retry 10 only target-up fail
     fails target-up "$LAB" service nodeB migrated start
     retry 30 is_attached nodeB
@@ -287,11 +287,11 @@ if [[ $FULL ]]; then
     swap_vendors() {
         on nodeB sh -c "cp -a /usr/share/libvirt/cpu_map /tmp/map && mount --bind /tmp/map /usr/share/libvirt/cpu_map &&
             sed -i 's/AuthenticAMD/other/; s/GenuineIntel/AuthenticAMD/; s/other/GenuineIntel/' /tmp/map/x86_vendors.xml" &&
-            "$LAB" service nodeB libvirtd restart
+            "$LAB" service nodeB libvirtd restart >/dev/null
     }
     swap_back() {
         on nodeB umount /usr/share/libvirt/cpu_map
-        "$LAB" service nodeB libvirtd restart
+        "$LAB" service nodeB libvirtd restart >/dev/null
     }
     swap_vendors
     ok "cpu-vendor: seen" retry 15 sh -c "'$LAB' on nodeA migratectl check $VM nodeB | grep -q 'cpu-vendor *fail'"

@@ -16,7 +16,7 @@ LARGE_MIB=$((MEMORY_MIB * 5 / 2))
 # setting NODE GROUP LINE: its migrated starts again with that in its configuration
 setting() {
     on "$1" sh -c "printf '[%s]\n%s\n' '$2' '$3' >>/etc/migrated/migrated.conf"
-    "$LAB" service "$1" migrated restart
+    "$LAB" service "$1" migrated restart >/dev/null
     retry 30 is_back "$1"
 }
 
