@@ -92,6 +92,11 @@ config_refused() {
         grep -qiE -- "$1" "$TMP/stderr"
 }
 
+# The good definition under another name: its console's file would be another VM's
+renamed() {
+    sed "s,<name>.*</name>,<name>$1</name>,; /$VM\.console/d" "$TMP/$VM.xml"
+}
+
 names() {
     local bad
     for bad in 'a/b' '../x' 'a b' "$LONG" $'a\nb' $'a\e[31mb' '.hidden'; do
@@ -100,7 +105,7 @@ names() {
     refused 2 'empty' "empty image name" ctl nodeA image create $VOLUME '' 4M
     refused 2 'UTF-8' "image name that is no UTF-8" ctl nodeA image create $VOLUME $'\xff\xfe' 4M
     for bad in 'a/b' 'a b' "$LONG"; do
-        sed "s,<name>.*</name>,<name>$bad</name>,; s,$VM-disk,spare," "$TMP/$VM.xml" >"$TMP/bad.xml"
+        renamed "$bad" | sed "s,$VM-disk,spare," >"$TMP/bad.xml"
         refused 50 'name' "VM name '$(printf '%.20q' "$bad")'" ctl nodeA vm define $VOLUME "$TMP/bad.xml"
     done
     for bad in 'a/b' 'a b' "$LONG"; do
@@ -117,11 +122,11 @@ definitions() {
     refused 52 'XML|definition' "a definition cut short" ctl nodeA vm define $VOLUME "$xml"
     sed "s,<name>.*</name>,<name></name>," "$good" >"$xml"
     refused 52 'name' "a definition without a name" ctl nodeA vm define $VOLUME "$xml"
-    sed "s,/dev/csv/$VOLUME/$VM-disk,/dev/sda,; s,<name>$VM,<name>x," "$good" >"$xml"
+    renamed x | sed "s,/dev/csv/$VOLUME/$VM-disk,/dev/sda," >"$xml"
     refused 52 'disk|image' "a disk that is no image" ctl nodeA vm define $VOLUME "$xml"
-    sed "s,$VM-disk,nowhere,; s,<name>$VM,<name>x," "$good" >"$xml"
+    renamed x | sed "s,$VM-disk,nowhere," >"$xml"
     refused 13 'image' "a disk whose image is not there" ctl nodeA vm define $VOLUME "$xml"
-    sed "s,<name>$VM,<name>x," "$good" >"$xml"
+    renamed x >"$xml"
     refused 25 'belongs|use' "another VM's disk" ctl nodeA vm define $VOLUME "$xml"
     refused 20 'already|exists' "a VM that is there" ctl nodeA vm define $VOLUME "$good"
 }
