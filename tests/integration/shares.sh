@@ -38,6 +38,7 @@ all_start() {
 
 cluster_up 3 --io-timeout 2
 ok "all attach the volume" cluster_volume
+ok "and see one another" retry 30 is_back nodeA
 ok "VMs of $MEMORY_MIB and $LARGE_MIB MiB run, two each" all_start
 ((TAP_FAILED == 0)) || bail "the VMs do not run"
 
