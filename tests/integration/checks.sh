@@ -229,7 +229,7 @@ ok "media-found: it fails, and nothing else does" only media-found fail odd
 ok "media-found: the move is refused for it, and nothing has changed" refused media-found odd
 on nodeB truncate -s 1M /var/lib/libvirt/odd.iso
 ok "media-found: there now" all_pass odd
-on nodeA virsh -q change-media odd hda --eject
+on nodeA virsh -q change-media odd hda --eject >/dev/null
 # What follows is done past us, and past the hook, which refuses it.
 on nodeA rm -f /etc/libvirt/hooks/qemu.d/50-migrated
 # A folder cannot be plugged in, and no definition may have one: what libvirt runs is what counts.
