@@ -9,7 +9,7 @@ set -euo pipefail
 LOAD_MIB_S=8
 MIB_S=14 # the move has to last for some seconds, and end
 IDENTITY=/var/lib/migrated/pki/identity.pem
-ROGUE=$lab_tree/tests/integration/rogue.py
+ROGUE=$MIGRATED_BUILD/tests/integration/rogue.py
 LEAF=$MIGRATED_BUILD/tests/integration/test-leaf
 PORT=7420
 
