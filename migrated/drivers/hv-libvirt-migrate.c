@@ -4,15 +4,14 @@
 
 #include "base/error.h"
 
-/* The domain if it is active here, with a reference to its connection in *connection. */
+/* The domain if it is active here. connection is taken where this fails; NULL with the error set
+ * passes through. */
 static virDomainPtr
-active_domain(MigLibvirt *libvirt, const char *vm, const char *uuid, virConnectPtr *connection,
-              GError **error)
+active_domain_by(virConnectPtr *connection, const char *vm, const char *uuid, GError **error)
 {
     g_autoptr(GError) local = NULL;
     virDomainPtr domain;
 
-    *connection = mig_libvirt_connect(libvirt, error);
     if (!*connection)
         return NULL;
     domain = mig_libvirt_lookup(*connection, vm, uuid, &local);
@@ -24,6 +23,15 @@ active_domain(MigLibvirt *libvirt, const char *vm, const char *uuid, virConnectP
         g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED, "%s does not run here", vm);
     g_clear_pointer(connection, virConnectClose);
     return NULL;
+}
+
+/* The same, with a reference to the connection that all share in *connection. */
+static virDomainPtr
+active_domain(MigLibvirt *libvirt, const char *vm, const char *uuid, virConnectPtr *connection,
+              GError **error)
+{
+    *connection = mig_libvirt_connect(libvirt, error);
+    return active_domain_by(connection, vm, uuid, error);
 }
 
 static gboolean
@@ -61,8 +69,8 @@ mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error
                      VIR_MIGRATE_ABORT_ON_ERROR;
     virTypedParameterPtr params = NULL;
     int count = 0, capacity = 0, result;
-    virConnectPtr connection;
-    virDomainPtr domain = active_domain(self, migration->vm, migration->uuid, &connection, error);
+    virConnectPtr connection = mig_libvirt_connect_alone(self, error);
+    virDomainPtr domain = active_domain_by(&connection, migration->vm, migration->uuid, error);
 
     if (!domain)
         return FALSE;

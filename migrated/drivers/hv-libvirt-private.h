@@ -20,6 +20,13 @@ struct MigLibvirt {
 
 /* A reference to the live connection: virConnectClose() it. */
 virConnectPtr mig_libvirt_connect(MigLibvirt *libvirt, GError **error);
+/*
+ * One of its own, for a call that takes long (a move, a start). Of the threads that share a
+ * connection the first one waits for all of them, and libvirt's client (9.0) can fail to wake it: a
+ * second call is then sent only when something arrives, up to 5 s later with the next keepalive.
+ * virConnectClose() it.
+ */
+virConnectPtr mig_libvirt_connect_alone(MigLibvirt *libvirt, GError **error);
 /* NULL without error: no such domain. uuid NULL: any. */
 virDomainPtr
 mig_libvirt_lookup(virConnectPtr connection, const char *vm, const char *uuid, GError **error);

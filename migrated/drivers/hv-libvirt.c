@@ -41,8 +41,8 @@ on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detai
     return 0;
 }
 
-static virConnectPtr
-open_connection(MigLibvirt *libvirt, GError **error)
+virConnectPtr
+mig_libvirt_connect_alone(MigLibvirt *libvirt, GError **error)
 {
     virConnectPtr connection = virConnectOpen(libvirt->uri);
 
@@ -51,9 +51,17 @@ open_connection(MigLibvirt *libvirt, GError **error)
         return NULL;
     }
     virConnectSetKeepAlive(connection, 5, 3);
-    if (virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                                         VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), libvirt,
-                                         NULL) < 0) {
+    return connection;
+}
+
+static virConnectPtr
+open_connection(MigLibvirt *libvirt, GError **error)
+{
+    virConnectPtr connection = mig_libvirt_connect_alone(libvirt, error);
+
+    if (connection && virConnectDomainEventRegisterAny(
+                          connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                          VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), libvirt, NULL) < 0) {
         mig_libvirt_set_error(error, "registering for events");
         virConnectClose(connection);
         return NULL;
@@ -193,7 +201,7 @@ with_domain(MigLibvirt *libvirt, const char *vm, const char *uuid, const char *d
 static gboolean
 hv_start(gpointer self, const char *xml, GError **error)
 {
-    virConnectPtr connection = mig_libvirt_connect(self, error);
+    virConnectPtr connection = mig_libvirt_connect_alone(self, error);
     virDomainPtr domain;
 
     if (!connection)
