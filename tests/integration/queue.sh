@@ -14,12 +14,12 @@ set -euo pipefail
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
 if [[ ${MIGRATED_TEST_FULL:-0} == 1 ]]; then
-    N_NODES=8 N_VMS=40 ROUNDS=5 TRIES=20 JUDGED=most
+    N_NODES=8 N_VMS=40 ROUNDS=5 TRIES=20
 else
-    N_NODES=3 N_VMS=6 ROUNDS=3 TRIES=5 JUDGED=median # another lab may have the processors
+    N_NODES=3 N_VMS=6 ROUNDS=3 TRIES=5
 fi
 SEED=${MIGRATED_TEST_SEED:-$RANDOM}
-CANCEL_MS=2000
+CANCEL_MS=2000 # each of them
 SLOW=1         # MiB per second: the real guest takes minutes at that
 
 now_ms() {
@@ -142,7 +142,7 @@ cancelled_in_time() {
     for i in waiting running; do
         read -r median most < <(sum_up "$TMP/$i")
         note "cancelled while $i: median $median ms, most $most ms, load $(cut -d' ' -f1 /proc/loadavg)"
-        ok "cancel: while $i, within $CANCEL_MS ms" test "${!JUDGED}" -le $CANCEL_MS
+        ok "cancel: while $i, within $CANCEL_MS ms" test "$most" -le $CANCEL_MS
     done
     [[ ! -e $TMP/late ]] || note "late: $(<"$TMP/late")"
     is "cancel: all stayed" "$(vm_node nodeA q1) $(vm_node nodeA q2)" "nodeA nodeA"
