@@ -147,3 +147,56 @@ csv_space_pick(const struct csv_super *super, const struct csv_space *space, uin
                         (unsigned long long)(space->largest_free_bytes / CSV_MIB));
     return spread(space, whole, extents, count, error);
 }
+
+/* The gap that begins where the extent ends. */
+static struct csv_extent *
+gap_behind(const struct csv_space *space, const struct csv_extent *extent)
+{
+    for (size_t i = 0; i < space->gap_count; i++)
+        if (space->gaps[i].offset_bytes == extent->offset_bytes + extent->bytes)
+            return &space->gaps[i];
+    return NULL;
+}
+
+int
+csv_space_extend(const struct csv_super *super, struct csv_space *space, uint64_t bytes,
+                 bool one_piece, struct csv_extent *extents, uint32_t *count,
+                 struct csv_error *error)
+{
+    struct csv_extent more[CSV_MAX_EXTENTS];
+    struct csv_extent *last = &extents[*count - 1], *gap = gap_behind(space, last);
+    uint64_t whole = (bytes + super->extent_bytes - 1) / super->extent_bytes * super->extent_bytes;
+    uint64_t behind = gap ? gap->bytes : 0;
+    uint32_t more_count = 0;
+    int result;
+
+    if (bytes > space->free_bytes || whole > space->free_bytes)
+        return csv_fail(error, CSV_FULL, 0, "no room for %llu MiB more: %llu MiB are free",
+                        (unsigned long long)(bytes / CSV_MIB),
+                        (unsigned long long)(space->free_bytes / CSV_MIB));
+    if (behind > whole)
+        behind = whole;
+    if (one_piece && behind < whole)
+        return csv_fail(error, CSV_FRAGMENTED, 0,
+                        "no room for %llu MiB more right behind the image: %llu MiB are free there",
+                        (unsigned long long)(whole / CSV_MIB),
+                        (unsigned long long)(behind / CSV_MIB));
+    if (behind) {
+        gap->offset_bytes += behind;
+        gap->bytes -= behind;
+        space->free_bytes -= behind;
+    }
+    if (behind < whole) {
+        result = csv_space_pick(super, space, whole - behind, false, more, &more_count, error);
+        if (!result && *count + more_count > CSV_MAX_EXTENTS)
+            result = csv_fail(error, CSV_FRAGMENTED, 0,
+                              "free space is in too many pieces: an image has at most %d",
+                              CSV_MAX_EXTENTS);
+        if (result)
+            return result;
+    }
+    last->bytes += behind;
+    for (uint32_t i = 0; i < more_count; i++)
+        extents[(*count)++] = more[i];
+    return 0;
+}

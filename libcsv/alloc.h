@@ -22,3 +22,10 @@ void csv_space_clear(struct csv_space *space);
 int csv_space_pick(const struct csv_super *super, const struct csv_space *space, uint64_t bytes,
                    bool one_piece, struct csv_extent *extents, uint32_t *count,
                    struct csv_error *error);
+
+/* Makes *count extents longer by bytes (rounded up to whole extents of the volume): first into the
+ * gap behind the last one, then, unless in one piece, into gaps elsewhere. The array has
+ * CSV_MAX_EXTENTS places and is untouched on failure. Uses up what it takes of space. */
+int csv_space_extend(const struct csv_super *super, struct csv_space *space, uint64_t bytes,
+                     bool one_piece, struct csv_extent *extents, uint32_t *count,
+                     struct csv_error *error);

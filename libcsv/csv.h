@@ -322,6 +322,12 @@ int csv_image_delete(struct csv_volume *volume, const struct csv_epoch *epoch, c
                      bool discard, struct csv_error *error);
 int csv_image_rename(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
                      const char *new_name, struct csv_error *error);
+/* Makes an image longer, to size_bytes (rounded up to 4096); what is new is zero. Works while a VM
+ * uses it: csv_device_activate() on its node makes the device longer afterwards. An image that has
+ * the size already is success; one that is longer is CSV_BAD_VALUE. flags: CSV_CREATE_ONE_PIECE. */
+int csv_image_grow(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+                   uint64_t size_bytes, unsigned flags, struct csv_image *image,
+                   struct csv_error *error);
 /* owner "" sets free. CSV_IN_USE where another VM has it and it is not shared. */
 int csv_image_assign(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
                      const char *owner, struct csv_error *error);
@@ -347,8 +353,9 @@ int csv_device_detach(struct csv_volume *volume, struct csv_error *error);
 /* Does this node's kernel map images of several extents (device-mapper)? */
 bool csv_device_can_scatter(void);
 
-/* Idempotent. path (may be NULL) gets the link. The handle keeps the device open until
- * csv_device_deactivate(), so that it cannot vanish before QEMU has opened it. */
+/* Idempotent. path (may be NULL) gets the link. A device that is there already and shorter than the
+ * image, since that has grown, is made as long, under whoever has it open. The handle keeps the
+ * device open until csv_device_deactivate(), so that it cannot vanish before QEMU has opened it. */
 int csv_device_activate(struct csv_volume *volume, const struct csv_image *image, bool writable,
                         char path[CSV_PATH_MAX], struct csv_error *error);
 /* Removes the link and lets go of the device; a loop device still open in QEMU lives on until

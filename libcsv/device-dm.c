@@ -133,33 +133,44 @@ add_targets(struct dm_task *task, const struct csv_volume *volume, const struct 
     return true;
 }
 
-/* Does the device with this uuid have the image's table? */
-static bool
-has_table(const struct csv_volume *volume, const struct csv_image *image, const char *uuid)
+enum table {
+    TABLE_SAME,
+    TABLE_SHORTER, /* the image's before it grew: a beginning of it */
+    TABLE_OTHER,
+};
+
+/* What the device with this uuid maps. */
+static enum table
+compare_table(const struct csv_volume *volume, const struct csv_image *image, const char *uuid)
 {
     struct dm_task *task = dm_task_create(DM_DEVICE_TABLE);
     void *next = NULL;
     uint64_t start, length, done = 0;
     char *type, *params, wanted[64];
-    bool is_same = task && dm_task_set_uuid(task, uuid) && dm_task_run(task);
+    enum table answer =
+        task && dm_task_set_uuid(task, uuid) && dm_task_run(task) ? TABLE_SAME : TABLE_OTHER;
 
-    for (uint32_t i = 0; is_same && i < image->extent_count && done < image->size_bytes; i++) {
-        uint64_t bytes = part_bytes(image, i, done);
+    for (uint32_t i = 0; answer == TABLE_SAME && done < image->size_bytes; i++) {
+        uint64_t bytes;
         if (i > 0 && !next) {
-            is_same = false; /* fewer targets than extents */
+            answer = TABLE_SHORTER;
             break;
         }
+        bytes = part_bytes(image, i, done);
         next = dm_get_next_target(task, next, &start, &length, &type, &params);
         part_params(volume, image, i, wanted);
-        is_same = type && params && start == done / SECTOR && length == bytes / SECTOR &&
-                  strcmp(type, "linear") == 0 && strcmp(params, wanted) == 0;
+        if (!type || !params || start != done / SECTOR || strcmp(type, "linear") != 0 ||
+            strcmp(params, wanted) != 0 || length == 0 || length > bytes / SECTOR)
+            answer = TABLE_OTHER;
+        else if (length < bytes / SECTOR)
+            answer = next ? TABLE_OTHER : TABLE_SHORTER;
         done += bytes;
     }
-    if (next)
-        is_same = false; /* more targets than extents */
+    if (answer != TABLE_OTHER && next)
+        answer = TABLE_OTHER; /* more targets than extents */
     if (task)
         dm_task_destroy(task);
-    return is_same;
+    return answer;
 }
 
 static bool
@@ -187,7 +198,7 @@ csv_dm_is(int fd, const struct csv_volume *volume, const struct csv_image *image
     make_uuid(volume, image->uuid, uuid);
     pthread_mutex_lock(&dm_lock);
     if (get_info(uuid, &info) && makedev((unsigned)info.major, info.minor) == st.st_rdev &&
-        has_table(volume, image, uuid)) {
+        compare_table(volume, image, uuid) != TABLE_OTHER) {
         *is_writable = !info.read_only;
         is_ours = true;
     }
@@ -230,7 +241,7 @@ csv_dm_activate(const struct csv_volume *volume, const struct csv_image *image, 
     if (!get_info(uuid, &info) &&
         (!create(volume, image, writable, uuid) || !get_info(uuid, &info)))
         result = csv_fail(error, CSV_E_SYS, 0, "device-mapper cannot map image %s", image->name);
-    else if (!has_table(volume, image, uuid))
+    else if (compare_table(volume, image, uuid) == TABLE_OTHER)
         result = csv_fail(error, CSV_BUSY, 0, "image %s is mapped by an older table, and in use",
                           image->name);
     else if (writable && info.read_only)
@@ -244,6 +255,46 @@ csv_dm_activate(const struct csv_volume *volume, const struct csv_image *image, 
     if (device->fd < 0)
         return csv_fail(error, CSV_E_SYS, errno, "cannot open %s", device->path);
     return 0;
+}
+
+/* The new table waits beside the one in use until the resume, which swaps them with I/O held back
+ * for a moment. */
+static bool
+reload(const struct csv_volume *volume, const struct csv_image *image, const char *uuid)
+{
+    struct dm_task *task = dm_task_create(DM_DEVICE_RELOAD);
+    uint32_t cookie = 0;
+    struct dm_info info;
+    bool done = task && get_info(uuid, &info) && dm_task_set_uuid(task, uuid) &&
+                (!info.read_only || dm_task_set_ro(task)) && add_targets(task, volume, image) &&
+                dm_task_run(task);
+
+    if (task)
+        dm_task_destroy(task);
+    task = done ? dm_task_create(DM_DEVICE_RESUME) : NULL;
+    done = task && dm_task_set_uuid(task, uuid) && dm_task_set_cookie(task, &cookie, 0) &&
+           dm_task_run(task);
+    if (cookie)
+        dm_udev_wait(cookie);
+    if (task)
+        dm_task_destroy(task);
+    return done;
+}
+
+int
+csv_dm_fit(const struct csv_volume *volume, const struct csv_image *image, struct csv_error *error)
+{
+    char uuid[DM_UUID_SIZE];
+    bool done = true;
+
+    make_uuid(volume, image->uuid, uuid);
+    pthread_mutex_lock(&dm_lock);
+    if (compare_table(volume, image, uuid) == TABLE_SHORTER)
+        done = reload(volume, image, uuid);
+    pthread_mutex_unlock(&dm_lock);
+    return done ? 0
+                : csv_fail(error, CSV_E_SYS, 0, "device-mapper cannot make image %s longer",
+                           image->name);
 }
 
 static void

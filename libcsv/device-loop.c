@@ -73,8 +73,8 @@ matches(const struct loop_info64 *info, const struct csv_volume *volume,
         return memcmp(info->lo_file_name, "csv:", 4) == 0;
     make_tag(image, tag);
     return image->extent_count == 1 && memcmp(info->lo_file_name, tag, tag_bytes) == 0 &&
-           info->lo_offset == image->extents[0].offset_bytes &&
-           info->lo_sizelimit == image->size_bytes;
+           info->lo_offset == image->extents[0].offset_bytes && info->lo_sizelimit > 0 &&
+           info->lo_sizelimit <= image->size_bytes;
 }
 
 bool
@@ -88,6 +88,24 @@ csv_loop_is(int fd, const struct csv_volume *volume, const struct csv_image *ima
         return false;
     *is_writable = !(info.lo_flags & LO_FLAGS_READ_ONLY);
     return true;
+}
+
+/* The kernel tells whoever has the device open; QEMU asks anew when it is told to. */
+int
+csv_loop_fit(int fd, const struct csv_image *image, struct csv_error *error)
+{
+    struct loop_info64 info;
+
+    if (ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
+        return csv_fail(error, CSV_E_SYS, errno, "cannot look at the device of image %s",
+                        image->name);
+    if (info.lo_sizelimit == image->size_bytes)
+        return 0;
+    info.lo_sizelimit = image->size_bytes;
+    if (ioctl(fd, LOOP_SET_STATUS64, &info) < 0)
+        return csv_fail(error, CSV_E_SYS, errno, "cannot make the device of image %s longer",
+                        image->name);
+    return 0;
 }
 
 /* Opens /dev/loopN. Where /dev is not the kernel's own (a container), the node may be missing. */

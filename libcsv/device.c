@@ -152,6 +152,15 @@ csv_device_close_all(struct csv_volume *volume)
         drop_active(&volume->active);
 }
 
+/* A device that was there before the image grew becomes as long as it is now. */
+static int
+fit(const struct csv_volume *volume, const struct csv_image *image,
+    const struct csv_node_device *device, struct csv_error *error)
+{
+    return strncmp(device->path, "/dev/dm-", 8) == 0 ? csv_dm_fit(volume, image, error)
+                                                     : csv_loop_fit(device->fd, image, error);
+}
+
 /* A device for the image: the one behind the link, another one of this host, or a new one. */
 static int
 get_device(struct csv_volume *volume, int directory, const struct csv_image *image, bool writable,
@@ -177,6 +186,27 @@ get_device(struct csv_volume *volume, int directory, const struct csv_image *ima
     return csv_loop_create(volume, image, writable, device, error);
 }
 
+/* The handle's own device, of an image that may have grown since. */
+static int
+refit(const struct csv_volume *volume, const struct csv_image *image, struct csv_active *active,
+      struct csv_error *error)
+{
+    bool is_writable;
+    int result = 0;
+
+    if (active->image.size_bytes >= image->size_bytes)
+        return 0;
+    if (!csv_loop_is(active->device.fd, volume, image, &is_writable) &&
+        !csv_dm_is(active->device.fd, volume, image, &is_writable))
+        return csv_fail(error, CSV_BUSY, 0,
+                        "image %s has grown, and the device that it has on this node cannot",
+                        image->name);
+    result = fit(volume, image, &active->device, error);
+    if (!result)
+        active->image = *image;
+    return result;
+}
+
 static int
 activate(struct csv_volume *volume, int directory, const struct csv_image *image, bool writable,
          struct csv_error *error)
@@ -192,13 +222,19 @@ activate(struct csv_volume *volume, int directory, const struct csv_image *image
             return csv_fail(error, CSV_BUSY, 0,
                             "image %s is active read-only on this node; deactivate it first",
                             image->name);
-        return make_link(directory, image->name, (*at)->device.path, error);
+        result = refit(volume, image, *at, error);
+        return result ? result : make_link(directory, image->name, (*at)->device.path, error);
     }
     active = calloc(1, sizeof(*active));
     if (!active)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot activate image %s", image->name);
     active->image = *image;
     result = get_device(volume, directory, image, writable, &active->device, error);
+    if (!result) {
+        result = fit(volume, image, &active->device, error);
+        if (result)
+            close(active->device.fd);
+    }
     if (result) {
         free(active);
         return result;

@@ -7,7 +7,7 @@
  * has to agree.
  */
 
-#include "catalog.h"
+#include "image.h"
 
 #include "error.h"
 
@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void
-name_owner(const struct csv_catalog *catalog, const struct csv_image_record *record,
-           struct csv_image *image)
+void
+csv_image_named(const struct csv_catalog *catalog, const struct csv_image_record *record,
+                struct csv_image *image)
 {
     const struct csv_vm_record *owner = csv_catalog_owner(catalog, record);
 
@@ -27,9 +27,9 @@ name_owner(const struct csv_catalog *catalog, const struct csv_image_record *rec
         memcpy(image->owner, owner->vm.name, sizeof(image->owner));
 }
 
-static int
-not_found(const struct csv_volume *volume, const struct csv_catalog *catalog, const char *name,
-          struct csv_error *error)
+int
+csv_image_not_found(const struct csv_volume *volume, const struct csv_catalog *catalog,
+                    const char *name, struct csv_error *error)
 {
     if (catalog->images_damaged)
         return csv_fail(error, CSV_E_DAMAGED, 0, "no image %.64s among the readable ones; %s", name,
@@ -53,7 +53,7 @@ csv_image_list(struct csv_volume *volume, struct csv_image **images, size_t *cou
     }
     if (!result) {
         for (size_t i = 0; i < catalog.image_count; i++)
-            name_owner(&catalog, &catalog.images[i], &made[i]);
+            csv_image_named(&catalog, &catalog.images[i], &made[i]);
         *images = made;
         *count = catalog.image_count;
     }
@@ -108,9 +108,9 @@ csv_image_find(struct csv_volume *volume, const char *name, struct csv_image *im
     if (!result) {
         found = csv_catalog_image(&catalog, name);
         if (found)
-            name_owner(&catalog, found, image);
+            csv_image_named(&catalog, found, image);
         else
-            result = not_found(volume, &catalog, name, error);
+            result = csv_image_not_found(volume, &catalog, name, error);
     }
     csv_catalog_clear(&catalog);
     return result;
@@ -138,10 +138,9 @@ csv_volume_usage(struct csv_volume *volume, struct csv_usage *usage, struct csv_
     return result;
 }
 
-/* Writes record into its slot; NULL payload where it is freed. */
-static int
-commit(struct csv_volume *volume, const struct csv_epoch *epoch, uint64_t expected,
-       const struct csv_image_record *record, bool is_used, struct csv_error *error)
+int
+csv_image_commit(struct csv_volume *volume, const struct csv_epoch *epoch, uint64_t expected,
+                 const struct csv_image_record *record, bool is_used, struct csv_error *error)
 {
     struct csv_head head = {.generation = expected + 1, .epoch = *epoch, .is_used = is_used};
     uint8_t *block = csv_dev_buffer(CSV_IMAGE_BLOCK);
@@ -157,14 +156,22 @@ commit(struct csv_volume *volume, const struct csv_epoch *epoch, uint64_t expect
     return result;
 }
 
-static int
-zero_extents(struct csv_volume *volume, const struct csv_image *image, struct csv_error *error)
+int
+csv_image_zero(struct csv_volume *volume, const struct csv_image *image, uint64_t from,
+               struct csv_error *error)
 {
     struct csv_dev *dev = volume->dev;
     int result = 0;
 
-    for (uint32_t i = 0; i < image->extent_count && !result; i++)
-        result = dev->ops->zero(dev, image->extents[i].offset_bytes, image->extents[i].bytes);
+    for (uint32_t i = 0; i < image->extent_count && !result; i++) {
+        const struct csv_extent *extent = &image->extents[i];
+        if (from < extent->bytes) {
+            result = dev->ops->zero(dev, extent->offset_bytes + from, extent->bytes - from);
+            from = 0;
+        } else {
+            from -= extent->bytes;
+        }
+    }
     if (!result)
         result = dev->ops->flush(dev);
     return result ? csv_fail(error, CSV_E_IO, -result, "cannot zero the space of image %s",
@@ -242,9 +249,10 @@ csv_image_create(struct csv_volume *volume, const struct csv_epoch *epoch, const
     } else {
         result = plan(volume, &catalog, (flags & CSV_CREATE_ONE_PIECE) != 0, &record.image, error);
         if (!result && !(flags & CSV_CREATE_NO_ZERO))
-            result = zero_extents(volume, &record.image, error);
+            result = csv_image_zero(volume, &record.image, 0, error);
         if (!result) {
-            result = commit(volume, epoch, record.image.generation - 1, &record, true, error);
+            result =
+                csv_image_commit(volume, epoch, record.image.generation - 1, &record, true, error);
             csv_catalog_unsure(volume, CSV_UNSURE_IMAGE_CREATE, name, record.image.uuid, result);
         }
     }
@@ -279,9 +287,9 @@ csv_image_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const
     if (!found && csv_catalog_was_unsure(volume, CSV_UNSURE_IMAGE_DELETE, name)) {
         volume->unsure.change = CSV_UNSURE_NONE;
     } else if (!found) {
-        result = not_found(volume, &catalog, name, error);
+        result = csv_image_not_found(volume, &catalog, name, error);
     } else {
-        result = commit(volume, epoch, found->image.generation, found, false, error);
+        result = csv_image_commit(volume, epoch, found->image.generation, found, false, error);
         csv_catalog_unsure(volume, CSV_UNSURE_IMAGE_DELETE, name, found->image.uuid, result);
         if (!result && discard)
             discard_extents(volume, &found->image);
@@ -312,7 +320,7 @@ csv_image_rename(struct csv_volume *volume, const struct csv_epoch *epoch, const
         strcmp(volume->unsure.uuid, taken->image.uuid) == 0) {
         volume->unsure.change = CSV_UNSURE_NONE;
     } else if (!found) {
-        result = not_found(volume, &catalog, name, error);
+        result = csv_image_not_found(volume, &catalog, name, error);
     } else if (taken && taken != found) {
         result = csv_fail(error, CSV_EXISTS, 0, "image %s exists already", new_name);
     } else if (catalog.images_damaged) {
@@ -322,7 +330,7 @@ csv_image_rename(struct csv_volume *volume, const struct csv_epoch *epoch, const
     } else if (!taken) {
         memset(found->image.name, 0, sizeof(found->image.name));
         snprintf(found->image.name, sizeof(found->image.name), "%s", new_name);
-        result = commit(volume, epoch, found->image.generation, found, true, error);
+        result = csv_image_commit(volume, epoch, found->image.generation, found, true, error);
         csv_catalog_unsure(volume, CSV_UNSURE_IMAGE_RENAME, name, found->image.uuid, result);
     }
 out:
@@ -343,7 +351,7 @@ csv_image_assign(struct csv_volume *volume, const struct csv_epoch *epoch, const
         goto out;
     found = csv_catalog_image(&catalog, name);
     if (!found) {
-        result = not_found(volume, &catalog, name, error);
+        result = csv_image_not_found(volume, &catalog, name, error);
         goto out;
     }
     if (owner[0])
@@ -362,7 +370,7 @@ csv_image_assign(struct csv_volume *volume, const struct csv_epoch *epoch, const
         goto out; /* as it is */
     found->owner_slot = next ? next->vm.slot : 0;
     found->owner_birth = next ? next->birth : 0;
-    result = commit(volume, epoch, found->image.generation, found, true, error);
+    result = csv_image_commit(volume, epoch, found->image.generation, found, true, error);
 out:
     csv_catalog_end(volume, &catalog);
     return result;

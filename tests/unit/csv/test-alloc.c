@@ -101,6 +101,35 @@ test_too_many_pieces(void)
     csv_space_clear(&space);
 }
 
+static void
+test_extend(void)
+{
+    struct csv_super super = space_super();
+    /* gaps: 10 at 5, 3 at 20, 70 at 30 */
+    struct csv_extent claims[] = {extent(0, 5), extent(15, 5), extent(23, 7)};
+    struct csv_extent image[CSV_MAX_EXTENTS] = {extent(15, 5)};
+    struct csv_space space;
+    uint32_t count = 1;
+
+    assert_ok(csv_space_derive(&super, claims, 3, &space, error));
+    assert_code(csv_space_extend(&super, &space, 84 * 4 * MIB, false, image, &count, error),
+                CSV_FULL);
+    assert_code(csv_space_extend(&super, &space, UINT64_MAX, false, image, &count, error),
+                CSV_FULL);
+    assert_code(csv_space_extend(&super, &space, 3 * 4 * MIB + 1, true, image, &count, error),
+                CSV_FRAGMENTED);
+    g_assert_cmpuint(image[0].bytes, ==, 5 * 4 * MIB);
+    assert_ok(csv_space_extend(&super, &space, 2 * 4 * MIB, true, image, &count, error));
+    g_assert_cmpuint(count, ==, 1); /* right behind */
+    g_assert_cmpuint(image[0].bytes, ==, 7 * 4 * MIB);
+    assert_ok(csv_space_extend(&super, &space, 11 * 4 * MIB, false, image, &count, error));
+    g_assert_cmpuint(count, ==, 2); /* what is left there, then where the rest fits best */
+    g_assert_cmpuint(image[0].bytes, ==, 8 * 4 * MIB);
+    g_assert_cmpuint(image[1].offset_bytes, ==, extent(5, 1).offset_bytes);
+    g_assert_cmpuint(image[1].bytes, ==, 10 * 4 * MIB);
+    csv_space_clear(&space);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -109,5 +138,6 @@ main(int argc, char **argv)
     g_test_add_func("/csv/alloc/overlap", test_overlap);
     g_test_add_func("/csv/alloc/pick", test_pick);
     g_test_add_func("/csv/alloc/too-many-pieces", test_too_many_pieces);
+    g_test_add_func("/csv/alloc/extend", test_extend);
     return g_test_run();
 }

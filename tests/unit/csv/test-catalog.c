@@ -254,6 +254,50 @@ test_image_slots_and_pieces(struct fixture *fixture, const void *data)
 }
 
 static void
+test_grow(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume;
+    struct csv_image first, image;
+    uint8_t *buffer = csv_dev_buffer(MIB);
+
+    (void)data;
+    memset(buffer, 0xaa, MIB);
+    assert_ok(csv_image_create(volume, &epoch, "old", 4 * MIB, 0, &image, error));
+    for (unsigned i = 0; i < 4; i++)
+        assert_ok(csv_image_write(volume, &image, i * MIB, buffer, MIB, error));
+    assert_ok(csv_image_delete(volume, &epoch, "old", false, error));
+    assert_ok(csv_image_create(volume, &epoch, "disk", 4096, CSV_CREATE_NO_ZERO, &first, error));
+    assert_code(csv_image_grow(volume, &epoch, "none", MIB, 0, &image, error), CSV_NOT_FOUND);
+    assert_code(csv_image_grow(volume, &epoch, "disk", 0, 0, &image, error), CSV_BAD_VALUE);
+    assert_code(csv_image_grow(volume, &epoch, "disk", UINT64_MAX, 0, &image, error),
+                CSV_BAD_VALUE);
+    assert_code(csv_image_grow(volume, &epoch, "disk", MIB, 99, &image, error), CSV_BAD_VALUE);
+    assert_code(csv_image_grow(volume, &epoch, "disk", 1ull << 40, 0, &image, error), CSV_FULL);
+    /* within its extent: what lay there does not show, and what was its own stays */
+    assert_ok(csv_image_grow(volume, &epoch, "disk", 8192, 0, &image, error));
+    assert_ok(csv_image_read(volume, &image, 0, buffer, 8192, error));
+    g_assert_true(buffer[0] == 0xaa && buffer[4095] == 0xaa);
+    g_assert_true(buffer[4096] == 0 && memcmp(buffer + 4096, buffer + 4097, 4095) == 0);
+    g_assert_cmpuint(image.extent_count, ==, 1);
+    g_assert_cmpuint(image.generation, ==, first.generation + 1);
+    assert_ok(csv_image_grow(volume, &epoch, "disk", 8190, 0, &image, error)); /* has it already */
+    assert_code(csv_image_grow(volume, &epoch, "disk", 4096, 0, &image, error), CSV_BAD_VALUE);
+    /* beyond it: in one piece where one is free, else in two */
+    assert_ok(csv_image_grow(volume, &epoch, "disk", 2 * MIB, CSV_CREATE_ONE_PIECE, &image, error));
+    g_assert_cmpuint(image.extent_count, ==, 1);
+    assert_ok(csv_image_create(volume, &epoch, "wall", MIB, 0, NULL, error));
+    assert_code(
+        csv_image_grow(volume, &epoch, "disk", 3 * MIB, CSV_CREATE_ONE_PIECE, &image, error),
+        CSV_FRAGMENTED);
+    assert_ok(csv_image_grow(volume, &epoch, "disk", 3 * MIB, 0, &image, error));
+    g_assert_cmpuint(image.extent_count, ==, 2);
+    assert_ok(csv_image_read(volume, &image, 2 * MIB, buffer, MIB, error));
+    g_assert_true(buffer[0] == 0 && memcmp(buffer, buffer + 1, MIB - 1) == 0);
+    g_assert_cmpuint(check_errors(volume), ==, 0);
+    free(buffer);
+}
+
+static void
 test_data(struct fixture *fixture, const void *data)
 {
     struct csv_volume *volume = fixture->volume;
@@ -372,6 +416,7 @@ main(int argc, char **argv)
     ADD("vm-refusals", test_vm_refusals);
     ADD("images", test_images);
     ADD("image-slots-and-pieces", test_image_slots_and_pieces);
+    ADD("grow", test_grow);
     ADD("data", test_data);
     ADD("owners", test_owners);
     ADD("epochs", test_epochs);

@@ -170,6 +170,54 @@ out:
     free(back);
 }
 
+/* It grows while somebody has it open, who sees the new size; so does a daemon that starts again
+ * between the growth of the image and that of its device. */
+static void
+test_grow(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume, *again;
+    uint8_t *buffer = csv_dev_buffer(MIB);
+    char path[CSV_PATH_MAX], **names;
+    struct csv_image image;
+    uint64_t size;
+    size_t count;
+    int qemu;
+
+    (void)data;
+    if (!volume)
+        goto out;
+    make(fixture, "disk", MIB + 4096, &image);
+    assert_ok(csv_device_activate(volume, &image, true, path, error));
+    qemu = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+    g_assert_cmpint(qemu, >=, 0);
+    memset(buffer, 'g', MIB);
+    g_assert_cmpint(pwrite(qemu, buffer, MIB, 0), ==, MIB);
+    assert_ok(csv_image_grow(volume, &epoch, "disk", 3 * MIB, CSV_CREATE_ONE_PIECE, &image, error));
+    assert_ok(csv_device_activate(volume, &image, true, path, error));
+    g_assert_cmpint(ioctl(qemu, BLKGETSIZE64, &size), ==, 0);
+    g_assert_cmpuint(size, ==, 3 * MIB);
+    g_assert_cmpint(pread(qemu, buffer, MIB, 0), ==, MIB);
+    g_assert_true(buffer[0] == 'g' && buffer[MIB - 1] == 'g');
+    g_assert_cmpint(pread(qemu, buffer, MIB, 2 * (off_t)MIB), ==, MIB);
+    g_assert_true(buffer[0] == 0 && memcmp(buffer, buffer + 1, MIB - 1) == 0);
+
+    assert_ok(csv_image_grow(volume, &epoch, "disk", 4 * MIB, CSV_CREATE_ONE_PIECE, NULL, error));
+    csv_close(volume);
+    assert_ok(csv_open(fixture->device, 0, &again, error));
+    fixture->volume = again;
+    assert_ok(csv_device_attach(again, error)); /* does not sweep it */
+    assert_ok(csv_device_list(again, &names, &count, error));
+    g_assert_cmpuint(count, ==, 1);
+    free(names);
+    assert_ok(csv_image_find(again, "disk", &image, error));
+    assert_ok(csv_device_activate(again, &image, true, path, error));
+    g_assert_cmpint(ioctl(qemu, BLKGETSIZE64, &size), ==, 0);
+    g_assert_cmpuint(size, ==, 4 * MIB);
+    close(qemu);
+out:
+    free(buffer);
+}
+
 static void
 test_read_only(struct fixture *fixture, const void *data)
 {
@@ -436,6 +484,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     ADD("activate", test_activate);
+    ADD("grow", test_grow);
     ADD("read-only", test_read_only);
     ADD("adoption", test_adoption);
     ADD("stale-link", test_stale_link);
