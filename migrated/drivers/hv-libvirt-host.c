@@ -7,19 +7,51 @@
 
 #include <string.h>
 
+/* libvirt reads the whole host anew for each of these questions, 30 ms and more, and both ends of a
+ * move ask: it is kept for a while. A libvirtd that started anew has another connection. */
+#define CAPABILITIES_KEEP_US (60 * G_USEC_PER_SEC)
+
+/* NULL: libvirt does not say. g_free() */
+static char *
+get_capabilities(MigLibvirt *libvirt, virConnectPtr connection)
+{
+    gint64 now_us = g_get_monotonic_time();
+    g_autofree char *known = NULL;
+    char *text;
+
+    g_mutex_lock(&libvirt->lock);
+    if (libvirt->connection == connection &&
+        now_us - libvirt->capabilities_at_us < CAPABILITIES_KEEP_US)
+        known = g_strdup(libvirt->capabilities);
+    g_mutex_unlock(&libvirt->lock);
+    if (known)
+        return g_steal_pointer(&known);
+    text = virConnectGetCapabilities(connection);
+    known = g_strdup(text);
+    g_mutex_lock(&libvirt->lock);
+    if (libvirt->connection == connection) {
+        free(libvirt->capabilities);
+        libvirt->capabilities = g_steal_pointer(&text);
+        libvirt->capabilities_at_us = now_us;
+    }
+    g_mutex_unlock(&libvirt->lock);
+    free(text);
+    return g_steal_pointer(&known);
+}
+
 MigHostCpu *
 mig_libvirt_get_cpu(gpointer self, GError **error)
 {
     virConnectPtr connection = mig_libvirt_connect(self, error);
     MigHostCpu *cpu = NULL;
     unsigned long version = 0;
+    g_autofree char *capabilities = NULL;
     char *text, *model;
 
     if (!connection)
         return NULL;
-    text = virConnectGetCapabilities(connection);
-    cpu = text ? mig_capabilities_host_cpu(text) : NULL;
-    free(text);
+    capabilities = get_capabilities(self, connection);
+    cpu = capabilities ? mig_capabilities_host_cpu(capabilities) : NULL;
     if (!cpu) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "libvirt says nothing of this host's CPU");
         virConnectClose(connection);

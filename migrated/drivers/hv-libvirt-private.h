@@ -9,8 +9,10 @@
 
 struct MigLibvirt {
     char *uri;
-    GMutex lock; /* guards connection */
+    GMutex lock; /* guards the next three */
     virConnectPtr connection;
+    char *capabilities; /* said over this connection, see hv-libvirt-host.c; or NULL */
+    gint64 capabilities_at_us;
     GThread *thread;
     gint should_stop;
     MigLibvirtChanged changed;

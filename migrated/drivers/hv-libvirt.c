@@ -74,8 +74,10 @@ mig_libvirt_connect(MigLibvirt *libvirt, GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&libvirt->lock);
 
-    if (libvirt->connection && virConnectIsAlive(libvirt->connection) != 1)
+    if (libvirt->connection && virConnectIsAlive(libvirt->connection) != 1) {
         g_clear_pointer(&libvirt->connection, virConnectClose);
+        g_clear_pointer(&libvirt->capabilities, free);
+    }
     if (!libvirt->connection)
         libvirt->connection = open_connection(libvirt, error);
     if (!libvirt->connection)
@@ -404,6 +406,7 @@ mig_libvirt_free(MigLibvirt *libvirt)
     if (libvirt->connection)
         virConnectClose(libvirt->connection);
     g_mutex_clear(&libvirt->lock);
+    free(libvirt->capabilities);
     g_free(libvirt->uri);
     g_free(libvirt);
 }
