@@ -243,11 +243,15 @@ csv_catalog_free_slot(const struct csv_catalog *catalog, enum csv_kind kind)
     const struct csv_brief *briefs =
         kind == CSV_KIND_VM ? catalog->vm_briefs : catalog->image_briefs;
     uint32_t count = csv_slot_count(catalog->super, kind);
+    int64_t found = -1;
 
-    for (uint32_t i = 0; i < count; i++)
-        if (briefs[i].state == CSV_SLOT_UNUSED || briefs[i].state == CSV_SLOT_FREED)
-            return i;
-    return -1;
+    for (uint32_t i = 0; i < count; i++) {
+        if (briefs[i].state != CSV_SLOT_UNUSED && briefs[i].state != CSV_SLOT_FREED)
+            continue;
+        if (found < 0 || briefs[i].generation < briefs[found].generation)
+            found = i;
+    }
+    return found;
 }
 
 int

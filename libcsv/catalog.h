@@ -52,7 +52,8 @@ csv_catalog_owner(const struct csv_catalog *catalog, const struct csv_image_reco
 int csv_catalog_space(const struct csv_catalog *catalog, struct csv_space *space,
                       struct csv_error *error);
 
-/* A slot for something new: the first one without a user. -1: none. */
+/* A slot for something new: of those without a user the one that was changed least, so that the
+ * requests noted in freed slots stay as long as can be. -1: none. */
 int64_t csv_catalog_free_slot(const struct csv_catalog *catalog, enum csv_kind kind);
 
 /* Notes that a change is in doubt (result CSV_E_IO); passes result on. */

@@ -18,6 +18,8 @@
  *
  * Format history
  *   1  first version
+ *   1  blocks of VM and image slots: the last three requests, before reserved and zero. An older
+ *      writer forgets them, and asks nobody to remember any
  *   1  VM slots: policy and prefer_host_id, before reserved and zero. Zero is the default, so a
  *      volume without them reads as it did; an older writer sets a VM back to the default
  */
@@ -237,7 +239,28 @@ struct csv_epoch {
     uint64_t lver;            /* version of the coordinator lease as acquired */
     uint64_t host_generation; /* sanlock's, of the writer */
     uint32_t host_id;
+    /* What is being done: a uuid of the asker's own, "" none. It is committed with the change, and
+     * stays in the slot for two further ones, whether the slot is freed or used anew meanwhile. */
+    char request[CSV_UUID_STR];
 };
+
+/* What a request has left on the LUN. */
+struct csv_request {
+    bool is_vm; /* else an image */
+    bool is_used;
+    char name[CSV_NAME_MAX + 1]; /* of what is in that slot now, "" nothing */
+};
+/* Has this request changed something? Whoever is asked a second time, and was not there the first
+ * time, looks here before doing it. VMs come first. CSV_NOT_FOUND: nothing that is still known.
+ * Reads all slots. */
+int csv_request_find(struct csv_volume *volume, const char *request, struct csv_request *found,
+                     struct csv_error *error);
+
+/* Asked right before each write that a holder of the coordinator lease may do (slots, leases of
+ * VMs, zeroing and discarding space): may it still? false ends the change with CSV_STALE_EPOCH.
+ * guard NULL: none. Any thread that changes something calls it; set before the first. */
+typedef bool (*csv_guard)(void *data);
+void csv_volume_set_guard(struct csv_volume *volume, csv_guard guard, void *data);
 
 enum csv_wanted { CSV_WANTED_STOPPED = 0, CSV_WANTED_RUNNING = 1 };
 

@@ -133,6 +133,7 @@ csv_block_check(const void *block, enum csv_kind kind, const uint8_t *uuid, uint
     head->epoch.host_id = le32toh(disk.epoch_host_id);
     head->payload_bytes = le32toh(disk.payload_bytes);
     head->is_used = state == CSV_DISK_USED;
+    memcpy(head->requests, disk.requests, sizeof(head->requests));
     return CSV_BLOCK_OK;
 }
 
@@ -154,6 +155,7 @@ csv_block_seal(void *block, enum csv_kind kind, const uint8_t *uuid, uint64_t ad
 
     memcpy(disk.magic, kinds[kind].magic, sizeof(disk.magic));
     memcpy(disk.volume_uuid, uuid, CSV_UUID_BYTES);
+    memcpy(disk.requests, head->requests, sizeof(disk.requests));
     memcpy(block, &disk, sizeof(disk));
     disk.crc32c = htole32(checksum(block, kinds[kind].bytes));
     memcpy(block, &disk, sizeof(disk));

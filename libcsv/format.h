@@ -17,6 +17,7 @@
 
 #define CSV_MIB        (1ull << 20)
 #define CSV_UUID_BYTES 16
+#define CSV_REQUESTS   3
 
 enum csv_kind { CSV_KIND_SUPER, CSV_KIND_NODE, CSV_KIND_VM, CSV_KIND_IMAGE };
 
@@ -45,9 +46,9 @@ struct csv_disk_header {
     uint64_t epoch_host_generation;
     uint32_t epoch_host_id;
     uint32_t payload_bytes;
-    uint32_t state;  /* CSV_DISK_FREED or CSV_DISK_USED */
-    uint32_t crc32c; /* of the whole block with this field zero */
-    uint8_t reserved[48];
+    uint32_t state;                                 /* CSV_DISK_FREED or CSV_DISK_USED */
+    uint32_t crc32c;                                /* of the whole block with this field zero */
+    uint8_t requests[CSV_REQUESTS][CSV_UUID_BYTES]; /* that changed the slot, newest first */
 };
 #define CSV_DISK_FREED 0u
 #define CSV_DISK_USED  1u
@@ -138,6 +139,7 @@ _Static_assert(offsetof(struct csv_disk_header, volume_uuid) == 16, "block heade
 _Static_assert(offsetof(struct csv_disk_header, address) == 32, "block header");
 _Static_assert(offsetof(struct csv_disk_header, epoch_host_id) == 64, "block header");
 _Static_assert(offsetof(struct csv_disk_header, crc32c) == 76, "block header");
+_Static_assert(offsetof(struct csv_disk_header, requests) == 80, "block header");
 _Static_assert(sizeof(struct csv_disk_super) == 192, "superblock");
 _Static_assert(offsetof(struct csv_disk_super, extent_bytes) == 80, "superblock");
 _Static_assert(offsetof(struct csv_disk_super, tail_offset) == 152, "superblock");
@@ -173,6 +175,7 @@ struct csv_head {
     struct csv_epoch epoch;
     uint32_t payload_bytes;
     bool is_used; /* else freed: it has a history, no content that counts */
+    uint8_t requests[CSV_REQUESTS][CSV_UUID_BYTES]; /* newest first, zero none */
 };
 
 /* What a VM slot holds beside what the world may see. */

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ZERO_PIECE (16u << 20)
+
 void
 csv_image_named(const struct csv_catalog *catalog, const struct csv_image_record *record,
                 struct csv_image *image)
@@ -165,12 +167,19 @@ csv_image_zero(struct csv_volume *volume, const struct csv_image *image, uint64_
 
     for (uint32_t i = 0; i < image->extent_count && !result; i++) {
         const struct csv_extent *extent = &image->extents[i];
-        if (from < extent->bytes) {
-            result = dev->ops->zero(dev, extent->offset_bytes + from, extent->bytes - from);
-            from = 0;
-        } else {
+        if (from >= extent->bytes) {
             from -= extent->bytes;
+            continue;
         }
+        /* in pieces: who loses the lease meanwhile must not zero what is another image's by then */
+        for (uint64_t done = from; done < extent->bytes && !result; done += ZERO_PIECE) {
+            uint64_t left = extent->bytes - done;
+            if (csv_guard_ask(volume, error))
+                return CSV_STALE_EPOCH;
+            result = dev->ops->zero(dev, extent->offset_bytes + done,
+                                    left < ZERO_PIECE ? left : ZERO_PIECE);
+        }
+        from = 0;
     }
     if (!result)
         result = dev->ops->flush(dev);
@@ -269,7 +278,7 @@ discard_extents(struct csv_volume *volume, const struct csv_image *image)
     struct csv_dev *dev = volume->dev;
 
     /* a hint to the storage; new images are zeroed whatever comes of it */
-    for (uint32_t i = 0; i < image->extent_count; i++)
+    for (uint32_t i = 0; i < image->extent_count && csv_guard_ask(volume, NULL) == 0; i++)
         (void)dev->ops->discard(dev, image->extents[i].offset_bytes, image->extents[i].bytes);
 }
 

@@ -151,8 +151,10 @@ int
 csv_lease_reset(struct csv_volume *volume, uint32_t slot, const char *resource,
                 struct csv_error *error)
 {
-    if (!volume->dev->path)
-        return 0;
+    int result = csv_guard_ask(volume, error);
+
+    if (result || !volume->dev->path)
+        return result;
     return write_resource(volume->dev, &volume->super, LEASES_FIXED + slot, resource, error);
 }
 

@@ -222,7 +222,7 @@ csv_slot_put(struct csv_volume *volume, enum csv_kind kind, uint32_t index,
     void *back = csv_dev_buffer(csv_block_bytes(kind));
     int result = back ? put_copy(volume, kind, index, slot->next, head, block, back) : -ENOMEM;
 
-    if (!result && settle)
+    if (!result && settle && (kind == CSV_KIND_NODE || csv_guard_ask(volume, NULL) == 0))
         (void)put_copy(volume, kind, index, 1 - slot->next, head, block, back);
     free(back);
     if (result == -EREMOTEIO)
@@ -233,10 +233,25 @@ csv_slot_put(struct csv_volume *volume, enum csv_kind kind, uint32_t index,
                   : 0;
 }
 
+/* Those of the slot as it is, and the one that changes it now. */
+static void
+note_request(struct csv_head *head, const struct csv_head *before)
+{
+    uint8_t request[CSV_UUID_BYTES];
+
+    memcpy(head->requests, before->requests, sizeof(head->requests));
+    if (!csv_uuid_parse(head->epoch.request, request) ||
+        memcmp(head->requests[0], request, sizeof(request)) == 0)
+        return;
+    memmove(head->requests[1], head->requests[0], sizeof(head->requests) - sizeof(request));
+    memcpy(head->requests[0], request, sizeof(request));
+}
+
 int
 csv_slot_commit(struct csv_volume *volume, enum csv_kind kind, uint32_t index, uint64_t expected,
                 const struct csv_head *head, void *block, struct csv_error *error)
 {
+    struct csv_head next = *head;
     void *pair = csv_dev_buffer((size_t)csv_block_bytes(kind) * CSV_COPIES);
     struct csv_slot slot;
     int result;
@@ -255,7 +270,11 @@ csv_slot_commit(struct csv_volume *volume, enum csv_kind kind, uint32_t index, u
         result = csv_fail(error, CSV_STALE_EPOCH, 0, "%s %u was changed by somebody else meanwhile",
                           csv_kind_name(kind), index);
     if (!result)
-        result = csv_slot_put(volume, kind, index, &slot, head, block, true, error);
+        result = csv_guard_ask(volume, error);
+    if (!result) {
+        note_request(&next, &slot.head);
+        result = csv_slot_put(volume, kind, index, &slot, &next, block, true, error);
+    }
     free(pair);
     return result;
 }

@@ -38,6 +38,8 @@ struct csv_volume {
     char (*vm_hints)[CSV_NAME_MAX + 1];
     char (*image_hints)[CSV_NAME_MAX + 1];
     struct csv_unsure unsure;
+    csv_guard guard; /* see csv_volume_set_guard() */
+    void *guard_data;
     struct csv_active *active;
 };
 
@@ -57,6 +59,9 @@ int csv_super_read_copy(struct csv_dev *dev, uint64_t address, struct csv_super 
 
 /* CSV_E_READ_ONLY where the handle may not write. */
 int csv_need_writable(const struct csv_volume *volume, struct csv_error *error);
+
+/* CSV_STALE_EPOCH where the guard says no. */
+int csv_guard_ask(const struct csv_volume *volume, struct csv_error *error);
 
 /* 16 random bytes made a version 4 uuid. */
 int csv_uuid_make(uint8_t uuid[CSV_UUID_BYTES], struct csv_error *error);

@@ -22,7 +22,7 @@
 
 static const struct csv_format_options options = {
     .name = "vol1", .max_nodes = 2, .max_vms = 3, .max_images = 4, .extent_bytes = MIB};
-static const struct csv_epoch first_epoch = {5, 1, 1}, next_epoch = {6, 1, 2};
+static const struct csv_epoch first_epoch = {5, 1, 1, ""}, next_epoch = {6, 1, 2, ""};
 
 struct scenario {
     const char *name;

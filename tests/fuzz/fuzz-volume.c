@@ -14,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct csv_epoch epoch = {3, 1, 1};
+static const struct csv_epoch epoch = {3, 1, 1, ""};
 
 static uint8_t *lun;
 static uint8_t *sound;

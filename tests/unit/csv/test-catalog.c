@@ -9,7 +9,7 @@
 #include "catalog.h"
 #include "csv-test.h"
 
-static const struct csv_epoch epoch = {5, 1, 1};
+static const struct csv_epoch epoch = {5, 1, 1, ""};
 static const struct csv_format_options options = {
     .name = "vol1", .max_nodes = 4, .max_vms = 4, .max_images = 8, .extent_bytes = MIB};
 
@@ -137,7 +137,7 @@ test_vms(struct fixture *fixture, const void *data)
     }
     vm = test_vm("mail", 3);
     assert_ok(csv_vm_create(volume, &epoch, &vm, error));
-    g_assert_cmpuint(vm.slot, ==, 0); /* the freed one */
+    g_assert_cmpuint(vm.slot, ==, 2); /* freed ones come last */
 }
 
 static void
@@ -344,11 +344,14 @@ test_owners(struct fixture *fixture, const void *data)
 {
     struct csv_volume *volume = fixture->volume;
     struct csv_vm web = test_vm("web", 1), db = test_vm("db", 2);
+    struct csv_vm others[] = {test_vm("mail", 3), test_vm("ns", 4)};
     struct csv_image image;
 
     (void)data;
     assert_ok(csv_vm_create(volume, &epoch, &web, error));
     assert_ok(csv_vm_create(volume, &epoch, &db, error));
+    for (guint i = 0; i < G_N_ELEMENTS(others); i++) /* no other slot is left */
+        assert_ok(csv_vm_create(volume, &epoch, &others[i], error));
     assert_ok(csv_image_create(volume, &epoch, "disk", MIB, 0, &image, error));
     assert_ok(csv_image_create(volume, &epoch, "both", MIB, CSV_CREATE_SHARED, &image, error));
     assert_ok(csv_image_assign(volume, &epoch, "disk", "web", error));
@@ -367,6 +370,7 @@ test_owners(struct fixture *fixture, const void *data)
     g_assert_cmpstr(image.owner, ==, "");
     /* the next VM in that slot inherits nothing, be it the same in all */
     assert_ok(csv_vm_create(volume, &epoch, &db, error));
+    g_assert_cmpuint(db.slot, ==, 1);
     assert_ok(csv_image_find(volume, "disk", &image, error));
     g_assert_cmpstr(image.owner, ==, "");
     assert_ok(csv_image_assign(volume, &epoch, "disk", "web", error));
@@ -380,7 +384,7 @@ test_owners(struct fixture *fixture, const void *data)
 static void
 test_epochs(struct fixture *fixture, const void *data)
 {
-    const struct csv_epoch older = {4, 9, 9}, newer = {6, 1, 2};
+    const struct csv_epoch older = {4, 9, 9, ""}, newer = {6, 1, 2, ""};
     struct csv_volume *volume = fixture->volume;
     struct csv_vm vm = test_vm("web", 1), db = test_vm("db", 2);
     struct csv_image image;

@@ -7,7 +7,7 @@
 #include "csv-test.h"
 #include "slot.h"
 
-static const struct csv_epoch epoch = {5, 1, 1};
+static const struct csv_epoch epoch = {5, 1, 1, ""};
 static const struct csv_format_options options = {
     .name = "vol1", .max_nodes = 4, .max_vms = 4, .max_images = 8, .extent_bytes = MIB};
 

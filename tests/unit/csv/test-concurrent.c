@@ -90,7 +90,7 @@ write_in_turns(const char *path, const char *lock_path, uint32_t host_id)
 
     assert_ok(csv_open(path, 0, &volume, error));
     for (unsigned turn = 0; turn < TURNS; turn++) {
-        struct csv_epoch epoch = {take(lock), 1, host_id};
+        struct csv_epoch epoch = {take(lock), 1, host_id, ""};
         for (unsigned i = 0; i < CHANGES; i++)
             change(volume, &epoch, rand);
         g_assert_cmpuint(check_errors(volume), ==, 0);
@@ -108,7 +108,7 @@ test_turns(void)
     g_autofree char *path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
     g_autofree char *lock_path = g_build_filename(g_get_tmp_dir(), "csv-lock-XXXXXX", NULL);
     int fd = g_mkstemp(path), lock = g_mkstemp(lock_path);
-    struct csv_epoch last = {TURNS * 2 + 1, 1, 1};
+    struct csv_epoch last = {TURNS * 2 + 1, 1, 1, ""};
     struct csv_volume *volume;
     pid_t children[2];
     unsigned readings = 0, running = 2;
@@ -194,7 +194,7 @@ static void
 test_threads(void)
 {
     struct threads threads = {0};
-    const struct csv_epoch epoch = {1, 1, 1};
+    const struct csv_epoch epoch = {1, 1, 1, ""};
     GThread *beater, *looker;
     GRand *rand = g_rand_new_with_seed(7);
     struct csv_node node;

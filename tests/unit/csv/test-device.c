@@ -18,7 +18,7 @@
 
 #include "csv-test.h"
 
-static const struct csv_epoch epoch = {1, 1, 1};
+static const struct csv_epoch epoch = {1, 1, 1, ""};
 
 struct fixture {
     char *file, *device, *name;

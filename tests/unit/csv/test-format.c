@@ -203,7 +203,7 @@ test_header_fields(void)
         {FIELD(payload_bytes), 0xffffffff, 4, CSV_BLOCK_BAD_LENGTH},
         {FIELD(state), 2, 4, CSV_BLOCK_BAD_STATE},
         {FIELD(epoch_lver), 999, 8, CSV_BLOCK_OK}, /* any epoch is one */
-        {FIELD(reserved), 1, 1, CSV_BLOCK_OK},     /* a later version may use it */
+        {FIELD(requests), 1, 1, CSV_BLOCK_OK},     /* a later version may use it */
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -466,7 +466,8 @@ test_names_and_uuids(void)
 static void
 test_epochs(void)
 {
-    const struct csv_epoch a = {5, 9, 9}, b = {6, 1, 1}, c = {6, 2, 1}, d = {6, 2, 2};
+    const struct csv_epoch a = {5, 9, 9, ""}, b = {6, 1, 1, ""}, c = {6, 2, 1, ""},
+                           d = {6, 2, 2, ""};
 
     g_assert_cmpint(csv_epoch_compare(&a, &b), <, 0);
     g_assert_cmpint(csv_epoch_compare(&b, &c), <, 0);

@@ -204,7 +204,7 @@ test_larger_lun(void)
 static void
 test_read_only(void)
 {
-    const struct csv_epoch epoch = {1, 1, 1};
+    const struct csv_epoch epoch = {1, 1, 1, ""};
     struct csv_vm vm = test_vm("web", 1);
     struct csv_node node = {.host_id = 1, .name = "a"};
     struct csv_volume *volume;
