@@ -22,6 +22,8 @@
  *      writer forgets them, and asks nobody to remember any
  *   1  VM slots: policy and prefer_host_id, before reserved and zero. Zero is the default, so a
  *      volume without them reads as it did; an older writer sets a VM back to the default
+ *   1  VM slots: relations, before reserved and zero, with the same rule. No feature bit: who does
+ * not know them starts a VM in a worse place or order, and never twice
  */
 
 #include <stdbool.h>
@@ -42,6 +44,7 @@
 #define CSV_EXTENT_DEFAULT (4u << 20)
 #define CSV_MAX_EXTENTS    200   /* of one image */
 #define CSV_DEFINITION_MAX 30000 /* bytes of a VM definition (libvirt XML) */
+#define CSV_RELATIONS_MAX  1023  /* bytes of a VM's relations to others */
 #define CSV_CERT_MAX       4096  /* bytes of a node's certificates (DER, one after the other) */
 
 enum csv_code {
@@ -284,7 +287,10 @@ struct csv_vm {
     enum csv_restart restart;
     bool restarts_on_isolation; /* its node is cut off: it ends there and starts elsewhere */
     uint32_t prefer_host_id;    /* where it starts if it can, 0 anywhere */
-    char *definition;           /* libvirt XML without the lease, or NULL in listings without it */
+    /* Other VMs by name, one space between, each behind a sign: '+' on their node if possible, '-'
+     * never on their node, '>' after they run. "": none. */
+    char relations[CSV_RELATIONS_MAX + 1];
+    char *definition; /* libvirt XML without the lease, or NULL in listings without it */
 };
 void csv_vm_clear(struct csv_vm *vm); /* frees definition, zeroes */
 

@@ -186,6 +186,12 @@ dump_vm(struct csv_volume *volume, const struct csv_vm *vm)
     put_number("vcpus", vm->vcpus);
     put_number("generation", vm->generation);
     put_number("last_host_id", vm->last_host_id);
+    put_text("restart", vm->restart == CSV_RESTART_ALWAYS  ? "always"
+                        : vm->restart == CSV_RESTART_NEVER ? "never"
+                                                           : "on-node-death");
+    put_bool("restarts_on_isolation", vm->restarts_on_isolation);
+    put_number("prefer_host_id", vm->prefer_host_id);
+    put_text("relations", vm->relations);
     dump_lease(volume, CSV_LEASE_VM, vm->slot);
     put_text("definition", vm->definition ? vm->definition : "");
     printf("}");

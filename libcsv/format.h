@@ -109,9 +109,14 @@ struct csv_disk_vm {
     uint32_t definition_bytes;
     uint32_t policy; /* CSV_POLICY_* */
     uint32_t prefer_host_id;
-    uint32_t reserved[5];
+    uint32_t relations_bytes; /* 0: none */
+    uint32_t reserved[4];
     /* the definition follows, without a NUL */
 };
+
+/* Relations stand behind the longest definition, outside of the payload: readers that do not know
+ * them do not see them. */
+#define CSV_VM_RELATIONS (128 + 128 + CSV_DEFINITION_MAX)
 
 #define CSV_POLICY_RESTART   3u /* enum csv_restart */
 #define CSV_POLICY_ISOLATION 4u /* restarts_on_isolation */
@@ -150,10 +155,12 @@ _Static_assert(sizeof(struct csv_disk_vm) == 128, "vm");
 _Static_assert(offsetof(struct csv_disk_vm, birth) == 88, "vm");
 _Static_assert(offsetof(struct csv_disk_vm, policy) == 100, "vm");
 _Static_assert(offsetof(struct csv_disk_vm, prefer_host_id) == 104, "vm");
+_Static_assert(offsetof(struct csv_disk_vm, relations_bytes) == 108, "vm");
 _Static_assert(offsetof(struct csv_disk_image, owner_birth) == 80, "image");
 _Static_assert(offsetof(struct csv_disk_image, extents) == 128, "image");
 _Static_assert(128 + sizeof(struct csv_disk_node) <= CSV_NODE_BLOCK, "node fits");
-_Static_assert(128 + 128 + CSV_DEFINITION_MAX <= CSV_VM_BLOCK, "vm fits");
+_Static_assert(CSV_VM_RELATIONS == 30256, "vm");
+_Static_assert(CSV_VM_RELATIONS + CSV_RELATIONS_MAX <= CSV_VM_BLOCK, "vm fits");
 _Static_assert(128 + sizeof(struct csv_disk_image) <= CSV_IMAGE_BLOCK, "image fits");
 
 /* ---- decoded ---------------------------------------------------------------------------- */
@@ -238,6 +245,8 @@ csv_super_decode(const void *block, const struct csv_head *head, struct csv_supe
 uint32_t csv_node_encode(const struct csv_node *node, void *block);
 const char *csv_node_decode(const void *block, const struct csv_head *head,
                             const struct csv_super *super, uint32_t slot, struct csv_node *node);
+/* What is wrong with a VM's relations; NULL: nothing. length bytes, no NUL needed. */
+const char *csv_relations_problem(const char *relations, size_t length);
 uint32_t csv_vm_encode(const struct csv_vm_record *record, void *block);
 /* The definition is copied only when asked for; "no memory" may be the answer then. */
 const char *

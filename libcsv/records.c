@@ -117,6 +117,33 @@ csv_node_decode(const void *block, const struct csv_head *head, const struct csv
     return NULL;
 }
 
+const char *
+csv_relations_problem(const char *relations, size_t length)
+{
+    char name[CSV_NAME_MAX + 1];
+    size_t at = 0;
+
+    if (length > CSV_RELATIONS_MAX)
+        return "relations too long";
+    while (at < length) {
+        const char *end = memchr(relations + at, ' ', length - at);
+        size_t bytes = end ? (size_t)(end - relations) - at : length - at;
+
+        if (!strchr("+->", relations[at]) || relations[at] == 0)
+            return "a relation of an unknown kind";
+        if (bytes < 2 || bytes > sizeof(name))
+            return "a relation to no VM";
+        memcpy(name, relations + at + 1, bytes - 1);
+        name[bytes - 1] = 0;
+        if (strlen(name) != bytes - 1 || !csv_name_is_valid(name))
+            return "a relation to no VM";
+        at += bytes + (end != NULL);
+        if (end && at == length)
+            return "a relation to no VM";
+    }
+    return NULL;
+}
+
 uint32_t
 csv_vm_encode(const struct csv_vm_record *record, void *block)
 {
@@ -134,6 +161,7 @@ csv_vm_encode(const struct csv_vm_record *record, void *block)
         .policy =
             htole32((uint32_t)vm->restart | (vm->restarts_on_isolation ? CSV_POLICY_ISOLATION : 0)),
         .prefer_host_id = htole32(vm->prefer_host_id),
+        .relations_bytes = htole32((uint32_t)strlen(vm->relations)),
     };
 
     put_text(disk.name, vm->name, sizeof(disk.name));
@@ -141,6 +169,7 @@ csv_vm_encode(const struct csv_vm_record *record, void *block)
     memcpy(payload, &disk, sizeof(disk));
     if (bytes)
         memcpy(payload + sizeof(disk), vm->definition, bytes);
+    memcpy((uint8_t *)block + CSV_VM_RELATIONS, vm->relations, strlen(vm->relations));
     return (uint32_t)(sizeof(disk) + bytes);
 }
 
@@ -151,7 +180,8 @@ csv_vm_decode(const void *block, const struct csv_head *head, const struct csv_s
     const char *definition = (const char *)block + HEADER + sizeof(struct csv_disk_vm);
     struct csv_disk_vm disk;
     struct csv_vm_record made = {0};
-    uint32_t bytes, wanted, policy;
+    const char *relations = (const char *)block + CSV_VM_RELATIONS, *problem;
+    uint32_t bytes, wanted, policy, related;
 
     if (head->payload_bytes < sizeof(disk))
         return "payload length is not a VM's";
@@ -189,6 +219,11 @@ csv_vm_decode(const void *block, const struct csv_head *head, const struct csv_s
     made.vm.prefer_host_id = le32toh(disk.prefer_host_id);
     if (made.vm.prefer_host_id > super->max_nodes)
         return "preferred host id out of range";
+    related = le32toh(disk.relations_bytes);
+    problem = csv_relations_problem(relations, related);
+    if (problem)
+        return problem;
+    memcpy(made.vm.relations, relations, related);
     made.birth = le64toh(disk.birth);
     if (made.birth == 0 || made.birth > head->generation)
         return "birth out of range";

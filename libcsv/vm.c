@@ -123,6 +123,7 @@ check_vm(const struct csv_volume *volume, const struct csv_vm *vm, bool needs_de
 {
     uint8_t uuid[CSV_UUID_BYTES];
     size_t length = vm->definition ? strlen(vm->definition) : 0;
+    const char *problem;
 
     if (memchr(vm->name, 0, sizeof(vm->name)) == NULL || !csv_name_is_valid(vm->name))
         return csv_fail(error, CSV_BAD_NAME, 0,
@@ -143,6 +144,11 @@ check_vm(const struct csv_volume *volume, const struct csv_vm *vm, bool needs_de
                         vm->name, vm->prefer_host_id, volume->super.max_nodes);
     if ((unsigned)vm->restart > CSV_RESTART_NEVER)
         return csv_fail(error, CSV_BAD_VALUE, 0, "VM %s: unknown restart policy", vm->name);
+    if (memchr(vm->relations, 0, sizeof(vm->relations)) == NULL)
+        return csv_fail(error, CSV_BAD_VALUE, 0, "VM %s: relations too long", vm->name);
+    problem = csv_relations_problem(vm->relations, strlen(vm->relations));
+    if (problem)
+        return csv_fail(error, CSV_BAD_VALUE, 0, "VM %s: %s", vm->name, problem);
     if (length > CSV_DEFINITION_MAX)
         return csv_fail(error, CSV_BAD_VALUE, 0, "VM %s: definition of %zu bytes, at most %d",
                         vm->name, length, CSV_DEFINITION_MAX);
@@ -313,6 +319,7 @@ csv_vm_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const ch
             csv_fail(error, CSV_NOT_FOUND, 0, "no VM %.64s on volume %s", name, volume->super.name);
         goto out;
     }
+    found->vm.relations[0] = 0;
     result = commit(volume, epoch, found->vm.generation, found, false, error);
     if (!result) {
         csv_lease_free_name(found->vm.slot, free_name);

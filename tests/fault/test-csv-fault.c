@@ -50,6 +50,7 @@ vm_update(struct csv_volume *volume, const struct csv_epoch *epoch, struct csv_e
     char definition[20000] = "";
 
     vm.wanted = CSV_WANTED_RUNNING;
+    g_strlcpy(vm.relations, "+db", sizeof(vm.relations));
     vm.definition = definition;
     memset(definition, 'd', sizeof(definition) - 1);
     return csv_vm_update(volume, epoch, &vm, error);

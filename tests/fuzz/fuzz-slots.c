@@ -37,6 +37,7 @@ decode(const uint8_t *block, enum csv_kind kind, const struct csv_head *head)
         if (csv_vm_decode(block, head, &super, 0, true, &vm) == NULL) {
             require(csv_name_is_valid(vm.vm.name), "VM name");
             require(strlen(vm.vm.definition) <= CSV_DEFINITION_MAX, "definition");
+            require(!csv_relations_problem(vm.vm.relations, strlen(vm.vm.relations)), "relations");
         }
         csv_vm_clear(&vm.vm);
         break;

@@ -104,12 +104,14 @@ test_vms(struct fixture *fixture, const void *data)
     g_assert_cmpuint(back.generation, ==, 1);
     back.wanted = CSV_WANTED_RUNNING;
     back.last_host_id = 3;
+    g_strlcpy(back.relations, "-db >db", sizeof(back.relations));
     free(back.definition);
     back.definition = NULL;
     assert_ok(csv_vm_update(volume, &epoch, &back, error));
     assert_ok(csv_vm_find(volume, "web", &back, error));
     g_assert_cmpuint(back.wanted, ==, CSV_WANTED_RUNNING);
     g_assert_cmpuint(back.last_host_id, ==, 3);
+    g_assert_cmpstr(back.relations, ==, "-db >db");
     g_assert_cmpuint(back.generation, ==, 2);
     g_assert_cmpstr(back.definition, ==, vm.definition); /* kept */
     back.slot = 1;
@@ -126,6 +128,7 @@ test_vms(struct fixture *fixture, const void *data)
     assert_ok(csv_vm_list(volume, false, &vms, &count, error));
     g_assert_cmpuint(count, ==, 2);
     g_assert_null(vms[0].definition);
+    g_assert_cmpstr(vms[0].relations, ==, "-db >db");
     csv_vm_list_free(vms, count);
     assert_ok(csv_vm_delete(volume, &epoch, "web", error));
     assert_code(csv_vm_delete(volume, &epoch, "web", error), CSV_NOT_FOUND);
@@ -138,6 +141,9 @@ test_vms(struct fixture *fixture, const void *data)
     vm = test_vm("mail", 3);
     assert_ok(csv_vm_create(volume, &epoch, &vm, error));
     g_assert_cmpuint(vm.slot, ==, 2); /* freed ones come last */
+    assert_ok(csv_vm_find(volume, "mail", &back, error));
+    g_assert_cmpstr(back.relations, ==, "");
+    csv_vm_clear(&back);
 }
 
 static void
@@ -163,6 +169,11 @@ test_vm_refusals(struct fixture *fixture, const void *data)
     assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_BAD_VALUE);
     vm = test_vm("c", 3);
     vm.priority = 1001;
+    assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_BAD_VALUE);
+    vm = test_vm("c", 3);
+    g_strlcpy(vm.relations, "+web  +db", sizeof(vm.relations));
+    assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_BAD_VALUE);
+    memset(vm.relations, 'x', sizeof(vm.relations));
     assert_code(csv_vm_create(volume, &epoch, &vm, error), CSV_BAD_VALUE);
     vm = test_vm("c", 3);
     vm.definition = NULL;

@@ -350,6 +350,9 @@ test_vm_record(void)
     struct csv_disk_vm *disk = (struct csv_disk_vm *)(block + 128);
     struct csv_head head = {.is_used = true, .generation = 9};
 
+    in.vm.restart = CSV_RESTART_ALWAYS;
+    in.vm.prefer_host_id = 3;
+    g_strlcpy(in.vm.relations, "+db -web2 >db", sizeof(in.vm.relations));
     head.payload_bytes = csv_vm_encode(&in, block);
     g_assert_null(csv_vm_decode(block, &head, &super, 4, true, &out));
     g_assert_cmpstr(out.vm.name, ==, "web");
@@ -359,6 +362,9 @@ test_vm_record(void)
     g_assert_cmpuint(out.vm.wanted, ==, CSV_WANTED_RUNNING);
     g_assert_cmpuint(out.vm.memory_bytes, ==, 512 * MIB);
     g_assert_cmpuint(out.birth, ==, 3);
+    g_assert_cmpuint(out.vm.restart, ==, CSV_RESTART_ALWAYS);
+    g_assert_cmpuint(out.vm.prefer_host_id, ==, 3);
+    g_assert_cmpstr(out.vm.relations, ==, "+db -web2 >db");
     csv_vm_clear(&out.vm);
 #define BROKEN(change, text)         \
     memset(block, 0, CSV_BLOCK_MAX); \
@@ -375,6 +381,14 @@ test_vm_record(void)
     BROKEN(disk->definition_bytes = GUINT32_TO_LE(5),
            "definition length contradicts the payload's");
     BROKEN(block[260] = 0, "NUL in the definition");
+    BROKEN(disk->relations_bytes = GUINT32_TO_LE(1024), "relations too long");
+    BROKEN(disk->relations_bytes = GUINT32_TO_LE(14), "a relation to no VM");
+    BROKEN(disk->relations_bytes = GUINT32_TO_LE(5), "a relation to no VM");
+    BROKEN(disk->relations_bytes = GUINT32_TO_LE(4), "a relation to no VM");
+    BROKEN(block[CSV_VM_RELATIONS] = '*', "a relation of an unknown kind");
+    BROKEN(block[CSV_VM_RELATIONS] = 0, "a relation of an unknown kind");
+    BROKEN(block[CSV_VM_RELATIONS + 1] = '.', "a relation to no VM");
+    BROKEN(block[CSV_VM_RELATIONS + 2] = 0, "a relation to no VM");
 #undef BROKEN
     head.payload_bytes = 127;
     g_assert_cmpstr(csv_vm_decode(block, &head, &super, 4, true, &out), ==,
