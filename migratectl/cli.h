@@ -58,6 +58,7 @@ MIG_CLI_COMMAND(mig_cmd_status);
 MIG_CLI_COMMAND(mig_cmd_node_list);
 MIG_CLI_COMMAND(mig_cmd_node_show);
 MIG_CLI_COMMAND(mig_cmd_node_remove);
+MIG_CLI_COMMAND(mig_cmd_node_pardon);
 MIG_CLI_COMMAND(mig_cmd_node_rotate_key);
 MIG_CLI_COMMAND(mig_cmd_cluster_create);
 MIG_CLI_COMMAND(mig_cmd_cluster_join);

@@ -6,6 +6,12 @@
 
 #include "base/error.h"
 
+static char *
+names(char **list)
+{
+    return list && *list ? g_strjoinv(",", list) : g_strdup("none");
+}
+
 gboolean
 mig_cmd_vm_set(MigCli *cli, char **arguments, GError **error)
 {
@@ -17,11 +23,17 @@ mig_cmd_vm_set(MigCli *cli, char **arguments, GError **error)
     if (!reply)
         return FALSE;
     vm = reply->vm;
-    if (cli->json)
+    if (cli->json) {
         mig_print_json(&mig_type_VmReply, reply, FALSE);
-    else
-        mig_talk("VM %s: restart=%s priority=%s on_isolation=%s prefer=%s", vm->name, vm->restart,
-                 mig_show_int(vm->priority), vm->on_isolation, vm->prefer ? vm->prefer : "none");
+    } else {
+        g_autofree char *with = names(vm->affinity), *apart = names(vm->anti_affinity);
+        g_autofree char *after = names(vm->start_after);
+
+        mig_talk("VM %s: restart=%s priority=%s on_isolation=%s prefer=%s affinity=%s "
+                 "anti_affinity=%s start_after=%s",
+                 vm->name, vm->restart, mig_show_int(vm->priority), vm->on_isolation,
+                 vm->prefer ? vm->prefer : "none", with, apart, after);
+    }
     return TRUE;
 }
 

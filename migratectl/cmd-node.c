@@ -49,6 +49,22 @@ mig_cmd_node_remove(MigCli *cli, char **arguments, GError **error)
 }
 
 gboolean
+mig_cmd_node_pardon(MigCli *cli, char **arguments, GError **error)
+{
+    MigNameRequest request = {.name = arguments[0]};
+    g_autoptr(MigEmpty) reply = mig_cli_call(cli, "io.migrated.PardonNode", &mig_type_NameRequest,
+                                             &request, &mig_type_Empty, 0, error);
+
+    if (!reply)
+        return FALSE;
+    if (cli->json)
+        mig_print_json(&mig_type_Empty, reply, FALSE);
+    else
+        mig_talk("node %s gets VMs like any other", request.name);
+    return TRUE;
+}
+
+gboolean
 mig_cmd_node_rotate_key(MigCli *cli, char **arguments, GError **error)
 {
     g_autoptr(MigRotateKeyReply) reply = mig_cli_call(cli, "io.migrated.RotateKey", &mig_type_Empty,
@@ -93,6 +109,7 @@ mig_cmd_node_show(MigCli *cli, char **arguments, GError **error)
     mig_print_field("Because", node->rule);
     mig_print_field("Answering", mig_show_yes(node->local));
     mig_print_field("Draining", mig_show_yes(node->draining));
+    mig_print_field("Died too often", mig_show_yes(node->flapping));
     mig_print_field("Management", node->management);
     mig_print_field("Port", mig_show_int(node->port));
     mig_print_field("Migration", node->migration);

@@ -18,6 +18,8 @@ static const MigCommand commands[] = {
     {"node", "list", "", 0, 0, mig_cmd_node_list, NULL, "All nodes", NULL},
     {"node", "show", "NODE", 1, 1, mig_cmd_node_show, NULL, "One node", NULL},
     {"node", "rotate-key", "", 0, 0, mig_cmd_node_rotate_key, NULL, "Give this node a new key", NULL},
+    {"node", "pardon", "NODE", 1, 1, mig_cmd_node_pardon, NULL, "Trust a node again that has died often",
+     "Until then VMs are started there only where no other node will do."},
     {"node", "remove", "NODE", 1, 1, mig_cmd_node_remove, NULL, "Forget a node that can't come back",
      "Refused while it may be alive. A node that runs leaves with \"cluster leave\"."},
     {"cluster", "create", "DEVICE", 1, 1, mig_cmd_cluster_create, mig_options_cluster_create,
@@ -57,7 +59,8 @@ static const MigCommand commands[] = {
     {"vm", "undefine", "VM", 1, 1, mig_cmd_vm_undefine, mig_options_vm_undefine, "Forget a stopped VM", NULL},
     {"vm", "set", "VM NAME=VALUE...", 2, 16, mig_cmd_vm_set, NULL, "Policies of a VM",
      "restart=always|on-node-death|never, priority=0..1000, on_isolation=keep|restart,\n"
-     "prefer=NODE|none"},
+     "prefer=NODE|none, affinity=VM,...|none, anti_affinity=VM,...|none,\n"
+     "start_after=VM,...|none"},
     {"why", NULL, "VM|NODE", 1, 1, mig_cmd_why, NULL, "What was decided about it, and why", NULL},
     {"drain", NULL, "NODE", 1, 1, mig_cmd_drain, mig_options_drain, "Move all VMs off a node",
      "No VM comes to the node any more, and all that run there are moved away. It stays so, over\n"

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "catalog.h"
+#include "core/relations.h"
 #include "core/timeouts.h"
 #include "events.h"
 #include "recovery.h"
@@ -44,7 +45,34 @@ set_prefer(MigDaemon *daemon, MigVm *vm, const char *value, GError **error)
 }
 
 static gboolean
-set_one(MigDaemon *daemon, MigVm *vm, const char *key, const char *value, GError **error)
+set_related(MigVm *vm, GPtrArray *vms, const char *key, const char *value, GError **error)
+{
+    g_auto(GStrv) names = g_str_equal(value, "none") ? NULL : g_strsplit(value, ",", -1);
+    g_autofree char *complaint = NULL;
+
+    for (guint i = 0; names && names[i]; i++) {
+        gboolean is_there = FALSE;
+
+        for (guint k = 0; k < vms->len && !is_there; k++)
+            is_there = g_str_equal(((MigVm *)g_ptr_array_index(vms, k))->name, names[i]);
+        if (!is_there) {
+            g_set_error(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN,
+                        "%s: there is no VM '%s' on volume %s; it takes names of other VMs of that "
+                        "volume with ',' between them, or none",
+                        key, names[i], vm->volume);
+            return FALSE;
+        }
+    }
+    mig_relations_set(vm, key, g_steal_pointer(&names));
+    complaint = mig_relations_complaint(vm, vms);
+    if (complaint)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE, "%s: %s", key, complaint);
+    return complaint == NULL;
+}
+
+static gboolean
+set_one(MigDaemon *daemon, MigVm *vm, GPtrArray *vms, const char *key, const char *value,
+        GError **error)
 {
     guint64 number;
 
@@ -66,17 +94,24 @@ set_one(MigDaemon *daemon, MigVm *vm, const char *key, const char *value, GError
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE, "on_isolation is keep or restart");
     } else if (g_str_equal(key, "prefer")) {
         return set_prefer(daemon, vm, value, error);
+    } else if (g_str_equal(key, "affinity") || g_str_equal(key, "anti_affinity") ||
+               g_str_equal(key, "start_after")) {
+        return set_related(vm, vms, key, value, error);
     } else {
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
-                    "a VM has no setting of that name; there are restart, priority, on_isolation "
-                    "and prefer");
+                    "a VM has no setting of that name; there are restart, priority, on_isolation, "
+                    "prefer, affinity, anti_affinity and start_after");
     }
     return FALSE;
 }
 
 static gboolean
-set_all(MigDaemon *daemon, MigVm *vm, char **settings, GError **error)
+set_all(MigDaemon *daemon, MigCsv *csv, MigVm *vm, char **settings, GError **error)
 {
+    g_autoptr(GPtrArray) vms = mig_csv_vms(csv, error);
+
+    if (!vms)
+        return FALSE;
     for (guint i = 0; settings[i]; i++) {
         g_auto(GStrv) parts = g_strsplit(settings[i], "=", 2);
 
@@ -85,7 +120,7 @@ set_all(MigDaemon *daemon, MigVm *vm, char **settings, GError **error)
                         "a setting is written NAME=VALUE, such as restart=always");
             return FALSE;
         }
-        if (!set_one(daemon, vm, parts[0], parts[1], error))
+        if (!set_one(daemon, vm, vms, parts[0], parts[1], error))
             return FALSE;
     }
     return TRUE;
@@ -98,14 +133,15 @@ api_SetVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     g_autoptr(GError) error = NULL;
     g_autoptr(MigVmView) view = mig_vm_find(daemon, request->name, &error);
     /* all is checked before anything is written, and again on what the LUN says then */
-    gboolean ok = view && set_all(daemon, view->vm, request->settings, &error);
+    gboolean ok = view && set_all(daemon, mig_attached_csv(view->attached), view->vm,
+                                  request->settings, &error);
 
     if (ok) {
         MigCsv *csv = mig_attached_csv(view->attached);
         g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, view->attached, &error);
         g_autoptr(MigVm) vm = catalog ? mig_csv_vm(csv, request->name, &error) : NULL;
 
-        ok = vm && set_all(daemon, vm, request->settings, &error) &&
+        ok = vm && set_all(daemon, csv, vm, request->settings, &error) &&
              mig_csv_vm_update(csv, &catalog->epoch, vm, &error);
     }
     if (!ok) {
@@ -128,6 +164,44 @@ peer_RecoverVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
         vm_reply(daemon, call, request->name);
     else
         mig_rpc_call_fail(call, error);
+}
+
+/* ---- a node that has died too often ---- */
+
+void
+peer_PardonNode(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigNameRequest *request = request_;
+    const MigEmpty reply = {0};
+
+    mig_failover_pardon(daemon->failover, request->name);
+    mig_rpc_call_reply(call, &reply);
+}
+
+/* Each node counts for itself. One that cannot be asked now goes on counting: it is not told. */
+void
+api_PardonNode(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigNameRequest *request = request_;
+    g_autoptr(GPtrArray) views = mig_volumes_nodes(daemon->volumes);
+    GError *error = NULL;
+    g_autoptr(MigNodeView) node = mig_volumes_node(daemon->volumes, request->name, &error);
+
+    if (!node) {
+        mig_rpc_call_fail(call, error);
+        return;
+    }
+    for (guint i = 0; i < views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(views, i);
+        g_autoptr(MigEmpty) reply = NULL;
+
+        if (view->is_local || view->state != MIG_NODE_UP)
+            continue;
+        reply =
+            mig_peer_rpc_call(daemon->peer, view->node->name, "PardonNode", &mig_type_NameRequest,
+                              request, &mig_type_Empty, MIG_PEER_CONNECT_MS, NULL);
+    }
+    peer_PardonNode(daemon, call, request);
 }
 
 /* ---- why ---- */

@@ -26,6 +26,14 @@ add_node_warnings(MigDaemon *daemon, const MigApiNode *node, guint count, GStrvB
 
         g_strv_builder_add(warnings, text);
     }
+    if (node->flapping) {
+        g_autofree char *text = g_strdup_printf(
+            "%s has died too often lately: VMs are started there only where no other node will do; "
+            "'migratectl node pardon %s' once it is mended",
+            node->name, node->name);
+
+        g_strv_builder_add(warnings, text);
+    }
     if (!node->watchdog && !node->fenceable && !node->local &&
         !daemon->config->unsafe_without_watchdog) {
         g_autofree char *text = g_strdup_printf(

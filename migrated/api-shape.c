@@ -214,6 +214,9 @@ mig_shape_vm(MigDaemon *daemon, const MigVmView *view)
     to->restart = g_strdup(mig_restart_name(vm->restart));
     to->on_isolation = g_strdup(vm->restarts_on_isolation ? "restart" : "keep");
     to->prefer = node_of_host(view->attached, vm->prefer_host_id);
+    to->affinity = g_strdupv(vm->affinity);
+    to->anti_affinity = g_strdupv(vm->anti_affinity);
+    to->start_after = g_strdupv(vm->start_after);
     to->lease_owner = mig_attached_owner_name(view->attached, &view->owner, NULL);
     to->lease_version = (gint64)view->owner.version;
     if (vm->definition) {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "core/timeouts.h"
+#include "deaths.h"
 #include "drivers/fence-agent.h"
 #include "events.h"
 #include "link.h"
@@ -15,22 +16,20 @@
 
 #include <string.h>
 
-#define DEATHS_KEPT 8
-
 /* What is remembered of a node between two looks. */
 typedef struct {
     MigLife life;
     gint64 silent_us;     /* since when it should be fenced, 0: it should not */
     gint64 next_fence_us; /* not before, after one that failed */
     gboolean is_fencing, was_restartable;
-    gint64 deaths_us[DEATHS_KEPT];
-    guint deaths;
+    gboolean was_up; /* since it died last: what is found dead has not died again */
 } Memory;
 
 struct MigFailover {
     MigDaemon *daemon;
     MigSelf *self; /* used by the thread alone */
-    GMutex lock;   /* guards what follows */
+    MigDeaths *deaths;
+    GMutex lock; /* guards what follows */
     GPtrArray *lives;
     GHashTable *memories; /* node -> Memory */
     GHashTable *fenced;   /* "volume/host id" -> generation (guint64) that a fence has ended */
@@ -422,8 +421,6 @@ static void
 note_change(MigFailover *failover, MigNodeLife *life, Memory *memory)
 {
     const MigEvidence *e = &life->evidence;
-    gint64 ages_ms[DEATHS_KEPT];
-    guint count = MIN(memory->deaths, DEATHS_KEPT);
 
     if (life->finding.life != memory->life) {
         mig_events_add(failover->daemon->events, life->name, NULL,
@@ -433,15 +430,15 @@ note_change(MigFailover *failover, MigNodeLife *life, Memory *memory)
                        " ms ago; sanlock's word %d; watchdog %s)",
                        life->finding.rule, e->heartbeat_ms, e->peer_ms, e->management_ms,
                        e->migration_ms, e->word, e->is_armed ? "armed" : "not armed");
-        if (life->finding.life == MIG_LIFE_DEAD || life->finding.life == MIG_LIFE_FENCED) {
-            if (memory->life != MIG_LIFE_DEAD && memory->life != MIG_LIFE_FENCED)
-                memory->deaths_us[memory->deaths++ % DEATHS_KEPT] = g_get_monotonic_time();
+        if (memory->was_up &&
+            (life->finding.life == MIG_LIFE_DEAD || life->finding.life == MIG_LIFE_FENCED)) {
+            mig_deaths_add(failover->deaths, life->name);
+            memory->was_up = FALSE;
         }
         memory->life = life->finding.life;
     }
-    for (guint i = 0; i < count; i++)
-        ages_ms[i] = (g_get_monotonic_time() - memory->deaths_us[i]) / 1000;
-    life->is_flapping = mig_failover_is_flapping(ages_ms, count);
+    memory->was_up = memory->was_up || life->finding.life == MIG_LIFE_UP;
+    life->is_flapping = mig_deaths_is_flapping(failover->deaths, life->name);
 }
 
 static gboolean
@@ -517,6 +514,7 @@ mig_failover_new(MigDaemon *daemon)
 
     failover->daemon = daemon;
     failover->self = mig_self_new(daemon);
+    failover->deaths = mig_deaths_new(daemon);
     failover->lives = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_life_free);
     failover->memories = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     failover->fenced = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -528,4 +526,11 @@ void
 mig_failover_start(MigFailover *failover)
 {
     g_thread_unref(g_thread_new("failover", failover_thread, failover));
+}
+
+void
+mig_failover_pardon(MigFailover *failover, const char *node)
+{
+    mig_deaths_pardon(failover->deaths, node);
+    mig_recovery_wake(failover->daemon->recovery);
 }

@@ -21,7 +21,7 @@ typedef struct {
     guint32 host_id;
     MigEvidence evidence;
     MigFinding finding;
-    gboolean is_flapping; /* died too often lately: gets no VMs */
+    gboolean is_flapping; /* died too often lately: gets VMs only as the last resort */
 } MigNodeLife;
 
 void mig_node_life_free(MigNodeLife *life);
@@ -32,5 +32,7 @@ GPtrArray *mig_failover_lives(MigFailover *failover);
 const MigNodeLife *mig_lives_find(GPtrArray *lives, const char *node);
 /* Has nobody answered this node for so long that it is the one that is cut off? */
 gboolean mig_failover_is_isolated(MigFailover *failover);
+/* A node's deaths are forgotten here, as if it had never died. */
+void mig_failover_pardon(MigFailover *failover, const char *node);
 /* Is there a readable file of fence agents for this node, here? */
 gboolean mig_failover_can_fence(MigDaemon *daemon, const char *node);

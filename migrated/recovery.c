@@ -210,8 +210,7 @@ is_usable(const Look *look, const MigNodeView *view)
     const MigNodeLife *life = mig_lives_find(look->lives, view->node->name);
 
     return life && life->finding.life == MIG_LIFE_UP && view->state == MIG_NODE_UP &&
-           !view->node->is_draining && !life->is_flapping &&
-           g_strcmp0(view->node->name, look->without) != 0;
+           !view->node->is_draining && g_strcmp0(view->node->name, look->without) != 0;
 }
 
 /* Starts under way, and those that the node's own figure does not show yet. lock held. */
@@ -243,6 +242,7 @@ describe_nodes(Look *look)
     look->nodes = g_new0(MigPlaceNode, look->views->len + 1);
     for (guint i = 0; i < look->views->len; i++) {
         const MigNodeView *view = g_ptr_array_index(look->views, i);
+        const MigNodeLife *life = mig_lives_find(look->lives, view->node->name);
         guint64 taken = kept;
 
         g_mutex_lock(&recovery->lock);
@@ -252,6 +252,7 @@ describe_nodes(Look *look)
             .name = view->node->name,
             .host_id = view->node->host_id,
             .is_usable = is_usable(look, view),
+            .is_last_resort = life && life->is_flapping,
             .memory_free_bytes =
                 view->node->memory_free_bytes > taken ? view->node->memory_free_bytes - taken : 0,
             .cpus = view->node->cpus,
@@ -307,8 +308,9 @@ remember(const Look *look, const MigVm *vm, MigPlaceVm *place, guint64 lease_ver
     }
     one = try_of(recovery, vm->name);
     abandon_if_dead(look, one);
-    if (!is_settled(one, place->down, lease_version) || one->is_starting)
-        place->is_running = TRUE; /* not now */
+    place->is_held = !is_settled(one, place->down, lease_version) || one->is_starting;
+    if (one->is_starting)
+        place->node = view_of(look, one->target) ? view_of(look, one->target)->node->name : NULL;
     place->attempts = one->attempts;
     place->wait_ms = one->next_us > now_us ? (one->next_us - now_us) / 1000 + 1 : 0;
     place->not_host_id = one->not_host_id;
@@ -329,7 +331,10 @@ describe_vms(Look *look, gboolean is_real)
                                        .wants_running = vm->wants_running,
                                        .restart = vm->restart,
                                        .last_host_id = vm->last_host_id,
-                                       .prefer_host_id = vm->prefer_host_id};
+                                       .prefer_host_id = vm->prefer_host_id,
+                                       .affinity = vm->affinity,
+                                       .anti_affinity = vm->anti_affinity,
+                                       .start_after = vm->start_after};
         classify(look, vm, &look->places[i], &lease_version);
         if (is_real)
             remember(look, vm, &look->places[i], lease_version);
@@ -481,7 +486,8 @@ look_at(MigRecovery *recovery, MigAttached *attached, GPtrArray *lives)
 
             if (places[i].node >= 0)
                 begin_start(recovery, vm, &look.nodes[places[i].node], places[i].why);
-            else if (vm->wants_running && !vm->is_running && vm->down == MIG_DOWN_NODE)
+            else if (vm->wants_running && !vm->is_running && !vm->is_held &&
+                     vm->down == MIG_DOWN_NODE)
                 tell_why_not(recovery, vm, places[i].why);
         }
     } else {
@@ -567,8 +573,8 @@ mig_recovery_whatif(MigRecovery *recovery, const char *node, GError **error)
             return NULL;
         }
         places = g_new0(MigPlace, look.vms->len + 1);
-        mig_place(look.nodes, look.views->len, look.places, look.vms->len,
-                  (guint)recovery->daemon->config->restart_limit, places);
+        mig_place_whole(look.nodes, look.views->len, look.places, look.vms->len,
+                        (guint)recovery->daemon->config->restart_limit, places);
         add_lines(&look, node, places, lines);
         look_end(&look);
     }

@@ -18,6 +18,7 @@
     X(ListNodes, Empty, ListNodesReply, MIG_RPC_METHOD_READ) \
     X(GetNode, NameRequest, NodeReply, MIG_RPC_METHOD_READ) \
     X(RemoveNode, NameRequest, Empty, 0) \
+    X(PardonNode, NameRequest, Empty, 0) \
     X(RotateKey, Empty, RotateKeyReply, 0) \
     X(CreateCluster, CreateClusterRequest, ClusterReply, MIG_RPC_METHOD_ROOT) \
     X(JoinCluster, JoinClusterRequest, ClusterReply, MIG_RPC_METHOD_ROOT) \
@@ -75,5 +76,6 @@
     X(CancelJob, JobRequest, JobReply, 0) \
     X(DrainNode, DrainNodeRequest, DrainNodeReply, 0) \
     X(UndrainNode, NameRequest, Empty, 0) \
+    X(PardonNode, NameRequest, Empty, 0) \
     X(OpenLibvirt, Empty, Empty, MIG_RPC_METHOD_UPGRADE)
 /* clang-format on */

@@ -43,7 +43,7 @@
     F(INT, ping_age_ms, 0, NULL)       /* since it answered a ping on the management address */ \
     F(INT, ping_migration_age_ms, 0, NULL) /* the same for migration; -1: has none */ \
     F(BOOL, fenceable, 0, NULL)        /* from the answering node */ \
-    F(BOOL, flapping, 0, NULL)         /* died too often lately: gets no VMs */ \
+    F(BOOL, flapping, 0, NULL)         /* died too often lately: VMs come last */ \
     F(BOOL, encrypts, 0, NULL)         /* memory of VMs on the move */ \
     F(STRV, certificates, 0, NULL)     /* SHA-256 of the roots in its slot */
 
@@ -76,7 +76,9 @@
     F(STRING, definition, 0, NULL)     /* GetVm only */ \
     F(STRING, restart, 0, NULL)        /* always, on-node-death, never */ \
     F(STRING, on_isolation, 0, NULL)   /* keep, restart */ \
-    F(STRING, prefer, 0, NULL)         /* node name */
+    F(STRING, prefer, 0, NULL)         /* node name */ \
+    F(STRV, affinity, 0, NULL)         /* names of VMs, all three */ \
+    F(STRV, anti_affinity, 0, NULL) F(STRV, start_after, 0, NULL)
 
 #define MIG_FIELDS_ApiCheck(F) \
     F(STRING, name, R, NULL) \
@@ -195,7 +197,7 @@
 #define MIG_FIELDS_StopVmRequest(F) \
     F(STRING, name, R, NULL) F(BOOL, force, 0, NULL) F(INT, timeout_ms, 0, NULL)
 #define MIG_FIELDS_UndefineVmRequest(F) F(STRING, name, R, NULL) F(BOOL, delete_images, 0, NULL)
-/* NAME=VALUE each: restart, priority, on_isolation, prefer */
+/* NAME=VALUE each: restart, priority, on_isolation, prefer, affinity, anti_affinity, start_after */
 #define MIG_FIELDS_SetVmRequest(F) F(STRING, name, R, NULL) F(STRV, settings, R, NULL)
 #define MIG_FIELDS_ListEventsRequest(F) F(STRING, name, 0, NULL)
 #define MIG_FIELDS_ListEventsReply(F) F(ARRAY, events, R, &mig_type_ApiEvent)

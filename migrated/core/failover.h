@@ -76,7 +76,8 @@ void mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, gui
  * fault is looked for here. Half of all, and one at least. */
 guint mig_failover_storm_limit(guint count);
 
-/* A node that died this often within the time is not given VMs, until it has been up that long. */
+/* A node that died this often within the time gets VMs only where no other one will do, until it
+ * has stayed up for that long or a person pardons it. */
 #define MIG_FLAP_DEATHS 3
 #define MIG_FLAP_MS     (30 * 60 * 1000)
 /* deaths_ms: ages of its deaths. */

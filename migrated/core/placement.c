@@ -10,6 +10,8 @@ typedef struct {
     guint node_count;
     const MigPlaceVm *vms;
     guint vm_count;
+    guint limit;
+    gboolean is_whole;
     guint64 *free_bytes; /* of each node, less what this plan has given away */
     MigPlace *places;
 } Plan;
@@ -40,7 +42,8 @@ is_on(const Plan *plan, guint vm, guint node)
 {
     if (plan->places[vm].node == (int)node)
         return TRUE;
-    return plan->vms[vm].is_running && g_strcmp0(plan->vms[vm].node, plan->nodes[node].name) == 0;
+    return (plan->vms[vm].is_running || plan->vms[vm].is_held) &&
+           g_strcmp0(plan->vms[vm].node, plan->nodes[node].name) == 0;
 }
 
 static guint
@@ -81,9 +84,20 @@ fits(const Plan *plan, guint vm, guint node)
            (!v->cpu_vendor || !n->cpu_vendor || g_str_equal(v->cpu_vendor, n->cpu_vendor));
 }
 
+/* Has this one to run before those that start after it? Not one that is not wanted, or gone from
+ * the volume, or that has been given up. */
+static gboolean
+is_waited_for(const Plan *plan, int vm)
+{
+    const MigPlaceVm *v = vm < 0 ? NULL : &plan->vms[vm];
+
+    return v && !v->is_running && v->wants_running && v->restart != MIG_RESTART_NEVER &&
+           v->attempts < plan->limit && !(plan->is_whole && plan->places[vm].node >= 0);
+}
+
 /* What must be so before it may start at all; NULL: nothing. */
 static const char *
-obstacle(const Plan *plan, guint vm, guint limit)
+obstacle(const Plan *plan, guint vm)
 {
     const MigPlaceVm *v = &plan->vms[vm];
 
@@ -91,20 +105,20 @@ obstacle(const Plan *plan, guint vm, guint limit)
         return "runs, or nobody can tell";
     if (!v->wants_running)
         return "its administrator has stopped it";
+    if (v->is_held)
+        return "a start of it is under way, or may be";
     if (v->restart == MIG_RESTART_NEVER)
         return "its policy is restart=never";
     if (v->restart == MIG_RESTART_ON_NODE_DEATH && v->down != MIG_DOWN_NODE)
         return "its node lives, and its policy is restart=on-node-death";
-    if (v->attempts >= limit)
+    if (v->attempts >= plan->limit)
         return "it has failed to start too often; 'migratectl vm start' tries again";
     if (v->wait_ms > 0)
         return "it waits after a start that failed";
     for (guint i = 0; v->start_after && v->start_after[i]; i++) {
         int other = find_vm(plan, v->start_after[i]);
 
-        /* one that is not wanted, or gone from the volume, is not waited for */
-        if (other >= 0 && other != (int)vm && plan->vms[other].wants_running &&
-            plan->vms[other].restart != MIG_RESTART_NEVER && !plan->vms[other].is_running)
+        if (other != (int)vm && is_waited_for(plan, other))
             return "it waits for a VM that it starts after";
     }
     return NULL;
@@ -120,7 +134,7 @@ score(const Plan *plan, guint vm, guint node, const char **why)
 
     *why = "most memory free";
     if (n->host_id != v->not_host_id)
-        points += 1ull << 32; /* where it has just failed is the last resort */
+        points += 1ull << 35; /* where it has just failed is the last resort */
     if (count_on(plan, v->affinity, node)) {
         points += 1ull << 31;
         *why = "the VMs that it belongs to are there";
@@ -134,6 +148,10 @@ score(const Plan *plan, guint vm, guint node, const char **why)
         points += 1ull << 33;
         *why = "where it ran before";
     }
+    if (!n->is_last_resort)
+        points += 1ull << 34;
+    else
+        *why = "no other node will do, though it has died often lately";
     return points;
 }
 
@@ -184,24 +202,68 @@ by_priority(gconstpointer a, gconstpointer b, gpointer user_data)
     return g_strcmp0(vms[left].name, vms[right].name);
 }
 
+/* One pass in order of priority. FALSE: nothing was placed. */
+static gboolean
+pass(Plan *plan, const guint *order)
+{
+    gboolean has_placed = FALSE;
+
+    for (guint i = 0; i < plan->vm_count; i++) {
+        guint vm = order[i];
+
+        if (plan->places[vm].node >= 0)
+            continue;
+        plan->places[vm].why = obstacle(plan, vm);
+        if (!plan->places[vm].why)
+            place_one(plan, vm);
+        has_placed = has_placed || plan->places[vm].node >= 0;
+    }
+    return has_placed;
+}
+
+static void
+place_all(Plan *plan)
+{
+    g_autofree guint64 *free_bytes = g_new0(guint64, plan->node_count + 1);
+    g_autofree guint *order = g_new(guint, plan->vm_count + 1);
+
+    plan->free_bytes = free_bytes;
+    for (guint i = 0; i < plan->node_count; i++)
+        free_bytes[i] = plan->nodes[i].memory_free_bytes;
+    for (guint i = 0; i < plan->vm_count; i++) {
+        order[i] = i;
+        plan->places[i] = (MigPlace){-1, NULL};
+    }
+    g_qsort_with_data(order, (gint)plan->vm_count, sizeof *order, by_priority, (gpointer)plan->vms);
+    while (pass(plan, order) && plan->is_whole)
+        ;
+}
+
 void
 mig_place(const MigPlaceNode *nodes, guint node_count, const MigPlaceVm *vms, guint vm_count,
           guint limit, MigPlace *places)
 {
-    g_autofree guint64 *free_bytes = g_new0(guint64, node_count + 1);
-    g_autofree guint *order = g_new(guint, vm_count + 1);
-    Plan plan = {nodes, node_count, vms, vm_count, free_bytes, places};
+    Plan plan = {.nodes = nodes,
+                 .node_count = node_count,
+                 .vms = vms,
+                 .vm_count = vm_count,
+                 .limit = limit,
+                 .places = places};
 
-    for (guint i = 0; i < node_count; i++)
-        free_bytes[i] = nodes[i].memory_free_bytes;
-    for (guint i = 0; i < vm_count; i++) {
-        order[i] = i;
-        places[i] = (MigPlace){-1, NULL};
-    }
-    g_qsort_with_data(order, (gint)vm_count, sizeof *order, by_priority, (gpointer)vms);
-    for (guint i = 0; i < vm_count; i++) {
-        places[order[i]].why = obstacle(&plan, order[i], limit);
-        if (!places[order[i]].why)
-            place_one(&plan, order[i]);
-    }
+    place_all(&plan);
+}
+
+void
+mig_place_whole(const MigPlaceNode *nodes, guint node_count, const MigPlaceVm *vms, guint vm_count,
+                guint limit, MigPlace *places)
+{
+    Plan plan = {.nodes = nodes,
+                 .node_count = node_count,
+                 .vms = vms,
+                 .vm_count = vm_count,
+                 .limit = limit,
+                 .is_whole = TRUE,
+                 .places = places};
+
+    place_all(&plan);
 }

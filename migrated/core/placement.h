@@ -5,15 +5,17 @@
 #include "core/types.h"
 
 /*
- * One pass over all VMs that are wanted and run nowhere, in order of priority. The result is one
- * line for each: a node, or why not. Memory that an earlier line has taken is taken for the later
- * ones. The same inputs give the same plan; that is what a coordinator that takes over stands on.
+ * mig_place() is one pass over all VMs that are wanted and run nowhere, in order of priority. The
+ * result is one line for each: a node, or why not. Memory that an earlier line has taken is taken
+ * for the later ones. The same inputs give the same plan; that is what a coordinator that takes
+ * over stands on.
  */
 
 typedef struct {
     const char *name;
     guint32 host_id;
-    gboolean is_usable; /* up, not draining, not flapping, has the volume */
+    gboolean is_usable;      /* up, not draining, has the volume */
+    gboolean is_last_resort; /* it has died too often lately: only where no other one will do */
     guint64 memory_free_bytes;
     guint32 cpus;
     const char *cpu_vendor;
@@ -33,7 +35,8 @@ typedef struct {
     gboolean wants_running; /* FALSE: its administrator has stopped it */
     MigRestart restart;
     gboolean is_running; /* somewhere, or nobody knows: never placed */
-    const char *node;    /* where it runs, for affinity; NULL */
+    gboolean is_held;    /* left alone for now: a start is under way, or may be */
+    const char *node;    /* where it runs or is being started, for affinity; NULL */
     MigDown down;
     guint32 last_host_id;
     guint32 prefer_host_id; /* 0: none */
@@ -51,9 +54,14 @@ typedef struct {
     const char *why; /* static; where node is -1 what it waits for, else what chose the node */
 } MigPlace;
 
-/* places has room for vm_count, in the order of vms. limit: of failed starts. */
+/* What can be started now. places has room for vm_count, in the order of vms. limit: of failed
+ * starts. One that starts after another waits until that one runs, or has failed too often. */
 void mig_place(const MigPlaceNode *nodes, guint node_count, const MigPlaceVm *vms, guint vm_count,
                guint limit, MigPlace *places);
+
+/* The same to its end: as if each start succeeds, and those that come after it follow. */
+void mig_place_whole(const MigPlaceNode *nodes, guint node_count, const MigPlaceVm *vms,
+                     guint vm_count, guint limit, MigPlace *places);
 
 /* How long to wait after the n-th failed start. */
 gint64 mig_place_backoff_ms(guint attempts);

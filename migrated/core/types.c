@@ -96,6 +96,9 @@ mig_vm_free(MigVm *vm)
     g_free(vm->volume);
     g_free(vm->name);
     g_free(vm->uuid);
+    g_strfreev(vm->affinity);
+    g_strfreev(vm->anti_affinity);
+    g_strfreev(vm->start_after);
     g_free(vm->definition);
     g_free(vm);
 }

@@ -12,6 +12,30 @@ G_STATIC_ASSERT((int)MIG_RESTART_NEVER == (int)CSV_RESTART_NEVER);
 
 /* ---- VMs ---- */
 
+/* The names behind this sign; NULL: none. */
+static char **
+related(const char *relations, char sign)
+{
+    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+    g_auto(GStrv) words = g_strsplit(relations, " ", -1);
+    gboolean has_any = FALSE;
+
+    for (guint i = 0; words[i]; i++) {
+        if (words[i][0] != sign)
+            continue;
+        g_strv_builder_add(names, words[i] + 1);
+        has_any = TRUE;
+    }
+    return has_any ? g_strv_builder_end(names) : NULL;
+}
+
+static void
+add_related(GString *relations, char sign, char **names)
+{
+    for (guint i = 0; names && names[i]; i++)
+        g_string_append_printf(relations, "%s%c%s", relations->len ? " " : "", sign, names[i]);
+}
+
 static MigVm *
 vm_from(MigCsv *csv, const struct csv_vm *from)
 {
@@ -29,14 +53,18 @@ vm_from(MigCsv *csv, const struct csv_vm *from)
     vm->restart = (MigRestart)from->restart;
     vm->restarts_on_isolation = from->restarts_on_isolation;
     vm->prefer_host_id = from->prefer_host_id;
+    vm->affinity = related(from->relations, '+');
+    vm->anti_affinity = related(from->relations, '-');
+    vm->start_after = related(from->relations, '>');
     vm->definition = g_strdup(from->definition);
     return vm;
 }
 
 /* Borrows vm's strings. */
-static struct csv_vm
-vm_to(const MigVm *vm)
+static gboolean
+vm_to(const MigVm *vm, struct csv_vm *result, GError **error)
 {
+    g_autoptr(GString) relations = g_string_new(NULL);
     struct csv_vm to = {.slot = vm->slot,
                         .wanted = vm->wants_running ? CSV_WANTED_RUNNING : CSV_WANTED_STOPPED,
                         .priority = vm->priority,
@@ -50,7 +78,20 @@ vm_to(const MigVm *vm)
 
     g_strlcpy(to.name, vm->name, sizeof to.name);
     g_strlcpy(to.uuid, vm->uuid, sizeof to.uuid);
-    return to;
+    add_related(relations, '+', vm->affinity);
+    add_related(relations, '-', vm->anti_affinity);
+    add_related(relations, '>', vm->start_after);
+    if (relations->len > CSV_RELATIONS_MAX) {
+        g_set_error(
+            error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+            "the names of the VMs that %s is to be with, apart from and behind are too long "
+            "together: at most %d bytes; name fewer of them",
+            vm->name, CSV_RELATIONS_MAX);
+        return FALSE;
+    }
+    g_strlcpy(to.relations, relations->str, sizeof to.relations);
+    *result = to;
+    return TRUE;
 }
 
 GPtrArray *
@@ -101,9 +142,8 @@ mig_csv_vm_create(MigCsv *csv, const MigEpoch *epoch, MigVm *vm, GError **error)
             CSV_NAME_MAX);
         return FALSE;
     }
-    to = vm_to(vm);
-    if (!mig_csv_ok(csv_vm_create(csv->volume, &as, &to, &reason), &reason, MIG_ERROR_VM_UNKNOWN,
-                    error))
+    if (!vm_to(vm, &to, error) || !mig_csv_ok(csv_vm_create(csv->volume, &as, &to, &reason),
+                                              &reason, MIG_ERROR_VM_UNKNOWN, error))
         return FALSE;
     vm->slot = to.slot;
     return TRUE;
@@ -113,11 +153,11 @@ gboolean
 mig_csv_vm_update(MigCsv *csv, const MigEpoch *epoch, const MigVm *vm, GError **error)
 {
     struct csv_epoch as = mig_csv_epoch(epoch);
-    struct csv_vm to = vm_to(vm);
+    struct csv_vm to;
     struct csv_error reason = {0};
 
-    return mig_csv_ok(csv_vm_update(csv->volume, &as, &to, &reason), &reason, MIG_ERROR_VM_UNKNOWN,
-                      error);
+    return vm_to(vm, &to, error) && mig_csv_ok(csv_vm_update(csv->volume, &as, &to, &reason),
+                                               &reason, MIG_ERROR_VM_UNKNOWN, error);
 }
 
 gboolean

@@ -215,6 +215,43 @@ get_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
     mig_rpc_call_reply(call, reply);
 }
 
+/* restart and start_after as they were given, so that a test sees them travel there and back */
+static void
+set_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigSetVmRequest *request = data;
+    g_autoptr(MigVmReply) reply = mig_VmReply_new();
+    MigApiVm *vm = new_vm(request->name, "running", "nodeA");
+
+    reply->vm = vm;
+    if (fails(call, request->name))
+        return;
+    vm->restart = g_strdup("always");
+    vm->on_isolation = g_strdup("keep");
+    for (guint i = 0; request->settings[i]; i++) {
+        if (g_str_has_prefix(request->settings[i], "start_after="))
+            vm->start_after = g_strsplit(strchr(request->settings[i], '=') + 1, ",", -1);
+    }
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
+plan_node_down(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigNameRequest *request = data;
+    g_autoptr(MigPlanReply) reply = mig_PlanReply_new();
+    MigApiPlan *plan = mig_ApiPlan_new();
+
+    reply->plan = mig_message_array_new(&mig_type_ApiPlan);
+    plan->vm = g_strdup("web");
+    plan->priority = 500;
+    plan->memory = 512 * MIB;
+    plan->why = g_strdup("no node has memory and CPUs for it");
+    g_ptr_array_add(reply->plan, plan);
+    if (!fails(call, request->name))
+        mig_rpc_call_reply(call, reply);
+}
+
 static void
 define_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
 {
@@ -536,6 +573,9 @@ static const MigRpcMethod methods[] = {
     METHOD("FormatVolume", FormatVolumeRequest, VolumeReply, 0, format_volume),
     METHOD("DetachVolume", NameRequest, Empty, 0, detach_volume),
     METHOD("RemoveNode", NameRequest, Empty, 0, detach_volume),
+    METHOD("SetVm", SetVmRequest, VmReply, 0, set_vm),
+    METHOD("PlanNodeDown", NameRequest, PlanReply, MIG_RPC_METHOD_READ, plan_node_down),
+    METHOD("PardonNode", NameRequest, Empty, 0, detach_volume),
     METHOD("RotateKey", Empty, RotateKeyReply, 0, rotate_key),
     METHOD("CreateImage", CreateImageRequest, ImageReply, 0, create_image),
     METHOD("ImportImage", ImportImageRequest, ImageReply, MIG_RPC_METHOD_MORE, import_image),

@@ -61,6 +61,7 @@ node list
 node show
 volume format
 volume attach
+node pardon
 node remove
 node rotate-key
 cluster create
@@ -81,6 +82,9 @@ vm stop
 vm list
 vm show
 vm undefine
+vm set
+why
+whatif
 check
 cpu baseline
 move
@@ -182,6 +186,17 @@ is "volume detach --json: empty object" "$(tr -d ' \n' <"$TMP/out")" "{}"
 exits "node remove" 0 "$CTL" node remove nodeC
 like "node remove: says so" "$ERR" "node nodeC is removed"
 exits "a living node is not removed" 31 "$CTL" node remove NodeAlive
+exits "vm set" 0 "$CTL" vm set web restart=always start_after=db,mail
+like "vm set: says what it is now" "$ERR" "restart=always .* affinity=none .* start_after=db,mail"
+exits "vm set --json" 0 "$CTL" vm set web start_after=db --json
+like "vm set --json: a list" "$(tr -d ' \n' <"$TMP/out")" '"start_after":\["db"\]'
+exits "vm set without a setting" 2 "$CTL" vm set web
+exits "whatif" 0 "$CTL" whatif node-down nodeA
+like "whatif: where, and why" "$OUT" "web .*512.* nowhere .*no node has memory"
+exits "whatif what" 2 "$CTL" whatif disk-down nodeA
+exits "node pardon" 0 "$CTL" node pardon nodeC
+like "node pardon: says so" "$ERR" "node nodeC gets VMs"
+exits "node pardon --json" 0 "$CTL" node pardon nodeC --json
 exits "node rotate-key" 0 "$CTL" node rotate-key
 like "node rotate-key: says what goes on" "$ERR" "2 connections"
 exits "node rotate-key --json" 0 "$CTL" node rotate-key --json

@@ -7,7 +7,12 @@
 static MigPlaceNode
 node(const char *name, guint32 host_id, guint64 free_mib)
 {
-    return (MigPlaceNode){name, host_id, TRUE, free_mib * MIB, 8, "AMD"};
+    return (MigPlaceNode){.name = name,
+                          .host_id = host_id,
+                          .is_usable = TRUE,
+                          .memory_free_bytes = free_mib * MIB,
+                          .cpus = 8,
+                          .cpu_vendor = "AMD"};
 }
 
 static MigPlaceVm
@@ -68,6 +73,7 @@ test_obstacles(void)
     }
     REFUSED(wants_running, FALSE)
     REFUSED(is_running, TRUE)
+    REFUSED(is_held, TRUE)
     REFUSED(restart, MIG_RESTART_NEVER)
     REFUSED(down, MIG_DOWN_CRASH) /* on-node-death is the default */
     REFUSED(attempts, 5)
@@ -114,6 +120,25 @@ test_choice(void)
     g_assert_cmpint(places[0].node, !=, 0);
 }
 
+/* A node that dies again and again gets what fits nowhere else, for that is better than nothing. */
+static void
+test_last_resort(void)
+{
+    MigPlaceNode nodes[] = {node("A", 1, 3000), node("B", 2, 500)};
+    MigPlaceVm vms[] = {vm("small", 500, 400), vm("large", 400, 400)};
+    MigPlace places[2];
+
+    nodes[0].is_last_resort = TRUE;
+    vms[0].prefer_host_id = 1;
+    mig_place(nodes, 2, vms, 2, 5, places);
+    g_assert_cmpint(places[0].node, ==, 1);
+    g_assert_cmpint(places[1].node, ==, 0);
+    g_assert_cmpstr(places[0].why, !=, places[1].why);
+    vms[0].not_host_id = 2; /* and what has failed where it should go */
+    mig_place(nodes, 2, vms, 1, 5, places);
+    g_assert_cmpint(places[0].node, ==, 0);
+}
+
 static void
 test_apart(void)
 {
@@ -156,9 +181,56 @@ test_start_after(void)
     vms[1].wants_running = FALSE; /* nobody will start it */
     mig_place(nodes, 1, vms, 2, 5, places);
     g_assert_cmpint(places[0].node, ==, 0);
+    vms[1].wants_running = TRUE;
+    vms[1].is_held = TRUE; /* its start is under way */
+    mig_place(nodes, 1, vms, 2, 5, places);
+    g_assert_cmpint(places[0].node, ==, -1);
+    vms[1].is_held = FALSE;
+    vms[1].attempts = 5; /* given up */
+    mig_place(nodes, 1, vms, 2, 5, places);
+    g_assert_cmpint(places[0].node, ==, 0);
     vms[0].start_after = gone;
     mig_place(nodes, 1, vms, 2, 5, places);
     g_assert_cmpint(places[0].node, ==, 0);
+}
+
+/* A plan to its end has what comes after others, too, and the memory of all of them. */
+static void
+test_whole(void)
+{
+    MigPlaceNode nodes[] = {node("A", 1, 250)};
+    MigPlaceVm vms[] = {vm("web", 900, 100), vm("app", 800, 100), vm("db", 100, 100)};
+    char *db[] = {(char *)"db", NULL}, *app[] = {(char *)"app", NULL};
+    MigPlace places[3];
+
+    vms[0].start_after = app;
+    vms[1].start_after = db;
+    mig_place_whole(nodes, 1, vms, 3, 5, places);
+    g_assert_cmpint(places[2].node, ==, 0);
+    g_assert_cmpint(places[1].node, ==, 0);
+    g_assert_cmpint(places[0].node, ==, -1); /* no memory is left */
+    nodes[0].memory_free_bytes = 300 * MIB;
+    mig_place_whole(nodes, 1, vms, 3, 5, places);
+    g_assert_cmpint(places[0].node, ==, 0);
+    vms[2].start_after = app; /* a circle from former times: it ends, without a start */
+    mig_place_whole(nodes, 1, vms, 3, 5, places);
+    g_assert_cmpint(places[0].node, ==, -1);
+}
+
+/* A start under way counts where it is going to. */
+static void
+test_held(void)
+{
+    MigPlaceNode nodes[] = {node("A", 1, 3000), node("B", 2, 2000)};
+    MigPlaceVm vms[] = {vm("a", 500, 100), vm("b", 400, 100)};
+    char *not_b[] = {(char *)"b", NULL};
+    MigPlace places[2];
+
+    vms[0].anti_affinity = not_b;
+    vms[1].is_held = TRUE;
+    vms[1].node = "A";
+    mig_place(nodes, 2, vms, 2, 5, places);
+    g_assert_cmpint(places[0].node, ==, 1);
 }
 
 static void
@@ -232,8 +304,11 @@ main(int argc, char **argv)
     g_test_add_func("/placement/spread", test_spread);
     g_test_add_func("/placement/obstacles", test_obstacles);
     g_test_add_func("/placement/choice", test_choice);
+    g_test_add_func("/placement/last-resort", test_last_resort);
     g_test_add_func("/placement/apart", test_apart);
     g_test_add_func("/placement/start-after", test_start_after);
+    g_test_add_func("/placement/whole", test_whole);
+    g_test_add_func("/placement/held", test_held);
     g_test_add_func("/placement/backoff", test_backoff);
     g_test_add_func("/placement/property", test_property);
     return g_test_run();
