@@ -83,6 +83,7 @@ MIG_CLI_COMMAND(mig_cmd_vm_undefine);
 MIG_CLI_COMMAND(mig_cmd_vm_set);
 MIG_CLI_COMMAND(mig_cmd_why);
 MIG_CLI_COMMAND(mig_cmd_whatif);
+MIG_CLI_COMMAND(mig_cmd_timeouts);
 MIG_CLI_COMMAND(mig_cmd_drain);
 MIG_CLI_COMMAND(mig_cmd_undrain);
 MIG_CLI_COMMAND(mig_cmd_check);

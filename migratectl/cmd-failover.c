@@ -94,3 +94,28 @@ mig_cmd_whatif(MigCli *cli, char **arguments, GError **error)
     mig_table_print(table, TRUE);
     return TRUE;
 }
+
+gboolean
+mig_cmd_timeouts(MigCli *cli, char **arguments, GError **error)
+{
+    g_autoptr(MigTimeoutsReply) reply =
+        mig_cli_call(cli, "io.migrated.GetTimeouts", &mig_type_Empty, NULL, &mig_type_TimeoutsReply,
+                     MIG_CLI_READ_TIMEOUT_MS, error);
+    MigTable *table;
+
+    if (!reply)
+        return FALSE;
+    if (cli->json) {
+        mig_print_json(&mig_type_TimeoutsReply, reply, FALSE);
+        return TRUE;
+    }
+    table = mig_table_new((const char *const[]){"~VOLUME", "~TIME", ">LASTS", "~BECAUSE", NULL});
+    for (guint i = 0; i < reply->times->len; i++) {
+        const MigApiTime *time = g_ptr_array_index(reply->times, i);
+
+        mig_table_add(table, time->volume ? time->volume : "-", time->name, mig_show_ms(time->ms),
+                      time->because);
+    }
+    mig_table_print(table, TRUE);
+    return TRUE;
+}

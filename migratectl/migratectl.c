@@ -66,6 +66,7 @@ static const MigCommand commands[] = {
      "No VM comes to the node any more, and all that run there are moved away. It stays so, over\n"
      "restarts too, until \"migratectl undrain NODE\". Ctrl-C only stops watching."},
     {"undrain", NULL, "NODE", 1, 1, mig_cmd_undrain, NULL, "Let VMs come to it again", NULL},
+    {"timeouts", NULL, "", 0, 0, mig_cmd_timeouts, NULL, "How soon a dead node is found out", NULL},
     {"whatif", NULL, "node-down NODE", 2, 2, mig_cmd_whatif, NULL, "Where its VMs would start", NULL},
     {"check", NULL, "VM [NODE]", 0, 2, mig_cmd_check, mig_options_check,
      "Could it move there? Moves nothing", "All checks of a move; without NODE for each node."},

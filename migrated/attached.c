@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "core/timeouts.h"
 #include "link.h"
+#include "times.h"
 
 /* When a node's counter was last seen to move, by our own clock: two nodes' clocks are never
  * compared. */
@@ -493,8 +494,8 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
     g_mutex_init(&attached->lock);
     g_mutex_init(&attached->write_lock);
     g_cond_init(&attached->wake);
-    if (!is_slot_ours(attached, error) || was_removed(attached, error) ||
-        !mig_csv_devices_attach(csv, error))
+    if (!mig_times_check_volume(daemon->config, csv, error) || !is_slot_ours(attached, error) ||
+        was_removed(attached, error) || !mig_csv_devices_attach(csv, error))
         return NULL;
     if (!join(attached, error)) {
         mig_csv_devices_detach(csv, NULL);

@@ -12,6 +12,7 @@
 #include "link.h"
 #include "recovery.h"
 #include "signs.h"
+#include "times.h"
 #include "turns.h"
 #include "trusted.h"
 #include "vms.h"
@@ -362,6 +363,10 @@ main(int argc, char **argv)
         is_blank && !is_check ? mig_config_load_blank(path, &error) : mig_config_load(path, &error);
     if (!config) {
         g_printerr("migrated: %s\n", error->message);
+        return mig_error_exit_code(error);
+    }
+    if (!is_blank && !mig_times_check(config, &error)) {
+        g_printerr("migrated: %s: %s\n", path, error->message);
         return mig_error_exit_code(error);
     }
     if (is_check)

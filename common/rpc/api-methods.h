@@ -42,6 +42,7 @@
     X(UndefineVm, UndefineVmRequest, Empty, 0) \
     X(SetVm, SetVmRequest, VmReply, 0) \
     X(ListEvents, ListEventsRequest, ListEventsReply, MIG_RPC_METHOD_READ) \
+    X(GetTimeouts, Empty, TimeoutsReply, MIG_RPC_METHOD_READ) \
     X(PlanNodeDown, NameRequest, PlanReply, MIG_RPC_METHOD_READ) \
     X(DrainNode, DrainNodeRequest, DrainNodeReply, 0) \
     X(UndrainNode, NameRequest, Empty, 0) \

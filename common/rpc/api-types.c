@@ -19,6 +19,8 @@
 #include "rpc/api-table.h"
 #define T ApiEvent
 #include "rpc/api-table.h"
+#define T ApiTime
+#include "rpc/api-table.h"
 #define T ApiPlan
 #include "rpc/api-table.h"
 #define T ApiDrainStep
@@ -88,6 +90,8 @@
 #define T ListEventsRequest
 #include "rpc/api-table.h"
 #define T ListEventsReply
+#include "rpc/api-table.h"
+#define T TimeoutsReply
 #include "rpc/api-table.h"
 #define T PlanReply
 #include "rpc/api-table.h"

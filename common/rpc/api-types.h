@@ -122,6 +122,11 @@
     F(STRING, subject, R, NULL) F(STRING, about, 0, NULL) \
     F(STRING, what, R, NULL) F(STRING, text, R, NULL)
 
+/* One time of the model by which a node's death is found out. */
+#define MIG_FIELDS_ApiTime(F) \
+    F(STRING, name, R, NULL) F(STRING, volume, 0, NULL) /* null: of the answering node */ \
+    F(INT, ms, R, NULL) F(STRING, because, R, NULL)
+
 /* One VM of a node that is drained. target: none where it has to stay, why says so. job: its move */
 #define MIG_FIELDS_ApiDrainStep(F) \
     F(STRING, vm, R, NULL) F(INT, memory, R, NULL) F(STRING, target, 0, NULL) \
@@ -201,6 +206,7 @@
 #define MIG_FIELDS_SetVmRequest(F) F(STRING, name, R, NULL) F(STRV, settings, R, NULL)
 #define MIG_FIELDS_ListEventsRequest(F) F(STRING, name, 0, NULL)
 #define MIG_FIELDS_ListEventsReply(F) F(ARRAY, events, R, &mig_type_ApiEvent)
+#define MIG_FIELDS_TimeoutsReply(F) F(ARRAY, times, R, &mig_type_ApiTime)
 #define MIG_FIELDS_PlanReply(F) F(ARRAY, plan, R, &mig_type_ApiPlan)
 /* dry_run: only say what would be done */
 #define MIG_FIELDS_DrainNodeRequest(F) F(STRING, node, R, NULL) F(BOOL, dry_run, 0, NULL)
@@ -299,7 +305,7 @@
 /* X(type) for each message above, elements before their users */
 #define MIG_API_TYPES(X) \
     X(ApiNode) X(ApiVolume) X(ApiImage) X(ApiVm) X(ApiCheck) X(ApiPhase) X(ApiJob) \
-    X(ApiEvent) X(ApiPlan) X(ApiDrainStep) X(ApiVerdict) \
+    X(ApiEvent) X(ApiTime) X(ApiPlan) X(ApiDrainStep) X(ApiVerdict) \
     X(Empty) X(NameRequest) X(ErrorReply) X(StatusReply) X(ListNodesReply) X(NodeReply) \
     X(CreateClusterRequest) X(JoinClusterRequest) X(ClusterReply) X(RotateKeyReply) \
     X(FormatVolumeRequest) X(AttachVolumeRequest) X(VolumeReply) X(ListVolumesReply) \
@@ -307,7 +313,7 @@
     X(ListImagesRequest) X(ListImagesReply) X(ImageReply) \
     X(DefineVmRequest) X(StartVmRequest) X(StopVmRequest) X(UndefineVmRequest) \
     X(ListVmsReply) X(VmReply) X(SetVmRequest) X(AdoptVmRequest) X(AdoptVmReply) \
-    X(ListEventsRequest) X(ListEventsReply) X(PlanReply) X(DrainNodeRequest) X(DrainNodeReply) \
+    X(ListEventsRequest) X(ListEventsReply) X(TimeoutsReply) X(PlanReply) X(DrainNodeRequest) X(DrainNodeReply) \
     X(CheckVmRequest) X(CheckVmReply) X(CpuBaselineReply) X(PeerCpuReply) \
     X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) X(HookDomainRequest) \
     X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \

@@ -22,6 +22,42 @@
 /* 8 x io_timeout + watchdog, in seconds: from a host's last renewal to "dead". */
 guint mig_timeouts_host_dead_s(guint io_timeout_s);
 
+/* sanlock renews a delta lease every 2 x io_timeout, and looks at those of the other hosts with it.
+ */
+guint mig_timeouts_renewal_s(guint io_timeout_s);
+/* 8 x io_timeout: renewals count as failed, and what holds leases there is killed. */
+guint mig_timeouts_renewal_fails_s(guint io_timeout_s);
+
+/* The settings that times are made of. */
+typedef struct {
+    gint64 suspect_ms, isolated_ms;
+    gint64 fence_delay_s, fence_timeout_s;
+} MigTimeSettings;
+
+/* The same times for people: name (stable), value, and what it is made of. */
+typedef struct {
+    char *name;
+    gint64 ms;
+    char *because;
+} MigTimeLine;
+void mig_time_line_free(MigTimeLine *line);
+
+/* GPtrArray of MigTimeLine: what this node's settings say, and what a volume of that io_timeout
+ * adds, worst cases of a fail-over included. Those are from the plug to the moment from where VMs
+ * may start; where an agent takes part, it is the agent's own time that is not counted. */
+GPtrArray *mig_timeouts_of_node(const MigTimeSettings *settings);
+GPtrArray *mig_timeouts_of_volume(const MigTimeSettings *settings, guint io_timeout_s);
+
+/* How settings contradict one another, for people; NULL: they do not. */
+char *mig_timeouts_complaint(const MigTimeSettings *settings);
+/* The same for a volume. queue_s: how long this host keeps I/O waiting when all paths to the LUN
+ * are gone (MIG_QUEUES_*). */
+#define MIG_QUEUES_NOT      0
+#define MIG_QUEUES_FOR_EVER (-1)
+#define MIG_QUEUES_UNKNOWN  (-2)
+char *
+mig_timeouts_complaint_volume(const MigTimeSettings *settings, guint io_timeout_s, gint64 queue_s);
+
 /* How dead is found out. Evidence is asked for once a second and judged four times a second. A
  * daemon is asked every other second while its heartbeat comes, and all the time while it does not.
  * With the default suspect_after (3 s) a pulled plug is suspected 3 to 4 s after it: the last

@@ -236,6 +236,25 @@ set_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
 }
 
 static void
+get_timeouts(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    g_autoptr(MigTimeoutsReply) reply = mig_TimeoutsReply_new();
+    static const char *const volumes[] = {NULL, "vol1"};
+
+    reply->times = mig_message_array_new(&mig_type_ApiTime);
+    for (guint i = 0; i < G_N_ELEMENTS(volumes); i++) {
+        MigApiTime *time = mig_ApiTime_new();
+
+        time->name = g_strdup(i ? "host-dead" : "suspect-after");
+        time->volume = g_strdup(volumes[i]);
+        time->ms = i ? 68000 : 3000;
+        time->because = g_strdup("of a reason");
+        g_ptr_array_add(reply->times, time);
+    }
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
 plan_node_down(MigRpcCall *call, gconstpointer data, gpointer user_data)
 {
     const MigNameRequest *request = data;
@@ -574,6 +593,7 @@ static const MigRpcMethod methods[] = {
     METHOD("DetachVolume", NameRequest, Empty, 0, detach_volume),
     METHOD("RemoveNode", NameRequest, Empty, 0, detach_volume),
     METHOD("SetVm", SetVmRequest, VmReply, 0, set_vm),
+    METHOD("GetTimeouts", Empty, TimeoutsReply, MIG_RPC_METHOD_READ, get_timeouts),
     METHOD("PlanNodeDown", NameRequest, PlanReply, MIG_RPC_METHOD_READ, plan_node_down),
     METHOD("PardonNode", NameRequest, Empty, 0, detach_volume),
     METHOD("RotateKey", Empty, RotateKeyReply, 0, rotate_key),

@@ -84,6 +84,7 @@ vm show
 vm undefine
 vm set
 why
+timeouts
 whatif
 check
 cpu baseline
@@ -191,6 +192,10 @@ like "vm set: says what it is now" "$ERR" "restart=always .* affinity=none .* st
 exits "vm set --json" 0 "$CTL" vm set web start_after=db --json
 like "vm set --json: a list" "$(tr -d ' \n' <"$TMP/out")" '"start_after":\["db"\]'
 exits "vm set without a setting" 2 "$CTL" vm set web
+exits "timeouts" 0 "$CTL" timeouts
+like "timeouts: of a volume" "$OUT" "vol1 +host-dead .*of a reason"
+exits "timeouts --json" 0 "$CTL" timeouts --json
+like "timeouts --json: ms" "$(tr -d ' \n' <"$TMP/out")" '"volume":"vol1","ms":68000'
 exits "whatif" 0 "$CTL" whatif node-down nodeA
 like "whatif: where, and why" "$OUT" "web .*512.* nowhere .*no node has memory"
 exits "whatif what" 2 "$CTL" whatif disk-down nodeA
