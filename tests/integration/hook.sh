@@ -37,13 +37,6 @@ create_on() {
     on "$1" sh -c 'cat >/run/by-hand.xml' <"$2" && virsh_on "$1" create /run/by-hand.xml
 }
 
-relays_up() {
-    local node
-    for node in "${NODES[@]}"; do
-        "$LAB" service "$node" relay start || return 1
-    done
-}
-
 no_devices_on() {
     [[ -z $(on "$1" ls /dev/csv/$VOLUME) ]]
 }

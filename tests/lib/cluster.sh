@@ -84,6 +84,14 @@ cluster_run() {
     ((TAP_FAILED == 0)) || bail "the VM does not run"
 }
 
+# The way of plain virsh from node to node: qemu+unix:///system?socket=/run/lab/libvirt-NODE
+relays_up() {
+    local node
+    for node in "${NODES[@]}"; do
+        "$LAB" service "$node" relay start || return 1
+    done
+}
+
 # What a client saw acknowledged is kept in a file by lab-acks; it lives until acks_stop.
 acks_start() {
     "$LAB" on client lab-acks "$IP" "$TMP/acked" >/dev/null 2>&1 &
