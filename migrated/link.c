@@ -203,7 +203,8 @@ measure_speed(MigLink *link, const char *node, const char *from, const char *to,
     if (!word || strlen(word) < MIG_PATH_WORD_BYTES)
         return;
     if (port)
-        path->bytes_s = mig_path_speed(from, to, port, word, MIG_PROBE_MS, &error);
+        path->bytes_s =
+            mig_path_speed(from, to, port, word, MIG_PROBE_MS, MIG_LINK_HOPELESS_BYTES_S, &error);
     if (path->bytes_s == 0) {
         path->not_measured = g_strdup(error ? error->message : "no port is free for it there");
         return;

@@ -99,8 +99,9 @@ guint mig_timeouts_join_ms(guint io_timeout_s);
 #define MIG_PEER_CONNECT_MS 2000
 #define MIG_PEER_CALL_MS    10000
 
-/* How fast the migration network is to a node is measured for PROBE, and told for PROBE_KEEP; a
- * ping on it takes less than a ms, PROBE_PING is for a machine that is busy. */
+/* How fast the migration network is to a node is measured for PROBE, and for some times as long
+ * where it would be refused for it: a busy machine looks like a slow link. It is told for
+ * PROBE_KEEP; a ping on it takes less than a ms, PROBE_PING is for a machine that is busy. */
 #define MIG_PROBE_MS      150
 #define MIG_PROBE_KEEP_MS (10 * 60 * 1000)
 #define MIG_PROBE_SLOW_MS 2000 /* instead, where it is slow */

@@ -14,6 +14,7 @@ mig_path_ping(const char *from, const char *to, guint packet_bytes, guint count,
 /* Listens on that address, for one connection from the other one that says word first, and counts
  * what comes, in a thread of its own that ends after some seconds. The port; 0: it cannot be. */
 guint16 mig_path_await(const char *address, const char *from, const char *word);
-/* Sends there for so long. Bytes a second; 0: error says why. Blocks. */
+/* Sends there for so long; while it is slower than good_bytes_s, four times as long. Bytes a
+ * second; 0: error says why. Blocks. */
 guint64 mig_path_speed(const char *from, const char *to, guint16 port, const char *word, guint ms,
-                       GError **error);
+                       guint64 good_bytes_s, GError **error);

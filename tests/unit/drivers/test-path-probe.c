@@ -29,7 +29,7 @@ test_speed(void)
     guint16 port = mig_path_await(HERE, HERE, WORD);
 
     g_assert_cmpuint(port, >=, 49200);
-    g_assert_cmpuint(mig_path_speed(HERE, HERE, port, WORD, 50, &error), >, 1 << 20);
+    g_assert_cmpuint(mig_path_speed(HERE, HERE, port, WORD, 50, 1, &error), >, 1 << 20);
     g_assert_no_error(error);
 }
 
@@ -40,10 +40,10 @@ test_stranger(void)
     g_autoptr(GError) error = NULL, other = NULL;
     guint16 port = mig_path_await(HERE, HERE, WORD);
 
-    g_assert_cmpuint(mig_path_speed(HERE, HERE, port, NOT, 10, &error), ==, 0);
+    g_assert_cmpuint(mig_path_speed(HERE, HERE, port, NOT, 10, 0, &error), ==, 0);
     g_assert_nonnull(error);
     port = mig_path_await(HERE, HERE, WORD);
-    g_assert_cmpuint(mig_path_speed("127.0.0.2", HERE, port, WORD, 10, &other), ==, 0);
+    g_assert_cmpuint(mig_path_speed("127.0.0.2", HERE, port, WORD, 10, 0, &other), ==, 0);
     g_assert_nonnull(other);
 }
 
@@ -52,7 +52,7 @@ test_nobody(void)
 {
     g_autoptr(GError) error = NULL;
 
-    g_assert_cmpuint(mig_path_speed(HERE, HERE, 1, WORD, 10, &error), ==, 0);
+    g_assert_cmpuint(mig_path_speed(HERE, HERE, 1, WORD, 10, 0, &error), ==, 0);
     g_assert_nonnull(error);
     g_assert_cmpuint(mig_path_await("192.0.2.1", HERE, WORD), ==, 0);
     g_assert_cmpuint(mig_path_await(HERE, HERE, "short"), ==, 0);
