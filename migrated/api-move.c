@@ -258,6 +258,19 @@ peer_Wake(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     mig_rpc_call_reply(call, NULL);
 }
 
+void
+peer_Share(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigPeerShareRequest *request = request_;
+
+    if (mig_jobs_grant(daemon->jobs, request->id, mig_rpc_call_get_peer(call),
+                       (guint64)MAX(request->bandwidth, 0)))
+        mig_rpc_call_reply(call, NULL);
+    else
+        mig_rpc_call_fail(call, g_error_new(MIG_ERROR, MIG_ERROR_JOB_UNKNOWN,
+                                            "no such job of this node goes to the node that asks"));
+}
+
 static void
 on_upgraded(GIOStream *stream_take, gpointer user_data)
 {

@@ -15,6 +15,7 @@ typedef struct MigVms MigVms;
 typedef struct MigLink MigLink;
 typedef struct MigTurns MigTurns;
 typedef struct MigIncoming MigIncoming;
+typedef struct MigShares MigShares;
 typedef struct MigJobs MigJobs;
 typedef struct MigEvents MigEvents;
 typedef struct MigSigns MigSigns;
@@ -46,6 +47,7 @@ typedef struct MigDaemon {
     MigVms *vms;           /* vms.h: what runs here */
     MigTurns *turns;       /* turns.h: whose turn it is to move, and who waits */
     MigIncoming *incoming; /* incoming.h: moves that come here */
+    MigShares *shares;     /* shares.h: what they may bring */
     MigJobs *jobs;         /* jobs.h: moves that go from here */
     MigEvents *events;     /* events.h: what was decided, and why */
     MigSigns *signs;       /* signs.h: who answers */

@@ -8,6 +8,7 @@
 #include "core/timeouts.h"
 #include "facts.h"
 #include "link.h"
+#include "shares.h"
 #include "trusted.h"
 #include "turns.h"
 #include "vms.h"
@@ -171,6 +172,7 @@ forget(MigIncoming *incoming, const char *job)
 {
     forget_memory(incoming, job);
     mig_turns_release(incoming->daemon->turns, job);
+    mig_shares_tell(incoming->daemon->shares);
 }
 
 gboolean
@@ -246,6 +248,8 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
 
     reply->migration_address = g_strdup(address[0]);
     reply->certificate = request->certificate ? mig_identity_fingerprint(daemon->identity) : NULL;
+    reply->bandwidth = (gint64)mig_shares_each(daemon->shares);
+    mig_shares_tell(daemon->shares);
     reply->ready = TRUE;
     return g_steal_pointer(&reply);
 }
@@ -346,4 +350,5 @@ mig_incoming_sweep(MigIncoming *incoming)
     for (guint i = 0; i < old->len; i++)
         sweep_one(incoming, g_ptr_array_index(old, i));
     mig_turns_sweep(incoming->daemon->turns, mig_incoming_has);
+    mig_shares_tell(incoming->daemon->shares);
 }

@@ -310,6 +310,13 @@ is_sending(const MigJob *job)
     return job->state == MIG_JOB_STATE_PERFORM || job->state == MIG_JOB_STATE_CONFIRM;
 }
 
+/* Who is told by its target to take less leaves the rest to the others here. */
+static guint64
+wish_of(const MigJob *job)
+{
+    return mig_bandwidth_lower(job->bandwidth_bytes_s, job->granted_bytes_s);
+}
+
 static guint64
 env_bandwidth(gpointer self)
 {
@@ -321,12 +328,12 @@ env_bandwidth(gpointer self)
     g_autofree guint64 *shares = g_new0(guint64, entries->len + 1);
     guint count = 1;
 
-    wishes[0] = entry->job->bandwidth_bytes_s;
+    wishes[0] = wish_of(entry->job);
     for (guint i = 0; i < entries->len; i++) {
         const MigJobEntry *other = g_ptr_array_index(entries, i);
 
         if (other != entry && is_sending(other->job))
-            wishes[count++] = other->job->bandwidth_bytes_s;
+            wishes[count++] = wish_of(other->job);
     }
     mig_bandwidth_share(cap, wishes, count, shares);
     return shares[0];

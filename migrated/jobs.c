@@ -372,6 +372,18 @@ mig_jobs_cancel(MigJobs *jobs, const char *id, GError **error)
     return TRUE;
 }
 
+gboolean
+mig_jobs_grant(MigJobs *jobs, const char *id, const char *target, guint64 bytes_s)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
+    MigJobEntry *entry = find(jobs, id);
+
+    if (!entry || g_strcmp0(entry->job->target, target) != 0)
+        return FALSE;
+    entry->job->granted_bytes_s = bytes_s;
+    return TRUE;
+}
+
 void
 mig_jobs_wake(MigJobs *jobs, const char *id)
 {

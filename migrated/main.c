@@ -11,6 +11,7 @@
 #include "jobs.h"
 #include "link.h"
 #include "recovery.h"
+#include "shares.h"
 #include "signs.h"
 #include "times.h"
 #include "turns.h"
@@ -230,6 +231,7 @@ wire(MigDaemon *daemon, GError **error)
         return FALSE;
     daemon->vms = mig_vms_new(daemon);
     daemon->incoming = mig_incoming_new(daemon);
+    daemon->shares = mig_shares_new(daemon);
     daemon->jobs = mig_jobs_new(daemon);
     daemon->sanlock = mig_sanlock_new();
     daemon->tunnels = mig_tunnels_new(peer_dir, open_tunnel, daemon);

@@ -16,15 +16,12 @@
 /* Node name, dash, number. */
 #define JOB_ID_MAX 80
 
-typedef struct {
-    char *job, *source;
-} Named;
-
 struct MigTurns {
     MigDaemon *daemon;
     char *directory;
     GMutex lock;
     MigQueue *queue;
+    GHashTable *restored;     /* jobs whose turns are of an earlier life */
     GHashTable *silent_since; /* job -> monotonic ms since when its source does not answer */
     GThreadPool *wakers;
 };
@@ -35,20 +32,24 @@ now_ms(void)
     return g_get_monotonic_time() / 1000;
 }
 
-static void
-named_free(gpointer data)
+void
+mig_turn_holder_free(MigTurnHolder *holder)
 {
-    Named *named = data;
+    g_free(holder->job);
+    g_free(holder->source);
+    g_free(holder);
+}
 
-    g_free(named->job);
-    g_free(named->source);
-    g_free(named);
+static GPtrArray *
+names_new(void)
+{
+    return g_ptr_array_new_with_free_func((GDestroyNotify)mig_turn_holder_free);
 }
 
 static void
 add_named(const char *job, const char *source, gpointer user_data)
 {
-    Named *named = g_new0(Named, 1);
+    MigTurnHolder *named = g_new0(MigTurnHolder, 1);
 
     named->job = g_strdup(job);
     named->source = g_strdup(source);
@@ -84,6 +85,13 @@ keep_file(const MigTurns *turns, const MigWish *wish, GError **error)
 }
 
 static void
+restore(MigTurns *turns, const char *job, char *const *lines)
+{
+    mig_queue_restore(turns->queue, job, lines[0], lines[1]);
+    g_hash_table_add(turns->restored, g_strdup(job));
+}
+
+static void
 load(MigTurns *turns)
 {
     g_autoptr(GDir) directory = g_dir_open(turns->directory, 0, NULL);
@@ -94,7 +102,7 @@ load(MigTurns *turns)
         g_auto(GStrv) lines = mig_store_read_lines(path);
 
         if (g_strv_length(lines) == 2 && is_job_of(job, lines[0]))
-            mig_queue_restore(turns->queue, job, lines[0], lines[1]);
+            restore(turns, job, lines);
         else
             g_unlink(path);
     }
@@ -105,7 +113,7 @@ load(MigTurns *turns)
 static void
 wake_there(gpointer data, gpointer user_data)
 {
-    Named *named = data;
+    MigTurnHolder *named = data;
     MigTurns *turns = user_data;
     MigJobRequest request = {.id = named->job};
     g_autoptr(GError) error = NULL;
@@ -115,7 +123,7 @@ wake_there(gpointer data, gpointer user_data)
 
     if (!reply) /* it asks again by itself before long */
         g_debug("job %s was not woken: %s", named->job, error->message);
-    named_free(named);
+    mig_turn_holder_free(named);
 }
 
 /* Lock not held. */
@@ -124,11 +132,11 @@ wake_all(MigTurns *turns, GPtrArray *ready)
 {
     g_ptr_array_set_free_func(ready, NULL);
     for (guint i = 0; i < ready->len; i++) {
-        Named *named = g_ptr_array_index(ready, i);
+        MigTurnHolder *named = g_ptr_array_index(ready, i);
 
         if (g_str_equal(named->source, turns->daemon->node)) {
             mig_jobs_wake(turns->daemon->jobs, named->job);
-            named_free(named);
+            mig_turn_holder_free(named);
         } else {
             g_thread_pool_push(turns->wakers, named, NULL);
         }
@@ -177,7 +185,7 @@ mig_turns_peek(MigTurns *turns, const char *job, const char *source, const char 
 void
 mig_turns_release(MigTurns *turns, const char *job)
 {
-    g_autoptr(GPtrArray) ready = g_ptr_array_new_with_free_func(named_free);
+    g_autoptr(GPtrArray) ready = names_new();
 
     g_mutex_lock(&turns->lock);
     if (mig_queue_has(turns->queue, job)) {
@@ -187,6 +195,7 @@ mig_turns_release(MigTurns *turns, const char *job)
     }
     mig_queue_release(turns->queue, job);
     g_hash_table_remove(turns->silent_since, job);
+    g_hash_table_remove(turns->restored, job);
     mig_queue_ready(turns->queue, now_ms(), add_named, ready);
     g_mutex_unlock(&turns->lock);
     wake_all(turns, ready);
@@ -214,6 +223,23 @@ mig_turns_count(MigTurns *turns)
 
     mig_queue_turns(turns->queue, count_one, &count);
     return count;
+}
+
+GPtrArray *
+mig_turns_incoming(MigTurns *turns)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&turns->lock);
+    GPtrArray *holders = names_new();
+
+    mig_queue_turns(turns->queue, add_named, holders);
+    for (guint i = holders->len; i-- > 0;) {
+        MigTurnHolder *holder = g_ptr_array_index(holders, i);
+
+        holder->is_restored = g_hash_table_contains(turns->restored, holder->job);
+        if (g_str_equal(holder->source, turns->daemon->node))
+            g_ptr_array_remove_index_fast(holders, i);
+    }
+    return holders;
 }
 
 /* ---- sweep ---- */
@@ -276,13 +302,13 @@ void
 mig_turns_sweep(MigTurns *turns, gboolean (*has_prepared)(MigIncoming *, const char *job))
 {
     MigDaemon *daemon = turns->daemon;
-    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(named_free);
+    g_autoptr(GPtrArray) all = names_new();
 
     g_mutex_lock(&turns->lock);
     mig_queue_turns(turns->queue, add_named, all);
     g_mutex_unlock(&turns->lock);
     for (guint i = 0; i < all->len; i++) {
-        const Named *named = g_ptr_array_index(all, i);
+        const MigTurnHolder *named = g_ptr_array_index(all, i);
 
         if (has_prepared(daemon->incoming, named->job))
             continue;
@@ -312,6 +338,7 @@ mig_turns_new(MigDaemon *daemon, GError **error)
     turns->directory = g_steal_pointer(&directory);
     g_mutex_init(&turns->lock);
     turns->queue = mig_queue_new(daemon->node, (guint)daemon->config->max_moves_per_node);
+    turns->restored = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     turns->silent_since = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     turns->wakers = g_thread_pool_new(wake_there, turns, WAKERS, FALSE, NULL);
     load(turns);
@@ -325,6 +352,7 @@ mig_turns_free(MigTurns *turns)
         return;
     g_thread_pool_free(turns->wakers, TRUE, TRUE);
     mig_queue_free(turns->queue);
+    g_hash_table_unref(turns->restored);
     g_hash_table_unref(turns->silent_since);
     g_mutex_clear(&turns->lock);
     g_free(turns->directory);

@@ -26,6 +26,17 @@ void mig_turns_release(MigTurns *turns, const char *job);
 gboolean mig_turns_has(MigTurns *turns, const char *job);
 /* How many moves have their turn here. */
 guint mig_turns_count(MigTurns *turns);
+
+/* A move that comes here and has its turn. */
+typedef struct {
+    char *job, *source;
+    gboolean is_restored; /* since before this daemon started */
+} MigTurnHolder;
+
+void mig_turn_holder_free(MigTurnHolder *holder);
+/* All of them, to be unreffed. Any thread, quick. */
+GPtrArray *mig_turns_incoming(MigTurns *turns);
+
 /* Takes back turns whose job is over. Blocks: asks their sources. has_prepared: those are the
  * business of incoming.h. */
 void mig_turns_sweep(MigTurns *turns, gboolean (*has_prepared)(MigIncoming *, const char *job));

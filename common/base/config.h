@@ -21,7 +21,7 @@ typedef struct {
     char *management;       /* required; IP address of this node's peer channel */
     gint64 port;            /* of the peer channel, the same on every node */
     char *migration;        /* required; this node's address with prefix length: 10.77.1.1/24 */
-    gint64 migration_mib_s; /* for all moves from this node together; 0: no limit */
+    gint64 migration_mib_s; /* of what it sends, and of what it receives; 0: no limit */
     /* [paths] */
     char *socket_path;
     char *state_dir;    /* job journal: must survive a restart of the machine */

@@ -65,6 +65,7 @@
     X(Reserve, PeerReserveRequest, PeerReserveReply, 0) \
     X(Release, JobRequest, Empty, 0) \
     X(Wake, JobRequest, Empty, 0) \
+    X(Share, PeerShareRequest, Empty, 0) \
     X(FollowMove, PeerFollowRequest, JobReply, 0) \
     X(StartVm, StartVmRequest, VmReply, 0) \
     X(StopVm, StopVmRequest, VmReply, 0) \

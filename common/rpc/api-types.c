@@ -137,6 +137,8 @@
 #include "rpc/api-table.h"
 #define T PeerFollowRequest
 #include "rpc/api-table.h"
+#define T PeerShareRequest
+#include "rpc/api-table.h"
 #define T PeerFactsRequest
 #include "rpc/api-table.h"
 #define T PeerFactsReply

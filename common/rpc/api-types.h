@@ -256,7 +256,10 @@
 #define MIG_FIELDS_PeerPrepareReply(F) \
     F(ARRAY, checks, R, &mig_type_ApiCheck) \
     F(STRING, migration_address, 0, NULL) F(BOOL, ready, 0, NULL) \
-    F(STRING, certificate, 0, NULL)    /* of its QEMU */
+    F(STRING, certificate, 0, NULL)    /* of its QEMU */ \
+    F(INT, bandwidth, Z, NULL)         /* bytes/s that it takes of this move for now; 0: no limit */
+/* The target's end of the link is shared anew. */
+#define MIG_FIELDS_PeerShareRequest(F) F(STRING, id, R, NULL) F(INT, bandwidth, R, NULL)
 #define MIG_FIELDS_PeerFinishRequest(F) \
     F(STRING, job, R, NULL) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL) \
     F(STRING, volume, R, NULL) F(BOOL, keep, R, NULL)       /* it shall run there now */
@@ -318,7 +321,7 @@
     X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) X(HookDomainRequest) \
     X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \
     X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest) X(PeerReserveReply) \
-    X(PeerFollowRequest) \
+    X(PeerFollowRequest) X(PeerShareRequest) \
     X(PeerLink) X(PeerFactsRequest) X(PeerFactsReply)
 /* clang-format on */
 

@@ -28,3 +28,15 @@ mig_bandwidth_share(guint64 cap, const guint64 *wishes, guint count, guint64 *sh
             shares[i] = MAX(cap / open, 1);
     }
 }
+
+guint64
+mig_bandwidth_even(guint64 cap, guint count)
+{
+    return cap ? MAX(cap / MAX(count, 1), 1) : 0;
+}
+
+guint64
+mig_bandwidth_lower(guint64 a, guint64 b)
+{
+    return a && b ? MIN(a, b) : MAX(a, b);
+}

@@ -163,6 +163,9 @@ prepare(MigJob *job, const MigJobEnv *env, MigReady *to, GError **error)
         g_propagate_error(error, refused);
         return FALSE;
     }
+    env->lock(env->self);
+    job->granted_bytes_s = to->granted_bytes_s;
+    env->unlock_and_tell(env->self);
     return ready && trust_target(job, env, to, error);
 }
 

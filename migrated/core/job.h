@@ -35,6 +35,8 @@ typedef struct {
     guint64
         lease_version; /* of the VM's lease before the move; another one: somebody took it since */
 
+    guint64 granted_bytes_s; /* what the target takes of it just now; 0: no limit */
+
     /* what was asked; 0 = default */
     guint64 bandwidth_bytes_s;
     guint max_downtime_ms;

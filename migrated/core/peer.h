@@ -7,8 +7,9 @@
 
 /* What a target says that is ready. */
 typedef struct {
-    char *ram_address; /* where it wants the RAM */
-    char *certificate; /* as above, of its QEMU; NULL: clear text */
+    char *ram_address;       /* where it wants the RAM */
+    char *certificate;       /* as above, of its QEMU; NULL: clear text */
+    guint64 granted_bytes_s; /* what it takes of it for now; 0: no limit */
 } MigReady;
 
 void mig_ready_clear(MigReady *ready);

@@ -193,6 +193,7 @@ peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const cha
     }
     ready->ram_address = g_steal_pointer(&reply->migration_address);
     ready->certificate = g_steal_pointer(&reply->certificate);
+    ready->granted_bytes_s = (guint64)MAX(reply->bandwidth, 0);
     return TRUE;
 }
 

@@ -69,9 +69,9 @@ is "nodeC has the disk of one VM" "$(on nodeC ls "/dev/csv/$VOLUME" | wc -l)" 1
 
 # ---- bandwidth: two MiB/s for all that nodeA sends ----
 ok "nodeC takes more again" setting nodeC limits memory_reserve_mib=64
-speed_is() { # VM MIB
+speed_is() { # VM MIB [NODE]
     local got
-    got=$(on nodeA virsh -q migrate-getspeed "$1")
+    got=$(on "${3:-nodeA}" virsh -q migrate-getspeed "$1")
     echo "$1 is sent with ${got//[[:space:]]/} MiB/s, wanted $2; $(ctl nodeA job list | grep -E " perform |waiting")"
     [[ ${got//[[:space:]]/} == "$2" ]]
 }
@@ -80,13 +80,31 @@ speeds_are() {
 }
 ok "nodeA has two MiB/s for its moves" setting nodeA network migration_mib_s=2
 job3=$(ctl nodeA move three nodeB --detach 2>/dev/null)
-ok "the only move has all of it" retry 10 speed_is three 2
+ok "the only move has all of it" retry 60 speed_is three 2
 job4=$(ctl nodeA move four nodeC --detach 2>/dev/null)
-ok "two have half of it each" retry 10 speeds_are 1 1
+ok "two have half of it each" retry 60 speeds_are 1 1
 ok "one of them is cancelled" ctl nodeA job cancel "$job3"
-ok "who is left has all of it again" retry 10 speed_is four 2
+ok "who is left has all of it again" retry 60 speed_is four 2
 ok "the other one, too" ctl nodeA job cancel "$job4"
 VM=three
 ok "both stay where they are" retry 10 runs_once nodeA
+
+# ---- the same for what a node receives: nodeB, from nodeA and from nodeC, which send as they like ----
+both_come_with() {
+    speed_is three "$1" && speed_is "$comer" "$1" nodeC
+}
+((first == 0)) && comer=one || comer=two
+ok "nodeA has no limit any more" setting nodeA network migration_mib_s=0
+ok "nodeB takes two MiB/s of moves that come" setting nodeB network migration_mib_s=2
+job3=$(ctl nodeA move three nodeB --detach 2>/dev/null)
+ok "the only one that comes has all of it" retry 60 speed_is three 2
+job4=$(ctl nodeC move "$comer" nodeB --detach 2>/dev/null)
+ok "two that come from different nodes have half of it each" retry 60 both_come_with 1
+ok "the second one is cancelled" ctl nodeC job cancel "$job4"
+ok "who still comes has all of it again" retry 60 speed_is three 2
+ok "and is cancelled" ctl nodeA job cancel "$job3"
+ok "it stays, too" retry 10 runs_once nodeA
+VM=$comer
+ok "and so does the other one" retry 10 runs_once nodeC
 ok "the volume is in order" volume_clean
 done_testing

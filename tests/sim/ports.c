@@ -356,7 +356,7 @@ peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const cha
         g_ptr_array_add(checks, mig_check_new("name-free", MIG_VERDICT_PASS, g_strdup("ok"), NULL));
     }
     if (!why && !call.fails)
-        *ready = (MigReady){g_strdup("10.0.1.2"), g_strdup("B's")};
+        *ready = (MigReady){.ram_address = g_strdup("10.0.1.2"), .certificate = g_strdup("B's")};
     return call_end(process, &call, why, error);
 }
 

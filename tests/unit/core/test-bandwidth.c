@@ -38,6 +38,20 @@ test_table(void)
 }
 
 static void
+test_ends(void)
+{
+    g_assert_cmpuint(mig_bandwidth_even(0, 3), ==, 0);
+    g_assert_cmpuint(mig_bandwidth_even(100, 0), ==, 100);
+    g_assert_cmpuint(mig_bandwidth_even(100, 1), ==, 100);
+    g_assert_cmpuint(mig_bandwidth_even(100, 3), ==, 33);
+    g_assert_cmpuint(mig_bandwidth_even(1, 3), ==, 1); /* 0 would lift it */
+    g_assert_cmpuint(mig_bandwidth_lower(0, 0), ==, 0);
+    g_assert_cmpuint(mig_bandwidth_lower(7, 0), ==, 7);
+    g_assert_cmpuint(mig_bandwidth_lower(0, 7), ==, 7);
+    g_assert_cmpuint(mig_bandwidth_lower(8, 7), ==, 7);
+}
+
+static void
 test_any(void)
 {
     g_autoptr(GRand) rand = g_rand_new_with_seed(7);
@@ -68,6 +82,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/bandwidth/table", test_table);
+    g_test_add_func("/bandwidth/ends", test_ends);
     g_test_add_func("/bandwidth/any", test_any);
     return g_test_run();
 }
