@@ -6,6 +6,7 @@
 #include "core/checks.h"
 #include "core/reservations.h"
 #include "core/timeouts.h"
+#include "drivers/hv-libvirt-local.h"
 #include "facts.h"
 #include "link.h"
 #include "shares.h"
@@ -256,6 +257,18 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
 
 /* ---- finish ---- */
 
+/* 'virsh migrate --persistent' has libvirt write one here, and the hook is not told. The one on the
+ * volume is the only one that counts; this would be left behind when the VM moves on. */
+static void
+leave_no_definition(MigDaemon *daemon, const MigPeerFinishRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!mig_libvirt_local_undefine(daemon->libvirt, request->vm, request->uuid, &error))
+        g_warning("a definition of %s stays in libvirt here, of no use: %s", request->vm,
+                  error->message);
+}
+
 static gboolean
 keep(MigIncoming *incoming, const MigPeerFinishRequest *request, gint64 *downtime_ms,
      GError **error)
@@ -269,6 +282,7 @@ keep(MigIncoming *incoming, const MigPeerFinishRequest *request, gint64 *downtim
     if (state == MIG_DOMAIN_PAUSED &&
         !daemon->hv->resume(daemon->hv->self, request->vm, request->uuid, error))
         return FALSE;
+    leave_no_definition(daemon, request);
     mig_vms_refresh(daemon->vms);
     *downtime_ms = mig_libvirt_downtime_ms(daemon->libvirt, request->vm);
     forget(incoming, request->job);

@@ -75,6 +75,14 @@ has_volume() {
     status_of "$1" ".volumes[] | select(.name == \"$VOLUME\" and .state == \"attached\")"
 }
 
+is_transient() { # NODE VM
+    [[ $(virsh_on "$1" dominfo "$2" | awk '/^Persistent/ { print $2 }') == no ]]
+}
+
+no_definitions() {
+    [[ -z $(virsh_on nodeA list --all --persistent) && -z $(virsh_on nodeB list --all --persistent) ]]
+}
+
 last_job_is() {
     [[ $(last_job "$1" '"\(.kind) \(.state) \(.target)"') == "$2" ]]
 }
@@ -170,6 +178,13 @@ ok "it is a job that was done" last_job_is nodeA "virsh done nodeB"
 ok "and back, over the client instead of peer to peer" \
     virsh_on nodeB migrate --live $VM "qemu+unix:///system?socket=/run/lab/libvirt-nodeA"
 ok "all agree that it is on nodeA" all_agree nodeA
+ok "with --persistent, too" by_hand nodeA $VM nodeB --persistent
+ok "all agree that it is on nodeB again" all_agree nodeB
+ok "and no definition is left there" retry 5 is_transient nodeB $VM
+ok "back with --persistent over the client" \
+    virsh_on nodeB migrate --live --persistent $VM "qemu+unix:///system?socket=/run/lab/libvirt-nodeA"
+ok "all agree on that, too" all_agree nodeA
+ok "and no definition is left on either" no_definitions
 ok "moves of ours pass as well" ctl nodeA move $VM nodeB
 ok "all agree on that" all_agree nodeB
 
