@@ -130,11 +130,28 @@ void csv_close(struct csv_volume *volume);
 /* Valid as long as the handle. */
 const struct csv_info *csv_volume_info(const struct csv_volume *volume);
 
+#define CSV_USAGE_CELLS 64
 struct csv_usage {
     uint64_t total_bytes, used_bytes, free_bytes, largest_free_bytes;
+    uint32_t free_runs; /* pieces that the free space is in */
     uint32_t images, vms;
+    /* a picture: percent used of each 64th of the data, in order of the LUN */
+    uint8_t cells[CSV_USAGE_CELLS];
 };
 int csv_volume_usage(struct csv_volume *volume, struct csv_usage *usage, struct csv_error *error);
+
+/* One image that has to go elsewhere so that a run comes free. */
+struct csv_space_move {
+    char image[CSV_NAME_MAX + 1];
+    uint64_t bytes;
+    uint64_t to_bytes; /* where on the LUN it fits in one piece */
+};
+/* What to move for a free run of that many bytes in one piece: the fewest bytes, each image whole
+ * and into a gap outside of the run. *count 0: there is such a run already. Changes nothing;
+ * free(*moves). CSV_FULL: not so much is free; CSV_FRAGMENTED: it is, but no single round of moves
+ * gets it. */
+int csv_space_plan(struct csv_volume *volume, uint64_t bytes, struct csv_space_move **moves,
+                   size_t *count, uint64_t *run_bytes, struct csv_error *error);
 
 /* ---- leases: where they are; taking them is the caller's business --------------------------- */
 

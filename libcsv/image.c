@@ -119,28 +119,6 @@ csv_image_find(struct csv_volume *volume, const char *name, struct csv_image *im
 }
 
 int
-csv_volume_usage(struct csv_volume *volume, struct csv_usage *usage, struct csv_error *error)
-{
-    struct csv_catalog catalog;
-    struct csv_space space = {0};
-    int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
-
-    if (!result)
-        result = csv_catalog_space(&catalog, &space, error);
-    if (!result) {
-        usage->total_bytes = volume->super.data_bytes;
-        usage->used_bytes = space.used_bytes;
-        usage->free_bytes = space.free_bytes;
-        usage->largest_free_bytes = space.largest_free_bytes;
-        usage->images = (uint32_t)catalog.image_count;
-        usage->vms = (uint32_t)catalog.vm_count;
-    }
-    csv_space_clear(&space);
-    csv_catalog_clear(&catalog);
-    return result;
-}
-
-int
 csv_image_commit(struct csv_volume *volume, const struct csv_epoch *epoch, uint64_t expected,
                  const struct csv_image_record *record, bool is_used, struct csv_error *error)
 {

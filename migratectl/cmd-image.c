@@ -150,3 +150,51 @@ mig_cmd_image_delete(MigCli *cli, char **arguments, GError **error)
         mig_talk("image %s/%s deleted", request.volume, request.name);
     return TRUE;
 }
+
+gboolean
+mig_cmd_image_rename(MigCli *cli, char **arguments, GError **error)
+{
+    MigRenameImageRequest request = {
+        .volume = arguments[0], .name = arguments[1], .new_name = arguments[2]};
+    g_autoptr(MigEmpty) reply =
+        mig_cli_call(cli, "io.migrated.RenameImage", &mig_type_RenameImageRequest, &request,
+                     &mig_type_Empty, 0, error);
+
+    if (!reply)
+        return FALSE;
+    if (cli->json)
+        mig_print_json(&mig_type_Empty, reply, FALSE);
+    else
+        mig_talk("image %s/%s is %s now", request.volume, request.name, request.new_name);
+    return TRUE;
+}
+
+gboolean
+mig_cmd_image_clone(MigCli *cli, char **arguments, GError **error)
+{
+    MigRenameImageRequest request = {
+        .volume = arguments[0], .name = arguments[1], .new_name = arguments[2]};
+    g_autoptr(MigImageReply) reply =
+        copy(cli, "io.migrated.CloneImage", &mig_type_RenameImageRequest, &request, error);
+
+    if (!reply)
+        return FALSE;
+    report(cli, reply, "made");
+    return TRUE;
+}
+
+gboolean
+mig_cmd_image_grow(MigCli *cli, char **arguments, GError **error)
+{
+    MigCreateImageRequest request = {.volume = arguments[0], .name = arguments[1]};
+    g_autoptr(MigImageReply) reply = NULL;
+
+    if (!mig_cli_parse_size("size", arguments[2], &request.size, error))
+        return FALSE;
+    reply = mig_cli_call(cli, "io.migrated.GrowImage", &mig_type_CreateImageRequest, &request,
+                         &mig_type_ImageReply, 0, error);
+    if (!reply)
+        return FALSE;
+    report(cli, reply, "has grown");
+    return TRUE;
+}

@@ -25,6 +25,16 @@ const GOptionEntry mig_options_volume_format[] = {
     {NULL},
 };
 
+static const char *
+show_percent(gint64 part, gint64 whole)
+{
+    static char text[8];
+
+    g_snprintf(text, sizeof text, "%d%%",
+               whole > 0 ? (int)((double)part * 100 / (double)whole + 0.5) : 0);
+    return text;
+}
+
 static void
 print_volume(const MigApiVolume *v)
 {
@@ -37,6 +47,11 @@ print_volume(const MigApiVolume *v)
     mig_print_field("Used", mig_show_size(v->used));
     mig_print_field("Free", mig_show_size(v->free));
     mig_print_field("Largest piece", mig_show_size(v->largest_free));
+    if (v->map) {
+        printf("Free pieces:     %s, %s of it not in the largest\n", mig_show_int(v->free_runs),
+               show_percent(v->free - v->largest_free, v->free));
+        mig_print_field("Space", v->map);
+    }
     mig_print_field("Extent", mig_show_size(v->extent));
     mig_print_field("Sector size", mig_show_int(v->sector_size));
     mig_print_field("I/O timeout", mig_show_ms(v->io_timeout * 1000));
@@ -153,5 +168,26 @@ mig_cmd_volume_show(MigCli *cli, char **arguments, GError **error)
         mig_print_json(&mig_type_VolumeReply, reply, FALSE);
     else
         print_volume(reply->volume);
+    return TRUE;
+}
+
+gboolean
+mig_cmd_volume_plan(MigCli *cli, char **arguments, GError **error)
+{
+    MigPlanSpaceRequest request = {.volume = arguments[0]};
+    g_autoptr(MigListImagesReply) reply = NULL;
+
+    if (!mig_cli_parse_size("size", arguments[1], &request.size, error))
+        return FALSE;
+    reply = mig_cli_call(cli, "io.migrated.PlanSpace", &mig_type_PlanSpaceRequest, &request,
+                         &mig_type_ListImagesReply, MIG_CLI_READ_TIMEOUT_MS, error);
+    if (!reply)
+        return FALSE;
+    if (cli->json)
+        mig_print_json(&mig_type_ListImagesReply, reply, FALSE);
+    else if (reply->images->len == 0)
+        mig_talk("volume %s has %s in one piece", request.volume, mig_show_size(request.size));
+    else
+        mig_print_images(reply->images);
     return TRUE;
 }

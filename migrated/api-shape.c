@@ -133,6 +133,8 @@ mig_shape_volume(MigDaemon *daemon, MigAttached *attached, GError **error)
     to->free = (gint64)info->free_bytes;
     to->largest_free = (gint64)info->largest_free_bytes;
     to->extent = (gint64)info->extent_bytes;
+    to->free_runs = info->free_runs;
+    to->map = g_strdup(info->map);
     to->images = info->images;
     to->vms = info->vms;
     to->max_nodes = info->max_nodes;

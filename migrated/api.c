@@ -48,8 +48,8 @@ push(GThreadPool *to, MigApiMethod method, MigRpcCall *call, gconstpointer reque
 static GThreadPool *
 pool_of_peers(MigApiMethod method)
 {
-    return method == peer_StartVm || method == peer_StopVm || method == peer_RecoverVm ||
-                   method == peer_CheckVm || method == peer_FollowMove
+    return method == peer_StartVm || method == peer_StopVm || method == peer_GrowImage ||
+                   method == peer_RecoverVm || method == peer_CheckVm || method == peer_FollowMove
                ? slow_peer_pool
                : peer_pool;
 }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "catalog.h"
+#include "images-private.h"
 #include "vm-actions.h"
 
 #include <errno.h>
@@ -39,8 +40,14 @@ mig_image_create(MigDaemon *daemon, const char *volume, const char *name, guint6
 static GMutex copying_lock;
 static GHashTable *copying; /* "volume/image" that this daemon copies into or out of */
 
-static void
-set_copying(const char *volume, const char *name, gboolean is_copying)
+char *
+mig_images_half_name(MigDaemon *daemon)
+{
+    return g_strdup_printf(IMPORT_PREFIX "%u-%08x", daemon->host_id, g_random_int());
+}
+
+void
+mig_images_set_copying(const char *volume, const char *name, gboolean is_copying)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&copying_lock);
     g_autofree char *key = g_strconcat(volume, "/", name, NULL);
@@ -71,10 +78,9 @@ mig_images_first_copy_on(const char *volume)
     return NULL;
 }
 
-/* Is somebody copying into or out of it? A half image of another host is left alone while that one
- * may be at it. */
-static gboolean
-is_being_copied(MigDaemon *daemon, const char *volume, const char *name, GError **error)
+/* A half image of another host is left alone while that one may be at it. */
+gboolean
+mig_images_is_copied(MigDaemon *daemon, const char *volume, const char *name, GError **error)
 {
     g_autofree char *key = g_strconcat(volume, "/", name, NULL);
     g_autoptr(GPtrArray) nodes = mig_volumes_nodes(daemon->volumes);
@@ -123,15 +129,15 @@ mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, GError
             name, image->owner, image->owner);
         return FALSE;
     }
-    if (is_being_copied(daemon, volume, name, error))
+    if (mig_images_is_copied(daemon, volume, name, error))
         return FALSE;
     return mig_csv_image_delete(mig_attached_csv(attached), &catalog->epoch, name, error);
 }
 
 /* ---- import ---- */
 
-static gboolean
-is_name_free(MigCsv *csv, const char *volume, const char *name, GError **error)
+gboolean
+mig_images_is_free(MigCsv *csv, const char *volume, const char *name, GError **error)
 {
     g_autoptr(GError) local = NULL;
     g_autoptr(MigImage) image = mig_csv_image(csv, name, &local);
@@ -147,8 +153,8 @@ is_name_free(MigCsv *csv, const char *volume, const char *name, GError **error)
     return FALSE;
 }
 
-static void
-drop(MigDaemon *daemon, MigAttached *attached, const char *temporary)
+void
+mig_images_drop(MigDaemon *daemon, MigAttached *attached, const char *temporary)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, attached, &error);
@@ -171,9 +177,9 @@ fill(MigCsv *csv, const char *temporary, const char *path, const char *format,
     return mig_csv_deactivate(csv, temporary, ok ? error : NULL) && ok;
 }
 
-static gboolean
-commit_name(MigDaemon *daemon, MigAttached *attached, const char *temporary, const char *name,
-            GError **error)
+gboolean
+mig_images_finish(MigDaemon *daemon, MigAttached *attached, const char *temporary, const char *name,
+                  GError **error)
 {
     g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, attached, error);
 
@@ -186,12 +192,11 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
                  const char *format, guint64 size_bytes, const MigCopyHooks *hooks, GError **error)
 {
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
-    g_autofree char *temporary =
-        g_strdup_printf(IMPORT_PREFIX "%u-%08x", daemon->host_id, g_random_int());
+    g_autofree char *temporary = mig_images_half_name(daemon);
     g_autoptr(MigImage) half = NULL;
     guint64 virtual_bytes = 0;
 
-    if (!attached || !is_name_free(mig_attached_csv(attached), volume, name, error) ||
+    if (!attached || !mig_images_is_free(mig_attached_csv(attached), volume, name, error) ||
         !mig_qemu_img_size(path, format, &virtual_bytes, error))
         return NULL;
     if (size_bytes && size_bytes < virtual_bytes) {
@@ -204,13 +209,13 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
     half = mig_image_create(daemon, volume, temporary, MAX(size_bytes, virtual_bytes), error);
     if (!half)
         return NULL;
-    set_copying(volume, temporary, TRUE);
+    mig_images_set_copying(volume, temporary, TRUE);
     gboolean ok = fill(mig_attached_csv(attached), temporary, path, format, hooks, error) &&
-                  commit_name(daemon, attached, temporary, name, error);
+                  mig_images_finish(daemon, attached, temporary, name, error);
 
-    set_copying(volume, temporary, FALSE);
+    mig_images_set_copying(volume, temporary, FALSE);
     if (!ok) {
-        drop(daemon, attached, temporary);
+        mig_images_drop(daemon, attached, temporary);
         return NULL;
     }
     return mig_csv_image(mig_attached_csv(attached), name, error);
@@ -218,10 +223,8 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
 
 /* ---- export ---- */
 
-/* The image's VM stands still, and stays so while we hold its lease: *lease is NULL for an image of
- * no VM. Killed meanwhile, sanlock frees the lease with this process. */
-static gboolean
-keep_at_rest(MigDaemon *daemon, const MigImage *image, MigLease **lease, GError **error)
+gboolean
+mig_images_keep_at_rest(MigDaemon *daemon, const MigImage *image, MigLease **lease, GError **error)
 {
     g_autoptr(MigVmView) view = *image->owner ? mig_vm_find(daemon, image->owner, NULL) : NULL;
     g_autoptr(GError) refused = NULL;
@@ -281,12 +284,12 @@ mig_image_export(MigDaemon *daemon, const char *volume, const char *name, const 
         g_set_error(error, MIG_ERROR, MIG_ERROR_EXISTS, "%s exists; --force replaces it", path);
         return NULL;
     }
-    if (!keep_at_rest(daemon, image, &lease, error))
+    if (!mig_images_keep_at_rest(daemon, image, &lease, error))
         return NULL;
-    set_copying(volume, name, TRUE);
+    mig_images_set_copying(volume, name, TRUE);
     gboolean ok = copy_out(mig_attached_csv(attached), name, path, format, hooks, error);
 
-    set_copying(volume, name, FALSE);
+    mig_images_set_copying(volume, name, FALSE);
     if (lease)
         mig_sanlock_release(daemon->sanlock, lease, NULL);
     return ok ? g_steal_pointer(&image) : NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* images.h - create, import, export and delete VM disks. */
+/* images.h - create, import, export, rename, clone, grow and delete VM disks. */
 #pragma once
 
 #include "drivers/qemu-img.h"
@@ -22,3 +22,16 @@ MigImage *
 mig_image_export(MigDaemon *daemon, const char *volume, const char *name, const char *path,
                  const char *format, gboolean overwrite, const MigCopyHooks *hooks, GError **error);
 gboolean mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, GError **error);
+/* Refused while a VM owns it: its definition has the name. */
+gboolean mig_image_rename(MigDaemon *daemon, const char *volume, const char *name,
+                          const char *new_name, GError **error);
+/* A copy under another name, which appears only when it is whole. Refused while its VM runs. */
+MigImage *mig_image_clone(MigDaemon *daemon, const char *volume, const char *name,
+                          const char *new_name, const MigCopyHooks *hooks, GError **error);
+/* Also while its VM runs on this node, which sees the new size then. Has it the size already,
+ * device and guest are told again. */
+MigImage *mig_image_grow(MigDaemon *daemon, const char *volume, const char *name,
+                         guint64 size_bytes, GError **error);
+/* Which other node runs the image's VM, and has to be asked to make it grow? NULL: none. g_free().
+ */
+char *mig_image_user(MigDaemon *daemon, const char *volume, const char *name);

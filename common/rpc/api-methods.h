@@ -33,6 +33,10 @@
     X(ExportImage, ExportImageRequest, ImageReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_ROOT) \
     X(ListImages, ListImagesRequest, ListImagesReply, MIG_RPC_METHOD_READ) \
     X(DeleteImage, ImageRequest, Empty, 0) \
+    X(RenameImage, RenameImageRequest, Empty, 0) \
+    X(GrowImage, CreateImageRequest, ImageReply, 0) \
+    X(CloneImage, RenameImageRequest, ImageReply, MIG_RPC_METHOD_MORE) \
+    X(PlanSpace, PlanSpaceRequest, ListImagesReply, MIG_RPC_METHOD_READ) \
     X(DefineVm, DefineVmRequest, VmReply, 0) \
     X(AdoptVm, AdoptVmRequest, AdoptVmReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_ROOT) \
     X(StartVm, StartVmRequest, VmReply, 0) \
@@ -70,6 +74,7 @@
     X(StartVm, StartVmRequest, VmReply, 0) \
     X(StopVm, StopVmRequest, VmReply, 0) \
     X(RecoverVm, NameRequest, VmReply, 0) \
+    X(GrowImage, CreateImageRequest, ImageReply, 0) \
     X(ListEvents, ListEventsRequest, ListEventsReply, MIG_RPC_METHOD_READ) \
     X(MoveVm, MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE) \
     X(ListJobs, Empty, ListJobsReply, MIG_RPC_METHOD_READ) \

@@ -63,6 +63,10 @@
 #include "rpc/api-table.h"
 #define T ExportImageRequest
 #include "rpc/api-table.h"
+#define T RenameImageRequest
+#include "rpc/api-table.h"
+#define T PlanSpaceRequest
+#include "rpc/api-table.h"
 #define T ListImagesRequest
 #include "rpc/api-table.h"
 #define T ListImagesReply

@@ -54,6 +54,8 @@
     F(INT, sector_size, 0, NULL) F(INT, io_timeout, 0, NULL) \
     F(INT, size, 0, NULL) F(INT, used, 0, NULL) F(INT, free, 0, NULL) \
     F(INT, largest_free, 0, NULL) F(INT, extent, 0, NULL) \
+    F(INT, free_runs, 0, NULL)         /* pieces that the free space is in */ \
+    F(STRING, map, 0, NULL)            /* of its space: . free, - and + partly used, # used */ \
     F(INT, images, 0, NULL) F(INT, vms, 0, NULL) \
     F(INT, max_nodes, 0, NULL) F(INT, max_vms, 0, NULL) F(INT, max_images, 0, NULL) \
     F(STRV, nodes, 0, NULL)            /* that have it attached */
@@ -184,6 +186,9 @@
 #define MIG_FIELDS_ImageRequest(F) F(STRING, volume, R, NULL) F(STRING, name, R, NULL)
 #define MIG_FIELDS_CreateImageRequest(F) \
     F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(INT, size, R, NULL)
+#define MIG_FIELDS_RenameImageRequest(F) \
+    F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(STRING, new_name, R, NULL)
+#define MIG_FIELDS_PlanSpaceRequest(F) F(STRING, volume, R, NULL) F(INT, size, R, NULL)
 /* size 0: the file's; format null: asked of qemu-img */
 #define MIG_FIELDS_ImportImageRequest(F) \
     F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(STRING, path, R, NULL) \
@@ -313,7 +318,7 @@
     X(CreateClusterRequest) X(JoinClusterRequest) X(ClusterReply) X(RotateKeyReply) \
     X(FormatVolumeRequest) X(AttachVolumeRequest) X(VolumeReply) X(ListVolumesReply) \
     X(ImageRequest) X(CreateImageRequest) X(ImportImageRequest) X(ExportImageRequest) \
-    X(ListImagesRequest) X(ListImagesReply) X(ImageReply) \
+    X(RenameImageRequest) X(PlanSpaceRequest) X(ListImagesRequest) X(ListImagesReply) X(ImageReply) \
     X(DefineVmRequest) X(StartVmRequest) X(StopVmRequest) X(UndefineVmRequest) \
     X(ListVmsReply) X(VmReply) X(SetVmRequest) X(AdoptVmRequest) X(AdoptVmReply) \
     X(ListEventsRequest) X(ListEventsReply) X(TimeoutsReply) X(PlanReply) X(DrainNodeRequest) X(DrainNodeReply) \

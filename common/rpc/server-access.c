@@ -170,9 +170,9 @@ mig_rpc_access_log_denied(MigRpcConnection *c, const char *full_method)
 
 /* Fields of requests that say what a call was about. A list, so that a field with a secret in it,
  * or a whole definition, is never written down because nobody thought of it. */
-static const char *const told[] = {"name", "vm",   "node",          "volume", "image",  "device",
-                                   "path", "id",   "job",           "source", "target", "force",
-                                   "keep", "size", "delete_images", "op"};
+static const char *const told[] = {"name", "vm",   "node",          "volume", "image",   "device",
+                                   "path", "id",   "job",           "source", "target",  "force",
+                                   "keep", "size", "delete_images", "op",     "new_name"};
 
 static void
 tell_field(GString *line, const MigField *field, const char *request)

@@ -73,6 +73,8 @@ typedef struct {
     gboolean is_active; /* on this node */
 } MigImage;
 
+#define MIG_MAP_CELLS 64
+
 typedef struct {
     char *name;
     char *uuid;
@@ -80,6 +82,8 @@ typedef struct {
     guint32 sector_bytes;
     guint32 io_timeout_s;
     guint64 size_bytes, used_bytes, free_bytes, largest_free_bytes, extent_bytes;
+    guint32 free_runs;           /* pieces that the free space is in */
+    char map[MIG_MAP_CELLS + 1]; /* a picture of it: '.' free, '-' and '+' partly, '#' used */
     guint32 images, vms;
     guint32 max_nodes, max_vms, max_images;
 } MigVolumeInfo;

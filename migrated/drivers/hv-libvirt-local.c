@@ -205,6 +205,19 @@ mig_libvirt_disk_size(MigLibvirt *libvirt, const char *name, const char *uuid, c
 }
 
 gboolean
+mig_libvirt_disk_resize(MigLibvirt *libvirt, const char *name, const char *uuid, const char *disk,
+                        guint64 bytes, GError **error)
+{
+    virDomainPtr domain = open_running(libvirt, name, uuid, error);
+
+    if (!domain)
+        return FALSE;
+    return close_with(domain,
+                      virDomainBlockResize(domain, disk, bytes, VIR_DOMAIN_BLOCK_RESIZE_BYTES),
+                      "telling a guest of the size of its disk", error);
+}
+
+gboolean
 mig_libvirt_copy_start(MigLibvirt *libvirt, const char *name, const char *uuid, const char *target,
                        const char *device, GError **error)
 {

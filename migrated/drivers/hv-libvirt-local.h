@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* hv-libvirt-local.h - domains with a definition of their own in this node's libvirt. */
+/* hv-libvirt-local.h - local definitions, and the disks of running domains. */
 #pragma once
 
 #include "drivers/hv-libvirt.h"
 
 /*
- * For adoption (adopt.h) only: a cluster VM has no local definition, and nothing else here makes or
- * removes one. All calls block and may be made from any worker thread; a domain is named by name
- * and uuid as in core/hv.h.
+ * But for the size of a disk, for adoption (adopt.h) only: a cluster VM has no local definition,
+ * and nothing else here makes or removes one. All calls block and may be made from any worker
+ * thread; a domain is named by name and uuid as in core/hv.h.
  */
 
 typedef struct {
@@ -38,6 +38,9 @@ gboolean mig_libvirt_local_lease(MigLibvirt *libvirt, const char *name, const ch
 /* Virtual size of a disk. */
 gboolean mig_libvirt_disk_size(MigLibvirt *libvirt, const char *name, const char *uuid,
                                const char *target, guint64 *bytes, GError **error);
+/* Tells the guest that a disk has become longer; disk is its path or target, as long already. */
+gboolean mig_libvirt_disk_resize(MigLibvirt *libvirt, const char *name, const char *uuid,
+                                 const char *disk, guint64 bytes, GError **error);
 /* device is raw, exists, and gets the disk's content; from the end of the copy until it is used or
  * ended each write of the guest goes to both before the guest is told that it is done. */
 gboolean mig_libvirt_copy_start(MigLibvirt *libvirt, const char *name, const char *uuid,

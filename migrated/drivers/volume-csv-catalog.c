@@ -262,6 +262,21 @@ mig_csv_image_rename(MigCsv *csv, const MigEpoch *epoch, const char *name, const
                       MIG_ERROR_IMAGE_UNKNOWN, error);
 }
 
+MigImage *
+mig_csv_image_grow(MigCsv *csv, const MigEpoch *epoch, const char *name, guint64 size_bytes,
+                   GError **error)
+{
+    struct csv_epoch as = mig_csv_epoch(epoch);
+    g_autofree struct csv_image *made = g_new0(struct csv_image, 1);
+    struct csv_error reason = {0};
+    unsigned flags = csv_device_can_scatter() ? 0 : CSV_CREATE_ONE_PIECE;
+
+    if (!mig_csv_ok(csv_image_grow(csv->volume, &as, name, size_bytes, flags, made, &reason),
+                    &reason, MIG_ERROR_IMAGE_UNKNOWN, error))
+        return NULL;
+    return image_from(csv, made);
+}
+
 gboolean
 mig_csv_image_assign(MigCsv *csv, const MigEpoch *epoch, const char *name, const char *owner,
                      GError **error)
@@ -271,6 +286,27 @@ mig_csv_image_assign(MigCsv *csv, const MigEpoch *epoch, const char *name, const
 
     return mig_csv_ok(csv_image_assign(csv->volume, &as, name, owner, &reason), &reason,
                       MIG_ERROR_IMAGE_UNKNOWN, error);
+}
+
+/* ---- space ---- */
+
+GPtrArray *
+mig_csv_space_plan(MigCsv *csv, guint64 bytes, GError **error)
+{
+    struct csv_space_move *moves = NULL;
+    struct csv_error reason = {0};
+    uint64_t run = 0;
+    size_t count = 0;
+
+    if (!mig_csv_ok(csv_space_plan(csv->volume, bytes, &moves, &count, &run, &reason), &reason,
+                    MIG_ERROR_FAILED, error))
+        return NULL;
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+
+    for (size_t i = 0; i < count; i++)
+        g_ptr_array_add(names, g_strdup(moves[i].image));
+    free(moves);
+    return names;
 }
 
 /* ---- devices ---- */

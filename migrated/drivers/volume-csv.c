@@ -129,6 +129,16 @@ mig_csv_io_timeout_s(MigCsv *csv)
     return csv->info->io_timeout_s;
 }
 
+static void
+draw_map(const uint8_t cells[CSV_USAGE_CELLS], char map[MIG_MAP_CELLS + 1])
+{
+    G_STATIC_ASSERT(CSV_USAGE_CELLS == MIG_MAP_CELLS);
+
+    for (int i = 0; i < CSV_USAGE_CELLS; i++)
+        map[i] = cells[i] == 0 ? '.' : cells[i] < 50 ? '-' : cells[i] < 100 ? '+' : '#';
+    map[CSV_USAGE_CELLS] = '\0';
+}
+
 MigVolumeInfo *
 mig_csv_info(MigCsv *csv, GError **error)
 {
@@ -151,6 +161,8 @@ mig_csv_info(MigCsv *csv, GError **error)
     info->free_bytes = usage.free_bytes;
     info->largest_free_bytes = usage.largest_free_bytes;
     info->extent_bytes = from->extent_bytes;
+    info->free_runs = usage.free_runs;
+    draw_map(usage.cells, info->map);
     info->images = usage.images;
     info->vms = usage.vms;
     info->max_nodes = from->max_nodes;

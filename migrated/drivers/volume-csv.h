@@ -79,8 +79,14 @@ MigImage *mig_csv_image_create(MigCsv *csv, const MigEpoch *epoch, const char *n
 gboolean mig_csv_image_delete(MigCsv *csv, const MigEpoch *epoch, const char *name, GError **error);
 gboolean mig_csv_image_rename(MigCsv *csv, const MigEpoch *epoch, const char *name,
                               const char *new_name, GError **error);
+MigImage *mig_csv_image_grow(MigCsv *csv, const MigEpoch *epoch, const char *name,
+                             guint64 size_bytes, GError **error);
 gboolean mig_csv_image_assign(MigCsv *csv, const MigEpoch *epoch, const char *name,
                               const char *owner, GError **error);
+
+/* Names of the images that have to go elsewhere so that so many bytes are free in one piece, in the
+ * order to do it. MIG_ERROR_VOLUME_FULL: it can't be had so. */
+GPtrArray *mig_csv_space_plan(MigCsv *csv, guint64 bytes, GError **error);
 
 /* image devices of this node */
 gboolean mig_csv_devices_attach(MigCsv *csv, GError **error);

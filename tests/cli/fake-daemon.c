@@ -78,6 +78,9 @@ new_volume(const char *name)
     volume->size = 10240ll * MIB;
     volume->used = 512ll * MIB;
     volume->free = 9728ll * MIB;
+    volume->largest_free = 4864ll * MIB;
+    volume->free_runs = 3;
+    volume->map = g_strdup("##+.-");
     volume->nodes = g_strsplit("nodeA,nodeB", ",", -1);
     return volume;
 }
@@ -367,6 +370,44 @@ import_image(MigRpcCall *call, gconstpointer data, gpointer user_data)
 }
 
 static void
+rename_image(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigRenameImageRequest *request = data;
+
+    if (!fails(call, request->volume) && !fails(call, request->name))
+        mig_rpc_call_reply(call, NULL);
+}
+
+static void
+clone_image(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigRenameImageRequest *request = data;
+    g_autoptr(MigImageReply) reply = mig_ImageReply_new();
+
+    if (fails(call, request->volume) || fails(call, request->name))
+        return;
+    reply->total = 2 * MIB;
+    mig_rpc_call_progress(call, reply);
+    reply->image = new_image(request->volume, request->new_name, 2 * MIB);
+    mig_rpc_call_reply(call, reply);
+}
+
+/* Anything above 1 MiB needs disk1 to go. */
+static void
+plan_space(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigPlanSpaceRequest *request = data;
+    g_autoptr(MigListImagesReply) reply = mig_ListImagesReply_new();
+
+    if (fails(call, request->volume))
+        return;
+    reply->images = mig_message_array_new(&mig_type_ApiImage);
+    if (request->size > MIB)
+        g_ptr_array_add(reply->images, new_image(request->volume, "disk1", 4 * MIB));
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
 list_images(MigRpcCall *call, gconstpointer data, gpointer user_data)
 {
     const MigListImagesRequest *request = data;
@@ -599,6 +640,10 @@ static const MigRpcMethod methods[] = {
     METHOD("RotateKey", Empty, RotateKeyReply, 0, rotate_key),
     METHOD("CreateImage", CreateImageRequest, ImageReply, 0, create_image),
     METHOD("ImportImage", ImportImageRequest, ImageReply, MIG_RPC_METHOD_MORE, import_image),
+    METHOD("RenameImage", RenameImageRequest, Empty, 0, rename_image),
+    METHOD("CloneImage", RenameImageRequest, ImageReply, MIG_RPC_METHOD_MORE, clone_image),
+    METHOD("GrowImage", CreateImageRequest, ImageReply, 0, create_image),
+    METHOD("PlanSpace", PlanSpaceRequest, ListImagesReply, MIG_RPC_METHOD_READ, plan_space),
     METHOD("ListImages", ListImagesRequest, ListImagesReply, MIG_RPC_METHOD_READ, list_images),
     METHOD("GetCpuBaseline", Empty, CpuBaselineReply, MIG_RPC_METHOD_READ, get_cpu_baseline),
     METHOD("CheckVm", CheckVmRequest, CheckVmReply, MIG_RPC_METHOD_READ, check_vm),

@@ -75,6 +75,10 @@ image import
 image export
 image list
 image delete
+image rename
+image clone
+image grow
+volume plan
 vm define
 vm adopt
 vm start
@@ -179,6 +183,8 @@ exits "vm start" 0 "$CTL" vm start web --node nodeB
 is "vm start: talk goes to stderr" "$OUT$ERR" "VM web runs on nodeB"
 exits "volume show" 0 "$CTL" volume show vol1
 like "volume show: free" "$OUT" '^Free: +9.5 GiB'
+like "volume show: in how many pieces" "$OUT" '^Free pieces: +3, 50% of it not in the largest'
+like "volume show: a picture" "$OUT" '^Space: +##\+\.-$'
 exits "volume format" 0 "$CTL" volume format /dev/null --name vol9 --extent 8M
 like "volume format: said" "$ERR" '^volume vol9 formatted'
 exits "volume format refused" 47 "$CTL" volume format /dev/null --name AlreadyFormatted
@@ -215,6 +221,21 @@ like "image import: the path is absolute" "$OUT" "\"owner\":\"$TMP/some/file\""
 is "image import --json: a line for each answer" "$(wc -l <"$TMP/out")" 2
 exits "image list of one volume" 0 "$CTL" image list vol7
 like "image list: asked for that one" "$OUT" '^vol7 +disk1 +4.0 MiB'
+exits "image rename" 0 "$CTL" image rename vol1 disk other
+like "image rename: says so" "$ERR" "image vol1/disk is other now"
+exits "image rename --json" 0 "$CTL" image rename vol1 disk other --json
+exits "image clone" 0 "$CTL" image clone vol1 disk other --json
+like "image clone: the new one" "$OUT" '"name":"other"'
+is "image clone --json: a line for each answer" "$(wc -l <"$TMP/out")" 2
+exits "image grow" 0 "$CTL" image grow vol1 disk 5G --json
+like "image grow: bytes" "$OUT" '"size":5368709120'
+exits "image grow: a size that is none" 51 "$CTL" image grow vol1 disk large
+exits "volume plan" 0 "$CTL" volume plan vol7 1G
+like "volume plan: what has to go" "$OUT" '^vol7 +disk1'
+exits "volume plan: nothing to do" 0 "$CTL" volume plan vol1 1M
+like "volume plan: says so" "$ERR" "volume vol1 has 1.0 MiB in one piece"
+exits "volume plan --json" 0 "$CTL" volume plan vol7 1G --json
+like "volume plan --json: the images" "$OUT" '"images"'
 printf '<domain/>' >"$TMP/vm.xml"
 exits "vm define from a file" 0 "$CTL" vm define vol1 "$TMP/vm.xml"
 exits "vm define from stdin" 0 "$CTL" vm define vol1 - <"$TMP/vm.xml"

@@ -33,11 +33,31 @@ ok "and imported" ctl nodeB image import "$VOLUME" copy "$TMP/guest.qcow2"
 ok "exported again, as raw" ctl nodeB image export "$VOLUME" copy "$TMP/copy.img"
 ok "it is the same" qemu-img compare -q "$TMP/guest.img" "$TMP/copy.img"
 ok "an export does not replace a file unasked" exits 20 nodeB image export "$VOLUME" copy "$TMP/copy.img"
+ok "a copy of an image is the same" ctl nodeA image clone "$VOLUME" copy twin
+ok "under its new name, too" ctl nodeB image rename "$VOLUME" twin other
+ok "exported from the other node" ctl nodeA image export "$VOLUME" other "$TMP/other.img"
+ok "it is the same, and as sparse" bash -c "qemu-img compare -q '$TMP/copy.img' '$TMP/other.img' &&
+    (( \$(stat -c '%b * %B' '$TMP/other.img') < \$(stat -c %s '$TMP/other.img') ))"
+ok "a disk that no VM owns grows" ctl nodeA image grow "$VOLUME" other 300M
+ok "it goes" ctl nodeB image delete "$VOLUME" other
 ok "a disk without an owner is deleted" ctl nodeA image delete "$VOLUME" copy
 is "what is left is what was there" "$(images)" "$before"
 
 ok "a running VM's disk is not exported" exits 23 nodeB image export "$VOLUME" "$VM-disk" "$TMP/run.img"
 ok "nor deleted" exits 25 nodeB image delete "$VOLUME" "$VM-disk"
+ok "nor renamed" exits 25 nodeB image rename "$VOLUME" "$VM-disk" other
+ok "nor cloned" exits 23 nodeB image clone "$VOLUME" "$VM-disk" other
+
+# capacity: of the running VM's disk, as its QEMU sees it
+capacity() {
+    on nodeA virsh -q domblkinfo "$VM" vda | awk '$1 == "Capacity:" { print $2 }'
+}
+grown=$(($(capacity) + 64 * 1048576))
+ok "but it grows while the VM runs, asked of another node" ctl nodeB image grow "$VOLUME" "$VM-disk" $grown
+is "and the VM sees it" "$(capacity)" $grown
+ok "the same again is no mistake" ctl nodeA image grow "$VOLUME" "$VM-disk" $grown
+ok "it does not shrink" exits 51 nodeA image grow "$VOLUME" "$VM-disk" 1M
+ok "the VM runs on" answers
 
 # The daemon of the VM's node is down, the VM runs on: its LUN is not formatted from under it.
 ok "nodeB lets go of the volume" ctl nodeB volume detach "$VOLUME"

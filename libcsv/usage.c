@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* usage.c - how full a volume is, and what to move for a longer free run. */
+
+/*
+ * A plan is one round of moves: images that lie in the way of the run go whole into gaps beside it.
+ * More rounds could do better, and would be a puzzle; who needs them moves what the first one says
+ * and asks again.
+ */
+
+#include "catalog.h"
+
+#include "error.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Takes a free piece out of the cells that it lies in; free_bytes has one sum per cell. */
+static void
+add_to_cells(const struct csv_super *super, const struct csv_extent *gap,
+             uint64_t free_bytes[CSV_USAGE_CELLS])
+{
+    uint64_t cell_bytes = (super->data_bytes + CSV_USAGE_CELLS - 1) / CSV_USAGE_CELLS;
+    uint64_t at = gap->offset_bytes - super->data_offset, end = at + gap->bytes;
+
+    while (at < end) {
+        uint64_t cell = at / cell_bytes, cell_end = (cell + 1) * cell_bytes;
+        uint64_t here = (end < cell_end ? end : cell_end) - at;
+        free_bytes[cell] += here;
+        at += here;
+    }
+}
+
+static void
+draw(const struct csv_super *super, const struct csv_space *space, uint8_t cells[CSV_USAGE_CELLS])
+{
+    uint64_t cell_bytes = (super->data_bytes + CSV_USAGE_CELLS - 1) / CSV_USAGE_CELLS;
+    uint64_t free_bytes[CSV_USAGE_CELLS] = {0};
+
+    for (size_t i = 0; i < space->gap_count; i++)
+        add_to_cells(super, &space->gaps[i], free_bytes);
+    for (uint64_t i = 0; i < CSV_USAGE_CELLS; i++) {
+        uint64_t start = i * cell_bytes, total = 0, used;
+        if (start < super->data_bytes)
+            total = super->data_bytes - start < cell_bytes ? super->data_bytes - start : cell_bytes;
+        used = total - free_bytes[i];
+        /* what is not quite empty or full does not look so; no sum of bytes overflows times 100 */
+        cells[i] = total == 0 || used == 0 ? 0
+                   : used == total         ? 100
+                                           : (uint8_t)(used / (total / 100 + 1));
+        if (used && !cells[i])
+            cells[i] = 1;
+    }
+}
+
+int
+csv_volume_usage(struct csv_volume *volume, struct csv_usage *usage, struct csv_error *error)
+{
+    struct csv_catalog catalog;
+    struct csv_space space = {0};
+    int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
+
+    if (!result)
+        result = csv_catalog_space(&catalog, &space, error);
+    if (!result) {
+        usage->total_bytes = volume->super.data_bytes;
+        usage->used_bytes = space.used_bytes;
+        usage->free_bytes = space.free_bytes;
+        usage->largest_free_bytes = space.largest_free_bytes;
+        usage->free_runs = (uint32_t)space.gap_count;
+        usage->images = (uint32_t)catalog.image_count;
+        usage->vms = (uint32_t)catalog.vm_count;
+        draw(&volume->super, &space, usage->cells);
+    }
+    csv_space_clear(&space);
+    csv_catalog_clear(&catalog);
+    return result;
+}
+
+/* ---- a longer run ---- */
+
+struct plan {
+    const struct csv_catalog *catalog;
+    const struct csv_space *space;
+    struct csv_extent run;
+    struct csv_extent *gaps;      /* scratch: what is free beside the run */
+    struct csv_space_move *moves; /* of the run under way; room for all images */
+    size_t count;
+    uint64_t bytes; /* that these moves copy */
+};
+
+static bool
+meet(const struct csv_extent *a, const struct csv_extent *b)
+{
+    return a->offset_bytes < b->offset_bytes + b->bytes &&
+           b->offset_bytes < a->offset_bytes + a->bytes;
+}
+
+static uint64_t
+image_space(const struct csv_image *image)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < image->extent_count; i++)
+        bytes += image->extents[i].bytes;
+    return bytes;
+}
+
+static int
+larger_first(const void *a, const void *b)
+{
+    const struct csv_space_move *x = a, *y = b;
+
+    if (x->bytes != y->bytes)
+        return x->bytes > y->bytes ? -1 : 1;
+    return strcmp(x->image, y->image);
+}
+
+/* Whose extents lie in the run. */
+static void
+collect_moves(struct plan *plan)
+{
+    plan->count = 0;
+    plan->bytes = 0;
+    for (size_t i = 0; i < plan->catalog->image_count; i++) {
+        const struct csv_image *image = &plan->catalog->images[i].image;
+        bool is_in_the_way = false;
+        for (uint32_t k = 0; k < image->extent_count && !is_in_the_way; k++)
+            is_in_the_way = meet(&image->extents[k], &plan->run);
+        if (is_in_the_way) {
+            struct csv_space_move *move = &plan->moves[plan->count++];
+            memcpy(move->image, image->name, sizeof(move->image));
+            move->bytes = image_space(image);
+            plan->bytes += move->bytes;
+        }
+    }
+}
+
+/* What is free outside of the run, a gap that it cuts in two included. */
+static size_t
+gaps_beside(const struct plan *plan)
+{
+    uint64_t start = plan->run.offset_bytes, end = start + plan->run.bytes;
+    size_t count = 0;
+
+    for (size_t i = 0; i < plan->space->gap_count; i++) {
+        const struct csv_extent *gap = &plan->space->gaps[i];
+        uint64_t gap_end = gap->offset_bytes + gap->bytes;
+        if (!meet(gap, &plan->run)) {
+            plan->gaps[count++] = *gap;
+            continue;
+        }
+        if (gap->offset_bytes < start)
+            plan->gaps[count++] = (struct csv_extent){gap->offset_bytes, start - gap->offset_bytes};
+        if (gap_end > end)
+            plan->gaps[count++] = (struct csv_extent){end, gap_end - end};
+    }
+    return count;
+}
+
+/* Finds a place for each move, the largest first and each where it fits best. */
+static bool
+place_moves(struct plan *plan)
+{
+    size_t gap_count = gaps_beside(plan);
+
+    qsort(plan->moves, plan->count, sizeof(*plan->moves), larger_first);
+    for (size_t i = 0; i < plan->count; i++) {
+        struct csv_extent *best = NULL;
+        for (size_t k = 0; k < gap_count; k++)
+            if (plan->gaps[k].bytes >= plan->moves[i].bytes &&
+                (!best || plan->gaps[k].bytes < best->bytes))
+                best = &plan->gaps[k];
+        if (!best)
+            return false;
+        plan->moves[i].to_bytes = best->offset_bytes;
+        best->offset_bytes += plan->moves[i].bytes;
+        best->bytes -= plan->moves[i].bytes;
+    }
+    return true;
+}
+
+/* One place for the run; better than the best so far? Then that becomes the best. */
+static void
+try_run(struct plan *plan, struct plan *best, uint64_t offset)
+{
+    const struct csv_super *super = plan->catalog->super;
+
+    plan->run.offset_bytes = offset;
+    if (offset < super->data_offset ||
+        offset + plan->run.bytes > super->data_offset + super->data_bytes)
+        return;
+    collect_moves(plan);
+    if ((best->run.bytes && plan->bytes >= best->bytes) || !place_moves(plan))
+        return;
+    best->run = plan->run;
+    best->count = plan->count;
+    best->bytes = plan->bytes;
+    memcpy(best->moves, plan->moves, plan->count * sizeof(*plan->moves));
+}
+
+/* A best run begins where a gap begins, or ends where one ends: else it could be shifted towards
+ * one without more to move. */
+static void
+try_all(struct plan *plan, struct plan *best)
+{
+    for (size_t i = 0; i < plan->space->gap_count; i++) {
+        const struct csv_extent *gap = &plan->space->gaps[i];
+        try_run(plan, best, gap->offset_bytes);
+        if (gap->offset_bytes + gap->bytes >= plan->run.bytes)
+            try_run(plan, best, gap->offset_bytes + gap->bytes - plan->run.bytes);
+    }
+}
+
+static int
+make_plan(const struct csv_catalog *catalog, const struct csv_space *space, uint64_t bytes,
+          struct plan *best, struct csv_error *error)
+{
+    uint64_t extent = catalog->super->extent_bytes;
+    struct plan plan = {.catalog = catalog, .space = space};
+
+    if (bytes == 0 || bytes > space->free_bytes)
+        return csv_fail(error, CSV_FULL, 0, "no room for %llu MiB: %llu MiB are free",
+                        (unsigned long long)(bytes / CSV_MIB),
+                        (unsigned long long)(space->free_bytes / CSV_MIB));
+    plan.run.bytes = (bytes + extent - 1) / extent * extent;
+    plan.gaps = calloc(space->gap_count + 1, sizeof(*plan.gaps));
+    plan.moves = calloc(catalog->image_count + 1, sizeof(*plan.moves));
+    best->moves = calloc(catalog->image_count + 1, sizeof(*best->moves));
+    if (plan.gaps && plan.moves && best->moves)
+        try_all(&plan, best);
+    free(plan.gaps);
+    free(plan.moves);
+    if (!plan.gaps || !plan.moves || !best->moves)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot plan");
+    if (best->run.bytes == 0)
+        return csv_fail(error, CSV_FRAGMENTED, 0,
+                        "no single round of moves makes %llu MiB free in one piece: %llu MiB are "
+                        "free, at most %llu in one",
+                        (unsigned long long)(bytes / CSV_MIB),
+                        (unsigned long long)(space->free_bytes / CSV_MIB),
+                        (unsigned long long)(space->largest_free_bytes / CSV_MIB));
+    return 0;
+}
+
+int
+csv_space_plan(struct csv_volume *volume, uint64_t bytes, struct csv_space_move **moves,
+               size_t *count, uint64_t *run_bytes, struct csv_error *error)
+{
+    struct csv_catalog catalog;
+    struct csv_space space = {0};
+    struct plan best = {0};
+    int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
+
+    if (!result)
+        result = csv_catalog_space(&catalog, &space, error);
+    if (!result)
+        result = make_plan(&catalog, &space, bytes, &best, error);
+    if (result) {
+        free(best.moves);
+    } else {
+        *moves = best.moves;
+        *count = best.count;
+        *run_bytes = best.run.offset_bytes;
+    }
+    csv_space_clear(&space);
+    csv_catalog_clear(&catalog);
+    return result;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* images-private.h - what the files about images share. */
+#pragma once
+
+#include "images.h"
+
+/* A name that tells which host fills the image: a copy that is not whole yet. g_free(). */
+char *mig_images_half_name(MigDaemon *daemon);
+/* While it is copied nobody deletes or renames it. */
+void mig_images_set_copying(const char *volume, const char *name, gboolean is_copying);
+/* Is somebody copying into or out of it? Then error says so. */
+gboolean
+mig_images_is_copied(MigDaemon *daemon, const char *volume, const char *name, GError **error);
+/* MIG_ERROR_EXISTS where it is not. */
+gboolean mig_images_is_free(MigCsv *csv, const char *volume, const char *name, GError **error);
+/* Deletes what a copy has left that did not come to its end. */
+void mig_images_drop(MigDaemon *daemon, MigAttached *attached, const char *half);
+/* Gives a copy that is whole its name. */
+gboolean mig_images_finish(MigDaemon *daemon, MigAttached *attached, const char *half,
+                           const char *name, GError **error);
+/* The image's VM stands still, and stays so while we hold its lease: *lease is NULL for an image of
+ * no VM. Killed meanwhile, sanlock frees the lease with this process. */
+gboolean
+mig_images_keep_at_rest(MigDaemon *daemon, const MigImage *image, MigLease **lease, GError **error);

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-usage.c - the picture of a volume's space, and plans for a longer free run. */
+
+#include <glib.h>
+#include <stdlib.h>
+
+#include "csv-test.h"
+
+static const struct csv_epoch epoch = {5, 1, 1, ""};
+static const struct csv_format_options options = {
+    .name = "vol1", .max_nodes = 2, .max_vms = 2, .max_images = 40, .extent_bytes = MIB};
+
+struct fixture {
+    struct lun lun;
+    struct csv_volume *volume;
+    uint64_t start; /* of the data */
+};
+
+/* 64 MiB of data: one for each cell */
+static void
+set_up(struct fixture *fixture, const void *data)
+{
+    struct csv_super super;
+
+    (void)data;
+    lun_init(&fixture->lun, 100, 512);
+    assert_ok(lun_format(&fixture->lun, &options, error));
+    assert_ok(lun_open(&fixture->lun, 0, &fixture->volume, error));
+    super = fixture->volume->super;
+    csv_close(fixture->volume);
+    fixture->lun.size = super.data_offset + 65 * MIB;
+    memset(fixture->lun.data, 0, fixture->lun.size);
+    assert_ok(lun_format(&fixture->lun, &options, error));
+    assert_ok(lun_open(&fixture->lun, 0, &fixture->volume, error));
+    fixture->start = fixture->volume->super.data_offset;
+    g_assert_cmpuint(fixture->volume->super.data_bytes, ==, 64 * MIB);
+}
+
+static void
+tear_down(struct fixture *fixture, const void *data)
+{
+    (void)data;
+    csv_close(fixture->volume);
+    lun_clear(&fixture->lun);
+}
+
+static void
+create(struct fixture *fixture, const char *name, unsigned mib)
+{
+    assert_ok(csv_image_create(fixture->volume, &epoch, name, mib * MIB, CSV_CREATE_ONE_PIECE, NULL,
+                               error));
+}
+
+static void
+drop(struct fixture *fixture, const char *name)
+{
+    assert_ok(csv_image_delete(fixture->volume, &epoch, name, false, error));
+}
+
+static void
+test_picture(struct fixture *fixture, const void *data)
+{
+    struct csv_usage usage;
+
+    (void)data;
+    assert_ok(csv_volume_usage(fixture->volume, &usage, error));
+    g_assert_cmpuint(usage.free_runs, ==, 1);
+    for (unsigned i = 0; i < CSV_USAGE_CELLS; i++)
+        g_assert_cmpuint(usage.cells[i], ==, 0);
+    create(fixture, "a", 10);
+    create(fixture, "b", 5);
+    create(fixture, "c", 49);
+    drop(fixture, "b");
+    assert_ok(csv_volume_usage(fixture->volume, &usage, error));
+    g_assert_cmpuint(usage.free_runs, ==, 1);
+    g_assert_cmpuint(usage.largest_free_bytes, ==, 5 * MIB);
+    for (unsigned i = 0; i < CSV_USAGE_CELLS; i++)
+        g_assert_cmpuint(usage.cells[i], ==, i >= 10 && i < 15 ? 0 : 100);
+}
+
+/* a: 0-8, gap 8-14, b: 14-16, gap 16-20, c: 20-40, gap 40-43, d: 43-64 */
+static void
+prepare(struct fixture *fixture)
+{
+    create(fixture, "a", 8);
+    create(fixture, "x", 6);
+    create(fixture, "b", 2);
+    create(fixture, "y", 4);
+    create(fixture, "c", 20);
+    create(fixture, "z", 3);
+    create(fixture, "d", 21);
+    drop(fixture, "x");
+    drop(fixture, "y");
+    drop(fixture, "z");
+}
+
+static void
+test_plan(struct fixture *fixture, const void *data)
+{
+    struct csv_space_move *moves;
+    uint64_t run;
+    size_t count;
+
+    (void)data;
+    prepare(fixture);
+    assert_ok(csv_space_plan(fixture->volume, 5 * MIB, &moves, &count, &run, error));
+    g_assert_cmpuint(count, ==, 0);
+    g_assert_cmpuint(run, ==, fixture->start + 8 * MIB);
+    free(moves);
+    /* 12 in one piece: b has to go, and goes where z was */
+    assert_ok(csv_space_plan(fixture->volume, 12 * MIB, &moves, &count, &run, error));
+    g_assert_cmpuint(run, ==, fixture->start + 8 * MIB);
+    g_assert_cmpuint(count, ==, 1);
+    g_assert_cmpstr(moves[0].image, ==, "b");
+    g_assert_cmpuint(moves[0].bytes, ==, 2 * MIB);
+    g_assert_cmpuint(moves[0].to_bytes, ==, fixture->start + 40 * MIB);
+    free(moves);
+    /* 13 are free, but what is in the way fits nowhere */
+    assert_code(csv_space_plan(fixture->volume, 13 * MIB, &moves, &count, &run, error),
+                CSV_FRAGMENTED);
+    assert_code(csv_space_plan(fixture->volume, 14 * MIB, &moves, &count, &run, error), CSV_FULL);
+    assert_code(csv_space_plan(fixture->volume, 0, &moves, &count, &run, error), CSV_FULL);
+}
+
+#define ADD(name, function) \
+    g_test_add("/csv/usage/" name, struct fixture, NULL, set_up, function, tear_down)
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    ADD("picture", test_picture);
+    ADD("plan", test_plan);
+    return g_test_run();
+}
