@@ -30,6 +30,8 @@ struct MigFailover {
     MigSelf *self; /* used by the thread alone */
     MigDeaths *deaths;
     GMutex lock; /* guards what follows */
+    GCond wake;
+    gboolean is_asked; /* to look at once */
     GPtrArray *lives;
     GHashTable *memories; /* node -> Memory */
     GHashTable *fenced;   /* "volume/host id" -> generation (guint64) that a fence has ended */
@@ -314,6 +316,8 @@ fence_thread(gpointer data)
     memory = g_hash_table_lookup(failover->memories, fence->node);
     memory->is_fencing = FALSE;
     memory->next_fence_us = ok ? 0 : g_get_monotonic_time() + MIG_FENCE_AGAIN_MS * 1000;
+    failover->is_asked = TRUE;
+    g_cond_signal(&failover->wake);
     g_mutex_unlock(&failover->lock);
     g_ptr_array_unref(fence->volumes);
     g_array_unref(fence->generations);
@@ -500,9 +504,16 @@ failover_thread(gpointer data)
     MigFailover *failover = data;
 
     for (;;) {
+        gint64 until_us;
+
         look(failover);
         mig_self_look(failover->self, mig_failover_is_isolated(failover));
-        g_usleep(MIG_FAILOVER_LOOK_MS * 1000);
+        until_us = g_get_monotonic_time() + MIG_FAILOVER_LOOK_MS * 1000;
+        g_mutex_lock(&failover->lock);
+        while (!failover->is_asked && g_cond_wait_until(&failover->wake, &failover->lock, until_us))
+            ;
+        failover->is_asked = FALSE;
+        g_mutex_unlock(&failover->lock);
     }
     return NULL;
 }
@@ -519,6 +530,7 @@ mig_failover_new(MigDaemon *daemon)
     failover->memories = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     failover->fenced = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_mutex_init(&failover->lock);
+    g_cond_init(&failover->wake);
     return failover;
 }
 
