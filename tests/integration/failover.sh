@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 200
+# takes: 230
 # timeout: 400
 # full-timeout: 1500
 # A node dies: its VMs run elsewhere, once; and what only looks like death costs nobody's VM.
@@ -50,6 +50,18 @@ count_told() {
     ctl "$1" why "$2" --json | jq --arg what "$3" '[.events[] | select(.what == $what)] | length'
 }
 
+# first_at NODE SUBJECT WHAT [SINCE_MS]: when it was told first since then, 0 where it was not
+first_at() {
+    ctl "$1" why "$2" --json | jq --arg what "$3" --argjson since "${4:-0}" \
+        '[.events[] | select(.what == $what and .at >= $since) | .at] | min // 0'
+}
+
+# in_order A B: both happened, A first
+in_order() {
+    echo "at $1, then at $2"
+    (($1 > 0 && $1 <= $2))
+}
+
 state_is() {
     [[ $(status_of "$1" ".nodes[] | select(.name == \"$2\") | .state") == "$3" ]]
 }
@@ -95,6 +107,9 @@ plug_pulled() {
     ok "plug pulled: the node was fenced" told nodeB nodeA fence-confirmed
     ok "plug pulled: once" eval '[[ $(count_told nodeB nodeA fence-confirmed) == 1 ]]'
     ok "plug pulled: why is told of the VM" told nodeC "$VM" started
+    ok "plug pulled: what starts after the other one did" in_order \
+        "$(first_at nodeB $SAFE started "$plug_ms")" "$(first_at nodeB "$VM" restart "$plug_ms")"
+    ok "plug pulled: what is kept apart is apart" eval '[[ $(nodes_with any "$VM") != "$(nodes_with any $SAFE)" ]]'
     is "plug pulled: what was stopped stays stopped" "$(nodes_with any $STOPPED)" ""
     ok "plug pulled: the node comes back" comes_back nodeA
     ok "plug pulled: and runs nothing of it" eval '[[ -z $(on nodeA virsh -q list --all) ]]'
@@ -140,6 +155,13 @@ host_pid() {
     done
 }
 
+others() {
+    local node
+    for node in "${NODES[@]}"; do
+        [[ $node == "$1" ]] || echo "$node"
+    done
+}
+
 other() {
     local node
     for node in "${NODES[@]}"; do
@@ -157,6 +179,23 @@ network_cut() {
     ok "network cut: repaired" eval '"$LAB" net "$where" mgmt up && "$LAB" net "$where" mig up'
     ok "network cut: all is normal" retry 30 all_up
     ok "network cut: the VM is where it was" runs_on "$where"
+}
+
+# With on_isolation=restart a node that nobody answers ends it, and only then it starts elsewhere.
+network_cut_restart() {
+    local where watcher cut_ms
+    where=$(nodes_with running "$VM")
+    watcher=$(other "$where")
+    ok "network cut, restart: the policy" ctl "$watcher" vm set "$VM" on_isolation=restart
+    cut_ms=$(now_ms)
+    ok "network cut, restart: $where's" eval '"$LAB" net "$where" mgmt down && "$LAB" net "$where" mig down'
+    ok "network cut, restart: the VM runs elsewhere" retry $SETTLE_S runs_on_one_of "$VM" $(others "$where")
+    ok "network cut, restart: what it was is gone before" in_order \
+        "$(first_at "$where" "$VM" ended-here "$cut_ms")" "$(first_at "$watcher" "$VM" restart "$cut_ms")"
+    ok "network cut, restart: nobody was fenced" eval '[[ $(first_at "$watcher" "$where" fencing "$cut_ms") == 0 ]]'
+    ok "network cut, restart: repaired" eval '"$LAB" net "$where" mgmt up && "$LAB" net "$where" mig up'
+    ok "network cut, restart: all is normal" retry 30 all_up
+    ok "network cut, restart: the policy is taken back" ctl "$watcher" vm set "$VM" on_isolation=keep
 }
 
 qemu_dies() {
@@ -183,7 +222,7 @@ agent_fails() {
 
 cluster_up 3 --io-timeout $IO_TIMEOUT --fence
 for node in "${NODES[@]}"; do
-    printf '[fence]\ntimeout_s=15\n' >>"$MIGRATED_LAB_DIR/$node/etc/migrated/migrated.conf"
+    printf '[fence]\ntimeout_s=15\n[failover]\nisolated_after_ms=4000\n' >>"$MIGRATED_LAB_DIR/$node/etc/migrated/migrated.conf"
     ok "$node reads its configuration" "$LAB" service "$node" migrated restart
 done
 ok "daemons are back" retry 30 eval 'ctl nodeA status && ctl nodeB status && ctl nodeC status'
@@ -192,6 +231,11 @@ ok "VMs are defined" eval 'cluster_define "$VM" "${IP##*.}" && cluster_define $S
     cluster_define $STOPPED 12 --memory 128'
 ok "one is restarted always" ctl nodeA vm set $SAFE restart=always priority=900
 like "that is shown" "$(ctl nodeC vm show $SAFE)" 'always'
+ok "one starts after the other, and not where that is" ctl nodeC vm set "$VM" start_after=$SAFE anti_affinity=$SAFE
+like "that is shown, too" "$(ctl nodeB vm show "$VM")" "Starts after: *$SAFE"
+ok "a circle is refused" refuses 51 ctl nodeA vm set $SAFE start_after="$VM"
+ok "with and apart at once is refused" refuses 51 ctl nodeA vm set $SAFE affinity="$VM"
+like "times are told" "$(ctl nodeA timeouts)" "$VOLUME +host-dead +1 min 08 s"
 ok "a policy that is none is refused" refuses 51 ctl nodeA vm set $SAFE restart=sometimes
 ok "they start on nodeA" eval 'ctl nodeA vm start "$VM" && ctl nodeA vm start $SAFE && ctl nodeA vm start $STOPPED'
 ok "one is stopped by its administrator" ctl nodeA vm stop $STOPPED --force
@@ -203,6 +247,7 @@ like "what if nodeA died" "$(ctl nodeB whatif node-down nodeA)" "$VM .*node[BC]"
 plug_pulled
 qemu_dies
 network_cut
+network_cut_restart
 daemon_hangs
 agent_fails error
 if [[ ${MIGRATED_TEST_FULL:-0} == 1 ]]; then
