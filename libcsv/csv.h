@@ -24,6 +24,8 @@
  *      volume without them reads as it did; an older writer sets a VM back to the default
  *   1  VM slots: relations, before reserved and zero, with the same rule. No feature bit: who does
  * not know them starts a VM in a worse place or order, and never twice
+ *   1  node slots: notes, before reserved and zero, outside of the payload. No feature bit: for
+ * people
  */
 
 #include <stdbool.h>
@@ -44,6 +46,7 @@
 #define CSV_EXTENT_DEFAULT (4u << 20)
 #define CSV_MAX_EXTENTS    200   /* of one image */
 #define CSV_DEFINITION_MAX 30000 /* bytes of a VM definition (libvirt XML) */
+#define CSV_NODE_NOTES_MAX 3071  /* bytes of a node's notes */
 #define CSV_RELATIONS_MAX  1023  /* bytes of a VM's relations to others */
 #define CSV_CERT_MAX       4096  /* bytes of a node's certificates (DER, one after the other) */
 
@@ -220,6 +223,8 @@ struct csv_node {
     uint16_t cert_bytes;
     uint8_t cert[CSV_CERT_MAX];
     uint8_t running[CSV_MAX_VMS / 8]; /* bit per VM slot: runs here */
+    /* What it has to tell, for when it cannot be asked any more; whatever text, for people. */
+    char notes[CSV_NODE_NOTES_MAX + 1];
 };
 #define CSV_NODE_DRAINING 1u
 #define CSV_NODE_WATCHDOG 2u /* sanlock's watchdog is armed there */

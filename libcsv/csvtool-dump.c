@@ -161,6 +161,7 @@ dump_node(const struct csv_node *node)
     key("written_ms");
     printf("%lld", (long long)node->written_ms);
     put_number("cert_bytes", node->cert_bytes);
+    put_number("notes_bytes", strlen(node->notes));
     key("running_slots");
     printf("[");
     separator = "";

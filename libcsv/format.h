@@ -92,10 +92,15 @@ struct csv_disk_node {
     uint64_t written_ms;
     uint32_t cpus;
     uint32_t flags;
-    uint64_t reserved[5];
+    uint32_t notes_bytes; /* 0: none */
+    uint32_t reserved_0;
+    uint64_t reserved[4];
     uint8_t running[CSV_MAX_VMS / 8];
     uint8_t cert[CSV_CERT_MAX];
 };
+
+/* Notes stand behind it, outside of the payload. */
+#define CSV_NODE_NOTES (128 + 320 + CSV_MAX_VMS / 8 + CSV_CERT_MAX)
 
 struct csv_disk_vm {
     uint8_t name[48];
@@ -150,6 +155,10 @@ _Static_assert(offsetof(struct csv_disk_super, extent_bytes) == 80, "superblock"
 _Static_assert(offsetof(struct csv_disk_super, tail_offset) == 152, "superblock");
 _Static_assert(offsetof(struct csv_disk_node, memory_bytes) == 232, "node");
 _Static_assert(offsetof(struct csv_disk_node, running) == 320, "node");
+_Static_assert(offsetof(struct csv_disk_node, notes_bytes) == 280, "node");
+_Static_assert(CSV_NODE_NOTES == 5056, "node");
+_Static_assert(CSV_NODE_NOTES == 128 + sizeof(struct csv_disk_node), "node");
+_Static_assert(CSV_NODE_NOTES + CSV_NODE_NOTES_MAX <= CSV_NODE_BLOCK, "node fits");
 _Static_assert(sizeof(struct csv_disk_node) == 320 + 512 + 4096, "node");
 _Static_assert(sizeof(struct csv_disk_vm) == 128, "vm");
 _Static_assert(offsetof(struct csv_disk_vm, birth) == 88, "vm");

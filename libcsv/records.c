@@ -77,6 +77,8 @@ csv_node_encode(const struct csv_node *node, void *block)
     disk->flags = htole32(node->flags);
     memcpy(disk->running, node->running, sizeof(disk->running));
     memcpy(disk->cert, node->cert, node->cert_bytes);
+    disk->notes_bytes = htole32((uint32_t)strlen(node->notes));
+    memcpy((uint8_t *)block + CSV_NODE_NOTES, node->notes, strlen(node->notes));
     return sizeof(*disk);
 }
 
@@ -85,8 +87,10 @@ csv_node_decode(const void *block, const struct csv_head *head, const struct csv
                 uint32_t slot, struct csv_node *node)
 {
     struct csv_disk_node disk;
+    const char *notes = (const char *)block + CSV_NODE_NOTES;
     struct csv_node made = {0};
     const char *problem;
+    uint32_t notes_bytes;
 
     if (head->payload_bytes != sizeof(disk))
         return "payload length is not a node's";
@@ -112,6 +116,12 @@ csv_node_decode(const void *block, const struct csv_head *head, const struct csv
         return problem;
     if (made.host_id != slot + 1)
         return "host id is another slot's";
+    notes_bytes = le32toh(disk.notes_bytes);
+    if (notes_bytes > CSV_NODE_NOTES_MAX)
+        return "notes too long";
+    if (memchr(notes, 0, notes_bytes))
+        return "NUL in the notes";
+    memcpy(made.notes, notes, notes_bytes);
     memcpy(made.cert, disk.cert, made.cert_bytes);
     *node = made;
     return NULL;

@@ -224,7 +224,8 @@ peer_ListEvents(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     mig_rpc_call_reply(call, reply);
 }
 
-/* This node's own lines and those of all that answer; of one that does not, its own are missing. */
+/* This node's own lines, and those of the others: of one that does not answer the newest ones,
+ * which are in its slot. */
 void
 api_ListEvents(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
@@ -236,14 +237,18 @@ api_ListEvents(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     for (guint i = 0; i < views->len; i++) {
         const MigNodeView *view = g_ptr_array_index(views, i);
         g_autoptr(MigListEventsReply) theirs = NULL;
+        GPtrArray *events;
 
-        if (view->is_local || view->state != MIG_NODE_UP)
+        if (view->is_local)
             continue;
-        theirs = mig_peer_rpc_call(daemon->peer, view->node->name, "ListEvents",
-                                   &mig_type_ListEventsRequest, request, &mig_type_ListEventsReply,
-                                   MIG_PEER_CONNECT_MS, NULL);
-        if (theirs && theirs->events)
-            g_ptr_array_extend_and_steal(reply->events, g_steal_pointer(&theirs->events));
+        if (view->state == MIG_NODE_UP)
+            theirs = mig_peer_rpc_call(daemon->peer, view->node->name, "ListEvents",
+                                       &mig_type_ListEventsRequest, request,
+                                       &mig_type_ListEventsReply, MIG_PEER_CONNECT_MS, NULL);
+        events = theirs && theirs->events
+                     ? g_steal_pointer(&theirs->events)
+                     : mig_events_from_notes(view->node->name, view->node->notes, request->name);
+        g_ptr_array_extend_and_steal(reply->events, events);
     }
     g_ptr_array_sort(reply->events, by_time);
     mig_rpc_call_reply(call, reply);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "core/timeouts.h"
+#include "events.h"
 #include "link.h"
 #include "times.h"
 
@@ -103,6 +104,7 @@ write_slot(MigAttached *attached, Write write, gboolean has_left, GError **error
     node->has_left = has_left;
     node->encrypts = daemon->config->encrypt != 0;
     node->certificates = mig_identity_published(daemon->identity);
+    node->notes = daemon->events ? mig_events_notes(daemon->events) : NULL;
     mig_volumes_fill_host(daemon->volumes, node);
     attached->hooks.running_bits(attached->hooks.self, mig_csv_name(attached->csv), node->running);
     node->heartbeat = attached->heartbeat;

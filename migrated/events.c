@@ -51,6 +51,28 @@ event_line(const MigApiEvent *event)
                            event->about ? event->about : "", event->what, event->text);
 }
 
+/* NULL: it is none. */
+static MigApiEvent *
+event_parse(const char *node, const char *line)
+{
+    g_auto(GStrv) fields = NULL;
+    gint64 at;
+
+    if (!g_utf8_validate(line, -1, NULL))
+        return NULL;
+    fields = g_strsplit(line, "\t", FIELDS);
+    if (g_strv_length(fields) != FIELDS ||
+        !g_ascii_string_to_signed(fields[0], 10, 0, G_MAXINT64, &at, NULL))
+        return NULL;
+    return event_new(node, at, fields[1], fields[2], fields[3], fields[4]);
+}
+
+static gboolean
+is_about(const MigApiEvent *event, const char *name)
+{
+    return !name || g_str_equal(event->subject, name) || g_strcmp0(event->about, name) == 0;
+}
+
 /* lock held. A lost line is no harm: it is for people. */
 static void
 save(MigEvents *events, const MigApiEvent *event)
@@ -107,8 +129,41 @@ mig_events_list(MigEvents *events, const char *name)
     for (guint i = 0; i < events->ring->len; i++) {
         const MigApiEvent *event = g_ptr_array_index(events->ring, i);
 
-        if (!name || g_str_equal(event->subject, name) || g_strcmp0(event->about, name) == 0)
+        if (is_about(event, name))
             g_ptr_array_add(list, event_copy(event));
+    }
+    return list;
+}
+
+char *
+mig_events_notes(MigEvents *events)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&events->lock);
+    GString *notes = g_string_new(NULL);
+
+    for (guint i = events->ring->len; i > 0; i--) {
+        g_autofree char *line = event_line(g_ptr_array_index(events->ring, i - 1));
+
+        if (notes->len + strlen(line) > MIG_NODE_NOTES_MAX)
+            break;
+        g_string_prepend(notes, line);
+    }
+    return g_string_free(notes, FALSE);
+}
+
+GPtrArray *
+mig_events_from_notes(const char *node, const char *notes, const char *name)
+{
+    g_auto(GStrv) lines = g_strsplit(notes ? notes : "", "\n", -1);
+    GPtrArray *list = mig_message_array_new(&mig_type_ApiEvent);
+
+    for (guint i = 0; lines[i]; i++) {
+        MigApiEvent *event = event_parse(node, lines[i]);
+
+        if (event && is_about(event, name))
+            g_ptr_array_add(list, event);
+        else if (event)
+            mig_ApiEvent_free(event);
     }
     return list;
 }
@@ -120,13 +175,10 @@ load(MigEvents *events)
     guint count = g_strv_length(lines);
 
     for (guint i = count > KEPT ? count - KEPT : 0; i < count; i++) {
-        g_auto(GStrv) fields = g_strsplit(lines[i], "\t", FIELDS);
-        gint64 at;
+        MigApiEvent *event = event_parse(events->daemon->node, lines[i]);
 
-        if (g_strv_length(fields) == FIELDS && g_utf8_validate(lines[i], -1, NULL) &&
-            g_ascii_string_to_signed(fields[0], 10, 0, G_MAXINT64, &at, NULL))
-            g_ptr_array_add(events->ring, event_new(events->daemon->node, at, fields[1], fields[2],
-                                                    fields[3], fields[4]));
+        if (event)
+            g_ptr_array_add(events->ring, event);
     }
     events->unsaved = count;
 }

@@ -70,6 +70,7 @@ mig_node_free(MigNode *node)
     g_free(node->migration);
     g_free(node->cpu_vendor);
     g_free(node->version);
+    g_free(node->notes);
     g_clear_pointer(&node->certificates, g_bytes_unref);
     g_free(node);
 }
@@ -84,6 +85,7 @@ mig_node_copy(const MigNode *node)
     copy->migration = g_strdup(node->migration);
     copy->cpu_vendor = g_strdup(node->cpu_vendor);
     copy->version = g_strdup(node->version);
+    copy->notes = g_strdup(node->notes);
     copy->certificates = node->certificates ? g_bytes_ref(node->certificates) : NULL;
     return copy;
 }

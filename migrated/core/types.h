@@ -10,7 +10,8 @@
  * owned by the struct and freed by the _free function beside it. Sizes are bytes.
  */
 
-#define MIG_MAX_VM_SLOTS 4096
+#define MIG_MAX_VM_SLOTS   4096
+#define MIG_NODE_NOTES_MAX 3071
 
 typedef struct {
     guint32 host_id; /* sanlock's; 1 and up */
@@ -29,6 +30,7 @@ typedef struct {
     guint64 heartbeat;
     guint64 host_generation;
     char *version;
+    char *notes;                          /* newest lines of its time line, or NULL */
     GBytes *certificates;                 /* its roots, DER, one after the other; NULL: none */
     guint8 running[MIG_MAX_VM_SLOTS / 8]; /* bit per VM slot of this volume */
 } MigNode;

@@ -288,6 +288,8 @@ mig_csv_host_release(MigCsv *csv, guint32 host_id, guint64 generation, GError **
 
 /* ---- nodes ---- */
 
+G_STATIC_ASSERT(MIG_NODE_NOTES_MAX == CSV_NODE_NOTES_MAX);
+
 static gboolean
 fill_node(const MigNode *node, struct csv_node *to, GError **error)
 {
@@ -307,6 +309,7 @@ fill_node(const MigNode *node, struct csv_node *to, GError **error)
     to->host_generation = node->host_generation;
     to->written_ms = g_get_real_time() / 1000;
     g_strlcpy(to->version, node->version ? node->version : "", sizeof to->version);
+    g_strlcpy(to->notes, node->notes ? node->notes : "", sizeof to->notes);
     memcpy(to->running, node->running, sizeof to->running);
     if (node->certificates) {
         gsize length = 0;
@@ -397,6 +400,7 @@ node_from(const struct csv_node *from)
     node->heartbeat = from->heartbeat;
     node->host_generation = from->host_generation;
     node->version = g_strdup(from->version);
+    node->notes = *from->notes ? g_strdup(from->notes) : NULL;
     memcpy(node->running, from->running, sizeof node->running);
     if (from->cert_bytes)
         node->certificates = g_bytes_new(from->cert, from->cert_bytes);

@@ -45,6 +45,16 @@ told() {
     ctl "$1" why "$2" --json | jq -e --arg what "$3" '[.events[] | select(.what == $what)] | length > 0' >/dev/null
 }
 
+# has_told NODE WATCHER: lines by that node are known to the other one, about whatever
+has_told() {
+    local subject
+    for subject in "${NODES[@]}" "$VM" $SAFE; do
+        ! ctl "$2" why "$subject" --json | jq -e --arg node "$1" '[.events[] | select(.node == $node)] | length > 0' \
+            >/dev/null || return 0
+    done
+    return 1
+}
+
 # count_told NODE SUBJECT WHAT
 count_told() {
     ctl "$1" why "$2" --json | jq --arg what "$3" '[.events[] | select(.what == $what)] | length'
@@ -213,6 +223,7 @@ agent_fails() {
     ok "agent $1: is set" set_mode "$1"
     ok "agent $1: $where is killed" pull "$where"
     ok "agent $1: it is not fenced, and that is told" retry 60 told "$watcher" "$where" not-fenced
+    ok "agent $1: what it had told is still there" has_told "$where" "$watcher"
     ok "agent $1: nothing is started" stays 6 eval '[[ -z $(nodes_with any "$VM") ]]'
     ok "agent $1: the agent works again" set_mode ok
     ok "agent $1: it is fenced at the next try, and the VM runs" \

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* test-deaths.c - a node that dies often is known for it, also after a restart; until pardoned. */
+/* test-deaths.c - a node that dies often is known for it, also after a restart; what it told
+ * outlives it. */
 #include "deaths.h"
 #include "events.h"
 
 #include "core/failover.h"
+#include "core/types.h"
+#include "rpc/api-types.h"
 
 #include <glib/gstdio.h>
 
@@ -111,11 +114,38 @@ test_restart(Fixture *f, gconstpointer data)
     g_assert_false(mig_deaths_is_flapping(begin(f), "nodeB"));
 }
 
+/* What a dead node's slot says is read back as it was told, and rubbish is not. */
+static void
+test_notes(Fixture *f, gconstpointer data)
+{
+    g_autofree char *notes = NULL;
+    g_autoptr(GPtrArray) back = NULL, about = NULL, rubbish = NULL;
+    const MigApiEvent *event;
+
+    begin(f);
+    for (guint i = 0; i < 200; i++)
+        mig_events_add(f->daemon.events, i % 2 ? "web" : "db", "nodeB", "started", "line %u", i);
+    notes = mig_events_notes(f->daemon.events);
+    g_assert_cmpuint(strlen(notes), <=, MIG_NODE_NOTES_MAX);
+    g_assert_cmpuint(strlen(notes), >, MIG_NODE_NOTES_MAX - 100);
+    back = mig_events_from_notes("nodeA", notes, NULL);
+    about = mig_events_from_notes("nodeA", notes, "web");
+    g_assert_cmpuint(back->len, >, 20);
+    g_assert_cmpuint(about->len, >=, back->len / 2);
+    event = g_ptr_array_index(about, about->len - 1); /* the newest is there, and last */
+    g_assert_cmpstr(event->node, ==, "nodeA");
+    g_assert_cmpstr(event->about, ==, "nodeB");
+    g_assert_cmpstr(event->text, ==, "line 199");
+    rubbish = mig_events_from_notes("nodeA", "x\n1\ta\tb\tc\n\xff\t\t\t\t\n\t\t\t\t\n", NULL);
+    g_assert_cmpuint(rubbish->len, ==, 0);
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add("/deaths/count", Fixture, NULL, set_up, test_count, tear_down);
     g_test_add("/deaths/restart", Fixture, NULL, set_up, test_restart, tear_down);
+    g_test_add("/deaths/notes", Fixture, NULL, set_up, test_notes, tear_down);
     return g_test_run();
 }

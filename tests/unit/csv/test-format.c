@@ -315,6 +315,7 @@ test_node_record(void)
     struct csv_disk_node *disk = (struct csv_disk_node *)(block + 128);
     struct csv_head head = {.is_used = true};
 
+    g_strlcpy(in.notes, "what was\tdone\n", sizeof(in.notes));
     head.payload_bytes = csv_node_encode(&in, block);
     g_assert_null(csv_node_decode(block, &head, &super, 2, &out));
     g_assert_cmpmem(&in, sizeof(in), &out, sizeof(out));
@@ -335,6 +336,8 @@ test_node_record(void)
     BROKEN(disk->cpu_vendor[0] = 200, "bad CPU vendor");
     BROKEN(memset(disk->version, 'x', 32), "bad version text");
     BROKEN(disk->cert_bytes = 0xffff, "certificate too long");
+    BROKEN(disk->notes_bytes = GUINT32_TO_LE(3072), "notes too long");
+    BROKEN(disk->notes_bytes = GUINT32_TO_LE(15), "NUL in the notes");
 #undef BROKEN
     head.payload_bytes--;
     g_assert_cmpstr(csv_node_decode(block, &head, &super, 2, &out), ==,
