@@ -47,11 +47,47 @@ end_machine() {
     local pid tries
     pid=$(machine_pid "$1") || return 0
     kill -KILL "$pid" 2>/dev/null || true
+    drop_waiting_io "$1"
     for ((tries = 0; tries < 1000; tries++)); do
         is_machine_up "$1" || return 0
         sleep 0.01
     done
     die "$1 (pid $pid) does not die; a process of it may hang in the kernel"
+}
+
+# All processes of a machine: those in the pid namespace of its pid 1.
+machine_pids() {
+    local space
+    space=$(readlink "/proc/$1/ns/pid") || return 1
+    space=${space//[^0-9]/} # pid:[NUMBER]; brackets mean something to find
+    # find complains of those that end while it looks
+    { find /proc -mindepth 3 -maxdepth 3 -path '/proc/[0-9]*/ns/pid' -lname "pid:?$space?" 2>/dev/null || true; } |
+        cut -d/ -f3
+}
+
+# Stops all there is, also what is started meanwhile. Its kernel answers pings as before.
+cmd_freeze() {
+    (($# == 1)) || die "usage: lab freeze NODE"
+    need_node "$1"
+    local pid before="" now
+    pid=$(need_machine "$1")
+    now=$(machine_pids "$pid")
+    [[ -n $now ]] || die "no process of $1 is to be found"
+    while [[ $now != "$before" ]]; do
+        # shellcheck disable=SC2086
+        kill -STOP $now 2>/dev/null || true
+        before=$now
+        now=$(machine_pids "$pid")
+    done
+}
+
+cmd_thaw() {
+    (($# == 1)) || die "usage: lab thaw NODE"
+    need_node "$1"
+    local pid
+    pid=$(need_machine "$1")
+    # shellcheck disable=SC2046
+    kill -CONT $(machine_pids "$pid") 2>/dev/null || true
 }
 
 # in_net NAME CMD...: in that machine's network, but with our files and programs.
