@@ -30,7 +30,8 @@ struct MigAttached {
     GPtrArray *seen; /* Seen */
     GArray *hosts;   /* MigSanlockHost, as of then; NULL: sanlock did not say */
     gboolean should_stop, is_lost;
-    gboolean is_removed; /* atomic: our slot is gone, so we are no node any more */
+    gint64 beat_since_ms; /* a heartbeat is under way since then; 0: none */
+    gboolean is_removed;  /* atomic: our slot is gone, so we are no node any more */
     GThread *thread;
 };
 
@@ -204,6 +205,65 @@ is_joined(MigAttached *attached, GError **error)
                                  error);
 }
 
+static gboolean
+join(MigAttached *attached, GError **error)
+{
+    MigDaemon *daemon = attached->daemon;
+    g_autoptr(MigLease) lockspace = mig_csv_lockspace(attached->csv);
+    g_autoptr(GArray) hosts = NULL;
+
+    if (!mig_sanlock_join(daemon->sanlock, lockspace, daemon->host_id,
+                          mig_csv_io_timeout_s(attached->csv), error))
+        return FALSE;
+    /* sanlock knows of no hosts until its first look at all delta leases, a renewal after joining
+     */
+    for (guint waited_ms = 0;; waited_ms += 100) {
+        g_autoptr(GError) refused = NULL;
+
+        hosts = mig_sanlock_hosts(daemon->sanlock, lockspace->lockspace, &refused);
+        if (hosts)
+            break;
+        if (waited_ms > mig_timeouts_join_ms(mig_csv_io_timeout_s(attached->csv))) {
+            g_propagate_error(error, g_steal_pointer(&refused));
+            return FALSE;
+        }
+        g_usleep(100 * 1000);
+    }
+    for (guint i = 0; i < hosts->len; i++) {
+        const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, i);
+
+        if (host->host_id != daemon->host_id)
+            continue;
+        g_mutex_lock(&attached->write_lock);
+        attached->generation = host->generation;
+        g_mutex_unlock(&attached->write_lock);
+    }
+    return TRUE;
+}
+
+/* sanlock gives a lockspace up whose renewals have failed for too long, after all that held leases
+ * in it are gone. When the LUN is back, so is this node: with a start of its own, so that nothing
+ * of the last one counts. Not while libvirt has a VM of this volume here: it may have lost its
+ * lease (self.h ends it). */
+static gboolean
+stay_joined(MigAttached *attached, GError **error)
+{
+    g_autofree char *vm = NULL;
+    g_autoptr(GError) gone = NULL;
+
+    if (is_joined(attached, &gone))
+        return TRUE;
+    vm = attached->hooks.first_running(attached->hooks.self, mig_csv_name(attached->csv));
+    if (vm || !join(attached, error)) {
+        if (error && !*error)
+            g_propagate_error(error, g_steal_pointer(&gone));
+        return FALSE;
+    }
+    g_message("volume %s: joined again, generation %" G_GUINT64_FORMAT, mig_csv_name(attached->csv),
+              attached->generation);
+    return write_slot(attached, mig_csv_node_beat, FALSE, error);
+}
+
 static gpointer
 heartbeat_thread(gpointer data)
 {
@@ -215,11 +275,14 @@ heartbeat_thread(gpointer data)
         g_autoptr(GError) error = NULL;
         gboolean ok;
 
+        attached->beat_since_ms = now_ms();
         g_mutex_unlock(&attached->lock);
-        ok = write_slot(attached, mig_csv_node_beat, FALSE, &error) && is_joined(attached, &error);
+        ok =
+            write_slot(attached, mig_csv_node_beat, FALSE, &error) && stay_joined(attached, &error);
         read_slots(attached);
         attached->hooks.nodes_seen(attached->hooks.self);
         g_mutex_lock(&attached->lock);
+        attached->beat_since_ms = 0;
         if (!ok && !attached->is_lost)
             g_warning("volume %s is lost to this node: %s", mig_csv_name(attached->csv),
                       error->message);
@@ -357,8 +420,10 @@ const char *
 mig_attached_state(MigAttached *attached)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);
+    gboolean is_late =
+        attached->beat_since_ms && now_ms() - attached->beat_since_ms > MIG_BEAT_LATE_MS;
 
-    return attached->is_lost ? "lost" : "attached";
+    return attached->is_lost || is_late ? "lost" : "attached";
 }
 
 guint64
@@ -448,39 +513,6 @@ mig_attached_forget(MigAttached *attached)
     g_autofree char *path = mark_path(attached);
 
     mig_io_remove_file(path, NULL);
-}
-
-static gboolean
-join(MigAttached *attached, GError **error)
-{
-    MigDaemon *daemon = attached->daemon;
-    g_autoptr(MigLease) lockspace = mig_csv_lockspace(attached->csv);
-    g_autoptr(GArray) hosts = NULL;
-
-    if (!mig_sanlock_join(daemon->sanlock, lockspace, daemon->host_id,
-                          mig_csv_io_timeout_s(attached->csv), error))
-        return FALSE;
-    /* sanlock knows of no hosts until its first look at all delta leases, a renewal after joining
-     */
-    for (guint waited_ms = 0;; waited_ms += 100) {
-        g_autoptr(GError) refused = NULL;
-
-        hosts = mig_sanlock_hosts(daemon->sanlock, lockspace->lockspace, &refused);
-        if (hosts)
-            break;
-        if (waited_ms > mig_timeouts_join_ms(mig_csv_io_timeout_s(attached->csv))) {
-            g_propagate_error(error, g_steal_pointer(&refused));
-            return FALSE;
-        }
-        g_usleep(100 * 1000);
-    }
-    for (guint i = 0; i < hosts->len; i++) {
-        const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, i);
-
-        if (host->host_id == daemon->host_id)
-            attached->generation = host->generation;
-    }
-    return TRUE;
 }
 
 MigAttached *

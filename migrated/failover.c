@@ -147,6 +147,7 @@ merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigN
 
     /* sanlock looks at the others' leases only now and then: a free one can be seen at once */
     if (!view->is_local && view->age_ms >= MIG_SUSPECT_MS && word != MIG_WORD_FREE &&
+        !g_str_equal(mig_attached_state(attached), "lost") &&
         mig_csv_host_is_free(mig_attached_csv(attached), view->node->host_id,
                              view->node->host_generation))
         word = MIG_WORD_FREE;

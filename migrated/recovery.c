@@ -442,7 +442,7 @@ begin_start(MigRecovery *recovery, const MigPlaceVm *vm, const MigPlaceNode *nod
     start->down = vm->down;
     mig_events_add(recovery->daemon->events, vm->name, node->name, "restart",
                    "it ended %s%s; it is started on %s: %s",
-                   vm->down == MIG_DOWN_NODE ? "with its node" : "by itself",
+                   vm->down == MIG_DOWN_NODE ? "with its node " : "by itself",
                    vm->down == MIG_DOWN_NODE && vm->node ? vm->node : "", node->name, why);
     g_mutex_lock(&recovery->lock);
     one = try_of(recovery, vm->name);

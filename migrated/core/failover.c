@@ -97,7 +97,20 @@ judge_dead(const MigWatcher *watcher, const MigEvidence *node)
     return (MigFinding){MIG_LIFE_DEAD,
                         "sanlock calls it dead, but its watchdog was not armed: it may still run; "
                         "fence it, or make sure that it is off and start its VMs by hand",
-                        FALSE, FALSE};
+                        TRUE, FALSE};
+}
+
+/* Its renewals have failed for 8 x io_timeout on all its volumes: what holds leases there is being
+ * killed, so its VMs are lost to it whatever else it answers. A fence costs nothing any more, and
+ * spares them the wait for its watchdog. */
+static MigFinding
+judge_failed(const MigWatcher *watcher, const MigEvidence *node)
+{
+    static const char *const rule = "it lost the LUN for so long that sanlock there kills its VMs: "
+                                    "fence it";
+
+    return (MigFinding){is_young(watcher, node->peer_ms) ? MIG_LIFE_DISK_LOST : MIG_LIFE_SUSPECT,
+                        rule, TRUE, FALSE};
 }
 
 static MigFinding
@@ -145,6 +158,8 @@ judge_one(const MigWatcher *watcher, const MigEvidence *node, gboolean can_judge
                             FALSE, FALSE};
     if (node->word == MIG_WORD_DEAD || node->word == MIG_WORD_FREE)
         return judge_dead(watcher, node);
+    if (node->word == MIG_WORD_FAIL)
+        return judge_failed(watcher, node);
     return judge_silent(watcher, node, silent, limit);
 }
 

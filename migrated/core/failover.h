@@ -8,10 +8,11 @@
  * One snapshot of evidence in, one finding for each node out; nothing is remembered in here. What
  * may be done about a node has two sides that must never be mixed up:
  *
- *   should_fence   everything that could speak for the machine is silent: make sure that it is off.
- *                  Wrong, it costs running VMs their uptime, but no data.
- *   may_restart    proof that none of its QEMUs can write any more: a confirmed fence, or sanlock's
- *                  word where it is worth something. Wrong, it costs data. Silence is no proof.
+ *   should_fence   everything that could speak for the machine is silent, or sanlock says that its
+ *                  leases have run out and nothing proves that its QEMUs are gone: make sure that
+ * it is off. Wrong, it costs running VMs their uptime, but no data. may_restart    proof that none
+ * of its QEMUs can write any more: a confirmed fence, or sanlock's word where it is worth
+ * something. Wrong, it costs data. Silence is no proof.
  *
  * Even then the lease decides: a start elsewhere takes it, or fails.
  */

@@ -16,8 +16,11 @@
  *              => sanlock on the other nodes calls the host dead: 68, 76, 100, 140 s at io 1, 2, 5,
  * 10
  */
-#define MIG_HEARTBEAT_MS    1000
-#define MIG_SUSPECT_MS      3000
+#define MIG_HEARTBEAT_MS 1000
+#define MIG_SUSPECT_MS   3000
+/* A heartbeat that takes longer than this has met a LUN that does not answer: nobody else waits for
+ * it, too. Before the others' heartbeats, which cannot be read meanwhile, look late (SUSPECT). */
+#define MIG_BEAT_LATE_MS    1500
 #define MIG_WATCHDOG_FIRE_S 60
 /* 8 x io_timeout + watchdog, in seconds: from a host's last renewal to "dead". */
 guint mig_timeouts_host_dead_s(guint io_timeout_s);

@@ -113,11 +113,11 @@ mig_sanlock_is_joined(MigSanlock *sanlock, const MigLease *lockspace, guint32 ho
     rv = sanlock_inq_lockspace(&ls, 0);
     if (rv == 0)
         return TRUE;
-    g_set_error(
-        error, MIG_ERROR, MIG_ERROR_FAILED,
-        "sanlock is not in lockspace %s any more (%s); once its VMs are gone from this node, "
-        "detach the volume and attach it again",
-        lockspace->lockspace, g_strerror(-rv));
+    g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                "sanlock is not in lockspace %s any more (%s); this node joins it again by itself "
+                "once none "
+                "of the VMs on it is left here",
+                lockspace->lockspace, g_strerror(-rv));
     return FALSE;
 }
 
