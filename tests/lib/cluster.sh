@@ -18,6 +18,7 @@ LUN=/dev/lab/lun0
 WAIT_S=90 # for what takes a second on an idle machine
 NODES=()
 acks_pid=""
+copies_pid=""
 
 on() {
     "$LAB" on "$@"
@@ -185,4 +186,32 @@ stop_and_verify() {
 # A node that comes back finds its volumes by its state or its config, or is told.
 cluster_attach_again() {
     [[ $(status_of "$1" '.volumes | length') != 0 ]] || cluster_attach "$1"
+}
+
+# ---- from outside ----
+
+# copies_watch: lib/copy-watch runs until copies_seen
+copies_watch() {
+    "$lab_tree/tests/lib/copy-watch" "$MIGRATED_LAB_DIR" "$TMP/copies" --log "$TMP/copies.log" >"$TMP/copies.json" &
+    copies_pid=$!
+}
+
+# Ends it. False where a VM had two copies at work, or nothing was seen.
+copies_seen() {
+    touch "$TMP/copies"
+    wait "$copies_pid" || return 1
+    cat "$TMP/copies.json"
+    jq -e '(.violations | length) == 0 and .processes > 0 and .samples > 10' "$TMP/copies.json" >/dev/null && return 0
+    cat "$TMP/copies.log"
+    return 1
+}
+
+# The nodes that have a process of this VM, as the kernel of this machine shows them
+copies_of() {
+    awk -v vm="$1" '$1 == vm { print $2 }' "$TMP/copies.now" | sort | paste -sd' '
+}
+
+# What is to be seen of that VM on that node: "PID STATE TICKS WRITTEN"
+copy_on() {
+    awk -v vm="$1" -v node="$2" '$1 == vm && $2 == node { print $3, $4, $5, $6 }' "$TMP/copies.now"
 }

@@ -1,0 +1,327 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# takes: 250
+# timeout: 500
+# full-timeout: 2400
+# A node loses its disk, its network or its time: its VMs have one copy, whatever comes back later.
+#
+# What runs where is seen from outside, by lib/copy-watch: no VM may ever have two copies at work. Each case
+# breaks one thing for one of three nodes, says what must happen, and mends it.
+set -euo pipefail
+# shellcheck source=../lib/cluster.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+
+IO_TIMEOUT=1
+SETTLE_S=${MIGRATED_SETTLE_S:-60}
+LEASE_S=$((8 * IO_TIMEOUT))
+SAFE=app # restart=always
+here=nodeA
+
+# runs_at NODE [VM]: one process, there
+runs_at() {
+    [[ $(copies_of "${2:-$VM}") == "$1" ]]
+}
+
+# runs_off NODE [VM]: one process, on any other
+runs_off() {
+    local where
+    where=$(copies_of "${2:-$VM}")
+    [[ $where == node? && $where != "$1" ]] && here=$where
+}
+
+told() {
+    ctl "$1" why "$2" --json | jq -e --arg what "$3" '[.events[] | select(.what == $what)] | length > 0' >/dev/null
+}
+
+count_told() {
+    ctl "$1" why "$2" --json | jq --arg what "$3" '[.events[] | select(.what == $what)] | length'
+}
+
+state_is() {
+    [[ $(status_of "$1" ".nodes[] | select(.name == \"$2\") | .state") == "$3" ]]
+}
+
+all_up() {
+    local node
+    for node in "${NODES[@]}"; do
+        [[ $(status_of "$node" '[.nodes[] | select(.state == "up")] | length') == "${#NODES[@]}" ]] || return 1
+    done
+}
+
+stays() {
+    local until=$((SECONDS + $1))
+    shift
+    while ((SECONDS < until)); do
+        "$@" || return 1
+        sleep 0.3
+    done
+}
+
+# A node of the other ones, the first or (2) the second
+other() {
+    local node n=${2:-1}
+    for node in "${NODES[@]}"; do
+        [[ $node == "$1" ]] || ((--n)) || { echo "$node" && return; }
+    done
+}
+
+set_mode() {
+    echo "$1" >"$MIGRATED_LAB_DIR/fence/mode"
+}
+
+comes_back() {
+    "$LAB" boot "$1" && retry 60 cluster_attach_again "$1" && retry 60 all_up
+}
+
+settles() {
+    ok "$1: the guest answers" retry "$WAIT_S" answers
+    ok "$1: all nodes are up" retry 60 all_up
+}
+
+# ---- disk ----
+
+# disk_short MODE SECONDS: within the leases' time
+disk_short() {
+    local fences
+    fences=$(count_told "$(other "$here")" "$here" fencing)
+    ok "disk $1 for $2 s: $here's" "$LAB" disk "$here" "$1"
+    sleep "$2"
+    ok "disk $1 for $2 s: it is back" "$LAB" disk "$here" ok
+    ok "disk $1 for $2 s: the VM stays where it was" stays 4 runs_at "$here"
+    ok "disk $1 for $2 s: the guest can write" retry 30 guest_writes
+    is "disk $1 for $2 s: nobody was fenced" "$(count_told "$(other "$here")" "$here" fencing)" "$fences"
+    settles "disk $1 for $2 s"
+}
+
+guest_writes() {
+    local before
+    before=$(acked)
+    sleep 1
+    (($(acked) > before))
+}
+
+# Past its leases, and nobody can switch it off: sanlock ends its VMs; they start again once it is seen to have
+# given its lease back.
+disk_long() {
+    local node=$here
+    ok "disk $1 past the leases: no fence agent works" set_mode error
+    ok "disk $1 past the leases: $node's" "$LAB" disk "$node" "$1"
+    ok "disk $1 past the leases: the others say that it lost it" retry 30 state_is "$(other "$node")" "$node" disk-lost
+    sleep $((LEASE_S + 6))
+    ok "disk $1 past the leases: a fence was tried" told "$(other "$node")" "$node" not-fenced
+    is "disk $1 past the leases: nowhere else was it started" "$(copies_of "$VM" | sed "s/$node//")" ""
+    ok "disk $1 past the leases: it is back" "$LAB" disk "$node" ok
+    ok "disk $1 past the leases: the node is one again, by itself" retry 60 all_up
+    ok "disk $1 past the leases: the VM runs once" retry "$SETTLE_S" runs_somewhere
+    ok "disk $1 past the leases: an agent works again" set_mode ok
+    settles "disk $1 past the leases"
+}
+
+runs_somewhere() {
+    local where
+    where=$(copies_of "$VM")
+    [[ $where == node? ]] && here=$where && vm_is_on "$here" "$here"
+}
+
+disk_for_ever() {
+    local node=$here
+    ok "disk $1 for ever: $node's" "$LAB" disk "$node" "$1"
+    ok "disk $1 for ever: the VM runs elsewhere" retry "$SETTLE_S" runs_off "$node"
+    ok "disk $1 for ever: after the node was fenced" told "$here" "$node" fence-confirmed
+    ok "disk $1 for ever: the node comes back" comes_back "$node"
+    settles "disk $1 for ever"
+}
+
+# ---- time ----
+
+# A machine that hangs answers nothing: fenced as a dead one. Its kernel may still answer (pings): when its leases
+# have run out.
+frozen() {
+    local node=$here cables=$1 text="frozen, network $1"
+    ok "$text: $node" "$LAB" freeze "$node"
+    [[ $cables == up ]] || ok "$text: and answers nothing" cables "$node" down
+    ok "$text: the VM runs elsewhere" retry "$SETTLE_S" runs_off "$node"
+    ok "$text: after the node was fenced" told "$here" "$node" fence-confirmed
+    not_ok "$text: so there is nothing to thaw" "$LAB" thaw "$node"
+    ok "$text: the node comes back" comes_back "$node"
+    settles "$text"
+}
+
+cables() {
+    "$LAB" net "$1" mgmt "$2" && "$LAB" net "$1" mig "$2"
+}
+
+# Within its leases: nothing has happened.
+frozen_short() {
+    local node=$here
+    ok "frozen for 2 s: $node" "$LAB" freeze "$node"
+    sleep 2
+    ok "frozen for 2 s: thawed" "$LAB" thaw "$node"
+    ok "frozen for 2 s: the VM stays where it was" stays 4 runs_at "$node"
+    settles "frozen for 2 s"
+}
+
+# ---- network ----
+
+# on_isolation=restart: the node ends them, and only then are they started elsewhere. The other VM is kept.
+network_restart() {
+    local node
+    node=$(copies_of $SAFE)
+    ok "network cut: $node's" cables "$node" down
+    ok "network cut: the VM with on_isolation=restart runs elsewhere" retry "$SETTLE_S" safe_runs_off "$node"
+    if [[ $here == "$node" ]]; then
+        ok "network cut: the one that is kept runs on, there" runs_at "$node"
+    fi
+    is "network cut: nobody was fenced meanwhile" "$(ctl "$(copies_of $SAFE)" why "$node" --json |
+        jq '[.events[-3:][] | select(.what == "fencing")] | length')" 0
+    ok "network cut: repaired" cables "$node" up
+    settles "network cut"
+}
+
+safe_runs_off() {
+    local where
+    where=$(copies_of $SAFE)
+    [[ $where == node? && $where != "$1" ]]
+}
+
+# ---- daemons ----
+
+# crash_loop SECONDS: a migrated that never lives long costs no VM
+crash_loop() {
+    local node=$here fences until=$((SECONDS + $1))
+    fences=$(count_told "$(other "$node")" "$node" fencing)
+    while ((SECONDS < until)); do
+        "$LAB" service "$node" migrated kill >/dev/null 2>&1 || true
+        sleep 0.7
+    done
+    ok "migrated crashes for $1 s: the VM runs on" runs_at "$node"
+    ok "migrated crashes for $1 s: the guest answers" answers
+    is "migrated crashes for $1 s: nobody was fenced" "$(count_told "$(other "$node")" "$node" fencing)" "$fences"
+    settles "migrated crashes for $1 s"
+}
+
+stopped() {
+    local node=$here fences
+    fences=$(count_told "$(other "$node")" "$node" fencing)
+    ok "migrated stopped for $1 s: on $node" "$LAB" service "$node" migrated stop
+    ok "migrated stopped for $1 s: the VM runs on" stays "$1" runs_at "$node"
+    is "migrated stopped for $1 s: nobody was fenced" "$(count_told "$(other "$node")" "$node" fencing)" "$fences"
+    ok "migrated stopped for $1 s: started" "$LAB" service "$node" migrated start
+    settles "migrated stopped for $1 s"
+}
+
+# ---- recovery cut short ----
+
+# signal NODE SERVICE SIGNAL
+signal() {
+    local pid
+    pid=$("$LAB" service "$1" "$2" status | awk '{ print $3 }')
+    on "$1" kill "-$3" "$pid"
+}
+
+# Starts hang at libvirt, so that what dies, dies in their middle.
+begin_recovery() {
+    local node=$1 text=$2
+    first=$(other "$node") second=$(other "$node" 2)
+    ok "$text: starts hang" eval 'signal "$first" libvirtd STOP && signal "$second" libvirtd STOP'
+    restarts=$(count_told "$first" "$VM" restart)
+    ok "$text: $node is killed" "$LAB" kill "$node"
+    ok "$text: the VM's start is under way" retry 60 eval '(($(count_told "$first" "$VM" restart) > restarts))'
+    target=$(ctl "$first" why "$VM" --json | jq -r '[.events[] | select(.what == "restart")][-1].about')
+}
+
+target_dies() {
+    local node=$here text="target dies" first second restarts target left
+    begin_recovery "$node" "$text"
+    left=$first
+    [[ $target != "$first" ]] || left=$second
+    ok "$text: $target is killed" "$LAB" kill "$target"
+    signal "$left" libvirtd CONT
+    ok "$text: the VM runs on $left" retry "$SETTLE_S" runs_at "$left"
+    here=$left
+    ok "$text: the nodes come back" eval '"$LAB" boot "$node" && "$LAB" boot "$target" &&
+        retry 60 cluster_attach_again "$node" && retry 60 cluster_attach_again "$target" && retry 60 all_up'
+    settles "$text"
+}
+
+recoverer_dies() {
+    local node=$here text="migrated that restarts dies" first second restarts target
+    begin_recovery "$node" "$text"
+    ok "$text: $first's" "$LAB" service "$first" migrated kill
+    eval 'signal "$first" libvirtd CONT; signal "$second" libvirtd CONT'
+    ok "$text: the VM runs once" retry "$SETTLE_S" runs_off "$node"
+    ok "$text: and stays" stays 5 runs_at "$here"
+    ok "$text: the node comes back" comes_back "$node"
+    settles "$text"
+}
+
+two_die() {
+    local node=$here third first
+    first=$(other "$node") third=$(other "$node" 2)
+    ok "two of three die: $node and $third" eval '"$LAB" kill "$node" & "$LAB" kill "$third" && wait $!'
+    ok "two of three die: the VM runs on $first" retry "$SETTLE_S" runs_at "$first"
+    here=$first
+    ok "two of three die: they come back" eval '"$LAB" boot "$node" && "$LAB" boot "$third" &&
+        retry 60 cluster_attach_again "$node" && retry 60 cluster_attach_again "$third" && retry 60 all_up'
+    settles "two of three die"
+}
+
+agent_slow() {
+    local node=$here
+    ok "agent takes 30 s: it is set" set_mode slow
+    ok "agent takes 30 s: $node is killed" "$LAB" kill "$node"
+    ok "agent takes 30 s: nothing is started meanwhile" stays 20 eval '[[ -z $(copies_of "$VM") ]]'
+    ok "agent takes 30 s: then the VM runs" retry "$SETTLE_S" runs_off "$node"
+    ok "agent takes 30 s: it is set back" set_mode ok
+    ok "agent takes 30 s: the node comes back" comes_back "$node"
+    settles "agent takes 30 s"
+}
+
+cluster_up 3 --io-timeout $IO_TIMEOUT --fence --disk-faults
+copies_watch
+for node in "${NODES[@]}"; do
+    printf '[fence]\ntimeout_s=45\n' >>"$MIGRATED_LAB_DIR/$node/etc/migrated/migrated.conf"
+    "$LAB" service "$node" migrated restart >/dev/null
+done
+ok "daemons are back" retry 30 eval 'ctl nodeA status && ctl nodeB status && ctl nodeC status'
+ok "all attach the volume" cluster_volume $IO_TIMEOUT
+ok "VMs are defined" eval 'cluster_define "$VM" "${IP##*.}" --memory 128 && cluster_define $SAFE 11 --memory 128'
+ok "one is restarted where it ends or is cut off" ctl nodeA vm set $SAFE restart=always on_isolation=restart
+ok "they start on nodeA" eval 'ctl nodeA vm start "$VM" && ctl nodeA vm start $SAFE'
+ok "the guest answers" retry "$WAIT_S" answers
+ok "all nodes are up" retry 30 all_up
+acks_start
+ok "the guest writes to its disk" "$LAB" http $IP '/writer?rate=20'
+((TAP_FAILED == 0)) || bail "no cluster, no test"
+
+CASES=${MIGRATED_CASES:-"disk_short error 2
+network_restart
+disk_long error
+frozen down
+two_die"}
+[[ ${MIGRATED_TEST_FULL:-0} == 0 ]] || CASES+="
+disk_short stall 2
+frozen_short
+crash_loop 15
+target_dies
+disk_for_ever stall
+disk_long stall
+disk_for_ever error
+frozen up
+recoverer_dies
+agent_slow
+stopped 300
+crash_loop 300"
+while read -r -a words <&5; do
+    # a case may have been the last of its guest: it writes again
+    "$LAB" http $IP '/writer?rate=20' >/dev/null || true
+    begun=$SECONDS
+    "${words[@]}"
+    echo "# ${words[*]}: $((SECONDS - begun)) s"
+done 5<<<"$CASES"
+
+ok "never two copies at work" copies_seen
+ok "the guest has lost no record" stop_and_verify "$here"
+echo "# $(acked) records acknowledged"
+ok "the volume is in order" volume_clean
+done_testing
