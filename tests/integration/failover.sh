@@ -83,8 +83,13 @@ all_up() {
     done
 }
 
+# by whichever node lives: what it says holds for all
 set_mode() {
-    on nodeA sh -c "echo $1 >/run/lab/fence/mode"
+    local node
+    for node in "${NODES[@]}"; do
+        ! is_alive "$node" || { on "$node" sh -c "echo $1 >/run/lab/fence/mode" && return; }
+    done
+    return 1
 }
 
 comes_back() {
