@@ -136,7 +136,8 @@ csv_catalog_read(struct csv_volume *volume, unsigned parts, struct csv_catalog *
     catalog->vms = calloc(super->max_vms, sizeof(*catalog->vms));
     if (!catalog->vm_briefs || !catalog->image_briefs || !catalog->vms)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read the catalogue");
-    if (parts & CSV_READ_VMS)
+    result = csv_super_refresh(volume, error);
+    if (!result && (parts & CSV_READ_VMS))
         result = csv_slot_walk(volume, CSV_KIND_VM, visit_vm, &walk, error);
     if (!result && (parts & CSV_READ_IMAGES))
         result = csv_slot_walk(volume, CSV_KIND_IMAGE, visit_image, &walk, error);

@@ -39,6 +39,25 @@ found(struct check *check, const char *code, bool is_error, const char *format, 
         check->report(&finding, check->data);
 }
 
+/* A growth that did not come to its end, or a first superblock from before it. */
+static void
+check_end(struct check *check)
+{
+    struct csv_dev *dev = check->volume->dev;
+    const struct csv_super *ours = &check->volume->super;
+    uint64_t end = dev->size_bytes / CSV_MIB * CSV_MIB - CSV_MIB;
+    struct csv_super other;
+
+    if (end > ours->tail_offset && csv_super_read_copy(dev, end, &other, NULL) == CSV_BLOCK_OK &&
+        memcmp(other.uuid, ours->uuid, sizeof(other.uuid)) == 0 &&
+        other.generation > ours->generation)
+        found(check, "superblock-older", false,
+              "the first superblock is older than the one at the end of the LUN, which is of %llu "
+              "MiB: "
+              "a growth was cut short",
+              (unsigned long long)(other.size_bytes / CSV_MIB));
+}
+
 static void
 check_supers(struct check *check)
 {
@@ -57,6 +76,7 @@ check_supers(struct check *check)
     }
     if (is_sound[0] && is_sound[1] && memcmp(&copies[0], &copies[1], sizeof(copies[0])) != 0)
         found(check, "superblock-differs", true, "the two superblocks contradict each other");
+    check_end(check);
     if (check->volume->dev->size_bytes >= ours->size_bytes + CSV_MIB)
         found(check, "lun-larger", false, "the LUN is %llu MiB larger than the volume",
               (unsigned long long)((check->volume->dev->size_bytes - ours->size_bytes) / CSV_MIB));
@@ -83,8 +103,11 @@ check_slot(uint32_t index, const void *buffer, const struct csv_slot *slot, void
               slot->text[0], slot->text[1]);
         return 0;
     }
+    if (slot->is_stale)
+        found(check, "copy-stale", false, "%s %u, copy %d: older than the other copy, which counts",
+              kind, number, 1 - slot->winner);
     for (int i = 0; i < CSV_COPIES; i++) {
-        if (slot->copy[i] == CSV_BLOCK_OK || slot->copy[i] == CSV_BLOCK_BLANK)
+        if (slot->copy[i] == CSV_BLOCK_OK || (slot->copy[i] == CSV_BLOCK_BLANK && slot->winner < 0))
             continue;
         if (is_wrong_place(slot->copy[i]))
             found(check, "copy-misplaced", true, "%s %u, copy %d: %s", kind, number, i,

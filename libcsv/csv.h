@@ -26,6 +26,8 @@
  * not know them starts a VM in a worse place or order, and never twice
  *   1  node slots: notes, before reserved and zero, outside of the payload. No feature bit: for
  * people
+ *   1  superblocks: their generation is one higher with each growth of the volume, and the second
+ * one is where the first one says, not always at the end of the LUN
  */
 
 #include <stdbool.h>
@@ -287,6 +289,12 @@ int csv_request_find(struct csv_volume *volume, const char *request, struct csv_
 typedef bool (*csv_guard)(void *data);
 void csv_volume_set_guard(struct csv_volume *volume, csv_guard guard, void *data);
 
+/* Takes over what the LUN has grown by since the volume was formatted, while it is in use: other
+ * handles notice by themselves, once their node's LUN has grown, too. Caller: the coordinator. A
+ * LUN that has not grown is success. *info (may be NULL) is what csv_volume_info() says then. */
+int csv_volume_grow(struct csv_volume *volume, const struct csv_epoch *epoch, struct csv_info *info,
+                    struct csv_error *error);
+
 enum csv_wanted { CSV_WANTED_STOPPED = 0, CSV_WANTED_RUNNING = 1 };
 
 /* When a wanted VM is started again by itself. */
@@ -417,6 +425,20 @@ csv_device_deactivate(struct csv_volume *volume, const char *image_name, struct 
 int
 csv_device_list(struct csv_volume *volume, char ***names, size_t *count, struct csv_error *error);
 
+/* ---- backup of the metadata -------------------------------------------------------------------
+ */
+
+/* Writes superblock, nodes, VMs and images to a file: a few KiB each, no data and no leases. Needs
+ * no lease. CSV_E_DAMAGED where something could not be in it; CSV_BUSY where the catalogue never
+ * stands still. */
+int csv_backup(struct csv_volume *volume, int fd, struct csv_error *error);
+/* Makes the LUN the volume of the backup, with new, free leases; data is not touched, so what was
+ * changed since the backup is lost or shows another image's bytes. Nothing is written before the
+ * whole backup is found sound; cut short, the LUN is no volume, and it can be done again. The
+ * caller makes sure that no node has it attached. Without force, refused over a volume that opens.
+ */
+int csv_restore(const char *path, int fd, bool force, struct csv_error *error);
+
 /* ---- check ------------------------------------------------------------------------------ */
 
 struct csv_finding {
@@ -424,6 +446,13 @@ struct csv_finding {
     bool is_error;    /* false: worth knowing, no harm (one torn copy, e.g.) */
     char text[256];
 };
+/* Mends what one sound copy allows to mend, and calls report for each thing mended; *count (may be
+ * NULL) is how many. csv_check() tells afterwards what is left. Nobody else may write meanwhile:
+ * CSV_BUSY where a host's lease is not free, unless force. */
+int csv_repair(const char *path, bool force,
+               void (*report)(const struct csv_finding *finding, void *data), void *data,
+               size_t *count, struct csv_error *error);
+
 /* Reads everything and calls report for each finding; *errors counts those with is_error. */
 int
 csv_check(struct csv_volume *volume, void (*report)(const struct csv_finding *finding, void *data),

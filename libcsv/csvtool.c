@@ -3,8 +3,8 @@
 
 /*
  * For people and tests; the daemon does without it. It holds no lease, so it never changes a
- * volume that exists, but for format. stdout is data, stderr is talk; exit codes are those
- * of csvtool(8).
+ * volume that exists, but for format, restore and a repair, where nobody else may be there. stdout
+ * is data, stderr is talk; exit codes are those of csvtool(8).
  */
 
 #include "csvtool.h"
@@ -23,10 +23,12 @@
 
 static const char *const usage_text =
     "usage: csvtool dump DEVICE\n"
-    "       csvtool check DEVICE\n"
+    "       csvtool check DEVICE [--repair [--force]]\n"
     "       csvtool format DEVICE --name NAME [--io-timeout S] [--nodes N] [--vms N]\n"
     "                             [--images N] [--extent-mib N] [--force]\n"
-    "       csvtool export DEVICE IMAGE FILE\n";
+    "       csvtool export DEVICE IMAGE FILE\n"
+    "       csvtool backup DEVICE FILE\n"
+    "       csvtool restore DEVICE FILE [--force]\n";
 
 static int
 usage(void)
@@ -48,6 +50,7 @@ fail(const char *device, int result, const struct csv_error *error)
         {CSV_E_TRUNCATED, 6},
         {CSV_E_DAMAGED, 7},
         {CSV_ALREADY_FORMATTED, 8},
+        {CSV_BUSY, 12},
         {CSV_TOO_SMALL, 9},
         {CSV_E_IO, 10},
         {CSV_E_SYS, 10},
@@ -98,16 +101,42 @@ print_finding(const struct csv_finding *finding, void *data)
     printf("%s %s: %s\n", finding->is_error ? "error" : "note", finding->code, finding->text);
 }
 
+static void
+print_mended(const struct csv_finding *finding, void *data)
+{
+    (void)data;
+    printf("mended %s: %s\n", finding->code, finding->text);
+}
+
+/* Takes a flag out of the arguments; was it there? */
+static bool
+take_flag(int *argc, char **argv, const char *flag)
+{
+    for (int i = 1; i < *argc; i++)
+        if (strcmp(argv[i], flag) == 0) {
+            memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i) * sizeof(*argv));
+            --*argc;
+            return true;
+        }
+    return false;
+}
+
 static int
 cmd_check(int argc, char **argv)
 {
     struct csv_volume *volume;
     struct csv_error error;
     size_t errors = 0, notes = 0;
+    bool repair = take_flag(&argc, argv, "--repair"), force = take_flag(&argc, argv, "--force");
     int result;
 
-    if (argc != 2)
+    if (argc != 2 || (force && !repair))
         return usage();
+    if (repair) {
+        result = csv_repair(argv[1], force, print_mended, NULL, NULL, &error);
+        if (result)
+            return fail(argv[1], result, &error);
+    }
     result = csv_open(argv[1], CSV_OPEN_READ_ONLY, &volume, &error);
     if (result)
         return fail(argv[1], result, &error);
@@ -263,6 +292,51 @@ cmd_export(int argc, char **argv)
     return result ? fail(argv[1], result, &error) : 0;
 }
 
+static int
+cmd_backup(int argc, char **argv)
+{
+    struct csv_volume *volume;
+    struct csv_error error;
+    int result, fd;
+
+    if (argc != 3)
+        return usage();
+    result = csv_open(argv[1], CSV_OPEN_READ_ONLY, &volume, &error);
+    if (result)
+        return fail(argv[1], result, &error);
+    fd = open(argv[2], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        fprintf(stderr, "csvtool: cannot make %s: %s\n", argv[2], strerror(errno));
+        csv_close(volume);
+        return 10;
+    }
+    result = csv_backup(volume, fd, &error);
+    close(fd);
+    csv_close(volume);
+    if (result)
+        unlink(argv[2]);
+    return result ? fail(argv[1], result, &error) : 0;
+}
+
+static int
+cmd_restore(int argc, char **argv)
+{
+    struct csv_error error;
+    bool force = take_flag(&argc, argv, "--force");
+    int result, fd;
+
+    if (argc != 3)
+        return usage();
+    fd = open(argv[2], O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        fprintf(stderr, "csvtool: cannot open %s: %s\n", argv[2], strerror(errno));
+        return 10;
+    }
+    result = csv_restore(argv[1], fd, force, &error);
+    close(fd);
+    return result ? fail(argv[1], result, &error) : 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -270,10 +344,8 @@ main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
     } commands[] = {
-        {"dump", cmd_dump},
-        {"check", cmd_check},
-        {"format", cmd_format},
-        {"export", cmd_export},
+        {"dump", cmd_dump},     {"check", cmd_check},   {"format", cmd_format},
+        {"export", cmd_export}, {"backup", cmd_backup}, {"restore", cmd_restore},
     };
 
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {

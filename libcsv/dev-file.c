@@ -119,6 +119,19 @@ file_discard(struct csv_dev *dev, uint64_t offset, uint64_t bytes)
     return done == 0 ? 0 : -errno;
 }
 
+static int
+file_measure(struct csv_dev *dev)
+{
+    struct stat st;
+
+    if (dev->is_block)
+        return ioctl(dev->fd, BLKGETSIZE64, &dev->size_bytes) < 0 ? -errno : 0;
+    if (fstat(dev->fd, &st) < 0)
+        return -errno;
+    dev->size_bytes = (uint64_t)st.st_size;
+    return 0;
+}
+
 static void
 file_close(struct csv_dev *dev)
 {
@@ -135,6 +148,7 @@ static const struct csv_dev_ops file_ops = {
     .flush = file_flush,
     .zero = file_zero,
     .discard = file_discard,
+    .measure = file_measure,
     .close = file_close,
 };
 

@@ -29,6 +29,8 @@ struct csv_dev_ops {
     int (*zero)(struct csv_dev *dev, uint64_t offset, uint64_t bytes);
     /* A hint: contents are undefined after. -EOPNOTSUPP where the device has no such thing. */
     int (*discard)(struct csv_dev *dev, uint64_t offset, uint64_t bytes);
+    /* Updates size_bytes: a LUN may have grown. NULL: it does not. */
+    int (*measure)(struct csv_dev *dev);
     void (*close)(struct csv_dev *dev);
 };
 

@@ -363,6 +363,7 @@ csv_super_decode(const void *block, const struct csv_head *head, struct csv_supe
     made.data_offset = le64toh(disk.data_offset);
     made.data_bytes = le64toh(disk.data_bytes);
     made.tail_offset = le64toh(disk.tail_offset);
+    made.generation = head->generation;
     problem = super_problem(&made);
     /* a volume with features that nobody here knows may break every rule above */
     if (problem && !(made.feature_incompat & ~CSV_FEATURES_INCOMPAT))

@@ -184,6 +184,7 @@ struct csv_super {
     uint64_t extent_bytes, size_bytes;
     uint64_t lockspace_offset, leases_offset, nodes_offset, vms_offset, images_offset;
     uint64_t data_offset, data_bytes, tail_offset;
+    uint64_t generation; /* of the superblock: 1, and one more with each growth of the volume */
 };
 
 struct csv_head {

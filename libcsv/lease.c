@@ -158,6 +158,13 @@ csv_lease_reset(struct csv_volume *volume, uint32_t slot, const char *resource,
     return write_resource(volume->dev, &volume->super, LEASES_FIXED + slot, resource, error);
 }
 
+int
+csv_lease_write(struct csv_dev *dev, const struct csv_super *super, uint32_t slot,
+                const char *resource, struct csv_error *error)
+{
+    return dev->path ? write_resource(dev, super, LEASES_FIXED + slot, resource, error) : 0;
+}
+
 void
 csv_lease_free_name(uint32_t slot, char name[CSV_NAME_MAX + 1])
 {
@@ -340,6 +347,17 @@ write_free(struct csv_volume *volume, uint64_t offset, uint8_t *sector, struct d
         return csv_fail(error, CSV_E_IO, -result, "cannot write the host lease at %llu",
                         (unsigned long long)offset);
     return read_delta(volume, offset, sector, leader, error);
+}
+
+void
+csv_lockspace_alive(struct csv_volume *volume, uint32_t *alive)
+{
+    struct csv_host_lease lease;
+
+    *alive = 0;
+    for (uint32_t host_id = 1; volume->dev->path && host_id <= volume->super.max_nodes; host_id++)
+        if (csv_lockspace_read(volume, host_id, &lease, NULL) == 0 && !lease.is_free)
+            *alive = host_id;
 }
 
 int

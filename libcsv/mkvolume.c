@@ -77,6 +77,7 @@ plan(const struct csv_dev *dev, const struct csv_format_options *options, struct
         options->max_images ? options->max_images : within(size / (4 * CSV_MIB), 16, 1024);
     super->extent_bytes = options->extent_bytes ? options->extent_bytes : CSV_EXTENT_DEFAULT;
     super->size_bytes = size;
+    super->generation = 1;
     if (size > INT64_MAX || !csv_layout(super))
         return csv_fail(error, CSV_TOO_SMALL, 0,
                         "LUN of %llu MiB is too small for %u VMs and %u images; ask for fewer, or "
@@ -133,11 +134,11 @@ zero_and_verify(struct csv_dev *dev, uint64_t offset, uint64_t bytes, struct csv
     return result ? csv_fail(error, CSV_E_IO, -result, "cannot clear the LUN") : 0;
 }
 
-static int
-write_super(struct csv_dev *dev, const struct csv_super *super, uint64_t address,
-            struct csv_error *error)
+int
+csv_super_write(struct csv_dev *dev, const struct csv_super *super, uint64_t address,
+                struct csv_error *error)
 {
-    struct csv_head head = {.generation = 1, .is_used = true};
+    struct csv_head head = {.generation = super->generation, .is_used = true};
     uint8_t *block = csv_dev_buffer(CSV_SUPER_BLOCK);
     uint8_t *back = csv_dev_buffer(CSV_SUPER_BLOCK);
     int result = block && back ? 0 : -ENOMEM;
@@ -160,8 +161,9 @@ write_super(struct csv_dev *dev, const struct csv_super *super, uint64_t address
     return result ? csv_fail(error, CSV_E_IO, -result, "cannot write the superblock") : 0;
 }
 
-static int
-write_volume(struct csv_dev *dev, const struct csv_super *super, struct csv_error *error)
+int
+csv_volume_write(struct csv_dev *dev, const struct csv_super *super, csv_fill fill, void *data,
+                 struct csv_error *error)
 {
     struct csv_super old;
     int result;
@@ -179,10 +181,12 @@ write_volume(struct csv_dev *dev, const struct csv_super *super, struct csv_erro
         result = zero_and_verify(dev, super->tail_offset, CSV_MIB, error);
     if (!result)
         result = csv_lease_format(dev, super, error);
+    if (!result && fill)
+        result = fill(dev, super, data, error);
     if (!result)
-        result = write_super(dev, super, super->tail_offset, error);
+        result = csv_super_write(dev, super, super->tail_offset, error);
     if (!result)
-        result = write_super(dev, super, 0, error);
+        result = csv_super_write(dev, super, 0, error);
     return result;
 }
 
@@ -196,7 +200,7 @@ csv_format_dev(struct csv_dev *dev, const struct csv_format_options *options, st
     if (!result && !options->force)
         result = check_blank(dev, error);
     if (!result)
-        result = write_volume(dev, &super, error);
+        result = csv_volume_write(dev, &super, NULL, NULL, error);
     if (!result && info) {
         struct csv_volume *volume;
         result = csv_open_dev(dev, CSV_OPEN_READ_ONLY, &volume, error);

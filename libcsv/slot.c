@@ -56,6 +56,18 @@ compare_heads(const struct csv_head *a, const struct csv_head *b)
     return a->generation < b->generation ? -1 : a->generation > b->generation;
 }
 
+/* The catalogue's writers settle: both copies are of one generation. A node's copies are of two
+ * heartbeats, one after the other, or both of the one that took the slot. */
+static bool
+is_stale(enum csv_kind kind, const struct csv_head heads[CSV_COPIES], int winner)
+{
+    uint64_t newer = heads[winner].generation, older = heads[1 - winner].generation;
+
+    if (kind == CSV_KIND_NODE)
+        return newer - older > 1;
+    return compare_heads(&heads[0], &heads[1]) != 0;
+}
+
 static bool
 is_torn(enum csv_block result)
 {
@@ -93,6 +105,7 @@ csv_slot_judge(const struct csv_super *super, enum csv_kind kind, uint32_t index
             slot->winner = is_sound[0] ? 0 : 1;
         slot->next = 1 - slot->winner;
         slot->head = heads[slot->winner];
+        slot->is_stale = is_sound[0] && is_sound[1] && is_stale(kind, heads, slot->winner);
         slot->state = slot->head.is_used ? CSV_SLOT_USED : CSV_SLOT_FREED;
         return;
     }

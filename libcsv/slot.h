@@ -19,6 +19,7 @@ struct csv_slot {
     int next;             /* the copy to write next: the older one */
     enum csv_block copy[CSV_COPIES];
     const char *text[CSV_COPIES]; /* what is wrong with a copy, or "sound" */
+    bool is_stale; /* both are sound, and one is older than writers leave it for long */
 };
 
 /* Judges both copies, lying one after the other in buffer. No I/O. */

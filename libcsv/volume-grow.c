@@ -90,8 +90,12 @@ csv_super_refresh(struct csv_volume *volume, struct csv_error *error)
 static int
 write_growth(struct csv_volume *volume, const struct csv_super *super, struct csv_error *error)
 {
-    int result = csv_super_write(volume->dev, super, super->tail_offset, error);
+    int result = csv_guard_ask(volume, error);
 
+    if (!result)
+        result = csv_super_write(volume->dev, super, super->tail_offset, error);
+    if (!result)
+        result = csv_guard_ask(volume, error);
     if (!result)
         result = csv_super_write(volume->dev, super, 0, error);
     if (!result)

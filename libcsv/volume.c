@@ -11,6 +11,7 @@
 
 #include "error.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,32 @@ is_only_broken(int result)
            result == CSV_BLOCK_BAD_CONTENT || result == CSV_BLOCK_MISPLACED;
 }
 
+/* Where the LUN has grown and the volume has not yet, the second superblock is not at the end of
+ * the LUN. The broken first one may still say where: no more than a hint, the second must be sound.
+ */
+static int
+read_hinted(struct csv_dev *dev, struct csv_super *super)
+{
+    uint8_t *block = csv_dev_buffer(CSV_SUPER_BLOCK);
+    uint64_t hint = 0;
+    int result = block ? dev->ops->read(dev, 0, block, CSV_SUPER_BLOCK) : -ENOMEM;
+
+    if (!result) {
+        memcpy(&hint,
+               block + sizeof(struct csv_disk_header) +
+                   offsetof(struct csv_disk_super, tail_offset),
+               sizeof(hint));
+        hint = le64toh(hint);
+        result = CSV_BLOCK_GARBAGE;
+        if (hint > 0 && hint % CSV_MIB == 0 && hint <= dev->size_bytes - CSV_MIB)
+            result = csv_super_read_copy(dev, hint, super, NULL);
+        if (result == CSV_BLOCK_OK && super->tail_offset != hint)
+            result = CSV_BLOCK_MISPLACED;
+    }
+    free(block);
+    return result;
+}
+
 int
 csv_super_read(struct csv_dev *dev, struct csv_super *super, struct csv_error *error)
 {
@@ -76,6 +103,8 @@ csv_super_read(struct csv_dev *dev, struct csv_super *super, struct csv_error *e
     if (first < 0 && first != -EIO)
         return csv_fail(error, CSV_E_IO, -first, "%s: cannot read the superblock", path);
     second = csv_super_read_copy(dev, tail - CSV_MIB, super, NULL);
+    if (second != CSV_BLOCK_OK && is_only_broken(first))
+        second = read_hinted(dev, super);
     if (is_only_broken(first) && second == CSV_BLOCK_OK)
         return 0;
     if (first < 0)

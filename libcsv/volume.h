@@ -26,7 +26,7 @@ struct csv_unsure {
 
 struct csv_volume {
     struct csv_dev *dev;    /* ours to close */
-    struct csv_super super; /* as found at open; never changes */
+    struct csv_super super; /* but for its end never changes: see csv_super_refresh() */
     struct csv_info info;
     bool is_read_only;
     /* Three locks, never nested: a heartbeat must not wait for an image being zeroed. */
@@ -49,6 +49,14 @@ int csv_format_dev(struct csv_dev *dev, const struct csv_format_options *options
 int csv_open_dev(struct csv_dev *dev, unsigned flags, struct csv_volume **volume,
                  struct csv_error *error);
 
+/* As csv_restore(), on a device, which it takes over. */
+int csv_restore_dev(struct csv_dev *dev, int fd, bool force, struct csv_error *error);
+
+/* As csv_repair(), on a device, which it takes over. */
+int csv_repair_dev(struct csv_dev *dev, bool force,
+                   void (*report)(const struct csv_finding *finding, void *data), void *data,
+                   size_t *count, struct csv_error *error);
+
 /* Reads the superblock by the rules at csv_open(): which copy counts, and what is wrong. */
 int csv_super_read(struct csv_dev *dev, struct csv_super *super, struct csv_error *error);
 
@@ -56,6 +64,21 @@ int csv_super_read(struct csv_dev *dev, struct csv_super *super, struct csv_erro
  * what is wrong with the content. Negative errno when it cannot be read. */
 int csv_super_read_copy(struct csv_dev *dev, uint64_t address, struct csv_super *super,
                         const char **text);
+
+/* Writes one superblock copy, and makes sure that it is there. */
+int csv_super_write(struct csv_dev *dev, const struct csv_super *super, uint64_t address,
+                    struct csv_error *error);
+
+/* Looks whether the volume has grown since the handle was opened, by another node perhaps, and
+ * takes over its new end. CSV_E_TRUNCATED: it has, and this node's LUN has not. */
+int csv_super_refresh(struct csv_volume *volume, struct csv_error *error);
+
+/* Writes a whole volume: what csv_format() says, and before the superblocks whatever fill (may be
+ * NULL) writes into the empty slots. */
+typedef int (*csv_fill)(struct csv_dev *dev, const struct csv_super *super, void *data,
+                        struct csv_error *error);
+int csv_volume_write(struct csv_dev *dev, const struct csv_super *super, csv_fill fill, void *data,
+                     struct csv_error *error);
 
 /* CSV_E_READ_ONLY where the handle may not write. */
 int csv_need_writable(const struct csv_volume *volume, struct csv_error *error);
@@ -72,6 +95,12 @@ int csv_lease_format(struct csv_dev *dev, const struct csv_super *super, struct 
 /* Writes a free lease named resource over whatever the slot's lease area holds. */
 int csv_lease_reset(struct csv_volume *volume, uint32_t slot, const char *resource,
                     struct csv_error *error);
+/* The same on a device that is no volume yet. */
+int csv_lease_write(struct csv_dev *dev, const struct csv_super *super, uint32_t slot,
+                    const char *resource, struct csv_error *error);
+/* Is no host of the volume's lockspace alive, by the LUN? Then *alive is 0, else one of them. Hosts
+ * whose record cannot be read are not counted. */
+void csv_lockspace_alive(struct csv_volume *volume, uint32_t *alive);
 /* The name that the lease of a deleted VM gets: no VM can have it. */
 void csv_lease_free_name(uint32_t slot, char name[CSV_NAME_MAX + 1]);
 

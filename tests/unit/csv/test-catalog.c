@@ -308,6 +308,88 @@ test_grow(struct fixture *fixture, const void *data)
     free(buffer);
 }
 
+/* The LUN grows while two handles have the volume open. */
+static void
+test_volume_grow(struct fixture *fixture, const void *data)
+{
+    const struct csv_info *info = csv_volume_info(fixture->volume);
+    struct csv_volume *other, *again;
+    struct csv_image image, *images;
+    struct csv_usage usage;
+    struct csv_info grown;
+    uint64_t before = info->data_bytes;
+    struct csv_dev *dev;
+    size_t count;
+
+    if (data)
+        return; /* see test-device.c for a real one */
+    g_free(fixture->lun.data);
+    fixture->lun.data = g_malloc0(60 * MIB);
+    csv_close(fixture->volume);
+    assert_ok(lun_format(&fixture->lun, &options, error));
+    assert_ok(lun_open(&fixture->lun, 0, &fixture->volume, error));
+    info = csv_volume_info(fixture->volume);
+    assert_ok(lun_open(&fixture->lun, 0, &other, error));
+    assert_ok(csv_volume_grow(fixture->volume, &epoch, &grown, error)); /* it has not grown */
+    g_assert_cmpuint(grown.data_bytes, ==, before);
+
+    fixture->lun.size = 60 * MIB;
+    dev = fixture->volume->dev;
+    dev->size_bytes = fixture->lun.size;
+    assert_ok(csv_volume_grow(fixture->volume, &epoch, &grown, error));
+    g_assert_cmpuint(grown.data_bytes, ==, before + 20 * MIB);
+    g_assert_cmpuint(info->data_bytes, ==, before + 20 * MIB);
+    assert_ok(csv_volume_usage(fixture->volume, &usage, error));
+    g_assert_cmpuint(usage.total_bytes, ==, before + 20 * MIB);
+    assert_ok(csv_image_create(fixture->volume, &epoch, "big", before + 8 * MIB, 0, &image, error));
+    /* the other one's node has not looked at the LUN's size yet: it says so, and breaks nothing */
+    assert_code(csv_image_list(other, &images, &count, error), CSV_E_TRUNCATED);
+    assert_code(csv_image_create(other, &epoch, "more", MIB, 0, NULL, error), CSV_E_TRUNCATED);
+    other->dev->size_bytes = fixture->lun.size;
+    assert_ok(csv_image_list(other, &images, &count, error));
+    g_assert_cmpuint(count, ==, 1);
+    free(images);
+    assert_ok(csv_image_create(other, &epoch, "more", 12 * MIB, 0, NULL, error));
+    csv_close(other);
+    assert_ok(lun_open(&fixture->lun, 0, &again, error));
+    g_assert_cmpuint(csv_volume_info(again)->data_bytes, ==, before + 20 * MIB);
+    g_assert_cmpuint(check_errors(again), ==, 0);
+    csv_close(again);
+}
+
+static void
+mended_code(const struct csv_finding *finding, void *data)
+{
+    g_string_append_printf(data, "%s ", finding->code);
+}
+
+/* A VM's lease is written over: the VM cannot be started until that is mended. */
+static void
+test_lease_repair(struct fixture *fixture, const void *data)
+{
+    struct csv_vm vm = test_vm("web", 1);
+    g_autoptr(GString) codes = g_string_new(NULL);
+    struct csv_lease_owner owner;
+    struct csv_lease lease;
+    size_t errors, mended;
+    uint8_t junk[4096];
+
+    if (!data)
+        return; /* leases need a path */
+    memset(junk, 'x', sizeof(junk));
+    assert_ok(csv_vm_create(fixture->volume, &epoch, &vm, error));
+    assert_ok(csv_lease_locate(fixture->volume, CSV_LEASE_VM, vm.slot, &lease, error));
+    g_assert_cmpint(pwrite(fixture->fd, junk, sizeof(junk), (off_t)lease.offset_bytes), ==, 4096);
+    assert_ok(csv_check(fixture->volume, NULL, NULL, &errors, error));
+    g_assert_cmpuint(errors, ==, 1);
+    assert_ok(csv_repair(fixture->path, false, mended_code, codes, &mended, error));
+    g_assert_cmpuint(mended, ==, 1);
+    g_assert_cmpstr(codes->str, ==, "lease-damaged ");
+    g_assert_cmpuint(check_errors(fixture->volume), ==, 0);
+    assert_ok(csv_lease_read(fixture->volume, CSV_LEASE_VM, vm.slot, &owner, error));
+    g_assert_cmpstr(owner.resource, ==, "web");
+}
+
 static void
 test_data(struct fixture *fixture, const void *data)
 {
@@ -432,6 +514,8 @@ main(int argc, char **argv)
     ADD("images", test_images);
     ADD("image-slots-and-pieces", test_image_slots_and_pieces);
     ADD("grow", test_grow);
+    ADD("volume-grow", test_volume_grow);
+    ADD("lease-repair", test_lease_repair);
     ADD("data", test_data);
     ADD("owners", test_owners);
     ADD("epochs", test_epochs);
