@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-csv-damage.c - each block of metadata is damaged in each way; it shows, and is mended or
+ * refused. */
+
+/*
+ * Ways: zeroed, a bit flipped (in each part of the block), swapped with each other block of its
+ * size, replaced by an older version of itself. After each: csv_check() has a word about it or the
+ * volume does not open; nothing that is still listed is wrong; and csv_repair() brings back the
+ * very state from before, or refuses and changes nothing.
+ *
+ * One is not to be seen in the bytes: a node's newest heartbeat replaced by the one before the last
+ * is what the slot was a second ago. It must be exactly that, and the next heartbeat must mend it.
+ */
+
+#include <stdlib.h>
+
+#include "scenarios.h"
+#include "slot.h"
+
+struct place {
+    enum csv_kind kind;
+    uint32_t index;
+    int copy;
+    uint64_t address;
+    uint32_t bytes;
+};
+
+#define MAX_PLACES 64
+
+static struct lun lun;
+static uint8_t *sound, *older; /* the LUN now, and one change of everything ago */
+static char *state;            /* of the sound one */
+static struct place places[MAX_PLACES];
+static unsigned place_count;
+static unsigned damages, mended_count, refused_count, a_beat_ago;
+
+static void
+add_places(const struct csv_super *super, enum csv_kind kind)
+{
+    for (uint32_t i = 0; i < csv_slot_count(super, kind); i++)
+        for (int copy = 0; copy < 2; copy++) {
+            g_assert_cmpuint(place_count, <, MAX_PLACES);
+            places[place_count++] = (struct place){
+                kind, i, copy, csv_slot_address(super, kind, i, copy), csv_block_bytes(kind)};
+        }
+}
+
+/* Changes everything that there is once, so that each block has an older version of itself. */
+static void
+change_all(struct csv_volume *volume)
+{
+    struct csv_vm vm = test_vm("web", 1);
+    struct csv_node node = {.host_id = 1, .name = "a", .heartbeat = 7};
+
+    vm.wanted = CSV_WANTED_RUNNING;
+    assert_ok(csv_vm_update(volume, &first_epoch, &vm, error));
+    vm = test_vm("db", 2);
+    vm.slot = 1;
+    vm.priority = 7;
+    assert_ok(csv_vm_update(volume, &first_epoch, &vm, error));
+    assert_ok(csv_image_assign(volume, &first_epoch, "one", "web", error));
+    assert_ok(csv_image_grow(volume, &first_epoch, "two", 3 * MIB, 0, NULL, error));
+    assert_ok(csv_node_write(volume, &node, error));
+    assert_ok(csv_node_write(volume, &node, error));
+    lun.size += MIB;
+    volume->dev->size_bytes = lun.size;
+    assert_ok(csv_volume_grow(volume, &first_epoch, NULL, error));
+}
+
+static void
+set_up(void)
+{
+    struct csv_volume *volume;
+
+    scenario_base(&lun, NULL);
+    older = g_memdup2(lun.data, lun.size + MIB);
+    assert_ok(lun_open(&lun, 0, &volume, error));
+    change_all(volume);
+    add_places(&volume->super, CSV_KIND_SUPER);
+    add_places(&volume->super, CSV_KIND_NODE);
+    add_places(&volume->super, CSV_KIND_VM);
+    add_places(&volume->super, CSV_KIND_IMAGE);
+    csv_close(volume);
+    sound = g_memdup2(lun.data, lun.size);
+    state = describe_lun(&lun);
+}
+
+static void
+count_findings(const struct csv_finding *finding, void *data)
+{
+    if (!g_str_equal(finding->code, "lun-larger"))
+        ++*(unsigned *)data;
+}
+
+/* Findings of csv_check(); UINT_MAX: the volume does not open. */
+static unsigned
+findings(void)
+{
+    struct csv_volume *volume;
+    unsigned count = 0;
+    size_t errors;
+
+    if (lun_open(&lun, CSV_OPEN_READ_ONLY, &volume, NULL) != 0)
+        return UINT_MAX;
+    assert_ok(csv_check(volume, count_findings, &count, &errors, error));
+    csv_close(volume);
+    return count;
+}
+
+/* Whatever is listed is as it was: a damaged slot may be missing, never show something else. */
+static void
+assert_nothing_wrong(const char *how)
+{
+    struct csv_volume *volume;
+    struct csv_vm *vms;
+    struct csv_image *images;
+    size_t count;
+
+    if (lun_open(&lun, CSV_OPEN_READ_ONLY, &volume, NULL) != 0)
+        return;
+    assert_ok(csv_vm_list(volume, true, &vms, &count, error));
+    for (size_t i = 0; i < count; i++) {
+        g_autofree char *text =
+            g_strdup_printf(" vm:%s:%d:%s", vms[i].name, vms[i].wanted, vms[i].definition);
+        if (!strstr(state, text))
+            g_error("%s: shows %s", how, text);
+    }
+    csv_vm_list_free(vms, count);
+    if (csv_image_list(volume, &images, &count, NULL) == 0) {
+        for (size_t i = 0; i < count; i++) {
+            g_autofree char *text =
+                g_strdup_printf(" image:%s:%lu:", images[i].name, images[i].size_bytes);
+            if (!strstr(state, text))
+                g_error("%s: shows %s", how, text);
+        }
+        free(images);
+    }
+    csv_close(volume);
+}
+
+/* The node's slot is what it was a heartbeat ago, and its next one makes it sound. */
+static void
+assert_beat_ago(const char *how)
+{
+    struct csv_node node;
+    struct csv_volume *volume;
+
+    assert_ok(lun_open(&lun, 0, &volume, error));
+    assert_ok(csv_node_read(volume, 1, &node, error));
+    if (node.heartbeat != 8)
+        g_error("%s: heartbeat %lu", how, node.heartbeat);
+    assert_ok(csv_node_beat(volume, &node, error));
+    assert_ok(csv_node_beat(volume, &node, error));
+    csv_close(volume);
+    g_assert_cmpuint(findings(), ==, 0);
+    a_beat_ago++;
+}
+
+static void
+judge(const struct place *place, bool is_older, const char *how)
+{
+    g_autofree char *text = g_strdup_printf("%s %u, copy %d, %s", csv_kind_name(place->kind),
+                                            place->index, place->copy, how);
+    g_autofree uint8_t *damaged = g_memdup2(lun.data, lun.size);
+    struct csv_error failure = {0};
+    g_autofree char *after = NULL;
+    unsigned seen = findings();
+    int result;
+
+    damages++;
+    assert_nothing_wrong(text);
+    if (is_older && place->kind == CSV_KIND_NODE && seen == 0) {
+        assert_beat_ago(text);
+        return;
+    }
+    if (seen == 0)
+        g_error("%s: nobody notices", text);
+    result = csv_repair_dev(lun_dev(&lun), false, NULL, NULL, NULL, &failure);
+    if (result) {
+        g_assert_cmpuint(strlen(failure.text), >, 5);
+        g_assert_cmpmem(lun.data, lun.size, damaged, lun.size); /* refused: untouched */
+        refused_count++;
+        return;
+    }
+    if (findings() != 0) { /* what it has left is named, and the rest goes on without */
+        refused_count++;
+        assert_nothing_wrong(text);
+        return;
+    }
+    after = describe_lun(&lun);
+    if (!g_str_equal(after, state) && place->kind != CSV_KIND_NODE)
+        g_error("%s: repaired to\n%s\nfrom\n%s", text, after, state);
+    mended_count++;
+}
+
+static void
+reset(void)
+{
+    memcpy(lun.data, sound, lun.size);
+}
+
+static bool
+is_blank(const uint8_t *block, uint32_t bytes)
+{
+    return block[0] == 0 && memcmp(block, block + 1, bytes - 1) == 0;
+}
+
+static void
+test_zeroed(void)
+{
+    for (unsigned i = 0; i < place_count; i++) {
+        reset();
+        if (is_blank(lun.data + places[i].address, places[i].bytes))
+            continue;
+        memset(lun.data + places[i].address, 0, places[i].bytes);
+        judge(&places[i], false, "zeroed");
+    }
+}
+
+static void
+test_flipped(void)
+{
+    /* in the magic, each field of the header, the payload, the zeroes behind it */
+    static const uint32_t offsets[] = {0,  7,  8,  12, 16, 32,  40,  48,  56,
+                                       64, 68, 72, 76, 80, 130, 300, 4095};
+
+    for (unsigned i = 0; i < place_count; i++)
+        for (unsigned k = 0; k < G_N_ELEMENTS(offsets); k++) {
+            g_autofree char *how = g_strdup_printf("bit flipped at %u", offsets[k]);
+            reset();
+            lun.data[places[i].address + offsets[k]] ^= 0x10;
+            judge(&places[i], false, how);
+        }
+}
+
+static void
+test_swapped(void)
+{
+    for (unsigned i = 0; i < place_count; i++)
+        for (unsigned k = i + 1; k < place_count; k++) {
+            g_autofree char *how = NULL;
+            g_autofree uint8_t *block = NULL;
+            uint8_t *a = lun.data + places[i].address, *b = lun.data + places[k].address;
+            if (places[i].bytes != places[k].bytes)
+                continue;
+            reset();
+            if (memcmp(a, b, places[i].bytes) == 0)
+                continue;
+            how = g_strdup_printf("swapped with %s %u, copy %d", csv_kind_name(places[k].kind),
+                                  places[k].index, places[k].copy);
+            block = g_memdup2(a, places[i].bytes);
+            memcpy(a, b, places[i].bytes);
+            memcpy(b, block, places[i].bytes);
+            judge(&places[i], false, how);
+        }
+}
+
+static void
+test_older(void)
+{
+    for (unsigned i = 0; i < place_count; i++) {
+        reset();
+        if (memcmp(lun.data + places[i].address, older + places[i].address, places[i].bytes) == 0)
+            continue;
+        memcpy(lun.data + places[i].address, older + places[i].address, places[i].bytes);
+        judge(&places[i], true, "older");
+    }
+    g_assert_cmpuint(a_beat_ago, <=, 2);
+    g_test_message("%u damages: %u mended, %u named and left or refused, %u a heartbeat ago",
+                   damages, mended_count, refused_count, a_beat_ago);
+}
+
+int
+main(int argc, char **argv)
+{
+    int result;
+
+    g_test_init(&argc, &argv, NULL);
+    set_up();
+    g_test_add_func("/csv/damage/zeroed", test_zeroed);
+    g_test_add_func("/csv/damage/flipped", test_flipped);
+    g_test_add_func("/csv/damage/swapped", test_swapped);
+    g_test_add_func("/csv/damage/older", test_older);
+    result = g_test_run();
+    g_free(sound);
+    g_free(older);
+    g_free(state);
+    lun_clear(&lun);
+    return result;
+}
