@@ -138,7 +138,8 @@ const struct csv_info *csv_volume_info(const struct csv_volume *volume);
 #define CSV_USAGE_CELLS 64
 struct csv_usage {
     uint64_t total_bytes, used_bytes, free_bytes, largest_free_bytes;
-    uint32_t free_runs; /* pieces that the free space is in */
+    uint64_t device_bytes; /* of the LUN as it is now */
+    uint32_t free_runs;    /* pieces that the free space is in */
     uint32_t images, vms;
     /* a picture: percent used of each 64th of the data, in order of the LUN */
     uint8_t cells[CSV_USAGE_CELLS];

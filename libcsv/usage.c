@@ -58,15 +58,19 @@ csv_volume_usage(struct csv_volume *volume, struct csv_usage *usage, struct csv_
 {
     struct csv_catalog catalog;
     struct csv_space space = {0};
+    struct csv_dev *dev = volume->dev;
     int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
 
     if (!result)
         result = csv_catalog_space(&catalog, &space, error);
+    if (!result && dev->ops->measure && (result = dev->ops->measure(dev)))
+        result = csv_fail(error, CSV_E_IO, -result, "cannot tell the size of the LUN");
     if (!result) {
         usage->total_bytes = volume->super.data_bytes;
         usage->used_bytes = space.used_bytes;
         usage->free_bytes = space.free_bytes;
         usage->largest_free_bytes = space.largest_free_bytes;
+        usage->device_bytes = volume->dev->size_bytes;
         usage->free_runs = (uint32_t)space.gap_count;
         usage->images = (uint32_t)catalog.image_count;
         usage->vms = (uint32_t)catalog.vm_count;

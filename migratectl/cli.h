@@ -69,6 +69,8 @@ MIG_CLI_COMMAND(mig_cmd_volume_detach);
 MIG_CLI_COMMAND(mig_cmd_volume_list);
 MIG_CLI_COMMAND(mig_cmd_volume_show);
 MIG_CLI_COMMAND(mig_cmd_volume_plan);
+MIG_CLI_COMMAND(mig_cmd_volume_grow);
+MIG_CLI_COMMAND(mig_cmd_volume_backup);
 MIG_CLI_COMMAND(mig_cmd_image_create);
 MIG_CLI_COMMAND(mig_cmd_image_import);
 MIG_CLI_COMMAND(mig_cmd_image_export);
@@ -101,7 +103,7 @@ MIG_CLI_COMMAND(mig_cmd_setup);
 MIG_CLI_COMMAND(mig_cmd_names);
 
 extern const GOptionEntry mig_options_cluster_create[], mig_options_cluster_join[],
-    mig_options_volume_format[], mig_options_image_import[], mig_options_image_export[],
-    mig_options_vm_start[], mig_options_vm_stop[], mig_options_vm_show[], mig_options_vm_undefine[],
-    mig_options_vm_adopt[], mig_options_move[], mig_options_check[], mig_options_drain[],
-    mig_options_setup[];
+    mig_options_volume_format[], mig_options_volume_backup[], mig_options_image_import[],
+    mig_options_image_export[], mig_options_vm_start[], mig_options_vm_stop[],
+    mig_options_vm_show[], mig_options_vm_undefine[], mig_options_vm_adopt[], mig_options_move[],
+    mig_options_check[], mig_options_drain[], mig_options_setup[];

@@ -25,6 +25,11 @@ const GOptionEntry mig_options_volume_format[] = {
     {NULL},
 };
 
+const GOptionEntry mig_options_volume_backup[] = {
+    {"force", 0, 0, G_OPTION_ARG_NONE, &option_force, "Replace an existing file", NULL},
+    {NULL},
+};
+
 static const char *
 show_percent(gint64 part, gint64 whole)
 {
@@ -44,6 +49,9 @@ print_volume(const MigApiVolume *v)
     mig_print_field("State", v->state);
     mig_print_field("Coordinator", v->coordinator ? v->coordinator : "none, the lease is free");
     mig_print_field("Size", mig_show_size(v->size));
+    if (v->spare > 0)
+        printf("LUN:             %s larger; \"migratectl volume grow\" takes that over\n",
+               mig_show_size(v->spare));
     mig_print_field("Used", mig_show_size(v->used));
     mig_print_field("Free", mig_show_size(v->free));
     mig_print_field("Largest piece", mig_show_size(v->largest_free));
@@ -189,5 +197,37 @@ mig_cmd_volume_plan(MigCli *cli, char **arguments, GError **error)
         mig_talk("volume %s has %s in one piece", request.volume, mig_show_size(request.size));
     else
         mig_print_images(reply->images);
+    return TRUE;
+}
+
+gboolean
+mig_cmd_volume_grow(MigCli *cli, char **arguments, GError **error)
+{
+    MigNameRequest request = {.name = arguments[0]};
+    g_autoptr(MigVolumeReply) reply =
+        mig_cli_call(cli, "io.migrated.GrowVolume", &mig_type_NameRequest, &request,
+                     &mig_type_VolumeReply, 0, error);
+
+    if (!reply)
+        return FALSE;
+    report(cli, reply, "is as large as its LUN");
+    return TRUE;
+}
+
+gboolean
+mig_cmd_volume_backup(MigCli *cli, char **arguments, GError **error)
+{
+    g_autofree char *path = g_canonicalize_filename(arguments[1], NULL);
+    MigBackupVolumeRequest request = {.volume = arguments[0], .path = path, .force = option_force};
+    g_autoptr(MigEmpty) reply =
+        mig_cli_call(cli, "io.migrated.BackupVolume", &mig_type_BackupVolumeRequest, &request,
+                     &mig_type_Empty, 0, error);
+
+    if (!reply)
+        return FALSE;
+    if (cli->json)
+        mig_print_json(&mig_type_Empty, reply, FALSE);
+    else
+        mig_talk("metadata of volume %s is in %s", request.volume, path);
     return TRUE;
 }

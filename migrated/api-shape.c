@@ -134,6 +134,7 @@ mig_shape_volume(MigDaemon *daemon, MigAttached *attached, GError **error)
     to->largest_free = (gint64)info->largest_free_bytes;
     to->extent = (gint64)info->extent_bytes;
     to->free_runs = info->free_runs;
+    to->spare = (gint64)info->spare_bytes;
     to->map = g_strdup(info->map);
     to->images = info->images;
     to->vms = info->vms;

@@ -119,6 +119,40 @@ want(MigVolumes *volumes, const char *device)
     return TRUE;
 }
 
+static guint64
+heartbeat_of(MigCsv *csv, guint32 host_id)
+{
+    g_autoptr(GPtrArray) nodes = mig_csv_nodes(csv, NULL);
+
+    for (guint i = 0; nodes && i < nodes->len; i++) {
+        const MigNode *node = g_ptr_array_index(nodes, i);
+
+        if (node->host_id == host_id)
+            return node->heartbeat;
+    }
+    return 0;
+}
+
+/* A snapshot or a clone made by the storage has the uuid, too. Only on the LUN itself does our
+ * heartbeat move when we write it, whatever path leads there. */
+static gboolean
+is_same_lun(MigVolumes *volumes, MigAttached *attached, MigCsv *csv, GError **error)
+{
+    guint32 host_id = volumes->daemon->host_id;
+    guint64 before = heartbeat_of(mig_attached_csv(attached), host_id);
+
+    if (!mig_attached_publish(attached, error))
+        return FALSE;
+    if (heartbeat_of(csv, host_id) > before)
+        return TRUE;
+    g_set_error(
+        error, MIG_ERROR, MIG_ERROR_EXISTS,
+        "%s is a copy of volume %s (a snapshot of the storage?), which is attached from %s; "
+        "take the copy away from this host, or detach the volume first",
+        mig_csv_device(csv), mig_csv_name(csv), mig_csv_device(mig_attached_csv(attached)));
+    return FALSE;
+}
+
 MigAttached *
 mig_volumes_attach(MigVolumes *volumes, const char *device, GError **error)
 {
@@ -130,8 +164,11 @@ mig_volumes_attach(MigVolumes *volumes, const char *device, GError **error)
         return NULL;
     g_autoptr(MigAttached) same = find(volumes, mig_csv_name(csv));
 
-    if (same && g_str_equal(mig_csv_uuid(mig_attached_csv(same)), mig_csv_uuid(csv)))
-        return g_steal_pointer(&same); /* attached already */
+    if (same && g_str_equal(mig_csv_uuid(mig_attached_csv(same)), mig_csv_uuid(csv))) {
+        if (!is_same_lun(volumes, same, csv, error))
+            return NULL;
+        return g_steal_pointer(&same); /* attached already, by this path or by another */
+    }
     if (same) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_EXISTS,
                     "another volume %s is attached already, from %s; detach that one first",

@@ -36,6 +36,8 @@
     X(RenameImage, RenameImageRequest, Empty, 0) \
     X(GrowImage, CreateImageRequest, ImageReply, 0) \
     X(CloneImage, RenameImageRequest, ImageReply, MIG_RPC_METHOD_MORE) \
+    X(GrowVolume, NameRequest, VolumeReply, 0) \
+    X(BackupVolume, BackupVolumeRequest, Empty, MIG_RPC_METHOD_ROOT) \
     X(PlanSpace, PlanSpaceRequest, ListImagesReply, MIG_RPC_METHOD_READ) \
     X(DefineVm, DefineVmRequest, VmReply, 0) \
     X(AdoptVm, AdoptVmRequest, AdoptVmReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_ROOT) \

@@ -65,6 +65,8 @@
 #include "rpc/api-table.h"
 #define T RenameImageRequest
 #include "rpc/api-table.h"
+#define T BackupVolumeRequest
+#include "rpc/api-table.h"
 #define T PlanSpaceRequest
 #include "rpc/api-table.h"
 #define T ListImagesRequest

@@ -55,6 +55,7 @@
     F(INT, size, 0, NULL) F(INT, used, 0, NULL) F(INT, free, 0, NULL) \
     F(INT, largest_free, 0, NULL) F(INT, extent, 0, NULL) \
     F(INT, free_runs, 0, NULL)         /* pieces that the free space is in */ \
+    F(INT, spare, 0, NULL)             /* that the LUN has grown by and the volume has not */ \
     F(STRING, map, 0, NULL)            /* of its space: . free, - and + partly used, # used */ \
     F(INT, images, 0, NULL) F(INT, vms, 0, NULL) \
     F(INT, max_nodes, 0, NULL) F(INT, max_vms, 0, NULL) F(INT, max_images, 0, NULL) \
@@ -188,6 +189,8 @@
     F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(INT, size, R, NULL)
 #define MIG_FIELDS_RenameImageRequest(F) \
     F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(STRING, new_name, R, NULL)
+#define MIG_FIELDS_BackupVolumeRequest(F) \
+    F(STRING, volume, R, NULL) F(STRING, path, R, NULL) F(BOOL, force, 0, NULL)
 #define MIG_FIELDS_PlanSpaceRequest(F) F(STRING, volume, R, NULL) F(INT, size, R, NULL)
 /* size 0: the file's; format null: asked of qemu-img */
 #define MIG_FIELDS_ImportImageRequest(F) \
@@ -318,7 +321,7 @@
     X(CreateClusterRequest) X(JoinClusterRequest) X(ClusterReply) X(RotateKeyReply) \
     X(FormatVolumeRequest) X(AttachVolumeRequest) X(VolumeReply) X(ListVolumesReply) \
     X(ImageRequest) X(CreateImageRequest) X(ImportImageRequest) X(ExportImageRequest) \
-    X(RenameImageRequest) X(PlanSpaceRequest) X(ListImagesRequest) X(ListImagesReply) X(ImageReply) \
+    X(RenameImageRequest) X(PlanSpaceRequest) X(BackupVolumeRequest) X(ListImagesRequest) X(ListImagesReply) X(ImageReply) \
     X(DefineVmRequest) X(StartVmRequest) X(StopVmRequest) X(UndefineVmRequest) \
     X(ListVmsReply) X(VmReply) X(SetVmRequest) X(AdoptVmRequest) X(AdoptVmReply) \
     X(ListEventsRequest) X(ListEventsReply) X(TimeoutsReply) X(PlanReply) X(DrainNodeRequest) X(DrainNodeReply) \

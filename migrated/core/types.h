@@ -84,6 +84,7 @@ typedef struct {
     guint32 sector_bytes;
     guint32 io_timeout_s;
     guint64 size_bytes, used_bytes, free_bytes, largest_free_bytes, extent_bytes;
+    guint64 spare_bytes;         /* that the LUN has grown by and the volume has not */
     guint32 free_runs;           /* pieces that the free space is in */
     char map[MIG_MAP_CELLS + 1]; /* a picture of it: '.' free, '-' and '+' partly, '#' used */
     guint32 images, vms;

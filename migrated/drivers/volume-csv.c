@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 
-#define LUN_PATH "/dev/csv/%s/.lun"
+#define LUN_PATH    "/dev/csv/%s/.lun"
+#define SPARE_BYTES (1u << 20) /* a volume has whole MiB */
 
 gboolean
 mig_csv_ok(int result, const struct csv_error *reason, int not_found_code, GError **error)
@@ -162,6 +163,8 @@ mig_csv_info(MigCsv *csv, GError **error)
     info->largest_free_bytes = usage.largest_free_bytes;
     info->extent_bytes = from->extent_bytes;
     info->free_runs = usage.free_runs;
+    if (usage.device_bytes >= from->size_bytes + SPARE_BYTES)
+        info->spare_bytes = usage.device_bytes - from->size_bytes;
     draw_map(usage.cells, info->map);
     info->images = usage.images;
     info->vms = usage.vms;
@@ -169,6 +172,24 @@ mig_csv_info(MigCsv *csv, GError **error)
     info->max_vms = from->max_vms;
     info->max_images = from->max_images;
     return info;
+}
+
+gboolean
+mig_csv_grow(MigCsv *csv, const MigEpoch *epoch, GError **error)
+{
+    struct csv_epoch as = mig_csv_epoch(epoch);
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_volume_grow(csv->volume, &as, NULL, &reason), &reason, MIG_ERROR_FAILED,
+                      error);
+}
+
+gboolean
+mig_csv_backup(MigCsv *csv, int fd, GError **error)
+{
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_backup(csv->volume, fd, &reason), &reason, MIG_ERROR_FAILED, error);
 }
 
 /* ---- leases ---- */

@@ -29,6 +29,10 @@ const char *mig_csv_uuid(MigCsv *csv);
 const char *mig_csv_device(MigCsv *csv);
 guint32 mig_csv_io_timeout_s(MigCsv *csv);
 MigVolumeInfo *mig_csv_info(MigCsv *csv, GError **error);
+/* Takes over what the LUN has grown by; nothing is success. */
+gboolean mig_csv_grow(MigCsv *csv, const MigEpoch *epoch, GError **error);
+/* Writes the metadata to a file. */
+gboolean mig_csv_backup(MigCsv *csv, int fd, GError **error);
 
 /* leases; resource of a VM's is its name */
 MigLease *mig_csv_lockspace(MigCsv *csv);

@@ -80,6 +80,7 @@ new_volume(const char *name)
     volume->free = 9728ll * MIB;
     volume->largest_free = 4864ll * MIB;
     volume->free_runs = 3;
+    volume->spare = 1024ll * MIB;
     volume->map = g_strdup("##+.-");
     volume->nodes = g_strsplit("nodeA,nodeB", ",", -1);
     return volume;
@@ -328,6 +329,15 @@ get_volume(MigRpcCall *call, gconstpointer data, gpointer user_data)
         return;
     reply->volume = new_volume(request->name);
     mig_rpc_call_reply(call, reply);
+}
+
+static void
+backup_volume(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigBackupVolumeRequest *request = data;
+
+    if (!fails(call, request->volume))
+        mig_rpc_call_reply(call, NULL);
 }
 
 static void
@@ -640,6 +650,8 @@ static const MigRpcMethod methods[] = {
     METHOD("RotateKey", Empty, RotateKeyReply, 0, rotate_key),
     METHOD("CreateImage", CreateImageRequest, ImageReply, 0, create_image),
     METHOD("ImportImage", ImportImageRequest, ImageReply, MIG_RPC_METHOD_MORE, import_image),
+    METHOD("GrowVolume", NameRequest, VolumeReply, 0, get_volume),
+    METHOD("BackupVolume", BackupVolumeRequest, Empty, 0, backup_volume),
     METHOD("RenameImage", RenameImageRequest, Empty, 0, rename_image),
     METHOD("CloneImage", RenameImageRequest, ImageReply, MIG_RPC_METHOD_MORE, clone_image),
     METHOD("GrowImage", CreateImageRequest, ImageReply, 0, create_image),

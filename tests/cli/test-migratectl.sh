@@ -79,6 +79,8 @@ image rename
 image clone
 image grow
 volume plan
+volume grow
+volume backup
 vm define
 vm adopt
 vm start
@@ -184,6 +186,7 @@ is "vm start: talk goes to stderr" "$OUT$ERR" "VM web runs on nodeB"
 exits "volume show" 0 "$CTL" volume show vol1
 like "volume show: free" "$OUT" '^Free: +9.5 GiB'
 like "volume show: in how many pieces" "$OUT" '^Free pieces: +3, 50% of it not in the largest'
+like "volume show: a LUN that has grown" "$OUT" '^LUN: +1.0 GiB larger'
 like "volume show: a picture" "$OUT" '^Space: +##\+\.-$'
 exits "volume format" 0 "$CTL" volume format /dev/null --name vol9 --extent 8M
 like "volume format: said" "$ERR" '^volume vol9 formatted'
@@ -230,6 +233,13 @@ is "image clone --json: a line for each answer" "$(wc -l <"$TMP/out")" 2
 exits "image grow" 0 "$CTL" image grow vol1 disk 5G --json
 like "image grow: bytes" "$OUT" '"size":5368709120'
 exits "image grow: a size that is none" 51 "$CTL" image grow vol1 disk large
+exits "volume grow" 0 "$CTL" volume grow vol1
+like "volume grow: says so" "$ERR" "volume vol1 is as large as its LUN"
+exits "volume grow --json" 0 "$CTL" volume grow vol1 --json
+like "volume grow --json: the volume" "$OUT" '"vol1"'
+exits "volume backup" 0 "$CTL" volume backup vol1 ./some//file
+like "volume backup: the path is absolute" "$ERR" "metadata of volume vol1 is in $TMP/some/file"
+exits "volume backup --json" 0 "$CTL" volume backup vol1 file --force --json
 exits "volume plan" 0 "$CTL" volume plan vol7 1G
 like "volume plan: what has to go" "$OUT" '^vol7 +disk1'
 exits "volume plan: nothing to do" 0 "$CTL" volume plan vol1 1M
