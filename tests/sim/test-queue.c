@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test-queue.c - many moves between many nodes: never two on a pair, all get their turn, in order.
  */
+#include "base/error.h"
 #include "core/job-turn.h"
 #include "core/timeouts.h"
 
@@ -40,8 +41,12 @@ struct Sim {
     MigQueue *queues[NODES];
     Mover movers[JOBS];
     guint lost_percent, restart_percent, die_percent, cancel_percent;
-    guint done, overtakes;
+    guint virsh_percent; /* begun past us: they never wait */
+    guint done;
 };
+
+/* Of all runs: both have to happen. */
+static guint virsh_moved, virsh_refused;
 
 static guint
 rnd(Sim *sim, guint below)
@@ -308,6 +313,9 @@ mover_thread(gpointer data)
         take_ms(mover, 200 + rnd(sim, 3000));
         mover->moves = FALSE;
         mover->moved = TRUE;
+        virsh_moved += mover->job->by_virsh;
+    } else if (mover->job->no_wait && g_error_matches(error, MIG_ERROR, MIG_ERROR_CHECK_REFUSED)) {
+        virsh_refused++;
     } else if (!mover->is_cancelled) {
         violation(sim, error->message, mover, NULL);
     }
@@ -436,6 +444,8 @@ begin(Sim *sim, guint i, GThread **thread)
     mover->job->source = g_strdup_printf("%c", 'A' + mover->source);
     mover->job->target = g_strdup_printf("%c", 'A' + mover->target);
     mover->job->priority = rnd(sim, 3) ? 500 : rnd(sim, 1000);
+    if (sim->virsh_percent)
+        mover->job->no_wait = mover->job->by_virsh = rnd(sim, 100) < sim->virsh_percent;
     mover->job->started_ms = mover->until_ms = 1 + rnd(sim, 20000);
     pthread_cond_init(&mover->go, NULL);
     *thread = g_thread_new("mover", mover_thread, mover);
@@ -443,7 +453,7 @@ begin(Sim *sim, guint i, GThread **thread)
 
 /* How long until all had their turn. */
 static gint64
-run(guint64 seed, guint lost, guint restart, guint die, guint cancel)
+run_with_virsh(guint64 seed, guint lost, guint restart, guint die, guint cancel, guint virsh)
 {
     Sim *sim = g_new0(Sim, 1);
     GThread *threads[JOBS];
@@ -454,6 +464,7 @@ run(guint64 seed, guint lost, guint restart, guint die, guint cancel)
     sim->restart_percent = restart;
     sim->die_percent = die;
     sim->cancel_percent = cancel;
+    sim->virsh_percent = virsh;
     pthread_mutex_init(&sim->lock, NULL);
     pthread_cond_init(&sim->back, NULL);
     for (guint i = 0; i < NODES; i++) {
@@ -488,6 +499,12 @@ run(guint64 seed, guint lost, guint restart, guint die, guint cancel)
     if (!die)
         g_free(sim);
     return took_ms;
+}
+
+static gint64
+run(guint64 seed, guint lost, guint restart, guint die, guint cancel)
+{
+    return run_with_virsh(seed, lost, restart, die, cancel, 0);
 }
 
 static void
@@ -526,6 +543,18 @@ test_sources_die(void)
 }
 
 static void
+test_by_virsh(void)
+{
+    for (guint64 seed = 1; seed <= 4; seed++)
+        run_with_virsh(seed, 0, 0, 0, 5, 20);
+    for (guint64 seed = 1; seed <= 4; seed++)
+        run_with_virsh(seed, 20, 10, 4, 4, 20);
+    g_test_message("%u moved, %u refused", virsh_moved, virsh_refused);
+    g_assert_cmpuint(virsh_moved, >, 0);
+    g_assert_cmpuint(virsh_refused, >, 0);
+}
+
+static void
 be_silent(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
 {
 }
@@ -539,6 +568,7 @@ main(int argc, char **argv)
     g_test_add_func("/sim/queue/wakes-lost", test_wakes_lost);
     g_test_add_func("/sim/queue/restarts", test_restarts);
     g_test_add_func("/sim/queue/cancels", test_cancels);
+    g_test_add_func("/sim/queue/by-virsh", test_by_virsh);
     g_test_add_func("/sim/queue/sources-die", test_sources_die);
     return g_test_run();
 }
