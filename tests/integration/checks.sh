@@ -85,7 +85,7 @@ echo "# the cluster is there after $((SECONDS - start_s)) s"
 ok "all checks pass" all_pass
 ok "check --all says so for each node" sh -c "'$LAB' on nodeB migratectl check --all | tee /dev/stderr | grep -E '^$VM +here +pass'"
 ok "a VM that is not there has no verdict" refuses 10 ctl nodeA check none nodeB
-ok "a node that is not there has none" refuses 11 ctl nodeA check "$VM" nodeX
+ok "target-known: a node that is not there has none" refuses 11 ctl nodeA check "$VM" nodeX
 ok "the node itself has none" refuses 21 ctl nodeA check "$VM" nodeA
 
 ok "there is a CPU that both can run" sh -c "'$LAB' on nodeB migratectl cpu baseline | tee /dev/stderr | grep -q '<model'"
@@ -115,6 +115,9 @@ no_more_disk() {
 fails images-found no_more_disk
 
 # ---- the target ----
+ctl nodeA drain nodeB 2>/dev/null # nothing runs there
+fails target-not-draining ctl nodeA undrain nodeB
+
 on nodeB ip link set br-guest down
 fails networks-found on nodeB ip link set br-guest up
 
