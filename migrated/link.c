@@ -184,6 +184,16 @@ mig_link_wants_probe(MigLink *link, const char *node)
     return !has_moves && !find_new(link, node);
 }
 
+/* Where moves keep us from measuring, what is old refuses nothing; but what was new when the target
+ * was asked still does. */
+static gboolean
+is_usable(const Measured *measured)
+{
+    return measured->bytes_s >= MIG_LINK_HOPELESS_BYTES_S ||
+           g_get_monotonic_time() - measured->at_us <
+               5 * MIG_PROBE_SLOW_MS * G_GINT64_CONSTANT(1000);
+}
+
 static void
 measure_speed(MigLink *link, const char *node, const char *from, const char *to, guint16 port,
               const char *word, MigPathFacts *path)
@@ -197,7 +207,7 @@ measure_speed(MigLink *link, const char *node, const char *from, const char *to,
     known = g_hash_table_lookup(link->measured, node);
     if (known && !g_str_equal(known->between, between))
         g_hash_table_remove(link->measured, node);
-    else if (known && !word) /* it was new when the target was asked */
+    else if (known && !word && is_usable(known))
         path->bytes_s = known->bytes_s;
     g_mutex_unlock(&link->lock);
     if (!word || strlen(word) < MIG_PATH_WORD_BYTES)

@@ -170,7 +170,7 @@ by_virsh() {
             retry 30 no_job_of "$vm" "$from" # ours, which follows it
             return
         fi
-        grep -q 'pair-free: it would wait for move' "$TMP/said.$vm" || return 1
+        grep -q 'pair-free: it would wait for ' "$TMP/said.$vm" || return 1
         echo "$vm" >>"$TMP/virsh.refused"
         sleep 1
     done
@@ -270,7 +270,7 @@ all_at_once() {
     done
     wait "${drivers[@]}"
     note "$((N_VMS * ROUNDS)) moves took $((SECONDS - begun)) s; exit codes: $(by_code "$TMP"/codes.*)"
-    note "with virsh: $(wc -l <"$TMP/virsh.moved") moved, $(wc -l <"$TMP/virsh.refused") refused since the pair was taken"
+    note "with virsh: $(wc -l <"$TMP/virsh.moved") moved, $(wc -l <"$TMP/virsh.refused") refused since they would have to wait"
     [[ ! -e $TMP/odd ]] || note "$(<"$TMP/odd")"
     is "at once: each request was answered" "$(cat "$TMP"/codes.* | wc -l)" $((N_VMS * ROUNDS))
     not_ok "at once: moved, cancelled, or there already" test -e "$TMP/odd"
