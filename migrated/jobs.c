@@ -348,8 +348,13 @@ mig_jobs_list(MigJobs *jobs, gboolean only_running)
     for (guint i = 0; i < jobs->entries->len; i++) {
         const MigJobEntry *entry = g_ptr_array_index(jobs->entries, i);
 
-        if (!only_running || !mig_job_has_ended(entry->job))
-            g_ptr_array_add(list, mig_job_to_message(entry->job, mig_jobs_now_ms()));
+        if (only_running && mig_job_has_ended(entry->job))
+            continue;
+        MigApiJob *message = mig_job_to_message(entry->job, mig_jobs_now_ms());
+
+        /* some KiB each, and all nodes' jobs have to fit into one answer */
+        g_clear_pointer(&message->checks, g_ptr_array_unref);
+        g_ptr_array_add(list, message);
     }
     return list;
 }

@@ -35,7 +35,7 @@ gboolean mig_jobs_hold_vm(MigJobs *jobs, const char *vm, GError **error);
 void mig_jobs_let_vm_go(MigJobs *jobs, const char *vm);
 /* MIG_ERROR_JOB_UNKNOWN */
 MigApiJob *mig_jobs_get(MigJobs *jobs, const char *id, GError **error);
-/* GPtrArray of MigApiJob, newest last. */
+/* GPtrArray of MigApiJob, newest last, without their checks. */
 GPtrArray *mig_jobs_list(MigJobs *jobs, gboolean only_running);
 /* MIG_ERROR_JOB_ENDED where there is nothing to cancel any more. */
 gboolean mig_jobs_cancel(MigJobs *jobs, const char *id, GError **error);

@@ -54,7 +54,7 @@ move() { # FROM TO
 
 # An attribute of the last job on that node
 job_says() { # NODE FILTER
-    ctl "$1" job list --json | jq -r ".jobs[-1] | $2"
+    ctl "$1" job show "$(ctl "$1" job list --json | jq -r '.jobs[-1].id')" --json | jq -r ".job | $2"
 }
 
 checks_say() { # NODE VERDICT
