@@ -44,15 +44,6 @@ mig_facts_domain(MigDaemon *daemon, const char *vm, const char *uuid)
     return state;
 }
 
-/* As our own slot says it to everybody. */
-static gboolean
-is_draining(MigDaemon *daemon)
-{
-    g_autoptr(MigNodeView) view = mig_volumes_node(daemon->volumes, daemon->node, NULL);
-
-    return view && view->node->is_draining;
-}
-
 static void
 add_missing_interfaces(const MigNeeds *needs, GStrvBuilder *missing)
 {
@@ -136,7 +127,8 @@ mig_facts_gather(MigDaemon *daemon, const MigPeerFactsRequest *request, GError *
 
     if (!cpu)
         return NULL;
-    reply->draining = is_draining(daemon);
+    /* not as our slot has it: who is told that a node drains may rely on that at once */
+    reply->draining = mig_volumes_is_draining(daemon->volumes);
     reply->attached = attached && !g_str_equal(mig_attached_state(attached), "lost");
     reply->missing_image = mig_facts_missing_image(daemon, (const char *const *)request->images);
     reply->domain =

@@ -353,6 +353,14 @@ mig_volumes_set_armed(MigVolumes *volumes, gboolean is_armed)
     volumes->is_armed = is_armed;
 }
 
+gboolean
+mig_volumes_is_draining(MigVolumes *volumes)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
+
+    return volumes->is_draining;
+}
+
 void
 mig_volumes_set_draining(MigVolumes *volumes, gboolean is_draining)
 {

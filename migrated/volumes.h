@@ -92,6 +92,8 @@ void mig_volumes_set_host(MigVolumes *volumes, const MigHost *host);
 void mig_volumes_set_armed(MigVolumes *volumes, gboolean is_armed);
 /* Nothing comes here any more; published with the next writing of the slots. */
 void mig_volumes_set_draining(MigVolumes *volumes, gboolean is_draining);
+/* As it was set; the slot says so a heartbeat later. */
+gboolean mig_volumes_is_draining(MigVolumes *volumes);
 /* Free memory as last seen, less what the config keeps back; cpu vendor: g_free(). */
 guint64 mig_volumes_memory_free(MigVolumes *volumes);
 char *mig_volumes_cpu_vendor(MigVolumes *volumes);

@@ -19,7 +19,7 @@ picture() {
     for node in nodeA nodeB; do
         echo "== $node"
         on "$node" virsh -q list --all | awk '{ print $2, $3 }' | sort
-        on "$node" sanlock client status | grep '^[pr] ' | sed 's/:[0-9]* p [0-9]*$//; s/^p [0-9]* /p /' | sort
+        on "$node" sanlock client status | grep '^[pr] ' | grep -v '^p -1 ' | sed 's/:[0-9]* p [0-9]*$//; s/^p [0-9]* /p /' | sort
         on "$node" sh -c "ls /dev/csv/$VOLUME /run/migrated/turns 2>/dev/null"
     done
 }
