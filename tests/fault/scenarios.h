@@ -12,6 +12,7 @@ struct scenario {
     int (*change)(struct csv_volume *volume, const struct csv_epoch *epoch,
                   struct csv_error *error);
     int done_code;     /* what another handle gets that finds the change done already */
+    bool by_sectors;   /* is made by sectors that land whole or not: see the one that has it */
     const char *shows; /* something that the new state has, NULL: no matter */
 };
 

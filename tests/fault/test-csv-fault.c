@@ -161,7 +161,8 @@ test_scenario(const void *data)
             if (!has_struck)
                 break;
             for (unsigned j = 1; is_torn(run.row) && j < G_N_ELEMENTS(torn_bytes); j++)
-                if (run.row->kind != CSV_FAULT_TORN_TAIL || torn_bytes[j] % 512 == 0)
+                if ((run.row->kind != CSV_FAULT_TORN_TAIL && !run.scenario->by_sectors) ||
+                    torn_bytes[j] % 512 == 0)
                     run_once(&run, at, torn_bytes[j]);
         }
         writes = at - 1;
