@@ -81,6 +81,12 @@ print_job(const MigApiJob *job)
     mig_print_field("Rate", rate);
     mig_print_field("Dirty rate", dirty);
     mig_print_field("Iteration", mig_show_int(job->iteration));
+    mig_print_field("Policy", job->policy);
+    if (job->throttle) {
+        g_autofree char *throttle = g_strdup_printf("by %d%%", (int)job->throttle);
+
+        mig_print_field("Guest slowed", throttle);
+    }
     mig_print_field("Encrypted", mig_show_yes(job->encrypted));
     mig_print_field("Downtime limit", mig_show_ms(job->downtime_limit_ms));
     if (job->ended) {

@@ -7,6 +7,7 @@
 #define MIB (1024 * 1024)
 
 static gint option_bandwidth_mib, option_max_downtime_ms, option_timeout_s, option_priority;
+static char *option_policy;
 static gboolean option_detach, option_no_wait;
 
 const GOptionEntry mig_options_move[] = {
@@ -17,6 +18,8 @@ const GOptionEntry mig_options_move[] = {
      "Give up after so many seconds; the VM then stays", "S"},
     {"priority", 0, 0, G_OPTION_ARG_INT, &option_priority,
      "Place in the queue, 1 to 1000, high goes first", "N"},
+    {"policy", 0, 0, G_OPTION_ARG_STRING, &option_policy,
+     "fast, gentle, must-finish or never-postcopy", "POLICY"},
     {"no-wait", 0, 0, G_OPTION_ARG_NONE, &option_no_wait, "Fail where it would wait", NULL},
     {"detach", 0, 0, G_OPTION_ARG_NONE, &option_detach, "Start the move, print its job, and leave",
      NULL},
@@ -51,7 +54,8 @@ mig_cmd_move(MigCli *cli, char **arguments, GError **error)
                                 .max_downtime_ms = option_max_downtime_ms,
                                 .timeout_ms = (gint64)option_timeout_s * 1000,
                                 .priority = option_priority,
-                                .no_wait = option_no_wait};
+                                .no_wait = option_no_wait,
+                                .policy = option_policy};
 
     if (!mig_cli_check_range("--bandwidth", option_bandwidth_mib, 0, 1000000, error) ||
         !mig_cli_check_range("--max-downtime", option_max_downtime_ms, 0, 60000, error) ||

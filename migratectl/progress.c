@@ -105,6 +105,8 @@ describe(const MigApiJob *job)
         g_string_append_printf(text, "  %s/s", mig_show_short(job->rate));
     if (job->dirty_rate)
         g_string_append_printf(text, " dirty %s/s", mig_show_short(job->dirty_rate));
+    if (job->throttle)
+        g_string_append_printf(text, " slowed %d%%", (int)job->throttle);
     if (job->iteration)
         g_string_append_printf(text, "  pass %d", (int)job->iteration);
     g_string_append_printf(text, "  %.1fs", (double)job->elapsed_ms / 1000);

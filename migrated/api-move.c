@@ -54,6 +54,21 @@ peer_MoveVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
         mig_rpc_call_fail(call, error);
 }
 
+/* A node of an older version refuses a key that it does not know, in words that help nobody. */
+static gboolean
+node_knows_policies(MigDaemon *daemon, const char *node, GError **error)
+{
+    g_autoptr(MigNodeView) view = mig_volumes_node(daemon->volumes, node, error);
+
+    if (!view || mig_node_knows_policies(view->node))
+        return view != NULL;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                "migrated on %s is %s, and knows no policies and no 'job set'; update it, or do "
+                "without",
+                node, view->node->version ? view->node->version : "an old one");
+    return FALSE;
+}
+
 /* The node where the VM runs runs the job. */
 void
 api_MoveVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
@@ -64,7 +79,8 @@ api_MoveVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     g_autoptr(MigNodeView) target =
         view ? mig_volumes_node(daemon->volumes, request->node, &error) : NULL;
 
-    if (!target)
+    if (!target || (view->node && !view->is_here && request->policy &&
+                    !node_knows_policies(daemon, view->node, &error)))
         mig_rpc_call_fail(call, error);
     else if (view->node && !view->is_here)
         mig_api_forward(daemon, call, view->node, "MoveVm", &mig_type_MoveVmRequest, request,

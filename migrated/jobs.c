@@ -121,6 +121,18 @@ has_room(MigJobs *jobs, GError **error)
     return FALSE;
 }
 
+/* What is said nearest to the move counts. */
+static MigPolicyKind
+policy_of(const MigMoveVmRequest *request, const MigConfig *config)
+{
+    MigPolicyKind kind = MIG_POLICY_UNSET;
+
+    mig_policy_kind_from_name(request->policy, &kind);
+    if (kind == MIG_POLICY_UNSET)
+        mig_policy_kind_from_name(config->default_policy, &kind);
+    return kind;
+}
+
 static MigJob *
 job_from_request(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
                  const MigVm *vm)
@@ -137,6 +149,7 @@ job_from_request(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunnin
     job->memory_bytes = vm->memory_bytes;
     job->priority = request->priority ? (guint)request->priority : vm->priority;
     job->no_wait = request->no_wait;
+    job->policy = policy_of(request, config);
     job->source = g_strdup(jobs->daemon->node);
     job->target = g_strdup(request->node);
     job->bandwidth_bytes_s = request->bandwidth ? (guint64)request->bandwidth
@@ -152,6 +165,7 @@ static gboolean
 check_request(MigJobs *jobs, const MigMoveVmRequest *request, GError **error)
 {
     g_autofree char *shown = mig_log_escape(request->node);
+    MigPolicyKind policy;
 
     if (g_str_equal(request->node, jobs->daemon->node)) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_MOVE_TO_ITSELF,
@@ -169,6 +183,11 @@ check_request(MigJobs *jobs, const MigMoveVmRequest *request, GError **error)
     if (request->priority < 0 || request->priority > MIG_PRIORITY_MAX) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE, "a priority is a number from 1 to %d",
                     MIG_PRIORITY_MAX);
+        return FALSE;
+    }
+    if (!mig_policy_kind_from_name(request->policy, &policy)) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                    "a policy is fast, gentle, must-finish or never-postcopy");
         return FALSE;
     }
     return TRUE;
@@ -192,6 +211,7 @@ begin(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
     entry->job->by_virsh = by_virsh;
     if (by_virsh) { /* its limits are virsh's; the cap of the link is everybody's */
         entry->job->timeout_ms = 0;
+        entry->job->policy = MIG_POLICY_UNSET;
         entry->job->bandwidth_bytes_s = 0;
     }
     entry->target_host_id = target->node->host_id;

@@ -20,6 +20,7 @@ typedef enum {
     KEY_TEXT,
     KEY_PATHS, /* list of absolute paths, separated by ';' */
     KEY_BOOL,  /* yes or no, kept as a gint64 */
+    KEY_POLICY,
 } KeyKind;
 
 typedef struct {
@@ -47,6 +48,7 @@ static const Key keys[] = {
     {"moves", "max_per_node", KEY_INT, AT(max_moves_per_node), "2", 1, 64},
     {"moves", "queue_length", KEY_INT, AT(queue_length), "256", 1, 4096},
     {"moves", "max_downtime_ms", KEY_INT, AT(default_max_downtime_ms), "300", 1, 60000},
+    {"moves", "policy", KEY_POLICY, AT(default_policy), "fast", 0, 0},
     {"moves", "timeout_s", KEY_INT, AT(default_timeout_s), "0", 0, 7 * 86400},
     {"moves", "bandwidth_mib_s", KEY_INT, AT(default_bandwidth_mib_s), "0", 0, 1000000},
     {"moves", "encrypt", KEY_BOOL, AT(encrypt), "yes", 0, 0},
@@ -66,6 +68,8 @@ static const Key keys[] = {
 
 #define SOCKET_PATH_MAX 107 /* sun_path without its NUL */
 #define NODE_NAME_MAX   47  /* sanlock's names have 48 bytes with their NUL */
+
+static const char *const policies[] = {"fast", "gentle", "must-finish", "never-postcopy", NULL};
 
 /* ---- values ---- */
 
@@ -143,6 +147,10 @@ value_complaint(const Key *key, const char *text)
     }
     case KEY_BOOL:
         return g_str_equal(text, "yes") || g_str_equal(text, "no") ? NULL : g_strdup("yes or no");
+    case KEY_POLICY:
+        return g_strv_contains(policies, text)
+                   ? NULL
+                   : g_strdup("fast, gentle, must-finish or never-postcopy");
     default:
         g_assert_not_reached();
     }

@@ -33,6 +33,7 @@ typedef struct {
     gint64 max_moves_per_node;
     gint64 queue_length; /* moves from this node that wait */
     gint64 default_max_downtime_ms;
+    char *default_policy;           /* fast, gentle, must-finish, never-postcopy */
     gint64 default_timeout_s;       /* of a whole move; 0: none */
     gint64 default_bandwidth_mib_s; /* 0: no limit */
     gint64 encrypt;                 /* memory of VMs on the move */

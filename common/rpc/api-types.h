@@ -117,6 +117,8 @@
     F(INT, position, 0, NULL)          /* while it waits: in its line, from 1 */ \
     F(STRING, waits_for, 0, NULL)      /* while it waits: for people */ \
     F(BOOL, encrypted, 0, NULL)        /* its memory, on the wire */ \
+    F(STRING, policy, 0, NULL)         /* fast, gentle, must-finish, never-postcopy */ \
+    F(INT, throttle, 0, NULL)          /* percent of its CPU time, taken from the guest */ \
     F(ARRAY, checks, 0, &mig_type_ApiCheck) F(ARRAY, phases, 0, &mig_type_ApiPhase)
 
 /* One thing that was seen, decided or done. */
@@ -243,7 +245,8 @@
     F(INT, max_downtime_ms, 0, NULL)   /* the policy never allows more; 0 = its default */ \
     F(INT, timeout_ms, 0, NULL)        /* give up (source runs on); 0 = default */ \
     F(INT, priority, 0, NULL)          /* 1 to 1000, higher goes first; 0 = the VM's */ \
-    F(BOOL, no_wait, 0, NULL)          /* refused where it would have to wait */
+    F(BOOL, no_wait, 0, NULL)          /* refused where it would have to wait */ \
+    F(STRING, policy, 0, NULL)         /* null: the VM's, or the node's */
 #define MIG_FIELDS_JobReply(F) F(OBJECT, job, R, &mig_type_ApiJob)
 #define MIG_FIELDS_ListJobsReply(F) F(ARRAY, jobs, R, &mig_type_ApiJob)
 #define MIG_FIELDS_JobRequest(F) F(STRING, id, R, NULL)

@@ -15,6 +15,7 @@ typedef struct {
     const char *tls_name;      /* what the target's certificate must be of; NULL: clear text */
     guint64 bandwidth_bytes_s; /* 0: no limit */
     guint downtime_ms;         /* the limit to begin with */
+    guint throttle_first, throttle_step; /* of the guest's CPU time, percent; 0: it is not slowed */
 } MigMigration;
 
 /*

@@ -179,6 +179,7 @@ typedef struct {
     gint64 deadline_ms;        /* monotonic; 0: none */
     guint64 bandwidth_bytes_s; /* as QEMU has it; 0: nothing is known */
     gboolean is_limit_due;     /* raised, QEMU does not know of it yet */
+    gboolean has_given_up;     /* the policy, or the time limit */
     gint has_ended;            /* atomic: the migrate call has returned */
 } Monitor;
 
@@ -189,7 +190,7 @@ monitor_init(Monitor *monitor, MigJob *job, const MigJobEnv *env)
 
     *monitor = (Monitor){.job = job, .env = env};
     monitor->deadline_ms = job->timeout_ms ? now_ms + job->timeout_ms : 0;
-    mig_policy_init(&monitor->policy, job->max_downtime_ms, now_ms);
+    mig_policy_init(&monitor->policy, job->policy, job->max_downtime_ms, now_ms);
 }
 
 /* The link is shared: each move that begins or ends changes what is left for the others. */
@@ -204,30 +205,73 @@ share_link(Monitor *monitor)
         monitor->bandwidth_bytes_s = bytes_s;
 }
 
+/* What did not help is said, so that whoever reads it knows what would. */
+static GError *
+no_convergence(const Monitor *monitor)
+{
+    const MigJob *job = monitor->job;
+    const MigPolicy *policy = &monitor->policy;
+    g_autofree char *slowed = policy->throttle_percent ? g_strdup_printf(" and was slowed by %u %%",
+                                                                         policy->throttle_percent)
+                                                       : g_strdup("");
+
+    return g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT,
+                       "%s did not converge: no progress for %" G_GINT64_FORMAT
+                       " s, though it may stand still for %u ms%s; allow more downtime or "
+                       "bandwidth, calm the guest, or take --policy must-finish",
+                       job->vm, mig_policy_patience_ms(policy) / 1000, policy->limit_ms, slowed);
+}
+
+static GError *
+too_late(const MigJob *job)
+{
+    return g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT,
+                       "%s did not converge within %u s; allow more downtime "
+                       "or time, or calm the guest",
+                       job->vm, job->timeout_ms / 1000);
+}
+
+static void
+take_step(Monitor *monitor, MigPolicyStep step, GError *error_take)
+{
+    g_autoptr(GError) error = error_take;
+
+    switch (step) {
+    case MIG_POLICY_STAY:
+        break;
+    case MIG_POLICY_RAISED:
+        monitor->is_limit_due = TRUE;
+        break;
+    case MIG_POLICY_GIVE_UP:
+        monitor->has_given_up = TRUE;
+        keep_error(monitor->job, monitor->env, g_steal_pointer(&error));
+        break;
+    }
+}
+
 static void
 watch_once(Monitor *monitor)
 {
     MigJob *job = monitor->job;
     const MigJobEnv *env = monitor->env;
     gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
-    gboolean is_late = monitor->deadline_ms && now_ms >= monitor->deadline_ms;
     MigProgress progress = {.downtime_ms = -1};
 
-    if (env->is_cancelled(env->self) || is_late) {
-        if (!env->is_cancelled(env->self))
-            keep_error(job, env,
-                       g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT,
-                                   "%s did not converge within %u s; allow more downtime "
-                                   "or time, or calm the guest",
-                                   job->vm, job->timeout_ms / 1000));
+    if (monitor->deadline_ms && now_ms >= monitor->deadline_ms && !monitor->has_given_up &&
+        !env->is_cancelled(env->self))
+        take_step(monitor, mig_policy_expire(&monitor->policy, now_ms), too_late(job));
+    if (env->is_cancelled(env->self) || monitor->has_given_up) {
         /* repeated until libvirt is through: an abort can come too early for it */
         env->hv->abort(env->hv->self, job->vm, NULL);
         return;
     }
     if (!env->hv->get_progress(env->hv->self, job->vm, &progress, NULL))
         return;
-    if (!job->by_virsh) /* who moves it by hand sets this by hand */
-        monitor->is_limit_due |= mig_policy_feed(&monitor->policy, &progress, now_ms);
+    if (!job->by_virsh) { /* who moves it by hand sets this by hand */
+        MigPolicyStep step = mig_policy_feed(&monitor->policy, &progress, now_ms);
+
+        take_step(monitor, step, step == MIG_POLICY_GIVE_UP ? no_convergence(monitor) : NULL);
+    }
 
     env->lock(env->self);
     if (progress.is_active)
@@ -305,6 +349,8 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
             "the memory of %s goes to %s in clear text: [moves] encrypt=no", job->vm, job->target);
     monitor_init(&monitor, job, env);
     migration.downtime_ms = monitor.policy.limit_ms;
+    migration.throttle_first = monitor.policy.rule->throttle_first;
+    migration.throttle_step = monitor.policy.rule->throttle_step;
     GThread *thread = g_thread_new("monitor", monitor_thread, &monitor);
     gboolean ok = env->hv->migrate(env->hv->self, &migration, error);
 

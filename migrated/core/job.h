@@ -19,8 +19,9 @@ typedef struct {
     guint64 total_bytes, transferred_bytes, remaining_bytes;
     guint64 rate_bytes_s, dirty_rate_bytes_s;
     guint64 iteration;
-    gint64 downtime_ms; /* QEMU's own figure; -1 not known */
-    gboolean is_active; /* libvirt knows of a running migration */
+    guint throttle_percent; /* of the guest's CPU time, taken from it */
+    gint64 downtime_ms;     /* QEMU's own figure; -1 not known */
+    gboolean is_active;     /* libvirt knows of a running migration */
 } MigProgress;
 
 typedef struct {
@@ -41,7 +42,8 @@ typedef struct {
     guint64 bandwidth_bytes_s;
     guint max_downtime_ms;
     guint timeout_ms;
-    guint priority; /* core/queue.h */
+    guint priority;       /* core/queue.h */
+    MigPolicyKind policy; /* core/policy.h; unset: fast */
     gboolean no_wait;
     gboolean
         by_virsh; /* somebody moves it past us: checked, prepared and followed, not performed */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* policy.h - convergence: how much downtime a move is allowed, step by step. */
+/* policy.h - convergence: what is done so that a move ends, and when it is given up. */
 #pragma once
 
 #include "core/job.h"
@@ -18,13 +18,58 @@
 #define MIG_POLICY_FIRST_MS 5
 #define MIG_POLICY_MAX_MS   300 /* default of max_downtime_ms */
 
+/*
+ * Where the limit is at its most and rounds still do not get smaller, the policies differ:
+ *
+ *   policy         | guest is slowed   | no progress for as long as      | then
+ *   ---------------+-------------------+---------------------------------+-----------------------
+ *   fast           | by 30 %, then +20 | 6 times the first round, 120 s  | given up
+ *   gentle         | never             | 3 times the first round, 20 s   | given up
+ *   must-finish    | by 30 %, then +20 | 3 times the first round, 10 s   | more downtime: doubled
+ *                  |                   |                                 | each time, up to 30 s
+ *   never-postcopy | by 20 %, then +10 | 4 times the first round, 60 s   | given up
+ *
+ * Progress is a round that leaves a tenth less than any before, a limit that was raised, or a guest
+ * that is slowed further; so a move that gets anywhere is never given up, however long it takes,
+ * and none goes on for ever: there are so many tenths, steps and percents. The longer of both times
+ * counts: on a slow link one round takes minutes, and the guest is slowed every other round.
+ *
+ * It is QEMU that slows the guest (auto-converge), and that must be asked for when the move begins.
+ * No policy uses post-copy: memory is never on two nodes at once.
+ */
 typedef struct {
+    guint throttle_first, throttle_step; /* percent; 0: the guest is not slowed */
+    guint patience_ms, patience_rounds;  /* without progress; the longer one counts */
+    guint beyond_ms;                     /* downtime where there is none; 0: given up instead */
+} MigPolicyRule;
+
+const MigPolicyRule *mig_policy_rule(MigPolicyKind kind);
+
+typedef enum {
+    MIG_POLICY_STAY,    /* nothing to do */
+    MIG_POLICY_RAISED,  /* policy->limit_ms has changed, tell QEMU */
+    MIG_POLICY_GIVE_UP, /* it will not converge by what this policy may do */
+} MigPolicyStep;
+
+typedef struct {
+    const MigPolicyRule *rule;
     guint limit_ms, max_ms;
+    guint throttle_percent;  /* as last seen */
     guint64 iteration;       /* the last one looked at */
     guint64 least_remaining; /* the smallest rest seen at the end of a round */
     gint64 since_ms;         /* of the current limit */
+    gint64 begun_ms;         /* of the first round */
+    gint64 first_round_ms;   /* what it took, as far as it was seen; 0: it is not over */
+    gint64 progress_ms;      /* the last time that there was any */
 } MigPolicy;
 
-void mig_policy_init(MigPolicy *policy, guint max_downtime_ms, gint64 now_ms);
-/* TRUE: policy->limit_ms was raised, tell QEMU. */
-gboolean mig_policy_feed(MigPolicy *policy, const MigProgress *progress, gint64 now_ms);
+void mig_policy_init(MigPolicy *policy, MigPolicyKind kind, guint max_downtime_ms, gint64 now_ms);
+MigPolicyStep mig_policy_feed(MigPolicy *policy, const MigProgress *progress, gint64 now_ms);
+/* How long it is without progress before the policy does what it does then, as known now. */
+gint64 mig_policy_patience_ms(const MigPolicy *policy);
+/* The time limit has passed. GIVE_UP, or, where the policy never does, all the downtime there is.
+ */
+MigPolicyStep mig_policy_expire(MigPolicy *policy, gint64 now_ms);
+/* Somebody allows another downtime, or another bandwidth (then max_downtime_ms is as it was): what
+ * was in vain so far may not be so now. */
+MigPolicyStep mig_policy_retune(MigPolicy *policy, guint max_downtime_ms, gint64 now_ms);

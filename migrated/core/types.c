@@ -25,6 +25,32 @@ mig_domain_state_from_name(const char *name)
     return MIG_DOMAIN_UNKNOWN;
 }
 
+static const char *const policy_names[MIG_POLICY_COUNT] = {
+    [MIG_POLICY_FAST] = "fast",
+    [MIG_POLICY_GENTLE] = "gentle",
+    [MIG_POLICY_MUST_FINISH] = "must-finish",
+    [MIG_POLICY_NEVER_POSTCOPY] = "never-postcopy",
+};
+
+const char *
+mig_policy_kind_name(MigPolicyKind kind)
+{
+    g_return_val_if_fail((guint)kind < G_N_ELEMENTS(policy_names), NULL);
+    return policy_names[kind];
+}
+
+gboolean
+mig_policy_kind_from_name(const char *name, MigPolicyKind *kind)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(policy_names); i++) {
+        if (g_strcmp0(name, policy_names[i]) == 0) {
+            *kind = i;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
 static const char *const restart_names[] = {
     [MIG_RESTART_ON_NODE_DEATH] = "on-node-death",
     [MIG_RESTART_ALWAYS] = "always",
@@ -50,14 +76,26 @@ mig_restart_from_name(const char *name, MigRestart *restart)
     return FALSE;
 }
 
-gboolean
-mig_node_hears_callers(const MigNode *node)
+static gboolean
+is_of_version(const MigNode *node, guint64 least_minor)
 {
     char *rest = NULL;
     guint64 major = node->version ? g_ascii_strtoull(node->version, &rest, 10) : 0;
 
     return rest && *rest == '.' && g_ascii_isdigit(node->version[0]) &&
-           (major > 0 || g_ascii_strtoull(rest + 1, NULL, 10) >= 2);
+           (major > 0 || g_ascii_strtoull(rest + 1, NULL, 10) >= least_minor);
+}
+
+gboolean
+mig_node_hears_callers(const MigNode *node)
+{
+    return is_of_version(node, 2);
+}
+
+gboolean
+mig_node_knows_policies(const MigNode *node)
+{
+    return is_of_version(node, 3);
 }
 
 void

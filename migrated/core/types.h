@@ -35,6 +35,22 @@ typedef struct {
     guint8 running[MIG_MAX_VM_SLOTS / 8]; /* bit per VM slot of this volume */
 } MigNode;
 
+/* What a move does about a guest that dirties its memory faster than the link carries it; the table
+ * is in policy.c. As on the LUN. */
+typedef enum {
+    MIG_POLICY_UNSET, /* whoever is asked next says it: move, VM, configuration, then fast */
+    MIG_POLICY_FAST,
+    MIG_POLICY_GENTLE,
+    MIG_POLICY_MUST_FINISH,
+    MIG_POLICY_NEVER_POSTCOPY,
+    MIG_POLICY_COUNT,
+} MigPolicyKind;
+
+/* NULL: unset. */
+const char *mig_policy_kind_name(MigPolicyKind kind);
+/* FALSE: no such policy. NULL: unset. */
+gboolean mig_policy_kind_from_name(const char *name, MigPolicyKind *kind);
+
 /* When a VM that is wanted is started again by the cluster. As on the LUN. */
 typedef enum {
     MIG_RESTART_ON_NODE_DEATH, /* where its node died */
@@ -144,6 +160,8 @@ typedef struct {
 void mig_node_free(MigNode *node);
 /* Is its version one that understands for whom another node asks (0.2)? */
 gboolean mig_node_hears_callers(const MigNode *node);
+/* Does its version know policies of moves, and jobs that are changed as they run (0.3)? */
+gboolean mig_node_knows_policies(const MigNode *node);
 void mig_vm_free(MigVm *vm);
 void mig_image_free(MigImage *image);
 void mig_volume_info_free(MigVolumeInfo *info);

@@ -58,15 +58,15 @@ lift_bandwidth(virDomainPtr domain)
 
 /*
  * PEER2PEER: the source's libvirtd drives the move, so it does not hang on this process's life
- * beyond the tunnel. AUTO_CONVERGE only bites where rounds do not shrink. No PERSIST_DEST: our VMs
+ * beyond the tunnel. AUTO_CONVERGE only bites where rounds do not shrink; whether it may, and how
+ * hard, is the policy's. No PERSIST_DEST: our VMs
  * are transient on purpose, and libvirt would write the definition inside of the blackout.
  * ABORT_ON_ERROR: an I/O error on the way ends the move, not the guest.
  */
 gboolean
 mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error)
 {
-    unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_AUTO_CONVERGE |
-                     VIR_MIGRATE_ABORT_ON_ERROR;
+    unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_ABORT_ON_ERROR;
     virTypedParameterPtr params = NULL;
     int count = 0, capacity = 0, result;
     virConnectPtr connection = mig_libvirt_connect_alone(self, error);
@@ -81,6 +81,13 @@ mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error
         flags |= VIR_MIGRATE_TLS;
         virTypedParamsAddString(&params, &count, &capacity, VIR_MIGRATE_PARAM_TLS_DESTINATION,
                                 migration->tls_name);
+    }
+    if (migration->throttle_first) {
+        flags |= VIR_MIGRATE_AUTO_CONVERGE;
+        virTypedParamsAddInt(&params, &count, &capacity, VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL,
+                             (int)migration->throttle_first);
+        virTypedParamsAddInt(&params, &count, &capacity, VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT,
+                             (int)migration->throttle_step);
     }
     if (migration->bandwidth_bytes_s)
         virTypedParamsAddULLong(&params, &count, &capacity, VIR_MIGRATE_PARAM_BANDWIDTH,
@@ -117,7 +124,7 @@ mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress, G
     virConnectPtr connection;
     virDomainPtr domain = active_domain(self, vm, NULL, &connection, error);
     virTypedParameterPtr params = NULL;
-    int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = 0;
+    int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = 0, throttle = 0;
 
     if (!domain)
         return FALSE;
@@ -126,6 +133,7 @@ mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress, G
     if (!close_domain(domain, connection, result, "asking for the job's statistics", error))
         return FALSE;
     virTypedParamsGetInt(params, count, VIR_DOMAIN_JOB_OPERATION, &operation);
+    virTypedParamsGetInt(params, count, VIR_DOMAIN_JOB_AUTO_CONVERGE_THROTTLE, &throttle);
     *progress = (MigProgress){
         .is_active =
             type != VIR_DOMAIN_JOB_NONE && operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT,
@@ -136,6 +144,7 @@ mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress, G
         .dirty_rate_bytes_s = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE) *
                               get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE),
         .iteration = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_ITERATION),
+        .throttle_percent = (guint)CLAMP(throttle, 0, 100),
         .downtime_ms = -1,
     };
     virTypedParamsFree(params, count);

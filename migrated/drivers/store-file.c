@@ -84,6 +84,8 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
     to->position = job->position;
     to->waits_for = g_strdup(job->waits_for);
     to->encrypted = job->is_encrypted;
+    to->policy = g_strdup(mig_policy_kind_name(job->policy));
+    to->throttle = progress->throttle_percent;
     to->phases = mig_message_array_new(&mig_type_ApiPhase);
     for (guint i = 0; i < job->phases->len; i++) {
         const MigJobPhase *phase = g_ptr_array_index(job->phases, i);
@@ -152,6 +154,8 @@ mig_job_from_message(const MigApiJob *from, GError **error)
     job->lease_version = (guint64)from->lease_version;
     job->priority = (guint)CLAMP(from->priority, 0, MIG_PRIORITY_MAX);
     job->is_encrypted = from->encrypted;
+    if (!mig_policy_kind_from_name(from->policy, &job->policy))
+        job->policy = MIG_POLICY_UNSET; /* of a later version */
     job->by_virsh = g_strcmp0(from->kind, "virsh") == 0;
     if (from->error)
         job->error = g_error_new(MIG_ERROR, mig_error_from_name(from->error), "%s",

@@ -136,6 +136,7 @@ new_job(const MigMoveVmRequest *request, int step, const char *state)
     job->rate = 95ll * MIB;
     job->dirty_rate = 20ll * MIB;
     job->iteration = 1 + step / 2;
+    job->policy = g_strdup(request && request->policy ? request->policy : "fast");
     return reply;
 }
 

@@ -310,6 +310,8 @@ like "move on a terminal: a bar" "$OUT" '\[#+\.+\] +40% perform'
 like "move on a terminal: repaints one line" "$OUT" "$(printf '\r')\["
 is "move on a terminal: never wider than it" \
     "$(tr '\r' '\n' <"$TMP/out" | sed "s/$ESCAPE\[K//" | awk '/%/ && length > 80' | wc -l)" 0
+exits "move --policy" 0 "$CTL" --json move web nodeB --policy must-finish
+like "move --policy: asked for that one" "$OUT" '"policy":"must-finish"'
 exits "move that is refused" 24 "$CTL" move VmBusy nodeB
 exits "move that fails" 28 "$CTL" move web nodeC
 like "move that fails: the check and its advice" "$ERR" \
@@ -360,6 +362,8 @@ complete_words() {
 is "completion: verbs" "$(complete_words migratectl job '')" "cancel list show watch "
 is "completion: VMs" "$(complete_words migratectl move '')" "web "
 is "completion: nodes" "$(complete_words migratectl move web n)" "nodeA nodeB "
+is "completion: policies" "$(complete_words migratectl move --policy '')" \
+    "fast gentle must-finish never-postcopy "
 is "completion: options" "$(complete_words migratectl vm stop --)" \
     "--force --help --json --socket --timeout "
 is "completion: images" "$(complete_words migratectl image delete vol1 d)" "disk1 "

@@ -252,6 +252,36 @@ test_not_converging(void)
 }
 
 static void
+test_policies(void)
+{
+    Plan plan = {.seed = 1, .needs_downtime_ms = 1000};
+
+    for (plan.policy = MIG_POLICY_FAST; plan.policy < MIG_POLICY_COUNT; plan.policy++) {
+        gboolean ends = plan.policy == MIG_POLICY_MUST_FINISH;
+
+        /* one that gives up leaves it where it runs; must-finish lets it stand for long enough */
+        plan.kill_at = 0;
+        world_reset(world, &plan);
+        told(ends ? MIG_JOB_STATE_DONE : MIG_JOB_STATE_FAILED, ends ? NULL : "take --policy must");
+        /* a restarted daemon knows the policy, and begins to wait anew */
+        for (plan.kill_at = 18; plan.kill_at < 60; plan.kill_at += 20) {
+            g_assert_true(run(&plan));
+            g_assert_cmpint(world->domain[ends ? TARGET : SOURCE].state, ==, MIG_DOMAIN_RUNNING);
+        }
+    }
+    plan = (Plan){
+        .seed = 1, .needs_downtime_ms = 1000, .timeout_ms = 3000, .policy = MIG_POLICY_MUST_FINISH};
+    world_reset(world, &plan);
+    MigJob *job = world_run_job(world);
+
+    g_assert_cmpint(job->state, ==, MIG_JOB_STATE_DONE);
+    g_assert_cmpint(job->elapsed_ms, >=, 3000);
+    g_assert_cmpint(job->elapsed_ms, <, 5000);
+    world_check_end(world, job);
+    mig_job_free(job);
+}
+
+static void
 fail_before(Plan *plan, guint call)
 {
     plan->fail_at = call;
@@ -350,6 +380,7 @@ run_seed(guint64 seed)
     plan.source_cannot_resume = world_random(world, 4) == 0;
     plan.needs_downtime_ms = world_random(world, 4) == 0 ? 100 : 5;
     plan.timeout_ms = world_random(world, 3) == 0 ? 2000 : 0;
+    plan.policy = world_random(world, MIG_POLICY_COUNT);
     plan.is_source_first = world_random(world, 2);
     plan.fail_percent = world_random(world, 3) * 5;
     plan.event_permille = world_random(world, 3) * 20;
@@ -414,6 +445,7 @@ main(int argc, char **argv)
     g_test_add_func("/sim/move/no-wait", test_no_wait);
     g_test_add_func("/sim/move/by-virsh", test_by_virsh);
     g_test_add_func("/sim/move/not-converging", test_not_converging);
+    g_test_add_func("/sim/move/policies", test_policies);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++)
         g_test_add_data_func(tests[i].name, (gconstpointer)tests[i].change, test_at_every_call);
     g_test_add_func("/sim/move/seeds", test_seeds);

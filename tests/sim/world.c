@@ -67,15 +67,16 @@ world_violation(World *world, const char *format, ...)
         fprintf(stderr, "# %s\n", world->trace[i % G_N_ELEMENTS(world->trace)]);
     fprintf(stderr,
             "# VIOLATION: %s\n"
-            "# seed %" G_GUINT64_FORMAT " libvirt %d cannot-resume %d needs %u timeout %u first %d "
+            "# seed %" G_GUINT64_FORMAT
+            " libvirt %d cannot-resume %d needs %u timeout %u policy %u first %d "
             "fail %u/%d kill %u/%d cancel %u die %u cut %u/%u off %u dead %u busy %u/%u "
             "no-wait %d percent %u permille %u\n"
             "# life %u call %u at %" G_GINT64_FORMAT " ms: A %s, B %s, lease %d v%" G_GUINT64_FORMAT
             ", phase %d, B %s\n",
             text, plan->seed, plan->libvirt, plan->source_cannot_resume, plan->needs_downtime_ms,
-            plan->timeout_ms, plan->is_source_first, plan->fail_at, plan->fail_kind, plan->kill_at,
-            plan->kill_after, plan->cancel_at, plan->die_at, plan->cut_at, plan->cut_ms,
-            plan->off_at, plan->dead_ms, plan->busy_ms[SOURCE], plan->busy_ms[TARGET],
+            plan->timeout_ms, plan->policy, plan->is_source_first, plan->fail_at, plan->fail_kind,
+            plan->kill_at, plan->kill_after, plan->cancel_at, plan->die_at, plan->cut_at,
+            plan->cut_ms, plan->off_at, plan->dead_ms, plan->busy_ms[SOURCE], plan->busy_ms[TARGET],
             plan->no_wait, plan->fail_percent, plan->event_permille, world->life, world->calls,
             world->now_ms, mig_domain_state_name(world->domain[SOURCE].state),
             mig_domain_state_name(world->domain[TARGET].state), world->lease_owner,
@@ -588,6 +589,7 @@ world_new_job(const World *world)
     job->memory_bytes = 1 << 29;
     job->images = g_strdupv((char **)images);
     job->timeout_ms = world->plan.timeout_ms;
+    job->policy = world->plan.policy;
     job->by_virsh = world->plan.by_virsh;
     job->no_wait = world->plan.no_wait || job->by_virsh;
     job->priority = 500;

@@ -65,6 +65,7 @@ typedef struct {
     gboolean source_cannot_resume; /* by itself; libvirt leaves it paused */
     guint needs_downtime_ms;       /* below this limit the guest never converges */
     guint timeout_ms;
+    MigPolicyKind policy;
     gboolean is_source_first; /* lower host id */
     guint fail_at, kill_at, cancel_at, die_at, cut_at, off_at;
     FailKind fail_kind;

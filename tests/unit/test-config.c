@@ -35,6 +35,7 @@ test_required_only(void)
     g_assert_cmpstr(config->libvirt_uri, ==, "qemu:///system");
     g_assert_cmpint(config->max_moves_per_node, ==, 2);
     g_assert_cmpint(config->default_max_downtime_ms, ==, 300);
+    g_assert_cmpstr(config->default_policy, ==, "fast");
     g_assert_nonnull(config->volume_devices);
     g_assert_null(config->volume_devices[0]);
 }
@@ -96,6 +97,7 @@ static const struct {
     {"[volumes]\ndevices=sdb\n", "[volumes] devices", "absolute"},
     {"[moves]\nmax_per_node=0\n", "max_per_node", "1 to 64"},
     {"[moves]\nmax_per_node=65\n", "max_per_node", "1 to 64"},
+    {"[moves]\npolicy=hasty\n", "\"hasty\"", "must-finish"},
     {"[moves]\nmax_downtime_ms=0\n", "max_downtime_ms", "1 to 60000"},
     {"[moves]\nmax_downtime_ms=60001\n", "max_downtime_ms", "1 to 60000"},
     {"nonsense\n", "nonsense", ""},

@@ -101,6 +101,7 @@ test_round_trip(Fixture *f, gconstpointer data)
     job->memory_bytes = (guint64)5 << 30;
     job->bandwidth_bytes_s = 100 << 20;
     job->max_downtime_ms = 250;
+    job->policy = MIG_POLICY_GENTLE;
     job->timeout_ms = 600000;
     job->lease_version = 17;
     job->is_encrypted = TRUE;
@@ -135,6 +136,7 @@ test_round_trip(Fixture *f, gconstpointer data)
     /* what a restarted daemon needs to go on */
     g_assert_cmpuint(back->bandwidth_bytes_s, ==, job->bandwidth_bytes_s);
     g_assert_cmpuint(back->max_downtime_ms, ==, 250);
+    g_assert_cmpint(back->policy, ==, MIG_POLICY_GENTLE);
     g_assert_cmpuint(back->timeout_ms, ==, 600000);
     g_assert_cmpuint(back->lease_version, ==, 17);
     g_assert_true(back->is_encrypted);
