@@ -3,11 +3,11 @@
 #include "core/job-source.h"
 
 #include "core/job-check.h"
+#include "core/job-monitor.h"
 #include "core/job-turn.h"
 
 #include "base/error.h"
 #include "base/log.h"
-#include "core/policy.h"
 #include "core/recover.h"
 #include "core/timeouts.h"
 
@@ -27,17 +27,6 @@ mig_job_is_cancelled(MigJob *job, const MigJobEnv *env, GError **error)
         return FALSE;
     g_set_error(error, MIG_ERROR, MIG_ERROR_CANCELLED, "cancelled");
     return TRUE;
-}
-
-static void
-keep_error(MigJob *job, const MigJobEnv *env, GError *error)
-{
-    env->lock(env->self);
-    if (job->error)
-        g_error_free(error);
-    else
-        job->error = error;
-    env->unlock_and_tell(env->self);
 }
 
 /* Nothing was touched yet, or everything is cleaned up: close the job. */
@@ -171,162 +160,6 @@ prepare(MigJob *job, const MigJobEnv *env, MigReady *to, GError **error)
 
 /* ---- perform ---- */
 
-/* Whoever watches a move while libvirt does it: cancel, time limit, convergence. */
-typedef struct {
-    MigJob *job;
-    const MigJobEnv *env;
-    MigPolicy policy;
-    gint64 deadline_ms;        /* monotonic; 0: none */
-    guint64 bandwidth_bytes_s; /* as QEMU has it; 0: nothing is known */
-    gboolean is_limit_due;     /* raised, QEMU does not know of it yet */
-    gboolean has_given_up;     /* the policy, or the time limit */
-    gint has_ended;            /* atomic: the migrate call has returned */
-} Monitor;
-
-static void
-monitor_init(Monitor *monitor, MigJob *job, const MigJobEnv *env)
-{
-    gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
-
-    *monitor = (Monitor){.job = job, .env = env};
-    monitor->deadline_ms = job->timeout_ms ? now_ms + job->timeout_ms : 0;
-    mig_policy_init(&monitor->policy, job->policy, job->max_downtime_ms, now_ms);
-}
-
-/* The link is shared: each move that begins or ends changes what is left for the others. */
-static void
-share_link(Monitor *monitor)
-{
-    const MigJobEnv *env = monitor->env;
-    guint64 bytes_s = env->bandwidth(env->self);
-
-    if (bytes_s && bytes_s != monitor->bandwidth_bytes_s &&
-        env->hv->set_bandwidth(env->hv->self, monitor->job->vm, bytes_s, NULL))
-        monitor->bandwidth_bytes_s = bytes_s;
-}
-
-/* What did not help is said, so that whoever reads it knows what would. */
-static GError *
-no_convergence(const Monitor *monitor)
-{
-    const MigJob *job = monitor->job;
-    const MigPolicy *policy = &monitor->policy;
-    g_autofree char *slowed = policy->throttle_percent ? g_strdup_printf(" and was slowed by %u %%",
-                                                                         policy->throttle_percent)
-                                                       : g_strdup("");
-
-    return g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT,
-                       "%s did not converge: no progress for %" G_GINT64_FORMAT
-                       " s, though it may stand still for %u ms%s; allow more downtime or "
-                       "bandwidth, calm the guest, or take --policy must-finish",
-                       job->vm, mig_policy_patience_ms(policy) / 1000, policy->limit_ms, slowed);
-}
-
-static GError *
-too_late(const MigJob *job)
-{
-    return g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT,
-                       "%s did not converge within %u s; allow more downtime "
-                       "or time, or calm the guest",
-                       job->vm, job->timeout_ms / 1000);
-}
-
-static void
-take_step(Monitor *monitor, MigPolicyStep step, GError *error_take)
-{
-    g_autoptr(GError) error = error_take;
-
-    switch (step) {
-    case MIG_POLICY_STAY:
-        break;
-    case MIG_POLICY_RAISED:
-        monitor->is_limit_due = TRUE;
-        break;
-    case MIG_POLICY_GIVE_UP:
-        monitor->has_given_up = TRUE;
-        keep_error(monitor->job, monitor->env, g_steal_pointer(&error));
-        break;
-    }
-}
-
-static void
-watch_once(Monitor *monitor)
-{
-    MigJob *job = monitor->job;
-    const MigJobEnv *env = monitor->env;
-    gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
-    MigProgress progress = {.downtime_ms = -1};
-
-    if (monitor->deadline_ms && now_ms >= monitor->deadline_ms && !monitor->has_given_up &&
-        !env->is_cancelled(env->self))
-        take_step(monitor, mig_policy_expire(&monitor->policy, now_ms), too_late(job));
-    if (env->is_cancelled(env->self) || monitor->has_given_up) {
-        /* repeated until libvirt is through: an abort can come too early for it */
-        env->hv->abort(env->hv->self, job->vm, NULL);
-        return;
-    }
-    if (!env->hv->get_progress(env->hv->self, job->vm, &progress, NULL))
-        return;
-    if (!job->by_virsh) { /* who moves it by hand sets this by hand */
-        MigPolicyStep step = mig_policy_feed(&monitor->policy, &progress, now_ms);
-
-        take_step(monitor, step, step == MIG_POLICY_GIVE_UP ? no_convergence(monitor) : NULL);
-    }
-
-    env->lock(env->self);
-    if (progress.is_active)
-        job->progress = progress;
-    job->downtime_limit_ms = monitor->policy.limit_ms;
-    env->unlock_and_tell(env->self);
-    if (progress.is_active)
-        share_link(monitor);
-    if (monitor->is_limit_due)
-        monitor->is_limit_due =
-            !env->hv->set_max_downtime(env->hv->self, job->vm, monitor->policy.limit_ms, NULL);
-}
-
-static gpointer
-monitor_thread(gpointer data)
-{
-    Monitor *monitor = data;
-    const MigClock *clock = monitor->env->clock;
-
-    while (!g_atomic_int_get(&monitor->has_ended)) {
-        clock->sleep_ms(clock->self, MIG_POLICY_POLL_MS);
-        if (!g_atomic_int_get(&monitor->has_ended))
-            watch_once(monitor);
-    }
-    return NULL;
-}
-
-/* Until libvirt has no move of this VM any more: after a restart, or when the call was lost. TRUE:
- * there was one. Gives up where libvirt says nothing at all for too long. */
-static gboolean
-wait_for_libvirt(Monitor *monitor)
-{
-    const MigJobEnv *env = monitor->env;
-    gint64 heard_ms = env->clock->monotonic_ms(env->clock->self);
-    gboolean was_moving = FALSE;
-
-    for (;;) {
-        MigProgress progress = {.downtime_ms = -1};
-        g_autoptr(GError) error = NULL;
-        gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
-
-        if (env->hv->get_progress(env->hv->self, monitor->job->vm, &progress, &error)) {
-            if (!progress.is_active)
-                return was_moving;
-            was_moving = TRUE;
-            heard_ms = now_ms;
-            watch_once(monitor);
-        } else if (g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_STOPPED) ||
-                   now_ms - heard_ms > MIG_CONFIRM_MS) {
-            return was_moving;
-        }
-        env->clock->sleep_ms(env->clock->self, MIG_POLICY_POLL_MS);
-    }
-}
-
 static gboolean
 perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **error)
 {
@@ -339,7 +172,7 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
                               .ram_uri = ram_uri,
                               .tls_name = job->is_encrypted ? job->target : NULL,
                               .bandwidth_bytes_s = env->bandwidth(env->self)};
-    Monitor monitor;
+    MigMonitor monitor;
 
     if (!target_uri)
         return FALSE;
@@ -347,11 +180,11 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
         mig_log_event(
             MIG_ID_MOVE_CLEAR, MIG_FIELDS(.job = job->id, .domain = job->vm, .peer = job->target),
             "the memory of %s goes to %s in clear text: [moves] encrypt=no", job->vm, job->target);
-    monitor_init(&monitor, job, env);
+    mig_monitor_init(&monitor, job, env);
     migration.downtime_ms = monitor.policy.limit_ms;
     migration.throttle_first = monitor.policy.rule->throttle_first;
     migration.throttle_step = monitor.policy.rule->throttle_step;
-    GThread *thread = g_thread_new("monitor", monitor_thread, &monitor);
+    GThread *thread = g_thread_new("monitor", mig_monitor_thread, &monitor);
     gboolean ok = env->hv->migrate(env->hv->self, &migration, error);
 
     g_atomic_int_set(&monitor.has_ended, 1);
@@ -523,10 +356,10 @@ static void
 confirm(MigJob *job, const MigJobEnv *env, const char *why)
 {
     g_autoptr(GError) error = NULL;
-    Monitor monitor;
+    MigMonitor monitor;
 
-    monitor_init(&monitor, job, env);
-    wait_for_libvirt(&monitor);
+    mig_monitor_init(&monitor, job, env);
+    mig_monitor_wait(&monitor);
     if (job->state != MIG_JOB_STATE_CONFIRM &&
         !mig_job_enter(job, env, MIG_JOB_STATE_CONFIRM, why, &error))
         g_warning("job %s: cannot write the journal: %s", job->id, error->message);
@@ -539,7 +372,7 @@ confirm(MigJob *job, const MigJobEnv *env, const char *why)
         if (confirm_once(job, env, now_ms - start_ms > MIG_CONFIRM_MS))
             return;
         env->clock->sleep_ms(env->clock->self, 200);
-        if (wait_for_libvirt(&monitor))
+        if (mig_monitor_wait(&monitor))
             start_ms = env->clock->monotonic_ms(env->clock->self);
     }
 }
@@ -554,14 +387,14 @@ run(MigJob *job, const MigJobEnv *env)
     g_auto(MigReady) ready = {0};
 
     if (!check_and_get_turn(job, env, &error) || mig_job_is_cancelled(job, env, &error)) {
-        keep_error(job, env, g_steal_pointer(&error));
+        mig_job_keep_error(job, env, g_steal_pointer(&error));
         close_job(job, env, failure_state(job), "refused before anything was touched");
         return;
     }
     if (!mig_job_enter(job, env, MIG_JOB_STATE_PREPARE, "checks passed here, pair is ours",
                        &error) ||
         !prepare(job, env, &ready, &error) || mig_job_is_cancelled(job, env, &error)) {
-        keep_error(job, env, g_steal_pointer(&error));
+        mig_job_keep_error(job, env, g_steal_pointer(&error));
         confirm(job, env, "target not ready");
         return;
     }
@@ -572,7 +405,7 @@ run(MigJob *job, const MigJobEnv *env)
     }
     if (error || !mig_job_enter(job, env, MIG_JOB_STATE_PERFORM, "target is ready", &error) ||
         !perform(job, env, ready.ram_address, &error)) {
-        keep_error(job, env, g_steal_pointer(&error));
+        mig_job_keep_error(job, env, g_steal_pointer(&error));
         confirm(job, env, "libvirt reports a failure");
         return;
     }
@@ -588,7 +421,7 @@ mig_job_run(MigJob *job, const MigJobEnv *env)
         run(job, env);
         return;
     }
-    keep_error(job, env, g_steal_pointer(&error));
+    mig_job_keep_error(job, env, g_steal_pointer(&error));
     close_job(job, env, failure_state(job), "refused before anything was touched");
 }
 
@@ -607,9 +440,10 @@ mig_job_resume(MigJob *job, const MigJobEnv *env)
         break;
     case MIG_JOB_RESUME_CLOSE:
     case MIG_JOB_RESUME_CLEAN:
-        keep_error(job, env,
-                   g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
-                               "migrated on %s was restarted before the move began", job->source));
+        mig_job_keep_error(job, env,
+                           g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
+                                       "migrated on %s was restarted before the move began",
+                                       job->source));
         break;
     }
     if (job->state == MIG_JOB_STATE_BEGIN)

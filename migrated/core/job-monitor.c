@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* job-monitor.c - what job-monitor.h says. */
+#include "core/job-monitor.h"
+
+#include "base/error.h"
+#include "core/timeouts.h"
+
+void
+mig_job_keep_error(MigJob *job, const MigJobEnv *env, GError *error)
+{
+    env->lock(env->self);
+    if (job->error)
+        g_error_free(error);
+    else
+        job->error = error;
+    env->unlock_and_tell(env->self);
+}
+
+void
+mig_monitor_init(MigMonitor *monitor, MigJob *job, const MigJobEnv *env)
+{
+    gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
+
+    *monitor = (MigMonitor){.job = job, .env = env};
+    monitor->deadline_ms = job->timeout_ms ? now_ms + job->timeout_ms : 0;
+    mig_policy_init(&monitor->policy, job->policy, job->max_downtime_ms, now_ms);
+}
+
+/* The link is shared: each move that begins or ends changes what is left for the others. */
+static void
+share_link(MigMonitor *monitor)
+{
+    const MigJobEnv *env = monitor->env;
+    guint64 bytes_s = env->bandwidth(env->self);
+
+    if (bytes_s && bytes_s != monitor->bandwidth_bytes_s &&
+        env->hv->set_bandwidth(env->hv->self, monitor->job->vm, bytes_s, NULL))
+        monitor->bandwidth_bytes_s = bytes_s;
+}
+
+/* What did not help is said, so that whoever reads it knows what would. */
+static GError *
+no_convergence(const MigMonitor *monitor)
+{
+    const MigJob *job = monitor->job;
+    const MigPolicy *policy = &monitor->policy;
+    g_autofree char *slowed = policy->throttle_percent ? g_strdup_printf(" and was slowed by %u %%",
+                                                                         policy->throttle_percent)
+                                                       : g_strdup("");
+
+    return g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT,
+                       "%s did not converge: no progress for %" G_GINT64_FORMAT
+                       " s, though it may stand still for %u ms%s; allow more downtime or "
+                       "bandwidth, calm the guest, or take --policy must-finish",
+                       job->vm, mig_policy_patience_ms(policy) / 1000, policy->limit_ms, slowed);
+}
+
+static GError *
+too_late(const MigJob *job)
+{
+    return g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT,
+                       "%s did not converge within %u s; allow more downtime "
+                       "or time, or calm the guest",
+                       job->vm, job->timeout_ms / 1000);
+}
+
+static void
+take_step(MigMonitor *monitor, MigPolicyStep step, GError *error_take)
+{
+    g_autoptr(GError) error = error_take;
+
+    switch (step) {
+    case MIG_POLICY_STAY:
+        break;
+    case MIG_POLICY_RAISED:
+        monitor->is_limit_due = TRUE;
+        break;
+    case MIG_POLICY_GIVE_UP:
+        monitor->has_given_up = TRUE;
+        mig_job_keep_error(monitor->job, monitor->env, g_steal_pointer(&error));
+        break;
+    }
+}
+
+static void
+watch_once(MigMonitor *monitor)
+{
+    MigJob *job = monitor->job;
+    const MigJobEnv *env = monitor->env;
+    gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
+    MigProgress progress = {.downtime_ms = -1};
+
+    if (monitor->deadline_ms && now_ms >= monitor->deadline_ms && !monitor->has_given_up &&
+        !env->is_cancelled(env->self))
+        take_step(monitor, mig_policy_expire(&monitor->policy, now_ms), too_late(job));
+    if (env->is_cancelled(env->self) || monitor->has_given_up) {
+        /* repeated until libvirt is through: an abort can come too early for it */
+        env->hv->abort(env->hv->self, job->vm, NULL);
+        return;
+    }
+    if (!env->hv->get_progress(env->hv->self, job->vm, &progress, NULL))
+        return;
+    if (!job->by_virsh) { /* who moves it by hand sets this by hand */
+        MigPolicyStep step = mig_policy_feed(&monitor->policy, &progress, now_ms);
+
+        take_step(monitor, step, step == MIG_POLICY_GIVE_UP ? no_convergence(monitor) : NULL);
+    }
+
+    env->lock(env->self);
+    if (progress.is_active)
+        job->progress = progress;
+    job->downtime_limit_ms = monitor->policy.limit_ms;
+    env->unlock_and_tell(env->self);
+    if (progress.is_active)
+        share_link(monitor);
+    if (monitor->is_limit_due)
+        monitor->is_limit_due =
+            !env->hv->set_max_downtime(env->hv->self, job->vm, monitor->policy.limit_ms, NULL);
+}
+
+gpointer
+mig_monitor_thread(gpointer data)
+{
+    MigMonitor *monitor = data;
+    const MigClock *clock = monitor->env->clock;
+
+    while (!g_atomic_int_get(&monitor->has_ended)) {
+        clock->sleep_ms(clock->self, MIG_POLICY_POLL_MS);
+        if (!g_atomic_int_get(&monitor->has_ended))
+            watch_once(monitor);
+    }
+    return NULL;
+}
+
+gboolean
+mig_monitor_wait(MigMonitor *monitor)
+{
+    const MigJobEnv *env = monitor->env;
+    gint64 heard_ms = env->clock->monotonic_ms(env->clock->self);
+    gboolean was_moving = FALSE;
+
+    for (;;) {
+        MigProgress progress = {.downtime_ms = -1};
+        g_autoptr(GError) error = NULL;
+        gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
+
+        if (env->hv->get_progress(env->hv->self, monitor->job->vm, &progress, &error)) {
+            if (!progress.is_active)
+                return was_moving;
+            was_moving = TRUE;
+            heard_ms = now_ms;
+            watch_once(monitor);
+        } else if (g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_STOPPED) ||
+                   now_ms - heard_ms > MIG_CONFIRM_MS) {
+            return was_moving;
+        }
+        env->clock->sleep_ms(env->clock->self, MIG_POLICY_POLL_MS);
+    }
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* job-monitor.h - whoever watches a move while libvirt does it: cancel, time limit, convergence. */
+#pragma once
+
+#include "core/job-source.h"
+#include "core/policy.h"
+
+typedef struct {
+    MigJob *job;
+    const MigJobEnv *env;
+    MigPolicy policy;
+    gint64 deadline_ms;        /* monotonic; 0: none */
+    guint64 bandwidth_bytes_s; /* as QEMU has it; 0: nothing is known */
+    gboolean is_limit_due;     /* raised, QEMU does not know of it yet */
+    gboolean has_given_up;     /* the policy, or the time limit */
+    gint has_ended;            /* atomic: the migrate call has returned */
+} MigMonitor;
+
+void mig_monitor_init(MigMonitor *monitor, MigJob *job, const MigJobEnv *env);
+/* Of a thread: watches until has_ended. */
+gpointer mig_monitor_thread(gpointer monitor);
+/* Watches until libvirt has no move of this VM any more: after a restart, or when the call was
+ * lost. TRUE: there was one. Gives up where libvirt says nothing at all for too long. */
+gboolean mig_monitor_wait(MigMonitor *monitor);
+/* The first error of a job is the one that is told. Takes it. */
+void mig_job_keep_error(MigJob *job, const MigJobEnv *env, GError *error_take);
