@@ -99,6 +99,7 @@ MIG_CLI_COMMAND(mig_cmd_job_list);
 MIG_CLI_COMMAND(mig_cmd_job_show);
 MIG_CLI_COMMAND(mig_cmd_job_watch);
 MIG_CLI_COMMAND(mig_cmd_job_cancel);
+MIG_CLI_COMMAND(mig_cmd_job_set);
 MIG_CLI_COMMAND(mig_cmd_setup);
 MIG_CLI_COMMAND(mig_cmd_names);
 
@@ -106,4 +107,4 @@ extern const GOptionEntry mig_options_cluster_create[], mig_options_cluster_join
     mig_options_volume_format[], mig_options_volume_backup[], mig_options_image_import[],
     mig_options_image_export[], mig_options_vm_start[], mig_options_vm_stop[],
     mig_options_vm_show[], mig_options_vm_undefine[], mig_options_vm_adopt[], mig_options_move[],
-    mig_options_check[], mig_options_drain[], mig_options_setup[];
+    mig_options_job_set[], mig_options_check[], mig_options_drain[], mig_options_setup[];

@@ -3,9 +3,23 @@
 
 #include "cli.h"
 #include "output.h"
+
+#include "base/error.h"
 #include "tables.h"
 
 #include <stdio.h>
+
+#define MIB (1024 * 1024)
+
+static gint option_bandwidth_mib = -1, option_max_downtime_ms;
+
+const GOptionEntry mig_options_job_set[] = {
+    {"bandwidth", 0, 0, G_OPTION_ARG_INT, &option_bandwidth_mib,
+     "Send no faster, MiB/s; 0: no limit", "MIB"},
+    {"max-downtime", 0, 0, G_OPTION_ARG_INT, &option_max_downtime_ms,
+     "Longest standstill of the guest, ms", "MS"},
+    {NULL},
+};
 
 gboolean
 mig_cmd_job_list(MigCli *cli, char **arguments, GError **error)
@@ -143,5 +157,37 @@ mig_cmd_job_cancel(MigCli *cli, char **arguments, GError **error)
         mig_talk("job %s %s; VM %s stays on %s", job->id,
                  job->ended ? "cancelled" : "is being cancelled", job->vm,
                  job->source ? job->source : "its node");
+    return TRUE;
+}
+
+gboolean
+mig_cmd_job_set(MigCli *cli, char **arguments, GError **error)
+{
+    MigSetJobRequest request = {
+        .id = arguments[0],
+        .bandwidth = option_bandwidth_mib == 0 ? -1 : MAX((gint64)option_bandwidth_mib, 0) * MIB,
+        .max_downtime_ms = option_max_downtime_ms};
+    g_autoptr(MigJobReply) reply = NULL;
+    const MigApiJob *job;
+
+    if (!mig_cli_check_range("--bandwidth", option_bandwidth_mib, -1, 1000000, error) ||
+        !mig_cli_check_range("--max-downtime", option_max_downtime_ms, 0, 60000, error))
+        return FALSE;
+    if (!request.bandwidth && !request.max_downtime_ms) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_USAGE,
+                    "nothing to set; name --bandwidth or --max-downtime");
+        return FALSE;
+    }
+    reply = mig_cli_call(cli, "io.migrated.SetJob", &mig_type_SetJobRequest, &request,
+                         &mig_type_JobReply, 0, error);
+    if (!reply)
+        return FALSE;
+    job = reply->job;
+    if (cli->json)
+        mig_print_json(&mig_type_JobReply, reply, FALSE);
+    else
+        mig_talk("job %s: bandwidth %s%s, downtime at most %s", job->id,
+                 job->bandwidth ? mig_show_size(job->bandwidth) : "without limit",
+                 job->bandwidth ? "/s" : "", mig_show_ms(job->max_downtime_ms));
     return TRUE;
 }

@@ -163,6 +163,36 @@ api_CancelJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
         peer_CancelJob(daemon, call, request);
 }
 
+void
+peer_SetJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigSetJobRequest *request = request_;
+    const MigJobRequest job = {.id = request->id};
+    GError *error = NULL;
+
+    if (mig_jobs_set(daemon->jobs, request, &error))
+        peer_GetJob(daemon, call, &job);
+    else
+        mig_rpc_call_fail(call, error);
+}
+
+void
+api_SetJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigSetJobRequest *request = request_;
+    g_autofree char *node = mig_jobs_node_of(request->id);
+    g_autoptr(MigNodeView) view = node ? mig_volumes_node(daemon->volumes, node, NULL) : NULL;
+    GError *error = NULL;
+
+    if (!view || view->is_local)
+        peer_SetJob(daemon, call, request);
+    else if (node_knows_policies(daemon, node, &error))
+        mig_api_forward(daemon, call, node, "SetJob", &mig_type_SetJobRequest, request,
+                        &mig_type_JobReply, MIG_PEER_CALL_MS);
+    else
+        mig_rpc_call_fail(call, error);
+}
+
 /* ---- for peers ---- */
 
 /* A job is the business of the node that runs it, which its id names, and of no other member.

@@ -379,6 +379,43 @@ mig_jobs_list(MigJobs *jobs, gboolean only_running)
     return list;
 }
 
+static gboolean
+may_set(const MigJob *job, const MigSetJobRequest *request, GError **error)
+{
+    if (mig_job_has_ended(job))
+        g_set_error(error, MIG_ERROR, MIG_ERROR_JOB_ENDED, "job %s has ended already: %s", job->id,
+                    mig_job_state_name(job->state));
+    else if (job->by_virsh)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                    "job %s was begun with virsh, and so are its limits: 'virsh "
+                    "migrate-setmaxdowntime %s MS' changes one",
+                    job->id, job->vm);
+    else if (request->bandwidth < -1 || request->max_downtime_ms < 0 ||
+             request->max_downtime_ms > 60000)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                    "bandwidth is -1 for no limit, or not negative; downtime is 1 to 60000 ms");
+    else
+        return TRUE;
+    return FALSE;
+}
+
+gboolean
+mig_jobs_set(MigJobs *jobs, const MigSetJobRequest *request, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
+    MigJobEntry *entry = find_or_error(jobs, request->id, error);
+
+    if (!entry || !may_set(entry->job, request, error))
+        return FALSE;
+    if (request->bandwidth)
+        entry->job->bandwidth_bytes_s = (guint64)MAX(request->bandwidth, 0);
+    if (request->max_downtime_ms)
+        entry->job->max_downtime_ms = (guint)request->max_downtime_ms;
+    entry->job->retuned++;
+    mig_job_entry_wake(entry);
+    return TRUE;
+}
+
 gboolean
 mig_jobs_cancel(MigJobs *jobs, const char *id, GError **error)
 {

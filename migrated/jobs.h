@@ -42,6 +42,9 @@ gboolean mig_jobs_cancel(MigJobs *jobs, const char *id, GError **error);
 /* What the target takes of that job from now on; 0: no limit. FALSE: its target is another node, or
  * it is not known. */
 gboolean mig_jobs_grant(MigJobs *jobs, const char *id, const char *target, guint64 bytes_s);
+/* Another bandwidth or downtime for a job that has not ended; what is 0 stays. MIG_ERROR_JOB_ENDED,
+ * MIG_ERROR_BAD_VALUE. Told to QEMU by the job's own thread, journal first. */
+gboolean mig_jobs_set(MigJobs *jobs, const MigSetJobRequest *request, GError **error);
 /* It may be this waiting job's turn now. Unknown is fine. */
 void mig_jobs_wake(MigJobs *jobs, const char *id);
 /* libvirt may be through with this VM's move. */

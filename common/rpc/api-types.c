@@ -121,6 +121,8 @@
 #include "rpc/api-table.h"
 #define T JobRequest
 #include "rpc/api-table.h"
+#define T SetJobRequest
+#include "rpc/api-table.h"
 #define T HookDomainRequest
 #include "rpc/api-table.h"
 #define T PeerPrepareRequest

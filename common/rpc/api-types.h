@@ -250,6 +250,10 @@
 #define MIG_FIELDS_JobReply(F) F(OBJECT, job, R, &mig_type_ApiJob)
 #define MIG_FIELDS_ListJobsReply(F) F(ARRAY, jobs, R, &mig_type_ApiJob)
 #define MIG_FIELDS_JobRequest(F) F(STRING, id, R, NULL)
+#define MIG_FIELDS_SetJobRequest(F) \
+    F(STRING, id, R, NULL) \
+    F(INT, bandwidth, Z, NULL)         /* bytes/s; 0: as it is, -1: no limit */ \
+    F(INT, max_downtime_ms, Z, NULL)   /* 0: as it is */
 /* op: libvirt's word; lockspace, lease: of its <lease> */
 #define MIG_FIELDS_HookDomainRequest(F) \
     F(STRING, op, R, NULL) F(STRING, vm, R, NULL) F(STRING, uuid, 0, NULL) \
@@ -329,7 +333,7 @@
     X(ListVmsReply) X(VmReply) X(SetVmRequest) X(AdoptVmRequest) X(AdoptVmReply) \
     X(ListEventsRequest) X(ListEventsReply) X(TimeoutsReply) X(PlanReply) X(DrainNodeRequest) X(DrainNodeReply) \
     X(CheckVmRequest) X(CheckVmReply) X(CpuBaselineReply) X(PeerCpuReply) \
-    X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) X(HookDomainRequest) \
+    X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) X(SetJobRequest) X(HookDomainRequest) \
     X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \
     X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest) X(PeerReserveReply) \
     X(PeerFollowRequest) X(PeerShareRequest) \

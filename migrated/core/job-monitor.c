@@ -22,6 +22,7 @@ mig_monitor_init(MigMonitor *monitor, MigJob *job, const MigJobEnv *env)
     gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
 
     *monitor = (MigMonitor){.job = job, .env = env};
+    monitor->retuned = job->retuned;
     monitor->deadline_ms = job->timeout_ms ? now_ms + job->timeout_ms : 0;
     mig_policy_init(&monitor->policy, job->policy, job->max_downtime_ms, now_ms);
 }
@@ -33,9 +34,35 @@ share_link(MigMonitor *monitor)
     const MigJobEnv *env = monitor->env;
     guint64 bytes_s = env->bandwidth(env->self);
 
+    if (!bytes_s && monitor->is_lifted)
+        bytes_s = G_MAXINT64; /* there was a limit: QEMU has to be told that there is none */
     if (bytes_s && bytes_s != monitor->bandwidth_bytes_s &&
         env->hv->set_bandwidth(env->hv->self, monitor->job->vm, bytes_s, NULL))
         monitor->bandwidth_bytes_s = bytes_s;
+}
+
+/* Somebody has changed what the job may do. */
+static void
+look_at_wishes(MigMonitor *monitor, gint64 now_ms)
+{
+    const MigJob *job = monitor->job;
+    const MigJobEnv *env = monitor->env;
+    guint retuned, max_downtime_ms;
+    g_autoptr(GError) error = NULL;
+
+    env->lock(env->self);
+    retuned = job->retuned;
+    max_downtime_ms = job->max_downtime_ms;
+    env->unlock_and_tell(env->self);
+    if (retuned == monitor->retuned || job->by_virsh)
+        return;
+    monitor->retuned = retuned;
+    monitor->is_lifted = TRUE;
+    /* before QEMU knows of it: a daemon that dies now finds it in the journal */
+    if (!env->store->save(env->store->self, job, &error))
+        g_warning("job %s: cannot write the journal: %s", job->id, error->message);
+    if (mig_policy_retune(&monitor->policy, max_downtime_ms, now_ms) == MIG_POLICY_RAISED)
+        monitor->is_limit_due = TRUE;
 }
 
 /* What did not help is said, so that whoever reads it knows what would. */
@@ -98,6 +125,7 @@ watch_once(MigMonitor *monitor)
         env->hv->abort(env->hv->self, job->vm, NULL);
         return;
     }
+    look_at_wishes(monitor, now_ms);
     if (!env->hv->get_progress(env->hv->self, job->vm, &progress, NULL))
         return;
     if (!job->by_virsh) { /* who moves it by hand sets this by hand */

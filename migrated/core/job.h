@@ -48,6 +48,7 @@ typedef struct {
     gboolean
         by_virsh; /* somebody moves it past us: checked, prepared and followed, not performed */
 
+    guint retuned;     /* how often bandwidth or downtime was changed since it began */
     guint state;       /* MigJobState; moved by mig_job_set_state() only */
     GPtrArray *phases; /* MigJobPhase */
     GPtrArray *checks; /* MigCheck */

@@ -551,6 +551,22 @@ watch_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
 }
 
 static void
+set_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigSetJobRequest *request = data;
+    g_autoptr(MigJobReply) reply = NULL;
+    MigApiJob *job;
+
+    if (fails(call, request->id))
+        return;
+    reply = new_job(NULL, 3, "perform");
+    job = reply->job;
+    job->bandwidth = MAX(request->bandwidth, 0);
+    job->max_downtime_ms = request->max_downtime_ms ? request->max_downtime_ms : 300;
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
 cancel_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
 {
     const MigJobRequest *request = data;
@@ -664,6 +680,7 @@ static const MigRpcMethod methods[] = {
     METHOD("GetJob", JobRequest, JobReply, MIG_RPC_METHOD_READ, watch_job),
     METHOD("WatchJob", JobRequest, JobReply, MIG_RPC_METHOD_MORE, watch_job),
     METHOD("CancelJob", JobRequest, JobReply, 0, cancel_job),
+    METHOD("SetJob", SetJobRequest, JobReply, 0, set_job),
     METHOD("HookDomain", HookDomainRequest, Empty, MIG_RPC_METHOD_ROOT, hook_domain),
     {NULL},
 };

@@ -99,6 +99,7 @@ job list
 job show
 job watch
 job cancel
+job set
 LIST
 
 # ---- setup: files of others, without a daemon ----
@@ -321,6 +322,13 @@ exits "move --detach" 0 "$CTL" move web nodeB --detach
 is "move --detach: the job" "$OUT" 17
 exits "job watch" 0 "$CTL" job watch 17
 exits "job cancel of an ended one" 27 "$CTL" job cancel JobEnded
+exits "job set" 0 "$CTL" job set 17 --bandwidth 80
+like "job set: says what counts now" "$ERR" '^job 17: bandwidth 80.0 MiB/s, downtime at most 300 ms'
+exits "job set --json" 0 "$CTL" --json job set 17 --bandwidth 0 --max-downtime 1000
+like "job set --json: what was asked" "$OUT" '"max_downtime_ms": ?1000'
+exits "job set of nothing" 2 "$CTL" job set 17
+exits "job set out of range" 51 "$CTL" job set 17 --max-downtime 60001
+exits "job set of an ended one" 27 "$CTL" job set JobEnded --bandwidth 1
 
 # Ctrl-C: the first cancels and waits for the end, the second leaves
 "$CTL" move web nodeS >"$TMP/out" 2>"$TMP/err" &
@@ -359,7 +367,7 @@ complete_words() {
         _migratectl
         printf "%s\n" "${COMPREPLY[@]}" | sort | tr "\n" " "' - "$ROOT" "$(dirname "$CTL")" "$@"
 }
-is "completion: verbs" "$(complete_words migratectl job '')" "cancel list show watch "
+is "completion: verbs" "$(complete_words migratectl job '')" "cancel list set show watch "
 is "completion: VMs" "$(complete_words migratectl move '')" "web "
 is "completion: nodes" "$(complete_words migratectl move web n)" "nodeA nodeB "
 is "completion: policies" "$(complete_words migratectl move --policy '')" \

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-monitor.c - a move that is changed as it runs: what QEMU is told, and when. */
+#include "core/job-monitor.h"
+
+typedef struct {
+    MigJob *job;
+    guint polls, last; /* libvirt is through after the last one */
+    guint change_at, new_downtime_ms;
+    guint64 share, new_share; /* what env->bandwidth says, until and from change_at */
+    guint64 told_bytes_s;
+    guint told_limit_ms, bandwidth_calls, limit_calls, saves, saves_before_limit;
+    gint64 now_ms;
+} World;
+
+static gboolean
+get_progress(gpointer self, const char *vm, MigProgress *progress, GError **error)
+{
+    World *world = self;
+
+    /* asked twice a turn: by who waits, and by who watches */
+    *progress = (MigProgress){.is_active = world->polls < world->last,
+                              .iteration = 2 + world->polls / 10,
+                              .remaining_bytes = 1000,
+                              .downtime_ms = -1};
+    return TRUE;
+}
+
+static gboolean
+set_max_downtime(gpointer self, const char *vm, guint ms, GError **error)
+{
+    World *world = self;
+
+    world->limit_calls++;
+    world->told_limit_ms = ms;
+    if (world->saves && !world->saves_before_limit)
+        world->saves_before_limit = world->saves;
+    return TRUE;
+}
+
+static gboolean
+set_bandwidth(gpointer self, const char *vm, guint64 bytes_s, GError **error)
+{
+    World *world = self;
+
+    world->bandwidth_calls++;
+    world->told_bytes_s = bytes_s;
+    return TRUE;
+}
+
+static gboolean
+save(gpointer self, const MigJob *job, GError **error)
+{
+    World *world = self;
+
+    world->saves++;
+    return TRUE;
+}
+
+static gint64
+monotonic_ms(gpointer self)
+{
+    World *world = self;
+
+    return world->now_ms;
+}
+
+static void
+sleep_ms(gpointer self, guint ms)
+{
+    World *world = self;
+
+    world->now_ms += ms;
+    if (++world->polls == world->change_at) {
+        world->share = world->new_share;
+        if (world->new_downtime_ms)
+            world->job->max_downtime_ms = world->new_downtime_ms;
+        world->job->retuned++;
+    }
+}
+
+static guint64
+bandwidth(gpointer self)
+{
+    World *world = self;
+
+    return world->share;
+}
+
+static void
+nothing(gpointer self)
+{
+}
+
+static gboolean
+is_cancelled(gpointer self)
+{
+    return FALSE;
+}
+
+static void
+run(World *world)
+{
+    const MigHv hv = {.self = world,
+                      .get_progress = get_progress,
+                      .set_max_downtime = set_max_downtime,
+                      .set_bandwidth = set_bandwidth};
+    const MigStore store = {.self = world, .save = save};
+    const MigClock clock = {.self = world, .monotonic_ms = monotonic_ms, .sleep_ms = sleep_ms};
+    const MigJobEnv env = {.hv = &hv,
+                           .store = &store,
+                           .clock = &clock,
+                           .bandwidth = bandwidth,
+                           .lock = nothing,
+                           .unlock_and_tell = nothing,
+                           .is_cancelled = is_cancelled,
+                           .self = world};
+    MigMonitor monitor;
+
+    mig_monitor_init(&monitor, world->job, &env);
+    g_assert_true(mig_monitor_wait(&monitor));
+}
+
+static MigJob *
+new_job(guint max_downtime_ms)
+{
+    MigJob *job = mig_job_new("A-1");
+
+    job->vm = g_strdup("web");
+    job->max_downtime_ms = max_downtime_ms;
+    return job;
+}
+
+static void
+test_downtime(void)
+{
+    for (guint k = 0; k < 2; k++) {
+        g_autoptr(MigJob) job = new_job(300);
+        World world = {.job = job, .last = 200, .change_at = 100, .new_downtime_ms = k ? 20 : 1000};
+
+        run(&world);
+        g_assert_cmpuint(world.told_limit_ms, ==, k ? 20 : 1000);
+        g_assert_cmpuint(job->downtime_limit_ms, ==, k ? 20 : 1000);
+        g_assert_cmpuint(world.saves, ==, 1);
+        g_assert_cmpuint(world.saves_before_limit, ==, 1); /* the journal knows it first */
+        g_assert_cmpuint(world.bandwidth_calls, ==, 1);    /* none before, and none is told once */
+    }
+}
+
+static void
+test_bandwidth(void)
+{
+    g_autoptr(MigJob) job = new_job(300);
+    World world = {
+        .job = job, .last = 60, .change_at = 30, .share = 10 << 20, .new_share = 50 << 20};
+
+    run(&world);
+    g_assert_cmpuint(world.told_bytes_s, ==, 50 << 20);
+    g_assert_cmpuint(world.bandwidth_calls, ==, 2);
+    /* none any more: QEMU has to be told, too */
+    world = (World){.job = job, .last = 60, .change_at = 30, .share = 10 << 20};
+    run(&world);
+    g_assert_cmpuint(world.told_bytes_s, ==, G_MAXINT64);
+    g_assert_cmpuint(world.bandwidth_calls, ==, 2);
+    /* and one that never had any is left alone */
+    world = (World){.job = job, .last = 60};
+    run(&world);
+    g_assert_cmpuint(world.bandwidth_calls, ==, 0);
+}
+
+static void
+test_by_virsh(void)
+{
+    g_autoptr(MigJob) job = new_job(300);
+    World world = {.job = job, .last = 60, .change_at = 30, .new_downtime_ms = 20};
+
+    job->by_virsh = TRUE;
+    run(&world);
+    g_assert_cmpuint(world.limit_calls + world.bandwidth_calls + world.saves, ==, 0);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/monitor/downtime", test_downtime);
+    g_test_add_func("/monitor/bandwidth", test_bandwidth);
+    g_test_add_func("/monitor/by-virsh", test_by_virsh);
+    return g_test_run();
+}
