@@ -24,6 +24,8 @@
  *      volume without them reads as it did; an older writer sets a VM back to the default
  *   1  VM slots: relations, before reserved and zero, with the same rule. No feature bit: who does
  * not know them starts a VM in a worse place or order, and never twice
+ *   1  VM slots: move_policy, before reserved and zero, with the same rule. No feature bit: who
+ * does not know it moves a VM by the node's policy
  *   1  node slots: notes, before reserved and zero, outside of the payload. No feature bit: for
  * people
  *   1  superblocks: their generation is one higher with each growth of the volume, and the second
@@ -318,6 +320,7 @@ struct csv_vm {
     enum csv_restart restart;
     bool restarts_on_isolation; /* its node is cut off: it ends there and starts elsewhere */
     uint32_t prefer_host_id;    /* where it starts if it can, 0 anywhere */
+    uint32_t move_policy;       /* its user's, who may meet one that it does not know; 0: none */
     /* Other VMs by name, one space between, each behind a sign: '+' on their node if possible, '-'
      * never on their node, '>' after they run. "": none. */
     char relations[CSV_RELATIONS_MAX + 1];

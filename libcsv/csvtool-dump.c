@@ -192,6 +192,7 @@ dump_vm(struct csv_volume *volume, const struct csv_vm *vm)
                                                            : "on-node-death");
     put_bool("restarts_on_isolation", vm->restarts_on_isolation);
     put_number("prefer_host_id", vm->prefer_host_id);
+    put_number("move_policy", vm->move_policy);
     put_text("relations", vm->relations);
     dump_lease(volume, CSV_LEASE_VM, vm->slot);
     put_text("definition", vm->definition ? vm->definition : "");

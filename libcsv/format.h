@@ -115,7 +115,8 @@ struct csv_disk_vm {
     uint32_t policy; /* CSV_POLICY_* */
     uint32_t prefer_host_id;
     uint32_t relations_bytes; /* 0: none */
-    uint32_t reserved[4];
+    uint32_t move_policy;     /* 0: none */
+    uint32_t reserved[3];
     /* the definition follows, without a NUL */
 };
 
@@ -165,6 +166,7 @@ _Static_assert(offsetof(struct csv_disk_vm, birth) == 88, "vm");
 _Static_assert(offsetof(struct csv_disk_vm, policy) == 100, "vm");
 _Static_assert(offsetof(struct csv_disk_vm, prefer_host_id) == 104, "vm");
 _Static_assert(offsetof(struct csv_disk_vm, relations_bytes) == 108, "vm");
+_Static_assert(offsetof(struct csv_disk_vm, move_policy) == 112, "vm");
 _Static_assert(offsetof(struct csv_disk_image, owner_birth) == 80, "image");
 _Static_assert(offsetof(struct csv_disk_image, extents) == 128, "image");
 _Static_assert(128 + sizeof(struct csv_disk_node) <= CSV_NODE_BLOCK, "node fits");

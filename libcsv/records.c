@@ -172,6 +172,7 @@ csv_vm_encode(const struct csv_vm_record *record, void *block)
             htole32((uint32_t)vm->restart | (vm->restarts_on_isolation ? CSV_POLICY_ISOLATION : 0)),
         .prefer_host_id = htole32(vm->prefer_host_id),
         .relations_bytes = htole32((uint32_t)strlen(vm->relations)),
+        .move_policy = htole32(vm->move_policy),
     };
 
     put_text(disk.name, vm->name, sizeof(disk.name));
@@ -229,6 +230,7 @@ csv_vm_decode(const void *block, const struct csv_head *head, const struct csv_s
     made.vm.prefer_host_id = le32toh(disk.prefer_host_id);
     if (made.vm.prefer_host_id > super->max_nodes)
         return "preferred host id out of range";
+    made.vm.move_policy = le32toh(disk.move_policy);
     related = le32toh(disk.relations_bytes);
     problem = csv_relations_problem(relations, related);
     if (problem)

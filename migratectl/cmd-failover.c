@@ -29,10 +29,12 @@ mig_cmd_vm_set(MigCli *cli, char **arguments, GError **error)
         g_autofree char *with = names(vm->affinity), *apart = names(vm->anti_affinity);
         g_autofree char *after = names(vm->start_after);
 
-        mig_talk("VM %s: restart=%s priority=%s on_isolation=%s prefer=%s affinity=%s "
-                 "anti_affinity=%s start_after=%s",
-                 vm->name, vm->restart, mig_show_int(vm->priority), vm->on_isolation,
-                 vm->prefer ? vm->prefer : "none", with, apart, after);
+        mig_talk(
+            "VM %s: restart=%s priority=%s on_isolation=%s prefer=%s move_policy=%s affinity=%s "
+            "anti_affinity=%s start_after=%s",
+            vm->name, vm->restart, mig_show_int(vm->priority), vm->on_isolation,
+            vm->prefer ? vm->prefer : "none", vm->move_policy ? vm->move_policy : "default", with,
+            apart, after);
     }
     return TRUE;
 }

@@ -180,6 +180,7 @@ print_vm(const MigApiVm *vm)
     mig_print_field("Restart", vm->restart);
     mig_print_field("On isolation", vm->on_isolation);
     mig_print_field("Prefers", vm->prefer);
+    mig_print_field("Move policy", vm->move_policy);
     mig_print_field_list("With", vm->affinity);
     mig_print_field_list("Apart from", vm->anti_affinity);
     mig_print_field_list("Starts after", vm->start_after);

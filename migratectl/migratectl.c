@@ -68,6 +68,7 @@ static const MigCommand commands[] = {
     {"vm", "undefine", "VM", 1, 1, mig_cmd_vm_undefine, mig_options_vm_undefine, "Forget a stopped VM", NULL},
     {"vm", "set", "VM NAME=VALUE...", 2, 16, mig_cmd_vm_set, NULL, "Policies of a VM",
      "restart=always|on-node-death|never, priority=0..1000, on_isolation=keep|restart,\n"
+     "move_policy=fast|gentle|must-finish|never-postcopy|default,\n"
      "prefer=NODE|none, affinity=VM,...|none, anti_affinity=VM,...|none,\n"
      "start_after=VM,...|none"},
     {"why", NULL, "VM|NODE", 1, 1, mig_cmd_why, NULL, "What was decided about it, and why", NULL},

@@ -92,6 +92,15 @@ set_one(MigDaemon *daemon, MigVm *vm, GPtrArray *vms, const char *key, const cha
         if (vm->restarts_on_isolation || g_str_equal(value, "keep"))
             return TRUE;
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE, "on_isolation is keep or restart");
+    } else if (g_str_equal(key, "move_policy")) {
+        MigPolicyKind kind = MIG_POLICY_UNSET;
+
+        if (g_str_equal(value, "default") || mig_policy_kind_from_name(value, &kind)) {
+            vm->move_policy = kind;
+            return TRUE;
+        }
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                    "move_policy is fast, gentle, must-finish, never-postcopy or default");
     } else if (g_str_equal(key, "prefer")) {
         return set_prefer(daemon, vm, value, error);
     } else if (g_str_equal(key, "affinity") || g_str_equal(key, "anti_affinity") ||
@@ -100,7 +109,7 @@ set_one(MigDaemon *daemon, MigVm *vm, GPtrArray *vms, const char *key, const cha
     } else {
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
                     "a VM has no setting of that name; there are restart, priority, on_isolation, "
-                    "prefer, affinity, anti_affinity and start_after");
+                    "prefer, move_policy, affinity, anti_affinity and start_after");
     }
     return FALSE;
 }

@@ -217,6 +217,9 @@ mig_shape_vm(MigDaemon *daemon, const MigVmView *view)
     to->restart = g_strdup(mig_restart_name(vm->restart));
     to->on_isolation = g_strdup(vm->restarts_on_isolation ? "restart" : "keep");
     to->prefer = node_of_host(view->attached, vm->prefer_host_id);
+    to->move_policy = g_strdup(vm->move_policy < MIG_POLICY_COUNT
+                                   ? mig_policy_kind_name((MigPolicyKind)vm->move_policy)
+                                   : NULL);
     to->affinity = g_strdupv(vm->affinity);
     to->anti_affinity = g_strdupv(vm->anti_affinity);
     to->start_after = g_strdupv(vm->start_after);

@@ -123,11 +123,13 @@ has_room(MigJobs *jobs, GError **error)
 
 /* What is said nearest to the move counts. */
 static MigPolicyKind
-policy_of(const MigMoveVmRequest *request, const MigConfig *config)
+policy_of(const MigMoveVmRequest *request, const MigVm *vm, const MigConfig *config)
 {
     MigPolicyKind kind = MIG_POLICY_UNSET;
 
     mig_policy_kind_from_name(request->policy, &kind);
+    if (kind == MIG_POLICY_UNSET && vm->move_policy < MIG_POLICY_COUNT)
+        kind = (MigPolicyKind)vm->move_policy;
     if (kind == MIG_POLICY_UNSET)
         mig_policy_kind_from_name(config->default_policy, &kind);
     return kind;
@@ -149,7 +151,7 @@ job_from_request(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunnin
     job->memory_bytes = vm->memory_bytes;
     job->priority = request->priority ? (guint)request->priority : vm->priority;
     job->no_wait = request->no_wait;
-    job->policy = policy_of(request, config);
+    job->policy = policy_of(request, vm, config);
     job->source = g_strdup(jobs->daemon->node);
     job->target = g_strdup(request->node);
     job->bandwidth_bytes_s = request->bandwidth ? (guint64)request->bandwidth

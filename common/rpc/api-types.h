@@ -80,6 +80,7 @@
     F(STRING, restart, 0, NULL)        /* always, on-node-death, never */ \
     F(STRING, on_isolation, 0, NULL)   /* keep, restart */ \
     F(STRING, prefer, 0, NULL)         /* node name */ \
+    F(STRING, move_policy, 0, NULL)    /* null: its node's */ \
     F(STRV, affinity, 0, NULL)         /* names of VMs, all three */ \
     F(STRV, anti_affinity, 0, NULL) F(STRV, start_after, 0, NULL)
 
@@ -212,7 +213,8 @@
 #define MIG_FIELDS_StopVmRequest(F) \
     F(STRING, name, R, NULL) F(BOOL, force, 0, NULL) F(INT, timeout_ms, 0, NULL)
 #define MIG_FIELDS_UndefineVmRequest(F) F(STRING, name, R, NULL) F(BOOL, delete_images, 0, NULL)
-/* NAME=VALUE each: restart, priority, on_isolation, prefer, affinity, anti_affinity, start_after */
+/* NAME=VALUE each: restart, priority, on_isolation, prefer, move_policy, affinity, anti_affinity,
+ * start_after */
 #define MIG_FIELDS_SetVmRequest(F) F(STRING, name, R, NULL) F(STRV, settings, R, NULL)
 #define MIG_FIELDS_ListEventsRequest(F) F(STRING, name, 0, NULL)
 #define MIG_FIELDS_ListEventsReply(F) F(ARRAY, events, R, &mig_type_ApiEvent)

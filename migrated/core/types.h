@@ -72,9 +72,10 @@ typedef struct {
     MigRestart restart;
     gboolean restarts_on_isolation; /* its node is cut off: end it there, start it elsewhere */
     guint32 prefer_host_id;         /* 0: none */
-    char **affinity;                /* names of VMs of the volume to be with; NULL: none */
-    char **anti_affinity;           /* never to be with */
-    char **start_after;             /* that have to run before */
+    guint32 move_policy;  /* MigPolicyKind; a later version may have set one unknown here */
+    char **affinity;      /* names of VMs of the volume to be with; NULL: none */
+    char **anti_affinity; /* never to be with */
+    char **start_after;   /* that have to run before */
     guint64 memory_bytes;
     guint32 vcpus;
     guint32 last_host_id;

@@ -53,6 +53,7 @@ vm_from(MigCsv *csv, const struct csv_vm *from)
     vm->restart = (MigRestart)from->restart;
     vm->restarts_on_isolation = from->restarts_on_isolation;
     vm->prefer_host_id = from->prefer_host_id;
+    vm->move_policy = from->move_policy;
     vm->affinity = related(from->relations, '+');
     vm->anti_affinity = related(from->relations, '-');
     vm->start_after = related(from->relations, '>');
@@ -74,6 +75,7 @@ vm_to(const MigVm *vm, struct csv_vm *result, GError **error)
                         .restart = (enum csv_restart)vm->restart,
                         .restarts_on_isolation = vm->restarts_on_isolation,
                         .prefer_host_id = vm->prefer_host_id,
+                        .move_policy = vm->move_policy,
                         .definition = vm->definition};
 
     g_strlcpy(to.name, vm->name, sizeof to.name);

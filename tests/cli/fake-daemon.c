@@ -220,7 +220,8 @@ get_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
     mig_rpc_call_reply(call, reply);
 }
 
-/* restart and start_after as they were given, so that a test sees them travel there and back */
+/* restart, start_after and move_policy as they were given, so that a test sees them travel there
+ * and back */
 static void
 set_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
 {
@@ -236,6 +237,8 @@ set_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
     for (guint i = 0; request->settings[i]; i++) {
         if (g_str_has_prefix(request->settings[i], "start_after="))
             vm->start_after = g_strsplit(strchr(request->settings[i], '=') + 1, ",", -1);
+        else if (g_str_has_prefix(request->settings[i], "move_policy="))
+            vm->move_policy = g_strdup(strchr(request->settings[i], '=') + 1);
     }
     mig_rpc_call_reply(call, reply);
 }

@@ -199,6 +199,8 @@ like "node remove: says so" "$ERR" "node nodeC is removed"
 exits "a living node is not removed" 31 "$CTL" node remove NodeAlive
 exits "vm set" 0 "$CTL" vm set web restart=always start_after=db,mail
 like "vm set: says what it is now" "$ERR" "restart=always .* affinity=none .* start_after=db,mail"
+exits "vm set move_policy" 0 "$CTL" vm set web restart=always move_policy=gentle
+like "vm set move_policy: says it" "$ERR" "move_policy=gentle"
 exits "vm set --json" 0 "$CTL" vm set web start_after=db --json
 like "vm set --json: a list" "$(tr -d ' \n' <"$TMP/out")" '"start_after":\["db"\]'
 exits "vm set without a setting" 2 "$CTL" vm set web

@@ -56,7 +56,8 @@ BOUND_MS=$((256 * 1000 / LINK_MIB_S))
 
 cluster_run 2
 ok "the links carry $LINK_MIB_S MiB/s" slow_links
-ok "the guest writes to $SET_MIB MiB" "$LAB" http $IP "/load?rate=$RATE_MIB_S&set=$SET_MIB"
+# it fills them first, which can take it longer than an answer may; asked again it goes on with them
+ok "the guest writes to $SET_MIB MiB" retry "$WAIT_S" "$LAB" http $IP "/load?rate=$RATE_MIB_S&set=$SET_MIB"
 ok "far faster than that" retry "$WAIT_S" dirties
 ((TAP_FAILED == 0)) || bail "not the guest that is needed"
 
@@ -69,6 +70,16 @@ if [[ ${MIGRATED_TEST_FULL:-} ]]; then
     on nodeA virsh domjobabort $VM || true
     ok "it is still on nodeA" retry 60 runs_once nodeA
 fi
+
+job=$(ctl nodeA move $VM nodeB --policy gentle --bandwidth 2 --detach)
+job_is() {
+    ctl nodeB job show "$job" --json | jq -e ".job | $1"
+}
+ok "job set: a move at 2 MiB/s" retry 60 job_is '.state == "perform" and .rate > 0 and .rate < 4194304'
+ok "job set: no limit any more, asked of the other node" ctl nodeB job set "$job" --bandwidth 0 --max-downtime 40
+ok "job set: it is faster" retry 60 job_is '.rate > 6291456 and .max_downtime_ms == 40'
+ok "job set: cancelled" ctl nodeA job cancel "$job"
+ok "job set: it stayed" retry 60 job_is '.state == "cancelled" and .downtime_limit_ms <= 40'
 
 exits "gentle: given up" 62 moves nodeB gentle
 like "gentle: says why" "$OUT" "did not converge: no progress for [0-9]+ s, though it may stand still for 300 ms; .*$VM runs on nodeA"

@@ -105,6 +105,7 @@ test_vms(struct fixture *fixture, const void *data)
     back.wanted = CSV_WANTED_RUNNING;
     back.last_host_id = 3;
     g_strlcpy(back.relations, "-db >db", sizeof(back.relations));
+    back.move_policy = 2;
     free(back.definition);
     back.definition = NULL;
     assert_ok(csv_vm_update(volume, &epoch, &back, error));
@@ -112,6 +113,7 @@ test_vms(struct fixture *fixture, const void *data)
     g_assert_cmpuint(back.wanted, ==, CSV_WANTED_RUNNING);
     g_assert_cmpuint(back.last_host_id, ==, 3);
     g_assert_cmpstr(back.relations, ==, "-db >db");
+    g_assert_cmpuint(back.move_policy, ==, 2);
     g_assert_cmpuint(back.generation, ==, 2);
     g_assert_cmpstr(back.definition, ==, vm.definition); /* kept */
     back.slot = 1;

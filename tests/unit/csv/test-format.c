@@ -355,6 +355,7 @@ test_vm_record(void)
 
     in.vm.restart = CSV_RESTART_ALWAYS;
     in.vm.prefer_host_id = 3;
+    in.vm.move_policy = 70001; /* of a later version: kept as it is */
     g_strlcpy(in.vm.relations, "+db -web2 >db", sizeof(in.vm.relations));
     head.payload_bytes = csv_vm_encode(&in, block);
     g_assert_null(csv_vm_decode(block, &head, &super, 4, true, &out));
@@ -367,6 +368,7 @@ test_vm_record(void)
     g_assert_cmpuint(out.birth, ==, 3);
     g_assert_cmpuint(out.vm.restart, ==, CSV_RESTART_ALWAYS);
     g_assert_cmpuint(out.vm.prefer_host_id, ==, 3);
+    g_assert_cmpuint(out.vm.move_policy, ==, 70001);
     g_assert_cmpstr(out.vm.relations, ==, "+db -web2 >db");
     csv_vm_clear(&out.vm);
 #define BROKEN(change, text)         \
