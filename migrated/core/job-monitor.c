@@ -128,6 +128,8 @@ watch_once(MigMonitor *monitor)
     look_at_wishes(monitor, now_ms);
     if (!env->hv->get_progress(env->hv->self, job->vm, &progress, NULL))
         return;
+    /* QEMU never takes it back before the end, and then has forgotten it */
+    progress.throttle_percent = MAX(progress.throttle_percent, job->progress.throttle_percent);
     if (!job->by_virsh) { /* who moves it by hand sets this by hand */
         MigPolicyStep step = mig_policy_feed(&monitor->policy, &progress, now_ms);
 

@@ -40,11 +40,14 @@ moves() {
     wait $probe || true
     ctl "$from" job list --json | jq '.jobs[-1]' >"$TMP/job"
     TOOK_MS=$(jq '[.phases[] | select(.state == "perform") | .took_ms] | add' "$TMP/job")
-    # of the link, all but what TCP, TLS and a busy machine need
-    note "$2: $(jq -r '"\(.state), sent \(.transferred / 1048576 | floor) MiB in \(.iteration) rounds, downtime \(.downtime_ms) of \(.downtime_limit_ms) ms, guest slowed by \(.throttle) %"' "$TMP/job")" \
-        "in $TOOK_MS ms; a client saw a gap of $(jq .longest_gap_ms "$TMP/probe.json") ms"
     tail -n 1 "$TMP/said"
     return $status
+}
+
+# what came of the last one, and what a client saw of it
+told() {
+    note "$1: $(jq -r '"\(.state), sent \(.transferred / 1048576 | floor) MiB in \(.iteration) rounds, downtime \(.downtime_ms) of \(.downtime_limit_ms) ms, guest slowed by \(.throttle) %"' "$TMP/job")" \
+        "in $TOOK_MS ms; a client saw a gap of $(jq .longest_gap_ms "$TMP/probe.json") ms"
 }
 
 job_has() {
@@ -82,6 +85,7 @@ ok "job set: cancelled" ctl nodeA job cancel "$job"
 ok "job set: it stayed" retry 60 job_is '.state == "cancelled" and .downtime_limit_ms <= 40'
 
 exits "gentle: given up" 62 moves nodeB gentle
+told gentle
 like "gentle: says why" "$OUT" "did not converge: no progress for [0-9]+ s, though it may stand still for 300 ms; .*$VM runs on nodeA"
 ok "gentle: the guest was not slowed" job_has '.throttle == 0'
 # 3 times the first round or 20 s, a round until the limit has been tried, and what a busy machine adds
@@ -90,13 +94,14 @@ ok "gentle: it runs on nodeA" runs_once nodeA
 ok "gentle: as fast as before" retry 30 dirties
 
 exits "fast: moved" 0 moves nodeB fast
+told fast
 ok "fast: the guest was slowed" job_has '.throttle >= 30'
 ok "fast: within two minutes" test "$TOOK_MS" -lt 120000
 ok "fast: it runs on nodeB alone" runs_once nodeB
 ok "fast: at full speed again" retry 30 dirties
 
 if moves nodeA never-postcopy >"$TMP/moved" 2>&1; then here=nodeA; else here=nodeB; fi
-cat "$TMP/moved"
+told never-postcopy
 if [[ $here == nodeB ]]; then
     like "never-postcopy: ended, or given up cleanly" "$(<"$TMP/moved")" "did not converge: no progress for .*$VM runs on nodeB"
 else
@@ -108,6 +113,7 @@ ok "never-postcopy: it runs on $here alone" runs_once $here
 if [[ ${MIGRATED_TEST_FULL:-} ]]; then
     other=$([[ $here == nodeA ]] && echo nodeB || echo nodeA)
     exits "must-finish: moved" 0 moves $other must-finish
+    told must-finish
     ok "must-finish: it runs on $other alone" runs_once $other
 fi
 ok "the volume is clean" volume_clean

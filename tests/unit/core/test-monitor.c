@@ -21,6 +21,8 @@ get_progress(gpointer self, const char *vm, MigProgress *progress, GError **erro
     *progress = (MigProgress){.is_active = world->polls < world->last,
                               .iteration = 2 + world->polls / 10,
                               .remaining_bytes = 1000,
+                              /* gone with the last sample, as QEMU has it */
+                              .throttle_percent = world->polls + 1 < world->last ? 30 : 0,
                               .downtime_ms = -1};
     return TRUE;
 }
@@ -140,6 +142,7 @@ test_downtime(void)
         run(&world);
         g_assert_cmpuint(world.told_limit_ms, ==, k ? 20 : 1000);
         g_assert_cmpuint(job->downtime_limit_ms, ==, k ? 20 : 1000);
+        g_assert_cmpuint(job->progress.throttle_percent, ==, 30);
         g_assert_cmpuint(world.saves, ==, 1);
         g_assert_cmpuint(world.saves_before_limit, ==, 1); /* the journal knows it first */
         g_assert_cmpuint(world.bandwidth_calls, ==, 1);    /* none before, and none is told once */
