@@ -30,6 +30,7 @@ struct MigAttached {
     GPtrArray *seen; /* Seen */
     GArray *hosts;   /* MigSanlockHost, as of then; NULL: sanlock did not say */
     gboolean should_stop, is_lost;
+    gboolean is_outside;  /* the LUN answers, but sanlock has given its lockspace up */
     gint64 beat_since_ms; /* a heartbeat is under way since then; 0: none */
     gboolean is_removed;  /* atomic: our slot is gone, so we are no node any more */
     GThread *thread;
@@ -273,16 +274,17 @@ heartbeat_thread(gpointer data)
     g_mutex_lock(&attached->lock);
     while (!attached->should_stop) {
         g_autoptr(GError) error = NULL;
-        gboolean ok;
+        gboolean ok, writes;
 
         attached->beat_since_ms = now_ms();
         g_mutex_unlock(&attached->lock);
-        ok =
-            write_slot(attached, mig_csv_node_beat, FALSE, &error) && stay_joined(attached, &error);
+        writes = write_slot(attached, mig_csv_node_beat, FALSE, &error);
+        ok = writes && stay_joined(attached, &error);
         read_slots(attached);
         attached->hooks.nodes_seen(attached->hooks.self);
         g_mutex_lock(&attached->lock);
         attached->beat_since_ms = 0;
+        attached->is_outside = writes && !ok;
         if (!ok && !attached->is_lost)
             g_warning("volume %s is lost to this node: %s", mig_csv_name(attached->csv),
                       error->message);
@@ -424,6 +426,14 @@ mig_attached_state(MigAttached *attached)
         attached->beat_since_ms && now_ms() - attached->beat_since_ms > MIG_BEAT_LATE_MS;
 
     return attached->is_lost || is_late ? "lost" : "attached";
+}
+
+gboolean
+mig_attached_is_outside(MigAttached *attached)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);
+
+    return attached->is_outside;
 }
 
 guint64

@@ -122,7 +122,8 @@ may_grow(const MigVmView *view, const MigImage *image, GError **error)
         return FALSE;
     }
     if (!is_in_use || (view->is_here &&
-                       (g_str_equal(view->state, "running") || g_str_equal(view->state, "paused"))))
+                       (g_str_equal(view->state, "running") || g_str_equal(view->state, "paused") ||
+                        g_str_equal(view->state, "io-error"))))
         return TRUE;
     g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
                 "image %s is in use by %s, which is %s%s%s; try again when it runs or is stopped",

@@ -2,9 +2,11 @@
 /* self.c - ending VMs on this node. */
 #include "self.h"
 
+#include "core/io-pause.h"
 #include "core/timeouts.h"
 #include "events.h"
 #include "jobs.h"
+#include "vm-actions.h"
 #include "vms.h"
 
 /* In a row. One look may fall into the hand-over of a move. */
@@ -14,7 +16,15 @@ struct MigSelf {
     MigDaemon *daemon;
     gint64 next_us;
     GHashTable *lost; /* VM -> looks in a row that found its lease elsewhere */
+    GHashTable *held; /* VM -> Held */
 };
+
+/* What is remembered of a VM here, for the case that its disk fails. */
+typedef struct {
+    guint64 version; /* of its lease when it was last seen held here; 0: never */
+    guint failed;    /* times that it could not go on */
+    gboolean is_told;
+} Held;
 
 /* Has another node, in the start that it has now, the lease? *owner: its name. */
 static gboolean
@@ -67,6 +77,143 @@ end_isolated(MigSelf *self, const MigRunning *running, MigAttached *attached)
     mig_vms_refresh_soon(self->daemon->vms);
 }
 
+/* ---- its disk has failed ---- */
+
+static Held *
+held_of(MigSelf *self, const char *vm)
+{
+    Held *held = g_hash_table_lookup(self->held, vm);
+
+    if (!held) {
+        held = g_new0(Held, 1);
+        g_hash_table_insert(self->held, g_strdup(vm), held);
+    }
+    return held;
+}
+
+static gboolean
+is_ours(MigSelf *self, MigAttached *attached, const MigLeaseOwner *lease)
+{
+    return lease->host_id == self->daemon->host_id &&
+           lease->host_generation == mig_attached_generation(attached);
+}
+
+static void
+note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
+{
+    Held *held = held_of(self, running->name);
+    MigLeaseOwner lease = {0};
+
+    held->failed = 0;
+    held->is_told = FALSE;
+    if (mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL) &&
+        is_ours(self, attached, &lease))
+        held->version = lease.version;
+}
+
+typedef struct {
+    MigDaemon *daemon;
+    char *vm;
+} Again;
+
+/* Started elsewhere, or here where nobody else can; whoever is faster, the lease decides. */
+static gpointer
+start_again(gpointer data)
+{
+    Again *again = data;
+    MigDaemon *daemon = again->daemon;
+    g_autoptr(GPtrArray) nodes = mig_volumes_nodes(daemon->volumes);
+    MigNameRequest request = {.name = again->vm};
+    g_autoptr(GError) error = NULL;
+    gboolean ok = FALSE;
+
+    for (guint i = 0; i < nodes->len && !ok; i++) {
+        const MigNodeView *view = g_ptr_array_index(nodes, i);
+        g_autoptr(MigVmReply) reply = NULL;
+
+        if (view->is_local || view->state != MIG_NODE_UP || view->node->is_draining)
+            continue;
+        reply =
+            mig_peer_rpc_call(daemon->peer, view->node->name, "RecoverVm", &mig_type_NameRequest,
+                              &request, &mig_type_VmReply, MIG_START_MS, NULL);
+        ok = reply != NULL;
+        if (ok)
+            mig_events_add(daemon->events, again->vm, view->node->name, "started", "on %s",
+                           view->node->name);
+    }
+    if (!ok && mig_vm_recover(daemon, again->vm, &error))
+        mig_events_add(daemon->events, again->vm, daemon->node, "started", "on %s", daemon->node);
+    else if (!ok)
+        mig_events_add(daemon->events, again->vm, daemon->node, "start-failed", "%s",
+                       error->message);
+    g_free(again->vm);
+    g_free(again);
+    return NULL;
+}
+
+/* Ended for good first; it runs again by its policy, as if its node had died. */
+static void
+end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached)
+{
+    g_autoptr(MigVm) vm = mig_csv_vm(mig_attached_csv(attached), running->name, NULL);
+    g_autoptr(GError) error = NULL;
+    Again *again;
+
+    if (!self->daemon->hv->destroy(self->daemon->hv->self, running->name, running->uuid, &error)) {
+        g_warning("%s cannot be ended: %s", running->name, error->message);
+        return;
+    }
+    mig_events_add(self->daemon->events, running->name, self->daemon->node, "ended-here",
+                   "its disk had failed, and its lease has lapsed, or it could not go on");
+    g_hash_table_remove(self->held, running->name);
+    mig_vms_refresh_soon(self->daemon->vms);
+    if (!vm || !vm->wants_running || vm->restart == MIG_RESTART_NEVER)
+        return;
+    again = g_new0(Again, 1);
+    again->daemon = self->daemon;
+    again->vm = g_strdup(running->name);
+    g_thread_unref(g_thread_new("again", start_again, again));
+}
+
+static void
+look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, gboolean is_lost)
+{
+    Held *held = held_of(self, running->name);
+    MigIoPause pause = {.is_volume_here = !is_lost,
+                        .is_lockspace_gone = mig_attached_is_outside(attached),
+                        .failed = held->failed};
+    MigLeaseOwner lease = {0};
+    g_autoptr(GError) error = NULL;
+
+    if (!held->is_told)
+        mig_events_add(self->daemon->events, running->name, self->daemon->node, "io-error",
+                       "its disk fails; it stands still on %s until that is over",
+                       self->daemon->node);
+    held->is_told = TRUE;
+    if (!is_lost &&
+        mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL)) {
+        pause.is_lease_known = TRUE;
+        pause.is_free = lease.host_id == 0;
+        pause.is_ours = is_ours(self, attached, &lease);
+        pause.is_version_as_held = held->version && lease.version == held->version;
+    }
+    switch (mig_io_pause_decide(&pause)) {
+    case MIG_IO_PAUSE_WAIT:
+        break;
+    case MIG_IO_PAUSE_RESUME:
+        if (self->daemon->hv->resume(self->daemon->hv->self, running->name, running->uuid, &error))
+            mig_events_add(self->daemon->events, running->name, self->daemon->node, "resumed",
+                           "its disk answers again, and nobody else has had its lease");
+        else
+            held->failed++;
+        mig_vms_refresh_soon(self->daemon->vms);
+        break;
+    case MIG_IO_PAUSE_END:
+        end_failed(self, running, attached);
+        break;
+    }
+}
+
 void
 mig_self_look(MigSelf *self, gboolean is_isolated)
 {
@@ -81,9 +228,17 @@ mig_self_look(MigSelf *self, gboolean is_isolated)
         g_autoptr(MigAttached) attached =
             mig_volumes_get(self->daemon->volumes, running->volume, NULL);
         g_autofree char *owner = NULL;
+        gboolean is_away = attached && g_str_equal(mig_attached_state(attached), "lost");
 
-        if (!attached || g_str_equal(mig_attached_state(attached), "lost"))
+        if (attached && running->state == MIG_DOMAIN_IO_ERROR &&
+            !mig_jobs_has_vm(self->daemon->jobs, running->name)) {
+            look_at_failed(self, running, attached, is_away);
+            continue;
+        }
+        if (!attached || is_away)
             continue; /* a LUN that does not answer is sanlock's case */
+        if (running->state == MIG_DOMAIN_RUNNING)
+            note_lease(self, running, attached);
         if (is_lost(self, running, attached, &owner))
             end_lost(self, running, owner);
         else
@@ -100,5 +255,6 @@ mig_self_new(MigDaemon *daemon)
 
     self->daemon = daemon;
     self->lost = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    self->held = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return self;
 }

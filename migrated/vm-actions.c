@@ -40,6 +40,15 @@ has_running_bit(MigAttached *attached, guint32 slot)
     return FALSE;
 }
 
+/* "paused" and why, or NULL: of a VM that stands still here. */
+static const char *
+paused_state(const MigRunning *running)
+{
+    if (running && running->state == MIG_DOMAIN_IO_ERROR)
+        return "io-error";
+    return running && running->state == MIG_DOMAIN_PAUSED ? "paused" : NULL;
+}
+
 /* The lease on the LUN says where; this node's libvirt adds how, for those that are here. */
 static const char *
 state_of(MigDaemon *daemon, MigVmView *view)
@@ -61,18 +70,18 @@ state_of(MigDaemon *daemon, MigVmView *view)
     if (!view->node) {
         /* nobody has the lease, yet somebody says that it is there: between two nodes, or
          * paused by hand, which gives the lease back */
-        if (running && running->state == MIG_DOMAIN_PAUSED) {
+        if (paused_state(running)) {
             view->node = g_strdup(daemon->node);
             view->is_here = TRUE;
-            state = "paused";
+            state = paused_state(running);
         } else {
             /* a bit seen with the last heartbeat may be that of a VM stopped since */
             if (has_running_bit(view->attached, view->vm->slot))
                 mig_attached_look(view->attached);
             state = has_running_bit(view->attached, view->vm->slot) ? "moving" : "stopped";
         }
-    } else if (view->is_here && running && running->state == MIG_DOMAIN_PAUSED) {
-        state = "paused";
+    } else if (view->is_here && paused_state(running)) {
+        state = paused_state(running);
     } else if (!owner || (owner->state != MIG_NODE_UP && !view->is_here)) {
         state = "unknown";
     }
@@ -207,7 +216,7 @@ may_start(MigDaemon *daemon, const MigVmView *view, GError **error)
                     "%s is being moved; see 'migratectl job list'", view->vm->name);
         return FALSE;
     }
-    if (!name && !g_str_equal(view->state, "paused"))
+    if (!name && !g_str_equal(view->state, "paused") && !g_str_equal(view->state, "io-error"))
         return TRUE;
     if (is_dead)
         return TRUE;

@@ -8,7 +8,7 @@
 typedef struct {
     MigVm *vm;
     MigAttached *attached;
-    const char *state; /* running, paused, stopped, moving, unknown */
+    const char *state; /* running, paused, io-error, stopped, moving, unknown */
     char *node;        /* where, by its lease; NULL where it is free */
     gboolean is_here;
     MigLeaseOwner owner;

@@ -37,6 +37,8 @@ MigCsv *mig_attached_csv(MigAttached *attached);
 const char *mig_attached_name(MigAttached *attached);
 /* "attached", or "lost" where this node's slot cannot be written. */
 const char *mig_attached_state(MigAttached *attached);
+/* Its LUN answers, but sanlock has given the lockspace up: no lease is held here. */
+gboolean mig_attached_is_outside(MigAttached *attached);
 /* Our sanlock generation in its lockspace. */
 guint64 mig_attached_generation(MigAttached *attached);
 /* This host forgets that it was a node of the volume, as it leaves the cluster. */

@@ -5,7 +5,7 @@
 static const char *const domain_state_names[] = {
     [MIG_DOMAIN_UNKNOWN] = "unknown",   [MIG_DOMAIN_ABSENT] = "absent",
     [MIG_DOMAIN_RUNNING] = "running",   [MIG_DOMAIN_PAUSED] = "paused",
-    [MIG_DOMAIN_INCOMING] = "incoming",
+    [MIG_DOMAIN_INCOMING] = "incoming", [MIG_DOMAIN_IO_ERROR] = "io-error",
 };
 
 const char *

@@ -137,6 +137,7 @@ typedef enum {
     MIG_DOMAIN_RUNNING,
     MIG_DOMAIN_PAUSED,   /* exists, stands still */
     MIG_DOMAIN_INCOMING, /* either half of a move that libvirt is not through with */
+    MIG_DOMAIN_IO_ERROR, /* stands still since its disk failed; only in MigHv.list() */
 } MigDomainState;
 
 const char *mig_domain_state_name(MigDomainState state);

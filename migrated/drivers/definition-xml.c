@@ -330,6 +330,43 @@ devices_without_leases(xmlNode *domain)
     return first ? first : xmlNewChild(domain, NULL, (const xmlChar *)"devices", NULL);
 }
 
+static void
+set_missing(xmlNode *node, const char *name, const char *value)
+{
+    if (!xmlHasProp(node, (const xmlChar *)name))
+        xmlNewProp(node, (const xmlChar *)name, (const xmlChar *)value);
+}
+
+static gboolean
+has_prop(xmlNode *node, const char *name, const char *start)
+{
+    xmlChar *value = xmlGetProp(node, (const xmlChar *)name);
+    gboolean result = value && g_str_has_prefix((const char *)value, start);
+
+    xmlFree(value);
+    return result;
+}
+
+/* A guest whose LUN is away for a moment stands still, and never sees an error of its disk, whose
+ * file system it would take for broken: unless its definition says otherwise. */
+static void
+stop_on_errors(xmlNode *disk)
+{
+    gboolean is_ours = FALSE;
+
+    for (xmlNode *child = disk->children; child; child = child->next)
+        is_ours = is_ours || (is_element(child, "source") && has_prop(child, "dev", DEVICE_PREFIX));
+    if (!is_ours ||
+        (xmlHasProp(disk, (const xmlChar *)"device") && !has_prop(disk, "device", "disk")))
+        return;
+    for (xmlNode *child = disk->children; child; child = child->next) {
+        if (!is_element(child, "driver"))
+            continue;
+        set_missing(child, "error_policy", "stop");
+        set_missing(child, "rerror_policy", "stop");
+    }
+}
+
 char *
 mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease, GError **error)
 {
@@ -347,6 +384,10 @@ mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease
     set_child(domain, "name", lease->resource);
     set_child(domain, "uuid", uuid);
     devices = devices_without_leases(domain);
+    for (xmlNode *child = devices->children; child; child = child->next) {
+        if (is_element(child, "disk"))
+            stop_on_errors(child);
+    }
     node = xmlNewChild(devices, NULL, (const xmlChar *)"lease", NULL);
     xmlNewTextChild(node, NULL, (const xmlChar *)"lockspace", (const xmlChar *)lease->lockspace);
     xmlNewTextChild(node, NULL, (const xmlChar *)"key", (const xmlChar *)lease->resource);

@@ -165,6 +165,8 @@ domain_state(virDomainPtr domain)
     case VIR_DOMAIN_SHUTOFF:
         return MIG_DOMAIN_ABSENT; /* a stopped persistent one holds nothing */
     case VIR_DOMAIN_PAUSED:
+        if (reason == VIR_DOMAIN_PAUSED_IOERROR)
+            return MIG_DOMAIN_IO_ERROR;
         return is_in_migration(domain, reason) ? MIG_DOMAIN_INCOMING : MIG_DOMAIN_PAUSED;
     default: /* crashed, suspended to RAM: exists and stands still */
         return MIG_DOMAIN_PAUSED;
@@ -249,6 +251,8 @@ hv_get_state(gpointer self, const char *vm, const char *uuid, MigDomainState *st
         g_propagate_error(error, g_steal_pointer(&local));
     } else {
         *state = domain ? domain_state(domain) : MIG_DOMAIN_ABSENT;
+        if (*state == MIG_DOMAIN_IO_ERROR) /* why it stands still is not a move's business */
+            *state = MIG_DOMAIN_PAUSED;
         if (domain)
             virDomainFree(domain);
         virConnectClose(connection);

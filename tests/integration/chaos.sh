@@ -20,8 +20,7 @@ if [[ ${MIGRATED_TEST_FULL:-0} == 1 ]]; then
 else
     N=4 N_VMS=6 RUN_S=${MIGRATED_CHAOS_S:-180}
 fi
-MOST_BROKEN=$((N / 2 - 1)) # nodes at once, and one more where N is odd
-((N % 2 == 0)) || MOST_BROKEN=$((N / 2))
+MOST_BROKEN=$((N / 2)) # nodes at once
 SETTLE_S=240
 FIRST_IP=10
 RANDOM=$((SEED % 32768))
@@ -83,11 +82,12 @@ step() {
     between 0 $((${#KINDS[@]} - 1)) && what=${KINDS[picked]}
     between 0 $((N - 1)) && node=${NODES[picked]}
     between 1 20 && seconds=$picked
-    if [[ -e $TMP/broken.$node ]] || (($(find "$TMP" -maxdepth 1 -name 'broken.*' | wc -l) >= MOST_BROKEN)); then
+    if [[ -e $TMP/broken.$node ]] || (($(find "$TMP" -maxdepth 1 -name 'broken.node*' | wc -l) >= MOST_BROKEN)); then
         return
     fi
     touch "$TMP/broken.$node"
     say_when "$node $what for $seconds s"
+    breaks=$((breaks + 1))
     break_node "$node" "$what" "$seconds" >>"$TMP/broken.log" 2>&1 &
 }
 
@@ -204,9 +204,11 @@ ok "all answer" retry 240 all_answer
 acks_all
 keep_writing &
 writer=$!
+breaks=0
 chaos_failed=0
 chaos || chaos_failed=1
 is "what was broken is mended" $chaos_failed 0
+ok "enough was broken: $breaks times" eval '((breaks >= RUN_S / 20))'
 ((chaos_failed == 0)) || tail -n 20 "$TMP/broken.log" | sed 's/^/# /'
 ok "all nodes have the volume" attach_all_again
 ok "all nodes are up" retry 120 all_up

@@ -88,6 +88,10 @@ disk_short() {
     sleep "$2"
     ok "disk $1 for $2 s: it is back" "$LAB" disk "$here" ok
     ok "disk $1 for $2 s: the VM stays where it was" stays 4 runs_at "$here"
+    # a guest sees a stall as a slow disk, and of an error nothing: it stands still until that is over
+    [[ $1 != error ]] || ok "disk $1 for $2 s: it stood still and was let go on" \
+        eval 'told "$here" "$VM" io-error && told "$here" "$VM" resumed'
+    ok "disk $1 for $2 s: the guest saw no error" eval '[[ $("$LAB" http $IP /stats | jq .writer.errors) == 0 ]]'
     ok "disk $1 for $2 s: the guest can write" retry 30 guest_writes
     is "disk $1 for $2 s: nobody was fenced" "$(count_told "$(other "$here")" "$here" fencing)" "$fences"
     settles "disk $1 for $2 s"

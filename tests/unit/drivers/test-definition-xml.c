@@ -289,6 +289,38 @@ test_leases(void)
     }
 }
 
+/* A disk of ours stops its guest where it fails, unless told otherwise; no other one's does. */
+static void
+test_errors(void)
+{
+    static const struct {
+        const char *disk;
+        guint stops;
+    } cases[] = {
+        {"<disk type='block'><driver name='qemu' type='raw'/><source dev='/dev/csv/v/i'/></disk>",
+         2},
+        {"<disk type='block' device='disk'><driver name='qemu' error_policy='report'/>"
+         "<source dev='/dev/csv/v/i'/></disk>",
+         1},
+        {"<disk type='block'><driver name='qemu'/><source dev='/dev/sda'/></disk>", 0},
+        {"<disk type='block' device='cdrom'><driver name='qemu'/><source "
+         "dev='/dev/csv/v/i'/></disk>",
+         0},
+    };
+    MigLease lease = {
+        .lockspace = (char *)"vol", .resource = (char *)"web", .path = (char *)"/dev/x"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *xml = g_strdup_printf("<domain><name>web</name><memory>1</memory><devices>"
+                                               "%s</devices></domain>",
+                                               cases[i].disk);
+        g_autofree char *text = mig_definition_complete(xml, UUID, &lease, NULL);
+
+        g_assert_nonnull(text);
+        g_assert_cmpuint(count(text, "error_policy=\"stop\""), ==, cases[i].stops);
+    }
+}
+
 static void
 expect_qemu(const char *xml, gint64 user, gint64 group)
 {
@@ -333,6 +365,7 @@ main(int argc, char **argv)
     g_test_add_func("/definition/doctype", test_doctype);
     g_test_add_func("/definition/memory", test_memory);
     g_test_add_func("/definition/complete", test_complete);
+    g_test_add_func("/definition/errors", test_errors);
     g_test_add_func("/definition/leases", test_leases);
     g_test_add_func("/definition/capabilities", test_capabilities);
     return g_test_run();

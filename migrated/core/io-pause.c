@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* io-pause.c - the decision of io-pause.h. */
+#include "core/io-pause.h"
+
+MigIoPauseAction
+mig_io_pause_decide(const MigIoPause *pause)
+{
+    /* its lease fell with the lockspace, whatever the LUN still says */
+    if (pause->is_lockspace_gone)
+        return MIG_IO_PAUSE_END;
+    if (!pause->is_volume_here || !pause->is_lease_known)
+        return MIG_IO_PAUSE_WAIT;
+    if (pause->is_free ? !pause->is_version_as_held : !pause->is_ours)
+        return MIG_IO_PAUSE_END;
+    return pause->failed < MIG_IO_PAUSE_RESUMES ? MIG_IO_PAUSE_RESUME : MIG_IO_PAUSE_END;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-io-pause.c - a VM goes on only where nobody else can have had its disk. */
+#include "core/io-pause.h"
+
+static void
+test_table(void)
+{
+    MigIoPause pause = {.is_volume_here = TRUE, .is_lease_known = TRUE, .is_ours = TRUE};
+
+    g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_RESUME);
+    pause.is_volume_here = FALSE;
+    g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_WAIT);
+    pause.is_volume_here = TRUE;
+    pause.is_lease_known = FALSE;
+    g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_WAIT);
+    pause.is_lease_known = TRUE;
+    /* given back, and nobody has had it since: or nobody knows */
+    pause.is_ours = FALSE;
+    pause.is_free = TRUE;
+    g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_END);
+    pause.is_version_as_held = TRUE;
+    g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_RESUME);
+    pause.failed = MIG_IO_PAUSE_RESUMES;
+    g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_END);
+}
+
+/* Whatever is said: never on against another owner, an unknown lease, or without the volume. */
+static void
+test_property(void)
+{
+    for (guint bits = 0; bits < 1u << 6; bits++) {
+        MigIoPause pause = {.is_volume_here = bits & 1,
+                            .is_lockspace_gone = (bits >> 1) & 1,
+                            .is_lease_known = (bits >> 2) & 1,
+                            .is_free = (bits >> 3) & 1,
+                            .is_ours = (bits >> 4) & 1,
+                            .is_version_as_held = (bits >> 5) & 1};
+
+        if (mig_io_pause_decide(&pause) == MIG_IO_PAUSE_RESUME)
+            g_assert_true(pause.is_volume_here && !pause.is_lockspace_gone &&
+                          pause.is_lease_known &&
+                          (pause.is_free ? pause.is_version_as_held : pause.is_ours));
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/io-pause/table", test_table);
+    g_test_add_func("/io-pause/property", test_property);
+    return g_test_run();
+}
