@@ -233,6 +233,9 @@ agent_fails() {
     ok "agent $1: the agent works again" set_mode ok
     ok "agent $1: it is fenced at the next try, and the VM runs" \
         retry 90 runs_on_one_of "$VM" nodeA nodeB nodeC
+    # the two VMs that are never together have the last two nodes
+    ok "agent $1: the cluster says that it can lose no further node" eval \
+        '[[ $(status_of "$watcher" "(.warnings // []) | join(\" \")") == *"do not fit elsewhere"* ]]'
     ok "agent $1: its node comes back" comes_back "$where"
 }
 
