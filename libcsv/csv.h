@@ -196,7 +196,8 @@ int csv_lease_read(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t
 /* What the delta lease of a host says on the LUN. CSV_NOT_FOUND: that host was never here. */
 struct csv_host_lease {
     uint64_t host_generation;
-    bool is_free; /* its last start holds it no more, and with it no lease at all */
+    bool is_free;       /* its last start holds it no more, and with it no lease at all */
+    uint64_t renewed_s; /* when it was last renewed, by that host's own monotonic clock */
 };
 int csv_lockspace_read(struct csv_volume *volume, uint32_t host_id, struct csv_host_lease *lease,
                        struct csv_error *error);

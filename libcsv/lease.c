@@ -326,6 +326,7 @@ csv_lockspace_read(struct csv_volume *volume, uint32_t host_id, struct csv_host_
     free(sector);
     lease->host_generation = le64toh(leader.owner_generation);
     lease->is_free = leader.timestamp == 0;
+    lease->renewed_s = le64toh(leader.timestamp);
     return 0;
 }
 

@@ -66,6 +66,7 @@ MIG_CLI_COMMAND(mig_cmd_cluster_leave);
 MIG_CLI_COMMAND(mig_cmd_volume_format);
 MIG_CLI_COMMAND(mig_cmd_volume_attach);
 MIG_CLI_COMMAND(mig_cmd_volume_detach);
+MIG_CLI_COMMAND(mig_cmd_volume_coordinator);
 MIG_CLI_COMMAND(mig_cmd_volume_list);
 MIG_CLI_COMMAND(mig_cmd_volume_show);
 MIG_CLI_COMMAND(mig_cmd_volume_plan);

@@ -231,3 +231,20 @@ mig_cmd_volume_backup(MigCli *cli, char **arguments, GError **error)
         mig_talk("metadata of volume %s is in %s", request.volume, path);
     return TRUE;
 }
+
+gboolean
+mig_cmd_volume_coordinator(MigCli *cli, char **arguments, GError **error)
+{
+    MigCoordinatorRequest request = {.name = arguments[0], .node = arguments[1]};
+    g_autoptr(MigVolumeReply) reply =
+        mig_cli_call(cli, "io.migrated.SetCoordinator", &mig_type_CoordinatorRequest, &request,
+                     &mig_type_VolumeReply, 0, error);
+
+    if (!reply)
+        return FALSE;
+    if (cli->json)
+        mig_print_json(&mig_type_VolumeReply, reply, FALSE);
+    else
+        mig_talk("volume %s is coordinated by %s", request.name, request.node);
+    return TRUE;
+}

@@ -112,7 +112,7 @@ api_CreateImage(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     const MigCreateImageRequest *request = request_;
     GError *error = NULL;
     MigImage *image = mig_image_create(daemon, request->volume, request->name,
-                                       (guint64)MAX(request->size, 0), &error);
+                                       (guint64)MAX(request->size, 0), request->request, &error);
 
     image_reply(call, image, error);
 }
@@ -147,7 +147,8 @@ api_DeleteImage(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigImageRequest *request = request_;
     g_autoptr(GError) error = NULL;
-    gboolean ok = mig_image_delete(daemon, request->volume, request->name, &error);
+    gboolean ok =
+        mig_image_delete(daemon, request->volume, request->name, request->request, &error);
 
     EMPTY_REPLY(call, ok, &error);
 }
@@ -174,7 +175,8 @@ api_DefineVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigDefineVmRequest *request = request_;
     GError *error = NULL;
-    g_autofree char *name = mig_vm_define(daemon, request->volume, request->xml, &error);
+    g_autofree char *name =
+        mig_vm_define(daemon, request->volume, request->xml, request->request, &error);
 
     if (name)
         vm_reply(daemon, call, name);

@@ -4,7 +4,7 @@
 #include "api.h"
 
 #include "base/error.h"
-#include "catalog.h"
+#include "change.h"
 #include "core/relations.h"
 #include "core/timeouts.h"
 #include "events.h"
@@ -121,7 +121,7 @@ set_all(MigDaemon *daemon, MigCsv *csv, MigVm *vm, char **settings, GError **err
 
     if (!vms)
         return FALSE;
-    for (guint i = 0; settings[i]; i++) {
+    for (guint i = 0; settings && settings[i]; i++) {
         g_auto(GStrv) parts = g_strsplit(settings[i], "=", 2);
 
         if (g_strv_length(parts) != 2) {
@@ -135,25 +135,35 @@ set_all(MigDaemon *daemon, MigCsv *csv, MigVm *vm, char **settings, GError **err
     return TRUE;
 }
 
+gboolean
+mig_vm_run_set(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
+               MigPeerChangeReply *reply, GError **error)
+{
+    MigCsv *csv = mig_attached_csv(catalog->attached);
+    g_autoptr(MigVm) vm = NULL;
+
+    if (is_begun)
+        return TRUE;
+    vm = mig_csv_vm(csv, request->name ? request->name : "", error);
+    return vm && set_all(catalog->daemon, csv, vm, request->settings, error) &&
+           mig_csv_vm_update(csv, &catalog->epoch, vm, error);
+}
+
 void
 api_SetVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigSetVmRequest *request = request_;
     g_autoptr(GError) error = NULL;
     g_autoptr(MigVmView) view = mig_vm_find(daemon, request->name, &error);
-    /* all is checked before anything is written, and again on what the LUN says then */
-    gboolean ok = view && set_all(daemon, mig_attached_csv(view->attached), view->vm,
-                                  request->settings, &error);
+    MigPeerChangeRequest change = {
+        .change = (char *)"vm-set", .name = request->name, .settings = request->settings};
+    g_autoptr(MigPeerChangeReply) reply = NULL;
 
-    if (ok) {
-        MigCsv *csv = mig_attached_csv(view->attached);
-        g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, view->attached, &error);
-        g_autoptr(MigVm) vm = catalog ? mig_csv_vm(csv, request->name, &error) : NULL;
-
-        ok = vm && set_all(daemon, csv, vm, request->settings, &error) &&
-             mig_csv_vm_update(csv, &catalog->epoch, vm, &error);
-    }
-    if (!ok) {
+    /* all is checked before anything is asked for, and again on what the LUN says then */
+    if (view &&
+        set_all(daemon, mig_attached_csv(view->attached), view->vm, request->settings, &error))
+        reply = mig_change(daemon, view->attached, &change, &error);
+    if (!reply) {
         mig_rpc_call_fail(call, g_steal_pointer(&error));
         return;
     }

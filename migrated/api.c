@@ -5,10 +5,10 @@
 #include "forward.h"
 
 /*
- * Four pools, so that calls that wait never keep those from running that others wait for: what
+ * Five pools, so that calls that wait never keep those from running that others wait for: what
  * people ask, what libvirt's hook asks, in the middle of a start or a move; what peers ask and
- * takes time (start, stop, checks of many VMs), and what peers ask in the middle of a move. Streams
- * hold none of these threads (watchers.h, forward.h).
+ * takes time (start, stop, checks of many VMs), changes that peers ask of a coordinator, and what
+ * peers ask in the middle of a move. Streams hold none of these threads (watchers.h, forward.h).
  */
 #define WORKERS      96
 #define HOOK_WORKERS 32
@@ -21,7 +21,7 @@ typedef struct {
     gconstpointer request;
 } Work;
 
-static GThreadPool *pool, *hook_pool, *slow_peer_pool, *peer_pool;
+static GThreadPool *pool, *hook_pool, *slow_peer_pool, *peer_pool, *change_pool;
 
 static void
 work(gpointer data, gpointer user_data)
@@ -48,6 +48,8 @@ push(GThreadPool *to, MigApiMethod method, MigRpcCall *call, gconstpointer reque
 static GThreadPool *
 pool_of_peers(MigApiMethod method)
 {
+    if (method == peer_Change)
+        return change_pool;
     return method == peer_StartVm || method == peer_StopVm || method == peer_GrowImage ||
                    method == peer_RecoverVm || method == peer_CheckVm || method == peer_FollowMove
                ? slow_peer_pool
@@ -88,6 +90,7 @@ mig_api_install(MigRpcServer *server, MigDaemon *daemon)
         pool = g_thread_pool_new(work, NULL, WORKERS, FALSE, NULL);
         hook_pool = g_thread_pool_new(work, NULL, HOOK_WORKERS, FALSE, NULL);
         slow_peer_pool = g_thread_pool_new(work, NULL, PEER_WORKERS, FALSE, NULL);
+        change_pool = g_thread_pool_new(work, NULL, PEER_WORKERS, FALSE, NULL);
         peer_pool = g_thread_pool_new(work, NULL, PEER_WORKERS, FALSE, NULL);
     }
     mig_rpc_server_add_interface(server, MIG_API_INTERFACE, mig_api_varlink, api_methods, daemon);

@@ -7,6 +7,7 @@
 #include "core/timeouts.h"
 #include "events.h"
 #include "link.h"
+#include "role.h"
 #include "times.h"
 
 /* When a node's counter was last seen to move, by our own clock: two nodes' clocks are never
@@ -34,6 +35,7 @@ struct MigAttached {
     gint64 beat_since_ms; /* a heartbeat is under way since then; 0: none */
     gboolean is_removed;  /* atomic: our slot is gone, so we are no node any more */
     GThread *thread;
+    MigRole *role;
 };
 
 static const char *const node_state_names[] = {"up", "suspect", "down", "left"};
@@ -398,12 +400,19 @@ mig_attached_unref(MigAttached *attached)
     if (!attached || !g_atomic_int_dec_and_test(&attached->references))
         return;
     mig_csv_close(attached->csv);
+    mig_role_free(attached->role);
     g_ptr_array_unref(attached->seen);
     g_clear_pointer(&attached->hosts, g_array_unref);
     g_mutex_clear(&attached->lock);
     g_mutex_clear(&attached->write_lock);
     g_cond_clear(&attached->wake);
     g_free(attached);
+}
+
+MigRole *
+mig_attached_role(MigAttached *attached)
+{
+    return attached->role;
 }
 
 MigCsv *
@@ -554,6 +563,7 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
     }
     read_slots(attached);
     attached->thread = g_thread_new("heartbeat", heartbeat_thread, attached);
+    attached->role = mig_role_start(daemon, attached);
     g_message("volume %s attached from %s", mig_csv_name(csv), mig_csv_device(csv));
     return g_steal_pointer(&attached);
 }
@@ -588,9 +598,12 @@ mig_attached_leave(MigAttached *attached, GError **error)
                     mig_csv_name(attached->csv));
         return FALSE;
     }
+    mig_role_end(attached->role);
     /* sanlock has the last word: it knows of leases that we do not */
-    if (!mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, error))
+    if (!mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, error)) {
+        mig_role_resume(attached->role);
         return FALSE;
+    }
     mig_attached_stop(attached, TRUE);
     /* the lockspace is left: from here on the volume is detached, whatever links remain */
     if (!mig_csv_devices_detach(attached->csv, &leftover))

@@ -5,21 +5,23 @@
 #include "volumes.h"
 
 /*
- * Whoever changes VMs or images of a volume holds its coordinator lease, and writes under the epoch
- * that came with it. Today each node takes the lease for the time of one change, and waits its
- * turn; killed in between, sanlock frees the lease with the process, and libcsv's slots are before
- * or after the change, never between.
+ * Whoever changes VMs or images of a volume is its coordinator (role.h), and writes under the epoch
+ * that came with that. A change is asked of the coordinator, wherever that is (change.h).
  *
- * Blocks; one change at a time per volume and node.
+ * What needs files or a libvirt of this very node in the middle of a change takes the role for
+ * itself instead: mig_catalog_begin().
+ *
+ * Killed in between, sanlock frees the lease with the process, and libcsv's slots are before
+ * or after the change, never between. Blocks; one change at a time per volume and node.
  */
 typedef struct {
     MigAttached *attached;
     MigDaemon *daemon;
-    MigLease *lease;
     MigEpoch epoch;
 } MigCatalog;
 
-/* MIG_ERROR_COORDINATOR_BUSY after MIG_COORDINATOR_WAIT_MS. NULL on failure. */
+/* Has the role handed over to this node. MIG_ERROR_COORDINATOR_BUSY after MIG_COORDINATOR_WAIT_MS.
+ * NULL on failure. */
 MigCatalog *mig_catalog_begin(MigDaemon *daemon, MigAttached *attached, GError **error);
 void mig_catalog_end(MigCatalog *catalog);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigCatalog, mig_catalog_end)

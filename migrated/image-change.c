@@ -3,7 +3,7 @@
 #include "images-private.h"
 
 #include "base/error.h"
-#include "catalog.h"
+#include "change.h"
 #include "drivers/hv-libvirt-local.h"
 #include "jobs.h"
 #include "vm-actions.h"
@@ -15,22 +15,15 @@ mig_image_rename(MigDaemon *daemon, const char *volume, const char *name, const 
                  GError **error)
 {
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
-    g_autoptr(MigCatalog) catalog = attached ? mig_catalog_begin(daemon, attached, error) : NULL;
-    g_autoptr(MigImage) image =
-        catalog ? mig_csv_image(mig_attached_csv(attached), name, error) : NULL;
+    MigPeerChangeRequest change = {.change = (char *)"image-rename",
+                                   .name = (char *)name,
+                                   .new_name = (char *)new_name,
+                                   .flag = TRUE};
+    g_autoptr(MigPeerChangeReply) reply = NULL;
 
-    if (!image)
-        return FALSE;
-    if (*image->owner) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
-                    "image %s belongs to VM %s, whose definition has its name; a disk without a VM "
-                    "can be renamed",
-                    name, image->owner);
-        return FALSE;
-    }
-    if (mig_images_is_copied(daemon, volume, name, error))
-        return FALSE;
-    return mig_csv_image_rename(mig_attached_csv(attached), &catalog->epoch, name, new_name, error);
+    if (attached && !mig_images_is_copied(daemon, volume, name, error))
+        reply = mig_change(daemon, attached, &change, error);
+    return reply != NULL;
 }
 
 /* ---- clone ---- */
@@ -59,7 +52,7 @@ clone_image(MigDaemon *daemon, MigAttached *attached, const MigImage *image, con
     const char *volume = mig_attached_name(attached);
     g_autofree char *half_name = mig_images_half_name(daemon);
     g_autoptr(MigImage) half =
-        mig_image_create(daemon, volume, half_name, image->size_bytes, error);
+        mig_image_create(daemon, volume, half_name, image->size_bytes, NULL, error);
     gboolean ok;
 
     if (!half)
@@ -140,17 +133,16 @@ grow_held(MigDaemon *daemon, MigAttached *attached, const MigImage *image, guint
 {
     MigCsv *csv = mig_attached_csv(attached);
     g_autoptr(MigVmView) view = *image->owner ? mig_vm_find(daemon, image->owner, error) : NULL;
+    MigPeerChangeRequest change = {
+        .change = (char *)"image-grow", .name = image->name, .size = (gint64)size_bytes};
+    g_autoptr(MigPeerChangeReply) reply = NULL;
     g_autoptr(MigImage) grown = NULL;
     g_autofree char *path = NULL;
 
     if ((*image->owner && !view) || !may_grow(view, image, error))
         return NULL;
-    {
-        g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, attached, error);
-
-        grown = catalog ? mig_csv_image_grow(csv, &catalog->epoch, image->name, size_bytes, error)
-                        : NULL;
-    }
+    reply = mig_change(daemon, attached, &change, error);
+    grown = reply ? mig_csv_image(csv, image->name, error) : NULL;
     if (!grown)
         return NULL;
     if (view && view->is_here && !g_str_equal(view->state, "stopped") &&

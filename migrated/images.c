@@ -3,7 +3,7 @@
 #include "images.h"
 
 #include "base/error.h"
-#include "catalog.h"
+#include "change.h"
 #include "images-private.h"
 #include "vm-actions.h"
 
@@ -11,12 +11,33 @@
 #include <stdio.h>
 #include <glib/gstdio.h>
 
+/* As the answer says, and how it is on this node. */
+static MigImage *
+image_of(MigAttached *attached, const char *name, const MigApiImage *said)
+{
+    MigImage *image = mig_csv_image(mig_attached_csv(attached), name, NULL);
+
+    if (image || !said)
+        return image;
+    image = g_new0(MigImage, 1); /* gone or renamed by another node since */
+    image->volume = g_strdup(mig_attached_name(attached));
+    image->name = g_strdup(name);
+    image->owner = g_strdup("");
+    image->size_bytes = (guint64)said->size;
+    image->extents = (guint32)said->extents;
+    return image;
+}
+
 MigImage *
 mig_image_create(MigDaemon *daemon, const char *volume, const char *name, guint64 size_bytes,
-                 GError **error)
+                 const char *request, GError **error)
 {
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
-    g_autoptr(MigCatalog) catalog = NULL;
+    MigPeerChangeRequest change = {.id = (char *)request,
+                                   .change = (char *)"image-create",
+                                   .name = (char *)name,
+                                   .size = (gint64)size_bytes};
+    g_autoptr(MigPeerChangeReply) reply = NULL;
 
     if (!attached)
         return NULL;
@@ -24,10 +45,8 @@ mig_image_create(MigDaemon *daemon, const char *volume, const char *name, guint6
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE, "an image needs a size above 0");
         return NULL;
     }
-    catalog = mig_catalog_begin(daemon, attached, error);
-    return catalog ? mig_csv_image_create(mig_attached_csv(attached), &catalog->epoch, name,
-                                          size_bytes, error)
-                   : NULL;
+    reply = mig_change(daemon, attached, &change, error);
+    return reply ? image_of(attached, name, reply->image) : NULL;
 }
 
 /* ---- copies under way ---- */
@@ -112,26 +131,17 @@ mig_images_is_copied(MigDaemon *daemon, const char *volume, const char *name, GE
 }
 
 gboolean
-mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, GError **error)
+mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, const char *request,
+                 GError **error)
 {
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
-    g_autoptr(MigCatalog) catalog = attached ? mig_catalog_begin(daemon, attached, error) : NULL;
-    g_autoptr(MigImage) image =
-        catalog ? mig_csv_image(mig_attached_csv(attached), name, error) : NULL;
+    MigPeerChangeRequest change = {
+        .id = (char *)request, .change = (char *)"image-delete", .name = (char *)name};
+    g_autoptr(MigPeerChangeReply) reply = NULL;
 
-    if (!image)
-        return FALSE;
-    if (*image->owner) {
-        g_set_error(
-            error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
-            "image %s belongs to VM %s; 'migratectl vm undefine %s --delete-images' removes "
-            "both",
-            name, image->owner, image->owner);
-        return FALSE;
-    }
-    if (mig_images_is_copied(daemon, volume, name, error))
-        return FALSE;
-    return mig_csv_image_delete(mig_attached_csv(attached), &catalog->epoch, name, error);
+    if (attached && !mig_images_is_copied(daemon, volume, name, error))
+        reply = mig_change(daemon, attached, &change, error);
+    return reply != NULL;
 }
 
 /* ---- import ---- */
@@ -157,10 +167,10 @@ void
 mig_images_drop(MigDaemon *daemon, MigAttached *attached, const char *temporary)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, attached, &error);
+    MigPeerChangeRequest change = {.change = (char *)"image-delete", .name = (char *)temporary};
+    g_autoptr(MigPeerChangeReply) reply = mig_change(daemon, attached, &change, &error);
 
-    if (!catalog ||
-        !mig_csv_image_delete(mig_attached_csv(attached), &catalog->epoch, temporary, &error))
+    if (!reply)
         g_warning("half an image is left: %s; delete it by hand: %s", temporary, error->message);
 }
 
@@ -181,10 +191,11 @@ gboolean
 mig_images_finish(MigDaemon *daemon, MigAttached *attached, const char *temporary, const char *name,
                   GError **error)
 {
-    g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, attached, error);
+    MigPeerChangeRequest change = {
+        .change = (char *)"image-rename", .name = (char *)temporary, .new_name = (char *)name};
+    g_autoptr(MigPeerChangeReply) reply = mig_change(daemon, attached, &change, error);
 
-    return catalog && mig_csv_image_rename(mig_attached_csv(attached), &catalog->epoch, temporary,
-                                           name, error);
+    return reply != NULL;
 }
 
 MigImage *
@@ -206,7 +217,7 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
                     path, virtual_bytes, size_bytes);
         return NULL;
     }
-    half = mig_image_create(daemon, volume, temporary, MAX(size_bytes, virtual_bytes), error);
+    half = mig_image_create(daemon, volume, temporary, MAX(size_bytes, virtual_bytes), NULL, error);
     if (!half)
         return NULL;
     mig_images_set_copying(volume, temporary, TRUE);

@@ -10,8 +10,9 @@
 /* "volume/image" that this daemon copies into or out of on that volume, or NULL. g_free(). */
 char *mig_images_first_copy_on(const char *volume);
 
+/* request: of the client's own, or NULL (change.h). */
 MigImage *mig_image_create(MigDaemon *daemon, const char *volume, const char *name,
-                           guint64 size_bytes, GError **error);
+                           guint64 size_bytes, const char *request, GError **error);
 /* From a file of this node, any format that qemu-img reads; format NULL: it finds out. size_bytes
  * 0: the file's virtual size. The image appears under its name only when it is whole. */
 MigImage *
@@ -21,7 +22,8 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
 MigImage *
 mig_image_export(MigDaemon *daemon, const char *volume, const char *name, const char *path,
                  const char *format, gboolean overwrite, const MigCopyHooks *hooks, GError **error);
-gboolean mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, GError **error);
+gboolean mig_image_delete(MigDaemon *daemon, const char *volume, const char *name,
+                          const char *request, GError **error);
 /* Refused while a VM owns it: its definition has the name. */
 gboolean mig_image_rename(MigDaemon *daemon, const char *volume, const char *name,
                           const char *new_name, GError **error);

@@ -11,6 +11,7 @@
 #include "jobs.h"
 #include "link.h"
 #include "recovery.h"
+#include "role.h"
 #include "shares.h"
 #include "signs.h"
 #include "times.h"
@@ -292,6 +293,7 @@ serve(MigDaemon *daemon, GError **error)
     mig_log_event(MIG_ID_STARTED, NULL, "migrated %s on %s, host id %u", MIG_VERSION, daemon->node,
                   daemon->host_id);
     g_main_loop_run(loop);
+    mig_role_end_all(daemon);
     mig_log_event(MIG_ID_STOPPED, NULL, "migrated stops; VMs run on");
     return TRUE;
 }

@@ -3,7 +3,7 @@
 #include "vm-actions.h"
 
 #include "base/error.h"
-#include "catalog.h"
+#include "change.h"
 #include "core/timeouts.h"
 #include "drivers/definition-adopt.h"
 #include "drivers/definition-xml.h"
@@ -147,24 +147,39 @@ mig_vm_list(MigDaemon *daemon, GError **error)
 
 /* ---- start ---- */
 
-/* Changes what is wanted of a VM, under the coordinator lease and on what the LUN says then, not on
- * what was read before: another node may have been faster. */
+/* What is wanted of a VM, on what the LUN says then, not on what was read before: another node may
+ * have been faster. Setting it twice is setting it once. */
+gboolean
+mig_vm_run_wanted(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
+                  MigPeerChangeReply *reply, GError **error)
+{
+    MigCsv *csv = mig_attached_csv(catalog->attached);
+    g_autoptr(MigVm) vm = NULL;
+
+    if (is_begun)
+        return TRUE;
+    vm = mig_csv_vm(csv, request->name ? request->name : "", error);
+    if (!vm)
+        return FALSE;
+    if (vm->wants_running == request->flag &&
+        (!request->flag || vm->last_host_id == request->host_id))
+        return TRUE;
+    vm->wants_running = request->flag;
+    if (request->flag)
+        vm->last_host_id = (guint32)request->host_id;
+    return mig_csv_vm_update(csv, &catalog->epoch, vm, error);
+}
+
 static gboolean
 set_wanted(MigDaemon *daemon, MigVmView *view, gboolean wants_running, GError **error)
 {
-    MigCsv *csv = mig_attached_csv(view->attached);
-    g_autoptr(MigCatalog) catalog = mig_catalog_begin(daemon, view->attached, error);
-    g_autoptr(MigVm) vm = catalog ? mig_csv_vm(csv, view->vm->name, error) : NULL;
+    MigPeerChangeRequest change = {.change = (char *)"vm-wanted",
+                                   .name = view->vm->name,
+                                   .flag = wants_running,
+                                   .host_id = daemon->host_id};
+    g_autoptr(MigPeerChangeReply) reply = mig_change(daemon, view->attached, &change, error);
 
-    if (!vm)
-        return FALSE;
-    if (vm->wants_running == wants_running &&
-        (!wants_running || vm->last_host_id == daemon->host_id))
-        return TRUE;
-    vm->wants_running = wants_running;
-    if (wants_running)
-        vm->last_host_id = daemon->host_id;
-    return mig_csv_vm_update(csv, &catalog->epoch, vm, error);
+    return reply != NULL;
 }
 
 /* A start that failed is not wanted any more, unless the VM has come up elsewhere meanwhile. */
@@ -178,13 +193,28 @@ unwant(MigDaemon *daemon, MigVmView *view)
         set_wanted(daemon, view, FALSE, NULL);
 }
 
+gboolean
+mig_vm_run_own(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
+               MigPeerChangeReply *reply, GError **error)
+{
+    for (guint i = 0; request->images && request->images[i]; i++) {
+        if (!mig_csv_image_assign(mig_attached_csv(catalog->attached), &catalog->epoch,
+                                  request->images[i], request->name ? request->name : "", error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 /* Every disk belongs to this VM before it runs: a definition that was cut short may have left some
  * without an owner, and another VM may have taken one since. */
 static gboolean
 own_images(MigDaemon *daemon, MigVmView *view, char **images, GError **error)
 {
     MigCsv *csv = mig_attached_csv(view->attached);
-    g_autoptr(MigCatalog) catalog = NULL;
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    g_auto(GStrv) missing = NULL;
+    MigPeerChangeRequest change = {.change = (char *)"vm-own", .name = view->vm->name};
+    g_autoptr(MigPeerChangeReply) reply = NULL;
 
     for (guint i = 0; images[i]; i++) {
         const char *name = strchr(images[i], '/') + 1;
@@ -192,14 +222,15 @@ own_images(MigDaemon *daemon, MigVmView *view, char **images, GError **error)
 
         if (!image)
             return FALSE;
-        if (g_str_equal(image->owner, view->vm->name))
-            continue;
-        if (!catalog && !(catalog = mig_catalog_begin(daemon, view->attached, error)))
-            return FALSE;
-        if (!mig_csv_image_assign(csv, &catalog->epoch, name, view->vm->name, error))
-            return FALSE;
+        if (!g_str_equal(image->owner, view->vm->name))
+            g_strv_builder_add(builder, name);
     }
-    return TRUE;
+    missing = g_strv_builder_end(builder);
+    if (!missing[0])
+        return TRUE;
+    change.images = missing;
+    reply = mig_change(daemon, view->attached, &change, error);
+    return reply != NULL;
 }
 
 /* The quick, clear answer; the lease itself, taken by QEMU, is the safe one. */

@@ -24,8 +24,9 @@ MigVmView *mig_vm_find(MigDaemon *daemon, const char *name, GError **error);
 /* GPtrArray of MigVmView over all volumes; without definitions. */
 GPtrArray *mig_vm_list(MigDaemon *daemon, GError **error);
 
-/* The name of the new VM; g_free(). */
-char *mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, GError **error);
+/* The name of the new VM; g_free(). request: of the client's own, or NULL (change.h). */
+char *mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, const char *request,
+                    GError **error);
 gboolean
 mig_vm_undefine(MigDaemon *daemon, const char *name, gboolean delete_images, GError **error);
 /* On this node. */

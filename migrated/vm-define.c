@@ -3,7 +3,7 @@
 #include "vm-actions.h"
 
 #include "base/error.h"
-#include "catalog.h"
+#include "change.h"
 #include "drivers/definition-xml.h"
 
 #include <string.h>
@@ -76,41 +76,69 @@ check_images(MigCsv *csv, const MigDefinition *definition, GError **error)
     return TRUE;
 }
 
-char *
-mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, GError **error)
+gboolean
+mig_vm_run_define(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
+                  MigPeerChangeReply *reply, GError **error)
 {
-    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
-    g_autoptr(MigDefinition) definition = attached ? mig_definition_parse(xml, error) : NULL;
-    g_autoptr(MigCatalog) catalog = NULL;
+    MigCsv *csv = mig_attached_csv(catalog->attached);
+    const char *volume = mig_attached_name(catalog->attached);
+    g_autoptr(MigDefinition) definition =
+        mig_definition_parse(request->xml ? request->xml : "", error);
     g_autoptr(MigVm) vm = NULL;
 
     if (!definition || !check_definition(definition, volume, error))
-        return NULL;
-    catalog = mig_catalog_begin(daemon, attached, error);
-    if (!catalog || !is_name_free(daemon, definition->name, error) ||
-        !check_images(mig_attached_csv(attached), definition, error))
-        return NULL;
+        return FALSE;
+    reply->name = g_strdup(definition->name);
+    if (is_begun) {
+        g_autoptr(MigVm) made = mig_csv_vm(csv, definition->name, NULL);
+
+        if (!made) /* made, and undefined by another node since */
+            return TRUE;
+    } else if (!is_name_free(catalog->daemon, definition->name, error) ||
+               !check_images(csv, definition, error)) {
+        return FALSE;
+    }
     vm = g_new0(MigVm, 1);
     vm->name = g_strdup(definition->name);
-    vm->uuid = definition->uuid ? g_ascii_strdown(definition->uuid, -1) : g_uuid_string_random();
+    /* asked for again it is the same VM */
+    vm->uuid = g_ascii_strdown(definition->uuid ? definition->uuid : request->id, -1);
     vm->memory_bytes = definition->memory_bytes;
     vm->vcpus = definition->vcpus;
     vm->priority = 500;
-    vm->definition = g_strdup(xml);
-    if (!mig_csv_vm_create(mig_attached_csv(attached), &catalog->epoch, vm, error))
-        return NULL;
-    /* killed here: a VM whose images have no owner yet. Its start takes them, or is refused where
-     * another VM has been given one meanwhile */
+    vm->definition = g_strdup(request->xml);
+    if (!is_begun && !mig_csv_vm_create(csv, &catalog->epoch, vm, error))
+        return FALSE;
+    /* killed here: a VM whose images have no owner yet. The asker asks the next coordinator, which
+     * goes on from here; its start takes them else, or is refused where another VM has been given
+     * one meanwhile */
     for (guint i = 0; definition->images[i]; i++) {
         const char *name = strchr(definition->images[i], '/') + 1;
+        g_autoptr(GError) failed = NULL;
 
-        if (!mig_csv_image_assign(mig_attached_csv(attached), &catalog->epoch, name, vm->name,
-                                  error)) {
-            mig_csv_vm_delete(mig_attached_csv(attached), &catalog->epoch, vm->name, NULL);
-            return NULL;
-        }
+        if (mig_csv_image_assign(csv, &catalog->epoch, name, vm->name, &failed))
+            continue;
+        /* one that is no coordinator any more leaves what it has to its successor */
+        if (!g_error_matches(failed, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY))
+            mig_csv_vm_delete(csv, &catalog->epoch, vm->name, NULL);
+        g_propagate_error(error, g_steal_pointer(&failed));
+        return FALSE;
     }
-    return g_strdup(vm->name);
+    return TRUE;
+}
+
+char *
+mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, const char *request,
+              GError **error)
+{
+    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
+    g_autoptr(MigDefinition) definition = attached ? mig_definition_parse(xml, error) : NULL;
+    MigPeerChangeRequest change = {
+        .id = (char *)request, .change = (char *)"vm-define", .xml = (char *)xml};
+    g_autoptr(MigPeerChangeReply) reply = NULL;
+
+    if (definition && check_definition(definition, volume, error))
+        reply = mig_change(daemon, attached, &change, error);
+    return reply ? g_strdup(definition->name) : NULL;
 }
 
 /* ---- undefine ---- */
@@ -143,45 +171,84 @@ static gboolean
 delete_images(MigCatalog *catalog, char **images, GError **error)
 {
     for (guint i = 0; images && images[i]; i++) {
-        const char *name = strchr(images[i], '/') + 1;
         g_autoptr(GError) local = NULL;
         g_autoptr(MigImage) image =
-            mig_csv_image(mig_attached_csv(catalog->attached), name, &local);
+            mig_csv_image(mig_attached_csv(catalog->attached), images[i], &local);
 
         if (g_error_matches(local, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN))
-            continue; /* not made yet, where an adoption was cut short */
+            continue; /* not made yet, where an adoption was cut short; or deleted by an earlier try
+                       */
         if (!image) {
             g_propagate_error(error, g_steal_pointer(&local));
             return FALSE;
         }
         if (*image->owner) /* not ours: another VM has it */
             continue;
-        if (!mig_csv_image_delete(mig_attached_csv(catalog->attached), &catalog->epoch, name,
+        if (!mig_csv_image_delete(mig_attached_csv(catalog->attached), &catalog->epoch, images[i],
                                   error))
             return FALSE;
     }
     return TRUE;
 }
 
+static gboolean
+check_stopped(const MigVmView *view, GError **error)
+{
+    const char *name = view->vm->name;
+
+    if (g_str_equal(view->state, "stopped") || g_str_equal(view->state, "unknown"))
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING,
+                "%s is %s on %s; stop it first: 'migratectl vm stop %s'", name, view->state,
+                view->node ? view->node : "its way", name);
+    return FALSE;
+}
+
+/* The images are named by who asks: once the VM is gone nothing else tells them. */
+gboolean
+mig_vm_run_undefine(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
+                    MigPeerChangeReply *reply, GError **error)
+{
+    g_autoptr(GError) unknown = NULL;
+    g_autoptr(MigVmView) view =
+        mig_vm_find(catalog->daemon, request->name ? request->name : "", &unknown);
+
+    if (!view && !is_begun) {
+        g_propagate_error(error, g_steal_pointer(&unknown));
+        return FALSE;
+    }
+    /* begun, and a VM of that name: another one, made since */
+    if (!is_begun && (!check_stopped(view, error) || !retire_lease(catalog->daemon, view, error) ||
+                      !mig_csv_vm_delete(mig_attached_csv(catalog->attached), &catalog->epoch,
+                                         request->name, error)))
+        return FALSE;
+    return delete_images(catalog, request->images, error);
+}
+
+/* Their names on the VM's home volume. */
+static char **
+images_of(const MigVm *vm)
+{
+    g_autoptr(MigDefinition) definition = mig_definition_parse(vm->definition, NULL);
+    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+
+    for (guint i = 0; definition && definition->images[i]; i++)
+        g_strv_builder_add(names, strchr(definition->images[i], '/') + 1);
+    return g_strv_builder_end(names);
+}
+
 gboolean
 mig_vm_undefine(MigDaemon *daemon, const char *name, gboolean with_images, GError **error)
 {
     g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
-    g_autoptr(MigCatalog) catalog = NULL;
-    g_autoptr(MigDefinition) definition = NULL;
+    g_auto(GStrv) images = view && with_images ? images_of(view->vm) : NULL;
+    MigPeerChangeRequest change = {.change = (char *)"vm-undefine",
+                                   .name = (char *)name,
+                                   .images = images,
+                                   .flag = with_images};
+    g_autoptr(MigPeerChangeReply) reply = NULL;
 
-    if (!view)
-        return FALSE;
-    if (!g_str_equal(view->state, "stopped") && !g_str_equal(view->state, "unknown")) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING,
-                    "%s is %s on %s; stop it first: 'migratectl vm stop %s'", name, view->state,
-                    view->node ? view->node : "its way", name);
-        return FALSE;
-    }
-    catalog = mig_catalog_begin(daemon, view->attached, error);
-    if (!catalog || !retire_lease(daemon, view, error) ||
-        !mig_csv_vm_delete(mig_attached_csv(view->attached), &catalog->epoch, name, error))
-        return FALSE;
-    definition = mig_definition_parse(view->vm->definition, NULL);
-    return !with_images || !definition || delete_images(catalog, definition->images, error);
+    if (view && check_stopped(view, error))
+        reply = mig_change(daemon, view->attached, &change, error);
+    return reply != NULL;
 }

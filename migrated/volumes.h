@@ -34,6 +34,9 @@ void mig_attached_unref(MigAttached *attached);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigAttached, mig_attached_unref)
 
 MigCsv *mig_attached_csv(MigAttached *attached);
+/* role.h: who coordinates it */
+typedef struct MigRole MigRole;
+MigRole *mig_attached_role(MigAttached *attached);
 const char *mig_attached_name(MigAttached *attached);
 /* "attached", or "lost" where this node's slot cannot be written. */
 const char *mig_attached_state(MigAttached *attached);

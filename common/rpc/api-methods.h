@@ -28,6 +28,7 @@
     X(DetachVolume, NameRequest, Empty, 0) \
     X(ListVolumes, Empty, ListVolumesReply, MIG_RPC_METHOD_READ) \
     X(GetVolume, NameRequest, VolumeReply, MIG_RPC_METHOD_READ) \
+    X(SetCoordinator, CoordinatorRequest, VolumeReply, 0) \
     X(CreateImage, CreateImageRequest, ImageReply, 0) \
     X(ImportImage, ImportImageRequest, ImageReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_ROOT) \
     X(ExportImage, ExportImageRequest, ImageReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_ROOT) \
@@ -88,5 +89,8 @@
     X(DrainNode, DrainNodeRequest, DrainNodeReply, 0) \
     X(UndrainNode, NameRequest, Empty, 0) \
     X(PardonNode, NameRequest, Empty, 0) \
+    X(Change, PeerChangeRequest, PeerChangeReply, 0) \
+    X(TakeCoordinator, NameRequest, Empty, 0) \
+    X(GiveCoordinator, CoordinatorRequest, Empty, 0) \
     X(OpenLibvirt, Empty, Empty, MIG_RPC_METHOD_UPGRADE)
 /* clang-format on */

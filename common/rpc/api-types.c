@@ -143,6 +143,12 @@
 #include "rpc/api-table.h"
 #define T PeerLink
 #include "rpc/api-table.h"
+#define T PeerChangeRequest
+#include "rpc/api-table.h"
+#define T PeerChangeReply
+#include "rpc/api-table.h"
+#define T CoordinatorRequest
+#include "rpc/api-table.h"
 #define T PeerFollowRequest
 #include "rpc/api-table.h"
 #define T PeerShareRequest

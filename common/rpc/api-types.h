@@ -187,9 +187,12 @@
 #define MIG_FIELDS_VolumeReply(F) F(OBJECT, volume, R, &mig_type_ApiVolume)
 #define MIG_FIELDS_ListVolumesReply(F) F(ARRAY, volumes, R, &mig_type_ApiVolume)
 
-#define MIG_FIELDS_ImageRequest(F) F(STRING, volume, R, NULL) F(STRING, name, R, NULL)
+/* request: a uuid of the client's own; asked again with it, nothing is done twice */
+#define MIG_FIELDS_ImageRequest(F) \
+    F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(STRING, request, 0, NULL)
 #define MIG_FIELDS_CreateImageRequest(F) \
-    F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(INT, size, R, NULL)
+    F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(INT, size, R, NULL) \
+    F(STRING, request, 0, NULL)
 #define MIG_FIELDS_RenameImageRequest(F) \
     F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(STRING, new_name, R, NULL)
 #define MIG_FIELDS_BackupVolumeRequest(F) \
@@ -208,7 +211,8 @@
 #define MIG_FIELDS_ImageReply(F) \
     F(OBJECT, image, 0, &mig_type_ApiImage) F(INT, done, 0, NULL) F(INT, total, 0, NULL)
 
-#define MIG_FIELDS_DefineVmRequest(F) F(STRING, volume, R, NULL) F(STRING, xml, R, NULL)
+#define MIG_FIELDS_DefineVmRequest(F) \
+    F(STRING, volume, R, NULL) F(STRING, xml, R, NULL) F(STRING, request, 0, NULL)
 #define MIG_FIELDS_StartVmRequest(F) F(STRING, name, R, NULL) F(STRING, node, 0, NULL)
 #define MIG_FIELDS_StopVmRequest(F) \
     F(STRING, name, R, NULL) F(BOOL, force, 0, NULL) F(INT, timeout_ms, 0, NULL)
@@ -288,6 +292,20 @@
 #define MIG_FIELDS_PeerReserveRequest(F) \
     F(STRING, job, R, NULL) F(STRING, source, R, NULL) F(STRING, target, R, NULL) \
     F(INT, priority, 0, NULL) F(INT, waited_ms, 0, NULL)    /* since it was asked for */
+/* A change of a volume's catalogue, asked of its coordinator. again: it may have been asked before.
+ * change: which one (migrated/changes.c), and what it needs of the rest */
+#define MIG_FIELDS_PeerChangeRequest(F) \
+    F(STRING, id, R, NULL) F(STRING, change, R, NULL) F(STRING, volume, R, NULL) \
+    F(BOOL, again, 0, NULL) \
+    F(STRING, name, 0, NULL) F(STRING, new_name, 0, NULL) F(INT, size, 0, NULL) \
+    F(STRING, xml, 0, NULL) F(STRV, settings, 0, NULL) F(STRV, images, 0, NULL) \
+    F(BOOL, flag, 0, NULL) F(INT, host_id, 0, NULL)
+/* not done: nothing was, ask coordinator (null: whoever is it by then) */
+#define MIG_FIELDS_PeerChangeReply(F) \
+    F(BOOL, done, R, NULL) F(STRING, coordinator, 0, NULL) \
+    F(OBJECT, image, 0, &mig_type_ApiImage) F(STRING, name, 0, NULL)
+#define MIG_FIELDS_CoordinatorRequest(F) \
+    F(STRING, name, R, NULL) F(STRING, node, R, NULL)
 /* node: the target, which asks */
 #define MIG_FIELDS_PeerFollowRequest(F) \
     F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL) F(STRING, node, R, NULL)
@@ -338,7 +356,8 @@
     X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) X(SetJobRequest) X(HookDomainRequest) \
     X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \
     X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest) X(PeerReserveReply) \
-    X(PeerFollowRequest) X(PeerShareRequest) \
+    X(PeerFollowRequest) X(PeerShareRequest) X(PeerChangeRequest) X(PeerChangeReply) \
+    X(CoordinatorRequest) \
     X(PeerLink) X(PeerFactsRequest) X(PeerFactsReply)
 /* clang-format on */
 

@@ -141,3 +141,15 @@ mig_timeouts_complaint_volume(const MigTimeSettings *settings, guint io_timeout_
             queue_s, fails_s);
     return NULL;
 }
+
+guint
+mig_timeouts_lease_ms(guint io_timeout_s)
+{
+    return 8 * io_timeout_s * 1000 - 1000;
+}
+
+guint
+mig_timeouts_change_ms(guint io_timeout_s)
+{
+    return (mig_timeouts_host_dead_s(io_timeout_s) + 30) * 1000;
+}

@@ -93,8 +93,43 @@ mig_timeouts_complaint_volume(const MigTimeSettings *settings, guint io_timeout_
  * looks at every renewal, each 2 x io_timeout; twice that and some for a slow LUN. */
 guint mig_timeouts_join_ms(guint io_timeout_s);
 
-/* How long a catalogue change waits for a coordinator lease that another node holds. Ten changes of
- * others, each some tens of ms on a healthy LUN, fit in many times over. */
+/* The coordinator's lease is looked at every LOOK: with the renewal of sanlock's own lease that is
+ * read then, its holder knows until when nobody else can have it (mig_timeouts_lease_ms()). A free
+ * one is taken by the node of the first rank after FREE, the moment between a release and the
+ * taking over of whom it was given to, and by each further rank a STEP later, by when the first one
+ * has looked. Whom it was given to has GRACE.
+ *
+ * A hand-over lets a change that is under way end for YIELD, which is longer than most take, then
+ * breaks it off; so it takes less than a second. A daemon that stops gives its hand-overs STOP.
+ *
+ * A heartbeat that does not come for HUNG, while the host's sanlock lives, is that of a process
+ * that hangs; sanlock needs up to two renewals at both ends to end it, and is asked once more after
+ * HUNG_AGAIN. Nodes that come or go are balanced once nobody has for SETTLE, one volume of a node
+ * every BALANCE: until then all nodes have seen what became of the last one. */
+#define MIG_COORDINATOR_LOOK_MS       1000
+#define MIG_COORDINATOR_FREE_MS       300
+#define MIG_COORDINATOR_STEP_MS       1000
+#define MIG_COORDINATOR_GRACE_MS      1500
+#define MIG_COORDINATOR_YIELD_MS      200
+#define MIG_COORDINATOR_STOP_MS       4000
+#define MIG_COORDINATOR_HUNG_MS       10000
+#define MIG_COORDINATOR_HUNG_AGAIN_MS 20000
+#define MIG_COORDINATOR_SETTLE_MS     5000
+#define MIG_COORDINATOR_BALANCE_MS    3000
+/* For how long after a renewal of the host's lease no other host can call it dead, with a second
+ * for the whole seconds that sanlock counts in. Its own sanlock ends who holds leases by then. */
+guint mig_timeouts_lease_ms(guint io_timeout_s);
+
+/* How long a catalogue change waits until it can be asked for: until the coordinator's host is
+ * called dead and another node has its role, whatever has become of it. */
+guint mig_timeouts_change_ms(guint io_timeout_s);
+/* A change waits for its turn at the coordinator for TURN before its asker is told that it lasts,
+ * and asks again: longer than tens of others take, shorter than a call of a peer may. What became
+ * of a request is kept for KEEP, longer than anybody asks for it. */
+#define MIG_CHANGE_TURN_MS 5000
+#define MIG_CHANGE_KEEP_MS (10 * 60 * 1000)
+/* The same for one that takes the role for itself: ten changes of others, each some tens of ms on a
+ * healthy LUN, fit in many times over. */
 #define MIG_COORDINATOR_WAIT_MS 15000
 
 /* Peers answer in milliseconds; one that does not within this is treated as unreachable. Longer

@@ -98,6 +98,12 @@ mig_node_knows_policies(const MigNode *node)
     return is_of_version(node, 3);
 }
 
+gboolean
+mig_node_coordinates(const MigNode *node)
+{
+    return is_of_version(node, 3);
+}
+
 void
 mig_node_free(MigNode *node)
 {

@@ -129,6 +129,7 @@ typedef struct {
     guint64 version;
     guint64 host_generation;
     guint32 host_id;
+    const char *request; /* for which request, a uuid; NULL: none that could be asked again */
 } MigEpoch;
 
 typedef enum {
@@ -164,6 +165,9 @@ void mig_node_free(MigNode *node);
 gboolean mig_node_hears_callers(const MigNode *node);
 /* Does its version know policies of moves, and jobs that are changed as they run (0.3)? */
 gboolean mig_node_knows_policies(const MigNode *node);
+/* Does its version know of a standing coordinator? One that does not takes the lease for each of
+ * its changes, so nobody may keep it. */
+gboolean mig_node_coordinates(const MigNode *node);
 void mig_vm_free(MigVm *vm);
 void mig_image_free(MigImage *image);
 void mig_volume_info_free(MigVolumeInfo *info);

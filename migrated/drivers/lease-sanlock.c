@@ -255,6 +255,21 @@ mig_sanlock_release(MigSanlock *sanlock, const MigLease *lease, GError **error)
 }
 
 gboolean
+mig_sanlock_request(MigSanlock *sanlock, const MigLease *lease, guint64 version, GError **error)
+{
+    Resource buffer;
+    int rv;
+
+    fill_resource(&buffer, lease);
+    buffer.resource.lver = version + 1;
+    rv = sanlock_request(0, SANLK_REQ_FORCE, &buffer.resource); /* a connection of its own */
+    if (rv == 0)
+        return TRUE;
+    set_error(error, rv, MIG_ERROR_FAILED, "requesting", lease->resource);
+    return FALSE;
+}
+
+gboolean
 mig_sanlock_release_renamed(MigSanlock *sanlock, const MigLease *lease, const char *new_name,
                             GError **error)
 {

@@ -45,6 +45,11 @@ GArray *mig_sanlock_hosts(MigSanlock *sanlock, const char *lockspace, GError **e
 /* For this process. MIG_ERROR_LEASE_HELD where another host has it and lives. */
 gboolean mig_sanlock_acquire(MigSanlock *sanlock, const MigLease *lease, GError **error);
 gboolean mig_sanlock_release(MigSanlock *sanlock, const MigLease *lease, GError **error);
+/* Asks the sanlock of the host that has the lease to kill the process that holds it, which frees
+ * it: for one that hangs. version: of the lease as it was seen; a later owner is not meant. What
+ * comes of it shows some renewals later, in the lease. */
+gboolean
+mig_sanlock_request(MigSanlock *sanlock, const MigLease *lease, guint64 version, GError **error);
 /* Releases, and gives the lease another name in the same disk write: whoever knows it by the old
  * one cannot take it any more. */
 gboolean mig_sanlock_release_renamed(MigSanlock *sanlock, const MigLease *lease,

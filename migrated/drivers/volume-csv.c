@@ -63,9 +63,12 @@ mig_csv_ok(int result, const struct csv_error *reason, int not_found_code, GErro
 struct csv_epoch
 mig_csv_epoch(const MigEpoch *epoch)
 {
-    return (struct csv_epoch){.lver = epoch->version,
-                              .host_generation = epoch->host_generation,
-                              .host_id = epoch->host_id};
+    struct csv_epoch to = {.lver = epoch->version,
+                           .host_generation = epoch->host_generation,
+                           .host_id = epoch->host_id};
+
+    g_strlcpy(to.request, epoch->request ? epoch->request : "", sizeof to.request);
+    return to;
 }
 
 gboolean
@@ -296,6 +299,37 @@ mig_csv_host_is_away(MigCsv *csv, guint32 host_id)
     struct csv_host_lease lease = {0};
 
     return csv_lockspace_read(csv->volume, host_id, &lease, NULL) == CSV_OK && lease.is_free;
+}
+
+gboolean
+mig_csv_host_renewed(MigCsv *csv, guint32 host_id, guint64 *generation, gint64 *renewed_us)
+{
+    struct csv_host_lease lease = {0};
+
+    if (csv_lockspace_read(csv->volume, host_id, &lease, NULL) != CSV_OK || lease.is_free)
+        return FALSE;
+    *generation = lease.host_generation;
+    *renewed_us = (gint64)MIN(lease.renewed_s, G_MAXINT32) * G_USEC_PER_SEC;
+    return TRUE;
+}
+
+void
+mig_csv_set_guard(MigCsv *csv, MigCsvGuard guard, gpointer user_data)
+{
+    csv_volume_set_guard(csv->volume, guard, user_data);
+}
+
+gboolean
+mig_csv_request_find(MigCsv *csv, const char *request, gboolean *is_found, char **name,
+                     GError **error)
+{
+    struct csv_request found = {0};
+    struct csv_error reason = {0};
+    int result = csv_request_find(csv->volume, request, &found, &reason);
+
+    *is_found = result == CSV_OK;
+    *name = result == CSV_OK && found.is_used ? g_strdup(found.name) : NULL;
+    return result == CSV_NOT_FOUND || mig_csv_ok(result, &reason, MIG_ERROR_FAILED, error);
 }
 
 gboolean

@@ -4,6 +4,8 @@
 
 #include "core/types.h"
 
+#include <stdbool.h>
+
 /*
  * A thin skin: turns csv's structs into core/types.h and csv's results into GError. All calls
  * block, and may be made from any worker thread. Writers of the catalogue pass the epoch under
@@ -49,6 +51,18 @@ gboolean mig_csv_coordinator_owner(MigCsv *csv, MigLeaseOwner *owner, GError **e
 gboolean mig_csv_host_is_free(MigCsv *csv, guint32 host_id, guint64 generation);
 /* Has nobody this host's lease right now, whatever its start? */
 gboolean mig_csv_host_is_away(MigCsv *csv, guint32 host_id);
+/* Which start of a host has its lease, and when it was renewed last, by that host's own monotonic
+ * clock: only that host can compare it. FALSE: free, or cannot be read. */
+gboolean
+mig_csv_host_renewed(MigCsv *csv, guint32 host_id, guint64 *generation, gint64 *renewed_us);
+/* Asked right before each write of the catalogue, on the writer's thread; FALSE stops it
+ * (MIG_ERROR_COORDINATOR_BUSY). To be set before the first one. */
+typedef bool (*MigCsvGuard)(gpointer user_data);
+void mig_csv_set_guard(MigCsv *csv, MigCsvGuard guard, gpointer user_data);
+/* Has this request (a uuid) changed a VM or an image? *name: what is in that slot now, or NULL;
+ * g_free(). FALSE: cannot be read. */
+gboolean mig_csv_request_find(MigCsv *csv, const char *request, gboolean *is_found, char **name,
+                              GError **error);
 /* After a confirmed fence only: MIG_ERROR_NODE_UNKNOWN where that host is back. */
 gboolean mig_csv_host_release(MigCsv *csv, guint32 host_id, guint64 generation, GError **error);
 

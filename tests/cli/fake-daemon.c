@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cli/fake-things.h"
 #include "rpc/api-methods.h"
 
 #include <gio/gio.h>
@@ -23,10 +24,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#define MIB     (1024 * 1024)
-#define STEPS   5
-#define STEP_MS 60
 
 static int cancelled; /* atomic */
 static const char *state_path, *hook_path;
@@ -44,139 +41,6 @@ fails(MigRpcCall *call, const char *name)
     return TRUE;
 }
 
-/* ---- things ---- */
-
-static MigApiNode *
-new_node(const char *name, int id)
-{
-    MigApiNode *node = mig_ApiNode_new();
-
-    node->name = g_strdup(name);
-    node->host_id = id;
-    node->state = g_strdup("up");
-    node->management = g_strdup_printf("10.77.0.%d", id);
-    node->migration = g_strdup_printf("10.77.1.%d/24", id);
-    node->port = 7420;
-    node->cpus = 2;
-    node->memory = 8ll * 1024 * MIB;
-    node->memory_free = 6ll * 1024 * MIB;
-    node->volumes = g_strsplit("vol1", ",", -1);
-    node->local = id == 1;
-    return node;
-}
-
-static MigApiVolume *
-new_volume(const char *name)
-{
-    MigApiVolume *volume = mig_ApiVolume_new();
-
-    volume->name = g_strdup(name);
-    volume->uuid = g_strdup("0c4b3f0e-0000-4000-8000-000000000001");
-    volume->state = g_strdup("attached");
-    volume->device = g_strdup("/dev/sdx");
-    volume->coordinator = g_strdup("nodeA");
-    volume->size = 10240ll * MIB;
-    volume->used = 512ll * MIB;
-    volume->free = 9728ll * MIB;
-    volume->largest_free = 4864ll * MIB;
-    volume->free_runs = 3;
-    volume->spare = 1024ll * MIB;
-    volume->map = g_strdup("##+.-");
-    volume->nodes = g_strsplit("nodeA,nodeB", ",", -1);
-    return volume;
-}
-
-static MigApiVm *
-new_vm(const char *name, const char *state, const char *node)
-{
-    MigApiVm *vm = mig_ApiVm_new();
-
-    vm->name = g_strdup(name);
-    vm->uuid = g_strdup("0c4b3f0e-0000-4000-8000-000000000002");
-    vm->volume = g_strdup("vol1");
-    vm->state = g_strdup(state);
-    vm->wanted = g_strdup("running");
-    vm->node = g_strdup(node);
-    vm->memory = 512ll * MIB;
-    vm->vcpus = 1;
-    vm->definition = g_strdup("<domain>\n  <name>web</name>\n</domain>\n");
-    return vm;
-}
-
-static MigApiImage *
-new_image(const char *volume, const char *name, gint64 size)
-{
-    MigApiImage *image = mig_ApiImage_new();
-
-    image->volume = g_strdup(volume);
-    image->name = g_strdup(name);
-    image->size = size;
-    return image;
-}
-
-static MigJobReply *
-new_job(const MigMoveVmRequest *request, int step, const char *state)
-{
-    MigJobReply *reply = mig_JobReply_new();
-    MigApiJob *job = mig_ApiJob_new();
-
-    reply->job = job;
-    job->id = g_strdup("17");
-    job->kind = g_strdup("move");
-    job->vm = g_strdup(request ? request->vm : "web");
-    job->source = g_strdup("nodeA");
-    job->target = g_strdup(request ? request->node : "nodeB");
-    job->state = g_strdup(state);
-    job->started = 1700000000000;
-    job->elapsed_ms = step * STEP_MS;
-    job->percent = step * 100 / STEPS;
-    job->total = 512ll * MIB;
-    job->transferred = job->total * step / STEPS;
-    job->remaining = job->total - job->transferred;
-    job->rate = 95ll * MIB;
-    job->dirty_rate = 20ll * MIB;
-    job->iteration = 1 + step / 2;
-    job->policy = g_strdup(request && request->policy ? request->policy : "fast");
-    return reply;
-}
-
-static void
-end_job(MigJobReply *reply, const char *outcome)
-{
-    MigApiJob *job = reply->job;
-
-    job->ended = TRUE;
-    job->outcome = g_strdup(outcome);
-    job->downtime_ms = 43;
-    job->blackout_ms = 55;
-}
-
-/* One check for each verdict up to worst. */
-static MigApiVerdict *
-new_verdict(const char *vm, const char *target, MigApiVerdict *verdict, const char *worst)
-{
-    static const char *const verdicts[] = {"pass", "warn", "fail"};
-    static const char *const names[] = {"vm-idle", "pair-free", "memory-fits"};
-
-    verdict->vm = g_strdup(vm);
-    verdict->source = g_strdup("nodeA");
-    verdict->target = g_strdup(target);
-    verdict->verdict = g_strdup(worst);
-    verdict->checks = mig_message_array_new(&mig_type_ApiCheck);
-    for (guint i = 0; i < G_N_ELEMENTS(verdicts); i++) {
-        MigApiCheck *check = mig_ApiCheck_new();
-
-        check->name = g_strdup(names[i]);
-        check->verdict = g_strdup(verdicts[i]);
-        check->text = g_strdup("512 MiB needed\x1b[31m, 100 MiB free");
-        check->advice = i ? g_strdup("do something") : NULL;
-        g_ptr_array_add(verdict->checks, check);
-        if (g_str_equal(verdicts[i], worst))
-            break;
-    }
-    return verdict;
-}
-
 /* ---- methods ---- */
 
 static void
@@ -187,19 +51,19 @@ get_status(MigRpcCall *call, gconstpointer data, gpointer user_data)
     status->node = g_strdup("nodeA");
     status->version = g_strdup("0.1.0");
     status->nodes = mig_message_array_new(&mig_type_ApiNode);
-    g_ptr_array_add(status->nodes, new_node("nodeA", 1));
-    g_ptr_array_add(status->nodes, new_node("nodeB", 2));
+    g_ptr_array_add(status->nodes, fake_new_node("nodeA", 1));
+    g_ptr_array_add(status->nodes, fake_new_node("nodeB", 2));
     status->volumes = mig_message_array_new(&mig_type_ApiVolume);
-    g_ptr_array_add(status->volumes, new_volume("vol1"));
+    g_ptr_array_add(status->volumes, fake_new_volume("vol1"));
     status->vms = mig_message_array_new(&mig_type_ApiVm);
-    g_ptr_array_add(status->vms, new_vm("web", "running", "nodeA"));
+    g_ptr_array_add(status->vms, fake_new_vm("web", "running", "nodeA"));
     /* somebody else's cluster software has been here: escape sequences, C1, right-to-left */
-    g_ptr_array_add(status->vms, new_vm("evil\x1b[31m\xc2\x9b"
-                                        "2J\xe2\x80\xae\n\x7f",
-                                        "stopped", NULL));
+    g_ptr_array_add(status->vms, fake_new_vm("evil\x1b[31m\xc2\x9b"
+                                             "2J\xe2\x80\xae\n\x7f",
+                                             "stopped", NULL));
     status->jobs = mig_message_array_new(&mig_type_ApiJob);
     {
-        MigJobReply *reply = new_job(NULL, 2, "perform");
+        MigJobReply *reply = fake_new_job(NULL, 2, "perform");
 
         g_ptr_array_add(status->jobs, g_steal_pointer(&reply->job));
         mig_JobReply_free(reply);
@@ -216,7 +80,7 @@ get_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
 
     if (fails(call, request->name))
         return;
-    reply->vm = new_vm(request->name, "running", "nodeA");
+    reply->vm = fake_new_vm(request->name, "running", "nodeA");
     mig_rpc_call_reply(call, reply);
 }
 
@@ -227,7 +91,7 @@ set_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
 {
     const MigSetVmRequest *request = data;
     g_autoptr(MigVmReply) reply = mig_VmReply_new();
-    MigApiVm *vm = new_vm(request->name, "running", "nodeA");
+    MigApiVm *vm = fake_new_vm(request->name, "running", "nodeA");
 
     reply->vm = vm;
     if (fails(call, request->name))
@@ -287,7 +151,7 @@ define_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
 
     if (fails(call, request->volume))
         return;
-    reply->vm = new_vm("defined", "stopped", NULL);
+    reply->vm = fake_new_vm("defined", "stopped", NULL);
     mig_rpc_call_reply(call, reply);
 }
 
@@ -299,7 +163,7 @@ start_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
 
     if (fails(call, request->name))
         return;
-    reply->vm = new_vm(request->name, "running", request->node ? request->node : "nodeA");
+    reply->vm = fake_new_vm(request->name, "running", request->node ? request->node : "nodeA");
     mig_rpc_call_reply(call, reply);
 }
 
@@ -316,7 +180,7 @@ adopt_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
     reply->total = 2 * MIB;
     mig_rpc_call_progress(call, reply);
     reply->done = reply->total;
-    reply->vm = vm = new_vm(request->name, "stopped", NULL);
+    reply->vm = vm = fake_new_vm(request->name, "stopped", NULL);
     g_free(vm->volume);
     vm->volume = g_strdup(request->volume ? request->volume : "vol1");
     reply->old_disks = g_strdupv((char **)old);
@@ -324,15 +188,20 @@ adopt_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
 }
 
 static void
-get_volume(MigRpcCall *call, gconstpointer data, gpointer user_data)
+answer_volume(MigRpcCall *call, const char *name)
 {
-    const MigNameRequest *request = data;
     g_autoptr(MigVolumeReply) reply = mig_VolumeReply_new();
 
-    if (fails(call, request->name))
+    if (fails(call, name))
         return;
-    reply->volume = new_volume(request->name);
+    reply->volume = fake_new_volume(name);
     mig_rpc_call_reply(call, reply);
+}
+
+static void
+get_volume(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    answer_volume(call, ((const MigNameRequest *)data)->name);
 }
 
 static void
@@ -347,13 +216,13 @@ backup_volume(MigRpcCall *call, gconstpointer data, gpointer user_data)
 static void
 format_volume(MigRpcCall *call, gconstpointer data, gpointer user_data)
 {
-    const MigFormatVolumeRequest *request = data;
-    g_autoptr(MigVolumeReply) reply = mig_VolumeReply_new();
+    answer_volume(call, ((const MigFormatVolumeRequest *)data)->name);
+}
 
-    if (fails(call, request->name))
-        return;
-    reply->volume = new_volume(request->name);
-    mig_rpc_call_reply(call, reply);
+static void
+set_coordinator(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    answer_volume(call, ((const MigCoordinatorRequest *)data)->name);
 }
 
 static void
@@ -364,7 +233,7 @@ create_image(MigRpcCall *call, gconstpointer data, gpointer user_data)
 
     if (fails(call, request->volume) || fails(call, request->name))
         return;
-    reply->image = new_image(request->volume, request->name, request->size);
+    reply->image = fake_new_image(request->volume, request->name, request->size);
     mig_rpc_call_reply(call, reply);
 }
 
@@ -378,7 +247,7 @@ import_image(MigRpcCall *call, gconstpointer data, gpointer user_data)
     reply->total = 2 * MIB;
     mig_rpc_call_progress(call, reply);
     reply->done = reply->total;
-    reply->image = new_image(request->volume, request->name, 2 * MIB);
+    reply->image = fake_new_image(request->volume, request->name, 2 * MIB);
     ((MigApiImage *)reply->image)->owner = g_strdup(request->path);
     mig_rpc_call_reply(call, reply);
 }
@@ -402,7 +271,7 @@ clone_image(MigRpcCall *call, gconstpointer data, gpointer user_data)
         return;
     reply->total = 2 * MIB;
     mig_rpc_call_progress(call, reply);
-    reply->image = new_image(request->volume, request->new_name, 2 * MIB);
+    reply->image = fake_new_image(request->volume, request->new_name, 2 * MIB);
     mig_rpc_call_reply(call, reply);
 }
 
@@ -417,7 +286,7 @@ plan_space(MigRpcCall *call, gconstpointer data, gpointer user_data)
         return;
     reply->images = mig_message_array_new(&mig_type_ApiImage);
     if (request->size > MIB)
-        g_ptr_array_add(reply->images, new_image(request->volume, "disk1", 4 * MIB));
+        g_ptr_array_add(reply->images, fake_new_image(request->volume, "disk1", 4 * MIB));
     mig_rpc_call_reply(call, reply);
 }
 
@@ -429,7 +298,7 @@ list_images(MigRpcCall *call, gconstpointer data, gpointer user_data)
 
     reply->images = mig_message_array_new(&mig_type_ApiImage);
     g_ptr_array_add(reply->images,
-                    new_image(request->volume ? request->volume : "vol1", "disk1", 4 * MIB));
+                    fake_new_image(request->volume ? request->volume : "vol1", "disk1", 4 * MIB));
     mig_rpc_call_reply(call, reply);
 }
 
@@ -448,7 +317,7 @@ move_thread(gpointer data)
 
     for (int step = 0; step < STEPS || (slow && !g_atomic_int_get(&cancelled)); step++) {
         g_autoptr(MigJobReply) reply =
-            new_job(move->request, MIN(step, STEPS - 1), states[MIN(step, STEPS - 1)]);
+            fake_new_job(move->request, MIN(step, STEPS - 1), states[MIN(step, STEPS - 1)]);
 
         mig_rpc_call_progress(move->call, reply);
         g_usleep(STEP_MS * 1000);
@@ -459,7 +328,7 @@ move_thread(gpointer data)
     }
     {
         g_autoptr(MigJobReply) reply =
-            new_job(move->request, slow ? 3 : STEPS, slow ? "cancelled" : "done");
+            fake_new_job(move->request, slow ? 3 : STEPS, slow ? "cancelled" : "done");
 
         if (g_str_equal(target, "nodeC")) {
             MigApiJob *job = reply->job;
@@ -474,7 +343,7 @@ move_thread(gpointer data)
             job->error = g_strdup("CheckRefused");
             job->message = g_strdup("nodeC has too little memory");
         }
-        end_job(reply, slow ? "cancelled" : g_str_equal(target, "nodeC") ? "failed" : "done");
+        fake_end_job(reply, slow ? "cancelled" : g_str_equal(target, "nodeC") ? "failed" : "done");
         mig_rpc_call_reply(move->call, reply);
     }
     mig_MoveVmRequest_free(move->request);
@@ -490,7 +359,7 @@ move_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
     if (fails(call, request->vm))
         return;
     if (!mig_rpc_call_wants_more(call)) {
-        g_autoptr(MigJobReply) reply = new_job(request, 0, "checking");
+        g_autoptr(MigJobReply) reply = fake_new_job(request, 0, "checking");
 
         mig_rpc_call_reply(call, reply);
         return;
@@ -521,10 +390,10 @@ check_vm(MigRpcCall *call, gconstpointer data, gpointer user_data)
 
         if ((!request->vm || g_str_equal(request->vm, vm)) &&
             (!request->node || g_str_equal(request->node, node)))
-            g_ptr_array_add(reply->verdicts, new_verdict(vm, node, mig_ApiVerdict_new(),
-                                                         i % 2 ? "fail"
-                                                         : i   ? "warn"
-                                                               : "pass"));
+            g_ptr_array_add(reply->verdicts, fake_new_verdict(vm, node, mig_ApiVerdict_new(),
+                                                              i % 2 ? "fail"
+                                                              : i   ? "warn"
+                                                                    : "pass"));
     }
     mig_rpc_call_reply(call, reply);
 }
@@ -548,8 +417,8 @@ watch_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
 
     if (fails(call, request->id))
         return;
-    reply = new_job(NULL, STEPS, "done");
-    end_job(reply, "done");
+    reply = fake_new_job(NULL, STEPS, "done");
+    fake_end_job(reply, "done");
     mig_rpc_call_reply(call, reply);
 }
 
@@ -562,7 +431,7 @@ set_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
 
     if (fails(call, request->id))
         return;
-    reply = new_job(NULL, 3, "perform");
+    reply = fake_new_job(NULL, 3, "perform");
     job = reply->job;
     job->bandwidth = MAX(request->bandwidth, 0);
     job->max_downtime_ms = request->max_downtime_ms ? request->max_downtime_ms : 300;
@@ -578,7 +447,7 @@ cancel_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
     if (fails(call, request->id))
         return;
     g_atomic_int_set(&cancelled, 1);
-    reply = new_job(NULL, 3, "cancelling");
+    reply = fake_new_job(NULL, 3, "cancelling");
     mig_rpc_call_reply(call, reply);
 }
 
@@ -662,6 +531,7 @@ static const MigRpcMethod methods[] = {
     METHOD("GetVolume", NameRequest, VolumeReply, MIG_RPC_METHOD_READ, get_volume),
     METHOD("FormatVolume", FormatVolumeRequest, VolumeReply, 0, format_volume),
     METHOD("DetachVolume", NameRequest, Empty, 0, detach_volume),
+    METHOD("SetCoordinator", CoordinatorRequest, VolumeReply, 0, set_coordinator),
     METHOD("RemoveNode", NameRequest, Empty, 0, detach_volume),
     METHOD("SetVm", SetVmRequest, VmReply, 0, set_vm),
     METHOD("GetTimeouts", Empty, TimeoutsReply, MIG_RPC_METHOD_READ, get_timeouts),

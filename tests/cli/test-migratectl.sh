@@ -68,6 +68,7 @@ cluster create
 cluster join
 cluster leave
 volume detach
+volume coordinator
 volume list
 volume show
 image create
@@ -194,6 +195,11 @@ like "volume format: said" "$ERR" '^volume vol9 formatted'
 exits "volume format refused" 47 "$CTL" volume format /dev/null --name AlreadyFormatted
 exits "volume detach --json" 0 "$CTL" volume detach vol1 --json
 is "volume detach --json: empty object" "$(tr -d ' \n' <"$TMP/out")" "{}"
+exits "volume coordinator" 0 "$CTL" volume coordinator vol1 nodeB
+like "volume coordinator: says so" "$ERR" "volume vol1 is coordinated by nodeB"
+exits "volume coordinator --json" 0 "$CTL" volume coordinator vol1 nodeB --json
+like "volume coordinator --json: the volume" "$OUT" '"coordinator": *"nodeA"'
+exits "volume coordinator to nobody" 11 "$CTL" volume coordinator NodeUnknown nodeB
 exits "node remove" 0 "$CTL" node remove nodeC
 like "node remove: says so" "$ERR" "node nodeC is removed"
 exits "a living node is not removed" 31 "$CTL" node remove NodeAlive

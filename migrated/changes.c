@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* changes.c - which changes of a catalogue there are, and those of images. */
+#include "api-shape.h"
+#include "change.h"
+
+#include "base/error.h"
+
+static gboolean
+image_create(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
+             MigPeerChangeReply *reply, GError **error)
+{
+    MigCsv *csv = mig_attached_csv(catalog->attached);
+    g_autoptr(MigImage) image = NULL;
+
+    if (!request->name) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_NAME, "an image needs a name");
+        return FALSE;
+    }
+    if (!is_begun)
+        image = mig_csv_image_create(csv, &catalog->epoch, request->name,
+                                     (guint64)MAX(request->size, 0), error);
+    if (!image && !is_begun)
+        return FALSE;
+    if (!image)
+        image = mig_csv_image(csv, request->name, NULL);
+    if (image) {
+        reply->image = mig_shape_image(image);
+    } else { /* made, and renamed or deleted since */
+        MigApiImage *was = mig_ApiImage_new();
+
+        was->volume = g_strdup(mig_attached_name(catalog->attached));
+        was->name = g_strdup(request->name);
+        was->size = request->size;
+        reply->image = was;
+    }
+    return TRUE;
+}
+
+static gboolean
+image_delete(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
+             MigPeerChangeReply *reply, GError **error)
+{
+    MigCsv *csv = mig_attached_csv(catalog->attached);
+    g_autoptr(MigImage) image = NULL;
+
+    if (is_begun)
+        return TRUE;
+    image = mig_csv_image(csv, request->name ? request->name : "", error);
+    if (!image)
+        return FALSE;
+    if (*image->owner) {
+        g_set_error(
+            error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
+            "image %s belongs to VM %s; 'migratectl vm undefine %s --delete-images' removes "
+            "both",
+            image->name, image->owner, image->owner);
+        return FALSE;
+    }
+    return mig_csv_image_delete(csv, &catalog->epoch, image->name, error);
+}
+
+/* flag: asked for by people, who may not rename what the definition of a VM names. */
+static gboolean
+image_rename(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
+             MigPeerChangeReply *reply, GError **error)
+{
+    MigCsv *csv = mig_attached_csv(catalog->attached);
+    g_autoptr(MigImage) image = NULL;
+
+    if (is_begun)
+        return TRUE;
+    image = mig_csv_image(csv, request->name ? request->name : "", error);
+    if (!image)
+        return FALSE;
+    if (request->flag && *image->owner) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
+                    "image %s belongs to VM %s, whose definition has its name; a disk without a VM "
+                    "can be renamed",
+                    image->name, image->owner);
+        return FALSE;
+    }
+    return mig_csv_image_rename(csv, &catalog->epoch, image->name,
+                                request->new_name ? request->new_name : "", error);
+}
+
+/* Growing to a size twice is growing once. */
+static gboolean
+image_grow(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
+           MigPeerChangeReply *reply, GError **error)
+{
+    MigCsv *csv = mig_attached_csv(catalog->attached);
+    const char *name = request->name ? request->name : "";
+    g_autoptr(MigImage) image =
+        is_begun
+            ? mig_csv_image(csv, name, error)
+            : mig_csv_image_grow(csv, &catalog->epoch, name, (guint64)MAX(request->size, 0), error);
+
+    if (image)
+        reply->image = mig_shape_image(image);
+    return image != NULL;
+}
+
+MigChangeRun
+mig_change_find(const char *name)
+{
+    static const struct {
+        const char *name;
+        MigChangeRun run;
+    } changes[] = {
+        {"image-create", image_create},   {"image-delete", image_delete},
+        {"image-rename", image_rename},   {"image-grow", image_grow},
+        {"vm-define", mig_vm_run_define}, {"vm-undefine", mig_vm_run_undefine},
+        {"vm-wanted", mig_vm_run_wanted}, {"vm-own", mig_vm_run_own},
+        {"vm-set", mig_vm_run_set},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(changes); i++) {
+        if (g_str_equal(changes[i].name, name))
+            return changes[i].run;
+    }
+    return NULL;
+}

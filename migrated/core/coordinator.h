@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* coordinator.h - which node coordinates which volume: pure rules. */
+#pragma once
+
+#include <glib.h>
+
+/*
+ * Each node decides by itself, from what all of them see: who has the coordinator leases. So the
+ * rules give each node the same answer, and where views differ for a moment sanlock decides: one
+ * lease, one owner.
+ *
+ * No node coordinates two volumes more than another one that could have one of them: then one goes
+ * over. A difference of one stays, so nothing goes to and fro.
+ */
+typedef struct {
+    const char *name;
+    guint32 host_id;
+    gboolean is_usable; /* is up, is to stay, has the volume attached */
+    guint volumes;      /* that it coordinates now */
+} MigCoordinatorNode;
+
+/* How many come before this node when a volume has no coordinator: those that coordinate less, and
+ * of equals those of lower host ids. -1: it is not usable, or not there. */
+gint mig_coordinator_rank(const MigCoordinatorNode *nodes, guint count, const char *name);
+
+/* To whom its coordinator hands a volume. NULL: to nobody. One that is not usable hands all of its
+ * volumes over. Of the usable ones only that which has most hands one over, of equals that of the
+ * lowest host id, and to that which has least, where that has two less. */
+const char *
+mig_coordinator_surplus(const MigCoordinatorNode *nodes, guint count, const char *coordinator);

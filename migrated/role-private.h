@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* role-private.h - what role.c and role-watch.c share. */
+#pragma once
+
+#include "role.h"
+
+struct MigRole {
+    MigDaemon *daemon;
+    MigAttached *attached;
+    MigLease *lease;
+    GMutex lock;                /* guards what follows */
+    GCond wake;                 /* of the thread, and of those that wait for their turn */
+    gboolean is_entered;        /* a change, a take or a give is under way */
+    gint is_held, is_leaving;   /* atomic too: the guard reads them */
+    gint64 valid_us;            /* under valid_lock: the guard's clock */
+    GMutex valid_lock;          /* never with another one */
+    MigEpoch epoch;             /* while held */
+    char *owner;                /* name as last read, NULL: free */
+    char *given_to;             /* whom we gave it to */
+    gint64 given_us, free_us;   /* when; since when nobody has it, 0: somebody has */
+    gint64 hung_us;             /* when we last asked that it be killed */
+    gint64 looked_us, still_us; /* of the thread: when it last looked, and since when the owner's */
+    guint64 still_version, still_heartbeat; /* heartbeat has not moved */
+    gint has_failed;                        /* atomic: to take it, and that was told */
+    gboolean is_ending, is_asked;           /* is_asked: look now */
+    GThread *thread;
+};
+
+/* Waits for the turn: no change is under way. FALSE: not within wait_ms. */
+gboolean mig_role_lock_turn(MigRole *role, guint wait_ms);
+void mig_role_unlock_turn(MigRole *role);
+/* Turn held. Does the LUN still say that it is ours? Renews the guard's clock, or drops the role.
+ */
+gboolean mig_role_verify(MigRole *role);
+/* Turn held: takes the lease if it is free. FALSE without an error: another one has it. */
+gboolean mig_role_acquire(MigRole *role, GError **error);
+/* Turn held. */
+void mig_role_release(MigRole *role);
+/* Not ours any more, turn or not: a change under way writes nothing more. */
+void mig_role_drop(MigRole *role, const char *why);
+/* role-watch.c: looks after the role until is_ending. */
+gpointer mig_role_watch(gpointer role);
+/* To whom an orderly end gives it; NULL: nobody there. g_free(). */
+char *mig_role_heir(MigRole *role);

@@ -1,0 +1,313 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# takes: 200
+# Any node takes any change of the catalogue; its coordinator is handed over, stopped, killed and
+# hung meanwhile, and every change that was acknowledged is there, once.
+#
+# MIGRATED_TEST_FULL=1: eight nodes for two minutes, their coordinator killed every ten seconds.
+set -euo pipefail
+# shellcheck source=../lib/cluster.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+
+SETTLE_S=60
+HAND_OVER_MS=1000
+
+coordinator() {
+    ctl "$1" volume show $VOLUME --json 2>/dev/null | jq -er '.volume.coordinator // "none"'
+}
+
+has_coordinator() {
+    local name
+    name=$(coordinator "$1") && [[ $name != none ]]
+}
+
+# coordinated_by NODE [ASKED]
+coordinated_by() {
+    [[ $(coordinator "${2:-nodeA}") == "$1" ]]
+}
+
+# not_coordinated_by NODE ASKED: by another one
+not_coordinated_by() {
+    has_coordinator "$2" && ! coordinated_by "$1" "$2"
+}
+
+# A living node that is not $1
+other_than() {
+    local node
+    for node in "${NODES[@]}"; do
+        [[ $node != "$1" ]] || continue
+        echo "$node"
+        return
+    done
+}
+
+all_agree() {
+    local node first
+    first=$(coordinator nodeA) || return 1
+    for node in "${NODES[@]}"; do
+        [[ $(coordinator "$node") == "$first" ]] || return 1
+    done
+    echo "coordinator: $first"
+    [[ $first != none ]]
+}
+
+# ask NODE METHOD PARAMETERS: one raw call, its answer
+ask() {
+    on "$1" python3 -c '
+import json, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect("/run/migrated/socket")
+s.sendall(json.dumps({"method": "io.migrated." + sys.argv[1],
+                      "parameters": json.loads(sys.argv[2])}).encode() + b"\0")
+data = b""
+while not data.endswith(b"\0"):
+    more = s.recv(65536)
+    if not more:
+        sys.exit("hung up")
+    data += more
+answer = json.loads(data[:-1])
+print(json.dumps(answer))
+sys.exit("error" in answer)' "$2" "$3"
+}
+
+create_as() {
+    ask "$1" CreateImage "{\"volume\": \"$VOLUME\", \"name\": \"$3\", \"size\": 4194304, \"request\": \"$2\"}"
+}
+
+delete_as() {
+    ask "$1" DeleteImage "{\"volume\": \"$VOLUME\", \"name\": \"$3\", \"request\": \"$2\"}"
+}
+
+new_id() {
+    cat /proc/sys/kernel/random/uuid
+}
+
+count_images() {
+    ctl nodeB image list $VOLUME --json | jq "[.images[].name | select(. == \"$1\")] | length"
+}
+
+now_ms() {
+    echo $(($(date +%s%N) / 1000000))
+}
+
+# ---- changes without a pause, from every node ----
+
+work() {
+    local node=$1 name round=0 status
+    while [[ ! -e $TMP/stop ]]; do
+        name=$node-$((++round))
+        status=0
+        ctl "$node" image create $VOLUME "$name" 4M >/dev/null 2>"$TMP/error.$node" || status=$?
+        if ((status == 12)); then # its own daemon has just come back, and attaches
+            sleep 0.5
+            continue
+        elif ((status == 60)) || grep -q "lost the connection" "$TMP/error.$node"; then
+            echo "$name" >>"$TMP/unknown" # its own daemon died: nobody has told what became of it
+            sleep 0.2
+            continue
+        elif ((status)); then
+            echo "$node create $name: $status: $(<"$TMP/error.$node")" >>"$TMP/bad"
+            continue
+        fi
+        echo "$name" >>"$TMP/there.$node"
+        ((round % 2)) || continue
+        ctl "$node" image delete $VOLUME "$name" >/dev/null 2>"$TMP/error.$node" || status=$?
+        if ((status == 12)); then
+            continue
+        fi
+        sed -i "/^$name\$/d" "$TMP/there.$node"
+        if ((status == 60)) || grep -q "lost the connection" "$TMP/error.$node"; then
+            echo "$name" >>"$TMP/unknown"
+        elif ((status)); then
+            echo "$node delete $name: $status: $(<"$TMP/error.$node")" >>"$TMP/bad"
+        fi
+    done
+}
+
+workers=()
+begin_work() {
+    local node
+    rm -f "$TMP/stop" "$TMP"/bad "$TMP"/there.* "$TMP"/unknown
+    for node in "${NODES[@]}"; do
+        : >"$TMP/there.$node"
+        work "$node" &
+        workers+=($!)
+    done
+    at_exit touch "$TMP/stop"
+}
+
+end_work() {
+    local job
+    touch "$TMP/stop"
+    for job in "${workers[@]}"; do
+        wait "$job" || return 1
+    done
+    workers=()
+}
+
+nothing_bad() {
+    cat "$TMP/bad" 2>/dev/null && return 1
+    return 0
+}
+
+# All that was acknowledged, and nothing else but what nobody knows of
+all_there_once() {
+    sort "$TMP"/there.* >"$TMP/wanted"
+    ctl nodeA image list $VOLUME --json | jq -r '.images[].name' | grep "^node" | sort >"$TMP/listed"
+    touch "$TMP/unknown"
+    echo "$(wc -l <"$TMP/wanted") acknowledged, $(wc -l <"$TMP/listed") there, $(wc -l <"$TMP/unknown") unknown"
+    [[ -z $(uniq -d "$TMP/listed") && -z $(comm -23 "$TMP/wanted" "$TMP/listed") ]] || return 1
+    [[ -z $(comm -13 "$TMP/wanted" "$TMP/listed" | grep -vxFf "$TMP/unknown") ]]
+}
+
+# ---- what happens to coordinators ----
+
+hand_over() {
+    local from to began
+    from=$(coordinator nodeA) || return 1
+    to=$(other_than "$from")
+    began=$(now_ms)
+    ctl nodeB volume coordinator $VOLUME "$to" || return 1
+    took=$(($(now_ms) - began))
+    coordinated_by "$to"
+}
+
+pid_of_migrated() {
+    "$LAB" service "$1" migrated status | awk '{ print $3 }'
+}
+
+# A process of a node as the machine sees it: the innermost number of NSpid is the node's.
+host_pid() {
+    local status top
+    top=$(awk '{ print $1 }' "$MIGRATED_LAB_DIR/$1/pid")
+    for status in /proc/[0-9]*/status; do
+        awk -v pid="$2" '/^NSpid:/ { found = $NF == pid && NF > 2 } END { exit !found }' "$status" 2>/dev/null ||
+            continue
+        status=${status#/proc/}
+        status=${status%/status}
+        [[ $(readlink "/proc/$status/ns/pid") == "$(readlink "/proc/$top/ns/pid")" ]] || continue
+        echo "$status"
+        return
+    done
+    return 1
+}
+
+kill_coordinator() {
+    local node pid
+    node=$(coordinator nodeA || coordinator nodeB) || return 1
+    pid=$(pid_of_migrated "$node")
+    kill -KILL "$(host_pid "$node" "$pid")" || return 1
+    echo "migrated on $node"
+}
+
+is_gone() {
+    [[ ! -d /proc/$1 ]]
+}
+
+daemon_up() {
+    ctl "$1" status >/dev/null 2>&1 && [[ $(status_of "$1" '.volumes | length') != 0 ]]
+}
+
+all_up() {
+    local node
+    for node in "${NODES[@]}"; do
+        daemon_up "$node" || return 1
+    done
+}
+
+# ---- the long form ----
+
+killing_spree() {
+    local until=$((SECONDS + 120)) kills=0
+    while ((SECONDS < until)); do
+        sleep 10
+        kill_coordinator && ((++kills))
+    done
+    echo "# $kills coordinators killed"
+    ((kills >= 8))
+}
+
+long_form() {
+    cluster_up 8
+    ok "eight nodes attach the volume" cluster_volume
+    begin_work
+    ok "their coordinator is killed every ten seconds" killing_spree
+    ok "all come back" retry $SETTLE_S all_up
+    ok "all changes come to an end" end_work
+    ok "none was refused" nothing_bad
+    ok "every acknowledged change is there, once" all_there_once
+    sed 's/^/# /' "$TMP/said"
+    ok "the volume is in order" volume_clean
+    done_testing
+    exit
+}
+
+[[ -z ${MIGRATED_TEST_FULL:-} ]] || long_form
+
+cluster_run 3
+ok "one node coordinates, and all say which" retry $SETTLE_S all_agree
+acks_start
+
+for node in "${NODES[@]}"; do
+    ok "$node: creates an image" ctl "$node" image create $VOLUME "by-$node" 4M
+    ok "$node: and deletes that of another one" eval \
+        'ctl '"$node"' image create $VOLUME gone 4M && ctl "$(other_than '"$node"')" image delete $VOLUME gone'
+    ok "$node: a change that is refused is refused there" refuses 20 ctl "$node" image create $VOLUME "by-$node" 4M
+    ok "$node: sets what a VM is to do" ctl "$node" vm set $VM priority=$((100 + ${#node}))
+done
+
+id=$(new_id)
+ok "asked for with an id" create_as nodeA "$id" once
+ok "asked again with it, the answer is the same" create_as nodeA "$id" once
+ok "on another node, too" create_as nodeC "$id" once
+not_ok "under another id it exists already" create_as nodeA "$(new_id)" once
+ok "the role goes to another node, in an orderly way" hand_over
+ok "asked again there, the answer is the same" create_as nodeB "$id" once
+is "and the image is there once" "$(count_images once)" 1
+ok "somebody deletes it" ctl nodeC image delete $VOLUME once
+ok "asked again, it was done" create_as nodeA "$id" once
+is "and is not done again" "$(count_images once)" 0
+gone=$(new_id)
+ok "a deletion is asked for" eval 'ctl nodeA image create $VOLUME twice 4M && delete_as nodeA "$gone" twice'
+ok "and an image of that name made anew" ctl nodeB image create $VOLUME twice 4M
+ok "the role goes on" hand_over
+ok "the deletion asked again was done" delete_as nodeC "$gone" twice
+is "and is not done again" "$(count_images twice)" 1
+
+begin_work
+sleep 2
+slowest=0
+for i in 1 2 3; do
+    ok "hand-over $i under changes" hand_over
+    ((took <= slowest)) || slowest=$took
+    sleep 1
+done
+echo "# the slowest hand-over took $slowest ms, the command and its connections included"
+ok "each took less than $HAND_OVER_MS ms" test "$slowest" -lt $HAND_OVER_MS
+was=$(coordinator nodeA)
+ok "the coordinator's daemon stops" "$LAB" service "$was" migrated stop
+ok "another node has the role" retry 20 not_coordinated_by "$was" "$(other_than "$was")"
+ok "it is started again" "$LAB" service "$was" migrated start
+ok "and is back" retry $SETTLE_S daemon_up "$was"
+for i in 1 2; do
+    was=$(coordinator nodeA)
+    ok "the coordinator's daemon is killed, $i" kill_coordinator
+    ok "another node has the role, or it again" retry 30 has_coordinator "$(other_than "$was")"
+    ok "all are back" retry $SETTLE_S all_up
+done
+
+was=$(coordinator nodeA)
+pid=$(host_pid "$was" "$(pid_of_migrated "$was")")
+ok "the coordinator's daemon hangs, $was" kill -STOP "$pid"
+ok "its own sanlock ends it" retry $SETTLE_S is_gone "$pid"
+ok "another node has the role, or it again" retry 30 has_coordinator "$(other_than "$was")"
+ok "all are back" retry $SETTLE_S all_up
+sleep 2
+ok "all changes come to an end" end_work
+ok "none was refused" nothing_bad
+ok "every acknowledged change is there, once" all_there_once
+sed 's/^/# /' "$TMP/said"
+ok "the volume is in order" volume_clean
+ok "the VM ran on" runs_once nodeA
+ok "its writer lost nothing" stop_and_verify nodeA
+done_testing
