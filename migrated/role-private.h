@@ -12,6 +12,7 @@ struct MigRole {
     GCond wake;                 /* of the thread, and of those that wait for their turn */
     gboolean is_entered;        /* a change, a take or a give is under way */
     gint is_held, is_leaving;   /* atomic too: the guard reads them */
+    gint is_dropped;            /* atomic: not held any more, but the lease is not given back */
     gint64 valid_us;            /* under valid_lock: the guard's clock */
     GMutex valid_lock;          /* never with another one */
     MigEpoch epoch;             /* while held */
@@ -32,11 +33,15 @@ void mig_role_unlock_turn(MigRole *role);
 /* Turn held. Does the LUN still say that it is ours? Renews the guard's clock, or drops the role.
  */
 gboolean mig_role_verify(MigRole *role);
+/* The same without the turn, while a change is under way: it goes on only as long as this says so.
+ */
+void mig_role_look_on(MigRole *role);
 /* Turn held: takes the lease if it is free. FALSE without an error: another one has it. */
 gboolean mig_role_acquire(MigRole *role, GError **error);
 /* Turn held. */
 void mig_role_release(MigRole *role);
-/* Not ours any more, turn or not: a change under way writes nothing more. */
+/* Not ours any more, turn or not: a change under way begins no further write. The lease goes back
+ * with the turn, for the write that is under way may still land. */
 void mig_role_drop(MigRole *role, const char *why);
 /* role-watch.c: looks after the role until is_ending. */
 gpointer mig_role_watch(gpointer role);

@@ -257,7 +257,7 @@ look_held(MigRole *role, guint *members, gint64 *changed_us)
 {
     if (!mig_role_lock_turn(role, 0)) {
         /* a change is under way: only the clock goes on, which reads no more than the LUN */
-        mig_role_verify(role);
+        mig_role_look_on(role);
         return;
     }
     if (mig_role_verify(role) && !mig_role_may_stand(role))
@@ -278,6 +278,8 @@ look(MigRole *role, guint *members, gint64 *changed_us)
         /* sanlock would end this process with its lease, which is of no use now */
         if (g_str_equal(mig_attached_state(role->attached), "lost")) {
             mig_role_drop(role, "its LUN does not answer");
+            if (mig_role_lock_turn(role, 0))
+                mig_role_unlock_turn(role);
             return;
         }
         look_held(role, members, changed_us);

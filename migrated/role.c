@@ -49,9 +49,22 @@ mig_role_lock_turn(MigRole *role, guint wait_ms)
     return TRUE;
 }
 
+/* Turn held: what was dropped meanwhile is given back now, for nothing is being written. */
+static void
+end_dropped(MigRole *role)
+{
+    if (!g_atomic_int_compare_and_exchange(&role->is_dropped, TRUE, FALSE))
+        return;
+    g_atomic_int_set(&role->is_held, FALSE);
+    set_valid(role, 0);
+    mig_sanlock_release(role->daemon->sanlock, role->lease,
+                        NULL); /* it may think that we have it */
+}
+
 void
 mig_role_unlock_turn(MigRole *role)
 {
+    end_dropped(role);
     g_mutex_lock(&role->lock);
     role->is_entered = FALSE;
     g_cond_broadcast(&role->wake);
@@ -76,12 +89,12 @@ set_owner(MigRole *role, char *name_take)
 void
 mig_role_drop(MigRole *role, const char *why)
 {
-    if (g_atomic_int_compare_and_exchange(&role->is_held, TRUE, FALSE))
-        g_message("this node is not coordinator of volume %s any more: %s",
-                  mig_attached_name(role->attached), why);
+    if (!g_atomic_int_compare_and_exchange(&role->is_held, TRUE, FALSE))
+        return;
     set_valid(role, 0);
-    mig_sanlock_release(role->daemon->sanlock, role->lease,
-                        NULL); /* it may think that we have it */
+    g_atomic_int_set(&role->is_dropped, TRUE);
+    g_message("this node is not coordinator of volume %s any more: %s",
+              mig_attached_name(role->attached), why);
 }
 
 /* Until when no other host may take what we hold: sanlock kills its holders here by then. */
@@ -122,12 +135,27 @@ mig_role_verify(MigRole *role)
     return renew_valid(role, role->epoch.host_generation) && may_write(role);
 }
 
+void
+mig_role_look_on(MigRole *role)
+{
+    MigLeaseOwner owner = {0};
+
+    if (!g_atomic_int_get(&role->is_held) ||
+        !mig_csv_coordinator_owner(mig_attached_csv(role->attached), &owner, NULL))
+        return;
+    if (is_epoch(role, &owner))
+        renew_valid(role, role->epoch.host_generation);
+    else if (owner.version >= role->epoch.version) /* else it was read before we took it again */
+        mig_role_drop(role, "the LUN says so");
+}
+
 gboolean
 mig_role_acquire(MigRole *role, GError **error)
 {
     g_autoptr(GError) refused = NULL;
     MigLeaseOwner owner = {0};
 
+    end_dropped(role);
     if (!mig_sanlock_acquire(role->daemon->sanlock, role->lease, &refused)) {
         if (!g_error_matches(refused, MIG_ERROR, MIG_ERROR_LEASE_HELD))
             g_propagate_error(error, g_steal_pointer(&refused));
@@ -159,6 +187,7 @@ mig_role_release(MigRole *role)
     g_autoptr(GError) error = NULL;
 
     g_atomic_int_set(&role->is_held, FALSE);
+    g_atomic_int_set(&role->is_dropped, FALSE);
     set_valid(role, 0);
     if (!mig_sanlock_release(role->daemon->sanlock, role->lease, &error))
         g_warning("coordinator lease of %s: %s", mig_attached_name(role->attached), error->message);

@@ -126,6 +126,14 @@ mig_vm_find(MigDaemon *daemon, const char *name, GError **error)
     return NULL;
 }
 
+MigVmView *
+mig_vm_find_on(MigDaemon *daemon, MigAttached *attached, const char *name, GError **error)
+{
+    MigVm *vm = mig_csv_vm(mig_attached_csv(attached), name ? name : "", error);
+
+    return vm ? view_new(daemon, attached, vm) : NULL;
+}
+
 GPtrArray *
 mig_vm_list(MigDaemon *daemon, GError **error)
 {

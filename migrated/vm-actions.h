@@ -21,6 +21,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigVmView, mig_vm_view_free)
 
 /* MIG_ERROR_VM_UNKNOWN */
 MigVmView *mig_vm_find(MigDaemon *daemon, const char *name, GError **error);
+/* The one of that volume, whatever is called so elsewhere. */
+MigVmView *
+mig_vm_find_on(MigDaemon *daemon, MigAttached *attached, const char *name, GError **error);
 /* GPtrArray of MigVmView over all volumes; without definitions. */
 GPtrArray *mig_vm_list(MigDaemon *daemon, GError **error);
 

@@ -136,7 +136,9 @@ mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, const char
         .id = (char *)request, .change = (char *)"vm-define", .xml = (char *)xml};
     g_autoptr(MigPeerChangeReply) reply = NULL;
 
-    if (definition && check_definition(definition, volume, error))
+    /* its coordinator may not have the other volumes. With an id it may be there by that very one */
+    if (definition && check_definition(definition, volume, error) &&
+        (request || is_name_free(daemon, definition->name, error)))
         reply = mig_change(daemon, attached, &change, error);
     return reply ? g_strdup(definition->name) : NULL;
 }
@@ -211,7 +213,7 @@ mig_vm_run_undefine(MigCatalog *catalog, const MigPeerChangeRequest *request, gb
 {
     g_autoptr(GError) unknown = NULL;
     g_autoptr(MigVmView) view =
-        mig_vm_find(catalog->daemon, request->name ? request->name : "", &unknown);
+        mig_vm_find_on(catalog->daemon, catalog->attached, request->name, &unknown);
 
     if (!view && !is_begun) {
         g_propagate_error(error, g_steal_pointer(&unknown));
