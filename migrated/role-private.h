@@ -22,6 +22,8 @@ struct MigRole {
     gint64 hung_us;             /* when we last asked that it be killed */
     gint64 looked_us, still_us; /* of the thread: when it last looked, and since when the owner's */
     guint64 still_version, still_heartbeat; /* heartbeat has not moved */
+    gint64 still_renewed_us;                /* by the owner's host, as last seen since then */
+    guint still_renewals;                   /* how often it has moved since then */
     gint has_failed;                        /* atomic: to take it, and that was told */
     gboolean is_ending, is_asked;           /* is_asked: look now */
     GThread *thread;

@@ -13,6 +13,27 @@ static gint64 balanced_us;
 
 /* ---- what is seen ---- */
 
+/* Has this very start of our host the lease, and we have not? A release did not get through to the
+ * LUN; sanlock gives it to who asks here, unless another process has it. */
+static gboolean
+is_left_over(MigRole *role, const MigLeaseOwner *owner)
+{
+    return owner->host_id && owner->host_id == role->daemon->host_id &&
+           owner->host_generation == mig_attached_generation(role->attached) &&
+           !g_atomic_int_get(&role->is_held);
+}
+
+/* sanlock looks at the others' leases only now and then: one that was freed after a fence can be
+ * seen at once. */
+static gboolean
+is_dead(MigRole *role, const MigLeaseOwner *owner, const MigNodeView *view)
+{
+    return view->state != MIG_NODE_UP &&
+           (view->sanlock == MIG_HOST_STATE_DEAD || view->sanlock == MIG_HOST_STATE_FREE ||
+            mig_csv_host_is_free(mig_attached_csv(role->attached), (guint32)owner->host_id,
+                                 owner->host_generation));
+}
+
 /* Name of the owner, NULL: free, or dead by sanlock's verdict, which gives the lease to who asks.
  */
 static char *
@@ -26,9 +47,7 @@ read_owner(MigRole *role, MigLeaseOwner *owner, MigNodeView **view)
         return g_strdup(role->owner ? role->owner : ""); /* unreadable: as it was */
     }
     name = mig_attached_owner_name(role->attached, owner, view);
-    if (name && *view &&
-        ((*view)->sanlock == MIG_HOST_STATE_DEAD || (*view)->sanlock == MIG_HOST_STATE_FREE) &&
-        (*view)->state != MIG_NODE_UP)
+    if (name && (is_left_over(role, owner) || (*view && is_dead(role, owner, *view))))
         g_clear_pointer(&name, g_free);
     return name;
 }
@@ -105,11 +124,13 @@ candidates(MigRole *role, GPtrArray *views)
     for (guint i = 0; i < views->len; i++) {
         const MigNodeView *view = g_ptr_array_index(views, i);
 
-        nodes[i] = (MigCoordinatorNode){.name = view->node->name,
-                                        .host_id = view->node->host_id,
-                                        .is_usable = view->state == MIG_NODE_UP &&
-                                                     !view->node->is_draining &&
-                                                     !(view->is_local && role->is_ending)};
+        nodes[i] = (MigCoordinatorNode){
+            .name = view->node->name,
+            .host_id = view->node->host_id,
+            .is_usable = view->state == MIG_NODE_UP && !view->node->is_draining &&
+                         !(view->is_local && role->is_ending),
+            .is_draining = view->state == MIG_NODE_UP && view->node->is_draining &&
+                           !(view->is_local && role->is_ending)};
     }
     count_volumes(role->daemon, nodes, views->len);
     return nodes;
@@ -163,6 +184,23 @@ mig_role_need(MigRole *role)
         take(role);
 }
 
+/* Counts how often the owner's host has renewed its lease since its heartbeat stands still: only
+ * one that reaches the LUN does. */
+static void
+count_renewals(MigRole *role, const MigLeaseOwner *owner)
+{
+    guint64 generation = 0;
+    gint64 renewed_us = 0;
+
+    if (!mig_csv_host_renewed(mig_attached_csv(role->attached), (guint32)owner->host_id,
+                              &generation, &renewed_us) ||
+        generation != owner->host_generation)
+        return;
+    if (role->still_renewed_us && role->still_renewed_us != renewed_us)
+        role->still_renewals++;
+    role->still_renewed_us = renewed_us;
+}
+
 /* For how long its heartbeat has stood still under our own eyes: one that has just come, or was
  * stopped itself, has seen nothing yet. */
 static gint64
@@ -175,13 +213,19 @@ stands_still_ms(MigRole *role, const MigLeaseOwner *owner, const MigNodeView *vi
         role->still_us = now;
         role->still_version = owner->version;
         role->still_heartbeat = view->node->heartbeat;
+        role->still_renewed_us = 0;
+        role->still_renewals = 0;
+    } else {
+        count_renewals(role, owner);
     }
     role->looked_us = now;
     return (now - role->still_us) / 1000;
 }
 
 /* Its sanlock lives and its heartbeat does not come: the process hangs, with the lease. Its own
- * sanlock ends it, which frees the lease; VMs have leases of their own and run on. */
+ * sanlock ends it, which frees the lease; VMs have leases of their own and run on. Where its paths
+ * to the LUN stall sanlock calls it alive for long, yet renews nothing: that is not for us to end.
+ */
 static void
 ask_for_its_end(MigRole *role, const MigLeaseOwner *owner, const MigNodeView *view)
 {
@@ -193,6 +237,7 @@ ask_for_its_end(MigRole *role, const MigLeaseOwner *owner, const MigNodeView *vi
     g_autoptr(GError) error = NULL;
 
     if (view->is_local || view->sanlock != MIG_HOST_STATE_LIVE || rank < 0 ||
+        role->still_renewals < MIG_COORDINATOR_HUNG_RENEWALS ||
         still_ms < MIG_COORDINATOR_HUNG_MS + (gint64)rank * MIG_COORDINATOR_STEP_MS ||
         (role->hung_us && now - role->hung_us < MIG_COORDINATOR_HUNG_AGAIN_MS * 1000))
         return;

@@ -136,7 +136,8 @@ mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, const char
         .id = (char *)request, .change = (char *)"vm-define", .xml = (char *)xml};
     g_autoptr(MigPeerChangeReply) reply = NULL;
 
-    /* its coordinator may not have the other volumes. With an id it may be there by that very one */
+    /* its coordinator may not have the other volumes. With an id it may be there by that very one
+     */
     if (definition && check_definition(definition, volume, error) &&
         (request || is_name_free(daemon, definition->name, error)))
         reply = mig_change(daemon, attached, &change, error);

@@ -24,10 +24,16 @@ mig_coordinator_rank(const MigCoordinatorNode *nodes, guint count, const char *n
     const MigCoordinatorNode *self = find(nodes, count, name);
     gint rank = 0;
 
-    if (!self || !self->is_usable)
+    if (!self || (!self->is_usable && !self->is_draining))
         return -1;
-    for (guint i = 0; i < count; i++)
-        rank += nodes[i].is_usable && comes_before(&nodes[i], self);
+    for (guint i = 0; i < count; i++) {
+        const MigCoordinatorNode *node = &nodes[i];
+
+        if (self->is_usable)
+            rank += node->is_usable && comes_before(node, self);
+        else
+            rank += node->is_usable || (node->is_draining && comes_before(node, self));
+    }
     return rank;
 }
 

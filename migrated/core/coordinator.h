@@ -15,12 +15,14 @@
 typedef struct {
     const char *name;
     guint32 host_id;
-    gboolean is_usable; /* is up, is to stay, has the volume attached */
-    guint volumes;      /* that it coordinates now */
+    gboolean is_usable;   /* is up, is to stay, has the volume attached */
+    guint volumes;        /* that it coordinates now */
+    gboolean is_draining; /* not usable, but up: for want of any other one */
 } MigCoordinatorNode;
 
 /* How many come before this node when a volume has no coordinator: those that coordinate less, and
- * of equals those of lower host ids. -1: it is not usable, or not there. */
+ * of equals those of lower host ids. One that drains comes behind all that are usable. -1: it is
+ * neither, or not there. */
 gint mig_coordinator_rank(const MigCoordinatorNode *nodes, guint count, const char *name);
 
 /* To whom its coordinator hands a volume. NULL: to nobody. One that is not usable hands all of its

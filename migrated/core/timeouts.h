@@ -102,7 +102,8 @@ guint mig_timeouts_join_ms(guint io_timeout_s);
  * A hand-over lets a change that is under way end for YIELD, which is longer than most take, then
  * breaks it off; so it takes less than a second. A daemon that stops gives its hand-overs STOP.
  *
- * A heartbeat that does not come for HUNG, while the host's sanlock lives, is that of a process
+ * A heartbeat that does not come for HUNG, while the host's sanlock lives and has renewed its lease
+ * HUNG_RENEWALS times meanwhile, so that the LUN can be reached from there, is that of a process
  * that hangs; sanlock needs up to two renewals at both ends to end it, and is asked once more after
  * HUNG_AGAIN. Nodes that come or go are balanced once nobody has for SETTLE, one volume of a node
  * every BALANCE: until then all nodes have seen what became of the last one. */
@@ -113,6 +114,7 @@ guint mig_timeouts_join_ms(guint io_timeout_s);
 #define MIG_COORDINATOR_YIELD_MS      200
 #define MIG_COORDINATOR_STOP_MS       4000
 #define MIG_COORDINATOR_HUNG_MS       10000
+#define MIG_COORDINATOR_HUNG_RENEWALS 2
 #define MIG_COORDINATOR_HUNG_AGAIN_MS 20000
 #define MIG_COORDINATOR_SETTLE_MS     5000
 #define MIG_COORDINATOR_BALANCE_MS    3000

@@ -152,7 +152,7 @@ test_any_start(void)
 static void
 test_no_to_and_fro(void)
 {
-    MigCoordinatorNode nodes[] = {{"n1", 1, TRUE, 1}, {"n2", 2, TRUE, 0}};
+    MigCoordinatorNode nodes[] = {{"n1", 1, TRUE, 1, FALSE}, {"n2", 2, TRUE, 0, FALSE}};
 
     g_assert_null(mig_coordinator_surplus(nodes, 2, "n1"));
     g_assert_null(mig_coordinator_surplus(nodes, 2, "n2"));
@@ -168,13 +168,20 @@ static void
 test_rank(void)
 {
     const MigCoordinatorNode nodes[] = {
-        {"n1", 1, TRUE, 2}, {"n2", 2, TRUE, 0}, {"n3", 3, FALSE, 0}, {"n4", 4, TRUE, 0}};
+        {"n1", 1, TRUE, 2, FALSE}, {"n2", 2, TRUE, 0, FALSE}, {"n3", 3, FALSE, 0, FALSE},
+        {"n4", 4, TRUE, 0, FALSE}, {"n5", 5, FALSE, 1, TRUE}, {"n6", 6, FALSE, 0, TRUE},
+    };
 
     g_assert_cmpint(mig_coordinator_rank(nodes, 4, "n2"), ==, 0);
     g_assert_cmpint(mig_coordinator_rank(nodes, 4, "n4"), ==, 1);
     g_assert_cmpint(mig_coordinator_rank(nodes, 4, "n1"), ==, 2);
     g_assert_cmpint(mig_coordinator_rank(nodes, 4, "n3"), ==, -1);
     g_assert_cmpint(mig_coordinator_rank(nodes, 4, "n9"), ==, -1);
+    /* who drains comes last, and where all drain one of them has to */
+    g_assert_cmpint(mig_coordinator_rank(nodes, 6, "n1"), ==, 2);
+    g_assert_cmpint(mig_coordinator_rank(nodes, 6, "n6"), ==, 3);
+    g_assert_cmpint(mig_coordinator_rank(nodes, 6, "n5"), ==, 4);
+    g_assert_cmpint(mig_coordinator_rank(&nodes[4], 1, "n5"), ==, 0);
 }
 
 int
