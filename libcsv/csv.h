@@ -279,6 +279,7 @@ struct csv_epoch {
 struct csv_request {
     bool is_vm; /* else an image */
     bool is_used;
+    bool is_last;                /* no other request has changed that slot since */
     char name[CSV_NAME_MAX + 1]; /* of what is in that slot now, "" nothing */
 };
 /* Has this request changed something? Whoever is asked a second time, and was not there the first

@@ -55,6 +55,7 @@ visit(uint32_t index, const void *buffer, const struct csv_slot *slot, void *dat
     memset(found, 0, sizeof(*found));
     found->is_vm = search->kind == CSV_KIND_VM;
     found->is_used = slot->state == CSV_SLOT_USED;
+    found->is_last = memcmp(slot->head.requests[0], search->request, CSV_UUID_BYTES) == 0;
     if (!found->is_used)
         return 1;
     if (found->is_vm && !csv_vm_decode(block, &slot->head, search->super, index, false, &vm))

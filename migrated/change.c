@@ -12,7 +12,8 @@
 /* ---- answers given ---- */
 
 typedef struct {
-    MigPeerChangeReply *reply; /* or NULL: refused */
+    char *change, *volume, *name; /* to what; name may be NULL */
+    MigPeerChangeReply *reply;    /* or NULL: refused */
     GError *error;
     gint64 at_us;
 } Answer;
@@ -25,6 +26,9 @@ answer_free(gpointer data)
 {
     Answer *answer = data;
 
+    g_free(answer->change);
+    g_free(answer->volume);
+    g_free(answer->name);
     mig_PeerChangeReply_free(answer->reply);
     g_clear_error(&answer->error);
     g_free(answer);
@@ -39,14 +43,20 @@ is_old(gpointer id, gpointer data, gpointer now)
 }
 
 static gboolean
-recall(const char *id, MigPeerChangeReply **reply, GError **error)
+recall(const MigPeerChangeRequest *request, MigPeerChangeReply **reply, GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&answers_lock);
-    const Answer *answer = answers ? g_hash_table_lookup(answers, id) : NULL;
+    const Answer *answer = answers ? g_hash_table_lookup(answers, request->id) : NULL;
 
     if (!answer)
         return FALSE;
-    if (answer->reply) {
+    if (!g_str_equal(answer->change, request->change) ||
+        !g_str_equal(answer->volume, request->volume) ||
+        g_strcmp0(answer->name, request->name) != 0) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                    "request id %s was another change's; each change needs one of its own",
+                    request->id);
+    } else if (answer->reply) {
         mig_PeerChangeReply_free(*reply);
         *reply = mig_message_copy(&mig_type_PeerChangeReply, answer->reply);
     } else {
@@ -55,24 +65,31 @@ recall(const char *id, MigPeerChangeReply **reply, GError **error)
     return TRUE;
 }
 
+/* Of an I/O error nobody knows what it has left on the LUN: asked again, that is looked for. */
 static void
-keep(const char *id, const MigPeerChangeReply *reply, const GError *error)
+keep(const MigPeerChangeRequest *request, const MigPeerChangeReply *reply, const GError *error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&answers_lock);
-    Answer *answer = g_new0(Answer, 1);
+    Answer *answer;
     gint64 now = g_get_monotonic_time();
     static gint64 swept_us;
 
+    if (g_error_matches(error, MIG_ERROR, MIG_ERROR_IO))
+        return;
     if (!answers)
         answers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, answer_free);
     if (now - swept_us > G_USEC_PER_SEC) {
         g_hash_table_foreach_remove(answers, is_old, &now);
         swept_us = now;
     }
+    answer = g_new0(Answer, 1);
+    answer->change = g_strdup(request->change);
+    answer->volume = g_strdup(request->volume);
+    answer->name = g_strdup(request->name);
     answer->reply = reply ? mig_message_copy(&mig_type_PeerChangeReply, reply) : NULL;
     answer->error = reply ? NULL : g_error_copy(error);
     answer->at_us = now;
-    g_hash_table_insert(answers, g_strdup(id), answer);
+    g_hash_table_insert(answers, g_strdup(request->id), answer);
 }
 
 /* ---- as coordinator ---- */
@@ -102,7 +119,7 @@ mig_change_here(MigDaemon *daemon, MigAttached *attached, const MigPeerChangeReq
                 GError **error)
 {
     MigRole *role = mig_attached_role(attached);
-    gboolean is_alone = !mig_role_may_stand(role);
+    gboolean is_alone = !mig_role_may_stand(role), is_known;
     guint64 version = mig_role_version(role);
     MigCatalog catalog = {.attached = attached, .daemon = daemon};
     g_autoptr(MigPeerChangeReply) reply = mig_PeerChangeReply_new();
@@ -119,15 +136,16 @@ mig_change_here(MigDaemon *daemon, MigAttached *attached, const MigPeerChangeReq
     catalog.epoch.request = request->id;
     /* while it waited for its turn it may have been asked again: here, or of another node that was
      * coordinator meanwhile */
-    if (!recall(request->id, &reply, &failed))
+    is_known = recall(request, &reply, &failed);
+    if (!is_known)
         reply->done = run(&catalog, request, request->again || version != catalog.epoch.version,
                           reply, &failed);
     /* stopped by the guard, or overtaken: not an answer, another coordinator gives one */
     if (failed && g_error_matches(failed, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY)) {
         mig_role_lost(role);
         g_clear_error(&failed);
-    } else {
-        keep(request->id, reply->done ? reply : NULL, failed);
+    } else if (!is_known) {
+        keep(request, reply->done ? reply : NULL, failed);
     }
     mig_role_leave(role);
     if (failed) {

@@ -89,6 +89,9 @@ mig_vm_run_define(MigCatalog *catalog, const MigPeerChangeRequest *request, gboo
     if (!definition || !check_definition(definition, volume, error))
         return FALSE;
     reply->name = g_strdup(definition->name);
+    /* made and taken back, for it was refused further on: judged anew */
+    if (is_begun && mig_csv_request_is_undone(csv, request->id))
+        is_begun = FALSE;
     if (is_begun) {
         g_autoptr(MigVm) made = mig_csv_vm(csv, definition->name, NULL);
 

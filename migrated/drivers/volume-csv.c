@@ -333,6 +333,15 @@ mig_csv_request_find(MigCsv *csv, const char *request, gboolean *is_found, char 
 }
 
 gboolean
+mig_csv_request_is_undone(MigCsv *csv, const char *request)
+{
+    struct csv_request found = {0};
+
+    return csv_request_find(csv->volume, request, &found, NULL) == CSV_OK && found.is_vm &&
+           !found.is_used && found.is_last;
+}
+
+gboolean
 mig_csv_host_release(MigCsv *csv, guint32 host_id, guint64 generation, GError **error)
 {
     struct csv_error reason = {0};

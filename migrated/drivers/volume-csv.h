@@ -63,6 +63,8 @@ void mig_csv_set_guard(MigCsv *csv, MigCsvGuard guard, gpointer user_data);
  * g_free(). FALSE: cannot be read. */
 gboolean mig_csv_request_find(MigCsv *csv, const char *request, gboolean *is_found, char **name,
                               GError **error);
+/* Has it made a VM, and undone that itself? FALSE where it cannot be read. */
+gboolean mig_csv_request_is_undone(MigCsv *csv, const char *request);
 /* After a confirmed fence only: MIG_ERROR_NODE_UNKNOWN where that host is back. */
 gboolean mig_csv_host_release(MigCsv *csv, guint32 host_id, guint64 generation, GError **error);
 

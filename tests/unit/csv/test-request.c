@@ -67,9 +67,15 @@ test_stays(struct fixture *fixture, const void *data)
     assert_code(csv_request_find(volume, SECOND, &found, error), CSV_NOT_FOUND);
     assert_ok(csv_image_rename(volume, &none, "a", "b", error)); /* a change that nobody retries */
     assert_found(volume, FIRST, false, "b");
+    assert_ok(csv_request_find(volume, FIRST, &found, error));
+    g_assert_true(found.is_last);
     assert_ok(csv_image_delete(volume, &second, "b", false, error));
     assert_found(volume, FIRST, false, "");
     assert_found(volume, SECOND, false, "");
+    assert_ok(csv_request_find(volume, FIRST, &found, error));
+    g_assert_false(found.is_last);
+    assert_ok(csv_request_find(volume, SECOND, &found, error));
+    g_assert_true(found.is_last);
     /* another handle reads it from the LUN, not from memory */
     csv_close(volume);
     assert_ok(lun_open(&fixture->lun, 0, &fixture->volume, error));
