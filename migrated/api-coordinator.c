@@ -39,18 +39,28 @@ peer_TakeCoordinator(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_
         mig_rpc_call_fail(call, g_steal_pointer(&error));
 }
 
-/* One that does not have it has nothing to give, which the asker sees on the LUN. */
+/* One that does not have it has nothing to give: fine where that node has it already. */
 static gboolean
 give(MigDaemon *daemon, MigAttached *attached, const char *node, GError **error)
 {
     g_autoptr(GError) failed = NULL;
+    g_autofree char *now = NULL;
 
     if (g_str_equal(node, daemon->node))
         return mig_role_take(mig_attached_role(attached), MIG_PEER_CONNECT_MS, error);
-    mig_role_give(mig_attached_role(attached), node, &failed);
-    if (failed)
+    if (mig_role_give(mig_attached_role(attached), node, &failed))
+        return TRUE;
+    if (failed) {
         g_propagate_error(error, g_steal_pointer(&failed));
-    return !*error;
+        return FALSE;
+    }
+    now = mig_role_coordinator(mig_attached_role(attached));
+    if (g_strcmp0(now, node) == 0)
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY,
+                "%s does not coordinate volume %s any more, %s does; try again", daemon->node,
+                mig_attached_name(attached), now ? now : "nobody");
+    return FALSE;
 }
 
 void
@@ -79,8 +89,13 @@ check_target(MigAttached *attached, const char *node, GError **error)
 
         if (!g_str_equal(view->node->name, node))
             continue;
-        if (view->state == MIG_NODE_UP)
+        if (view->state == MIG_NODE_UP && !view->node->is_draining)
             return TRUE;
+        if (view->state == MIG_NODE_UP) {
+            g_set_error(error, MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE,
+                        "%s is draining and gives its volumes away; take another node", node);
+            return FALSE;
+        }
         g_set_error(error, MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE, "%s is %s; take another node",
                     node, mig_node_state_name(view->state));
         return FALSE;

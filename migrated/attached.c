@@ -598,9 +598,9 @@ mig_attached_leave(MigAttached *attached, GError **error)
                     mig_csv_name(attached->csv));
         return FALSE;
     }
-    mig_role_end(attached->role);
     /* sanlock has the last word: it knows of leases that we do not */
-    if (!mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, error)) {
+    if (!mig_role_end(attached->role, error) ||
+        !mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, error)) {
         mig_role_resume(attached->role);
         return FALSE;
     }

@@ -24,6 +24,7 @@ struct MigRole {
     guint64 still_version, still_heartbeat; /* heartbeat has not moved */
     gint64 still_renewed_us;                /* by the owner's host, as last seen since then */
     guint still_renewals;                   /* how often it has moved since then */
+    gint has_stopped;                       /* atomic: as the daemon stops, with its hand-over */
     gint has_failed;                        /* atomic: to take it, and that was told */
     gboolean is_ending, is_asked;           /* is_asked: look now */
     GThread *thread;

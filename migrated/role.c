@@ -340,7 +340,8 @@ mig_role_start(MigDaemon *daemon, MigAttached *attached)
     return role;
 }
 
-static void
+/* FALSE: a change does not end, and has the lease. */
+static gboolean
 stop(MigRole *role)
 {
     g_autofree char *heir = NULL;
@@ -357,23 +358,35 @@ stop(MigRole *role)
             mig_role_release(role);
         mig_role_unlock_turn(role);
     }
+    return !g_atomic_int_get(&role->is_held);
 }
 
 static gpointer
 stop_thread(gpointer data)
 {
-    stop(data);
+    MigRole *role = data;
+
+    stop(role);
+    g_atomic_int_set(&role->has_stopped, TRUE);
     return NULL;
 }
 
-void
-mig_role_end(MigRole *role)
+gboolean
+mig_role_end(MigRole *role, GError **error)
 {
+    gboolean ok;
+
     if (!role)
-        return;
-    stop(role);
+        return TRUE;
+    ok = stop(role);
     g_thread_join(role->thread);
     role->thread = NULL;
+    if (!ok)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY,
+                    "a change of volume %s, which this node coordinates, does not end; try again, "
+                    "or look at its LUN",
+                    mig_attached_name(role->attached));
+    return ok;
 }
 
 void
@@ -412,7 +425,8 @@ mig_role_end_all(MigDaemon *daemon)
     for (guint i = 0; i < list->len; i++) {
         MigRole *role = mig_attached_role(g_ptr_array_index(list, i));
 
-        while (role && g_atomic_int_get(&role->is_held) && g_get_monotonic_time() < until)
+        /* given back is not enough: the other one is told after that */
+        while (role && !g_atomic_int_get(&role->has_stopped) && g_get_monotonic_time() < until)
             g_usleep(POLL_MS * 1000);
     }
 }

@@ -24,8 +24,9 @@ MigRole *mig_role_start(MigDaemon *daemon, MigAttached *attached);
 gboolean mig_role_is_held(MigRole *role);
 /* Version of the lease that it holds; 0: none. */
 guint64 mig_role_version(MigRole *role);
-/* Ends it in an orderly way: another node gets the role, if this one has it. */
-void mig_role_end(MigRole *role);
+/* Ends it in an orderly way: another node gets the role, if this one has it.
+ * MIG_ERROR_COORDINATOR_BUSY: a change does not end, the role stays; mig_role_resume(). */
+gboolean mig_role_end(MigRole *role, GError **error);
 /* An end that did not come to anything, for the volume stays attached. */
 void mig_role_resume(MigRole *role);
 /* With its volume, when nobody has a reference to that any more. */
