@@ -333,7 +333,7 @@ int
 main(int argc, char **argv)
 {
     g_auto(GStrv) arguments = g_strdupv(argv);
-    g_autofree char *path = g_strdup(MIG_CONFIG_FILE);
+    g_autofree char *path = NULL;
     gboolean is_debug = FALSE, is_version = FALSE, is_check = FALSE, is_blank;
     GOptionEntry options[] = {
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &path, "Configuration file", "FILE"},
@@ -362,6 +362,8 @@ main(int argc, char **argv)
         g_print("migrated %s\n", MIG_VERSION);
         return 0;
     }
+    if (!path)
+        path = g_strdup(MIG_CONFIG_FILE);
     is_blank = mig_config_is_blank(path);
     config =
         is_blank && !is_check ? mig_config_load_blank(path, &error) : mig_config_load(path, &error);
