@@ -159,7 +159,7 @@ source_dies() {
 cluster_run 2 $IO_TIMEOUT
 acks_start
 ok "the guest writes to its disk" "$LAB" http $IP '/writer?rate=30'
-ok "and to its memory" "$LAB" http $IP '/load?rate=20&set=64'
+ok "and to its memory" retry "$WAIT_S" "$LAB" http $IP '/load?rate=20&set=64'
 
 fault "source's migrated dies" failed eval 'kill_daemons "$here"'
 fault "target's migrated dies" failed eval 'kill_daemons "$there"'

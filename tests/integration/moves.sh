@@ -142,7 +142,7 @@ median() {
 cluster_run 3
 acks_start
 ok "the guest writes to its disk" "$LAB" http $IP '/writer?rate=50'
-ok "and to 64 MiB of its memory" "$LAB" http $IP '/load?rate=20&set=64'
+ok "and to 64 MiB of its memory" retry "$WAIT_S" "$LAB" http $IP '/load?rate=20&set=64'
 ok "both at work" retry 10 load_is_on
 
 start_s=$SECONDS

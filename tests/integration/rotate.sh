@@ -79,7 +79,7 @@ is "and for the other one" "$(hello nodeB)" accepted
 
 acks_start
 ok "the guest writes to its disk" "$LAB" http $IP '/writer?rate=30'
-ok "and to its memory" "$LAB" http $IP "/load?rate=$LOAD_MIB_S&set=64"
+ok "and to its memory" retry "$WAIT_S" "$LAB" http $IP "/load?rate=$LOAD_MIB_S&set=64"
 ctl nodeA move "$VM" nodeB --bandwidth $MIB_S >"$TMP/move" 2>&1 &
 mover=$!
 ok "a VM moves" retry 30 is_moving nodeA
