@@ -212,6 +212,33 @@ fails machine-known libvirt_knows_again
 libvirt_knows "/property name='cx16'/s/'true'/'false'/"
 fails cpu-fits libvirt_knows_again
 
+# ---- a VM of huge pages: the kernel has as many as it needs, and so none is left for its copy ----
+HUGE_PAGES=64 # of 2 MiB
+pages_at_first=$(</proc/sys/vm/nr_hugepages)
+pages() { # COPIES: what the kernel has for them, beyond what it had
+    echo $((pages_at_first + $1 * HUGE_PAGES)) >/proc/sys/vm/nr_hugepages
+    [[ $(</proc/sys/vm/nr_hugepages) == $((pages_at_first + $1 * HUGE_PAGES)) ]]
+}
+# libvirt looks for them when it starts
+knows_pages() {
+    on "$1" sh -c 'mkdir -p /dev/hugepages && mount -t hugetlbfs none /dev/hugepages' &&
+        "$LAB" service "$1" libvirtd restart >/dev/null && retry 10 on "$1" virsh version >/dev/null
+}
+huge_starts() {
+    "$LAB" vm-xml huge "/dev/csv/$VOLUME/huge-disk" --memory $((2 * HUGE_PAGES)) --ip-suffix 12 |
+        sed "s|<os>|<memoryBacking><hugepages/></memoryBacking>&|" >"$TMP/huge.xml"
+    ctl nodeA image create "$VOLUME" huge-disk 16M &&
+        ctl nodeA vm define "$VOLUME" "$TMP/huge.xml" && ctl nodeA vm start huge
+}
+at_exit pages 0
+ok "hugepages-fit: both nodes have huge pages, for one VM" eval 'pages 1 && knows_pages nodeA && knows_pages nodeB'
+ok "hugepages-fit: it has them" huge_starts
+ok "hugepages-fit: it fails, and nothing else does" only hugepages-fit fail huge
+ok "hugepages-fit: the move is refused for it, and nothing has changed" refused hugepages-fit huge
+ok "hugepages-fit: there are some more" pages 2
+ok "hugepages-fit: and it moves" ctl nodeA move huge nodeB
+ok "hugepages-fit: it ends" ctl nodeB vm stop huge --force
+
 # ---- a second VM, with an empty drive ----
 odd_xml() {
     "$LAB" vm-xml odd "/dev/csv/$VOLUME/odd-disk" --memory 128 --ip-suffix 11 |

@@ -259,6 +259,10 @@ ok "and has its volume" retry 30 has_volume nodeB
 ok "without it no VM comes" ctl nodeB volume detach $VOLUME
 ok "a move to there is refused" refused_by 'volume vol1 of VM web is not attached on nodeB' by_hand nodeA $VM nodeB
 ok "it is attached again" cluster_attach nodeB
+ok "and seen to be up" retry 30 status_of nodeA '.nodes[] | select(.name == "nodeB" and .state == "up")'
+ok "nodeB is drained" ctl nodeA drain nodeB
+ok "a move to there is refused for that, too" refused_by 'target-not-draining: nodeB is draining' by_hand nodeA $VM nodeB
+ok "until that is over" ctl nodeA undrain nodeB
 ok "$VM runs on nodeA alone after all that" runs_once nodeA
 ok "and so does $TWO" runs_once_as $TWO nodeA
 

@@ -225,9 +225,8 @@ checks_of_a_move | while read -r name; do
     grep -qE "^=item .*B<$name>" man/migrated-checks.pod || echo "check $name is not there"
 done | complains "every check is in migrated-checks(7)"
 
-# target-answers is no check but what stands for all of them where the target does not answer; of huge pages there
-# is a unit test only
-checks_of_a_move | grep -vxE 'target-answers|hugepages-fit' | while read -r name; do
+# target-answers is no check but what stands for all of them where the target does not answer
+checks_of_a_move | grep -vx target-answers | while read -r name; do
     grep -qwE "$name" tests/integration/*.sh || echo "nothing in tests/integration makes check $name fail"
 done | complains "every check has a test in the lab"
 
