@@ -86,8 +86,11 @@ mig_role_coordinator(MigRole *role)
 gboolean
 mig_role_may_stand(MigRole *role)
 {
-    g_autoptr(GPtrArray) views = mig_attached_nodes(role->attached);
+    g_autoptr(GPtrArray) views = NULL;
 
+    if (!role->daemon->config->standing_coordinator)
+        return FALSE;
+    views = mig_attached_nodes(role->attached);
     for (guint i = 0; i < views->len; i++) {
         const MigNodeView *view = g_ptr_array_index(views, i);
 

@@ -39,6 +39,7 @@ typedef struct {
     gint64 encrypt;                 /* memory of VMs on the move */
     /* [volumes] */
     char **volume_devices; /* attached at start; NULL-terminated, never NULL */
+    gint64 standing_coordinator;
     /* [failover] */
     gint64 failover_enabled;
     gint64 suspect_after_ms;

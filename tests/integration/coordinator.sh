@@ -227,8 +227,18 @@ killing_spree() {
     ((kills >= 8))
 }
 
+# Before anything is attached.
+keep_the_role() {
+    local node
+    for node in "${NODES[@]}"; do
+        on "$node" sh -c "printf '[volumes]\nstanding_coordinator=yes\n' >>/etc/migrated/migrated.conf" &&
+            "$LAB" service "$node" migrated restart >/dev/null || return 1
+    done
+}
+
 long_form() {
     cluster_up 8
+    ok "their coordinators stay" keep_the_role
     ok "eight nodes attach the volume" cluster_volume
     begin_work
     ok "their coordinator is killed every ten seconds" killing_spree
@@ -244,7 +254,9 @@ long_form() {
 
 [[ -z ${MIGRATED_TEST_FULL:-} ]] || long_form
 
-cluster_run 3
+cluster_up 3 --io-timeout 2
+ok "its coordinator stays" keep_the_role
+cluster_start
 ok "one node coordinates, and all say which" retry $SETTLE_S all_agree
 acks_start
 

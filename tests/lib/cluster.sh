@@ -78,7 +78,12 @@ answers() {
 # cluster_run N [IO_TIMEOUT [LAB OPTIONS]]: N nodes with a volume, and the VM runs on nodeA
 cluster_run() {
     cluster_up "$1" --io-timeout "${2:-2}" "${@:3}"
-    ok "all attach the volume" cluster_volume "${2:-2}"
+    cluster_start "${2:-2}"
+}
+
+# cluster_start [IO_TIMEOUT]: what follows once the nodes are up
+cluster_start() {
+    ok "all attach the volume" cluster_volume "${1:-2}"
     ok "the VM is defined" cluster_define "$VM" "${IP##*.}"
     ok "it starts on nodeA" ctl nodeA vm start "$VM"
     ok "its web server answers" retry "$WAIT_S" answers
