@@ -257,5 +257,6 @@ peer_ListJobs(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
     g_autoptr(MigListJobsReply) reply = mig_ListJobsReply_new();
 
     reply->jobs = mig_jobs_list(daemon->jobs, FALSE);
+    reply->volumes = 1 + (gint64)mig_volumes_count_alive(daemon->volumes);
     mig_rpc_call_reply(call, reply);
 }

@@ -24,9 +24,10 @@ struct MigAttached {
     MigVolumesHooks hooks;
     MigCsv *csv;
     guint64 generation;
-    GMutex write_lock; /* one writer of our slot at a time; guards heartbeat */
-    guint64 heartbeat; /* as last written */
-    GMutex lock;       /* guards what follows */
+    GMutex write_lock;   /* one writer of our slot at a time; guards heartbeat */
+    guint64 heartbeat;   /* as last written */
+    gboolean is_joining; /* sanlock has not told the generation yet; used by who joins alone */
+    GMutex lock;         /* guards what follows */
     GCond wake;
     GPtrArray *seen; /* Seen */
     GArray *hosts;   /* MigSanlockHost, as of then; NULL: sanlock did not say */
@@ -208,6 +209,24 @@ is_joined(MigAttached *attached, GError **error)
                                  error);
 }
 
+/* Of this start of this node, as sanlock has it. FALSE: it does not know yet. */
+static gboolean
+read_generation(MigAttached *attached, const GArray *hosts)
+{
+    for (guint i = 0; i < hosts->len; i++) {
+        const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, i);
+
+        if (host->host_id != attached->daemon->host_id)
+            continue;
+        g_mutex_lock(&attached->write_lock);
+        attached->generation = host->generation;
+        g_mutex_unlock(&attached->write_lock);
+        attached->is_joining = FALSE;
+        return TRUE;
+    }
+    return FALSE;
+}
+
 static gboolean
 join(MigAttached *attached, GError **error)
 {
@@ -215,6 +234,7 @@ join(MigAttached *attached, GError **error)
     g_autoptr(MigLease) lockspace = mig_csv_lockspace(attached->csv);
     g_autoptr(GArray) hosts = NULL;
 
+    attached->is_joining = TRUE;
     if (!mig_sanlock_join(daemon->sanlock, lockspace, daemon->host_id,
                           mig_csv_io_timeout_s(attached->csv), error))
         return FALSE;
@@ -232,16 +252,26 @@ join(MigAttached *attached, GError **error)
         }
         g_usleep(100 * 1000);
     }
-    for (guint i = 0; i < hosts->len; i++) {
-        const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, i);
-
-        if (host->host_id != daemon->host_id)
-            continue;
-        g_mutex_lock(&attached->write_lock);
-        attached->generation = host->generation;
-        g_mutex_unlock(&attached->write_lock);
-    }
+    read_generation(attached, hosts);
     return TRUE;
+}
+
+/* A join that was cut short has made a new generation all the same, and the old one must not be
+ * told as ours. */
+static gboolean
+end_join(MigAttached *attached, GError **error)
+{
+    g_autoptr(MigLease) lockspace = mig_csv_lockspace(attached->csv);
+    g_autoptr(GArray) hosts =
+        mig_sanlock_hosts(attached->daemon->sanlock, lockspace->lockspace, error);
+
+    if (!hosts)
+        return FALSE;
+    if (read_generation(attached, hosts))
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                "sanlock does not list this node in lockspace %s yet", lockspace->lockspace);
+    return FALSE;
 }
 
 /* sanlock gives a lockspace up whose renewals have failed for too long, after all that held leases
@@ -249,13 +279,19 @@ join(MigAttached *attached, GError **error)
  * of the last one counts. Not while libvirt has a VM of this volume here: it may have lost its
  * lease (self.h ends it). */
 static gboolean
-stay_joined(MigAttached *attached, GError **error)
+stay_joined(MigAttached *attached, gboolean *is_outside, GError **error)
 {
     g_autofree char *vm = NULL;
     g_autoptr(GError) gone = NULL;
 
     if (is_joined(attached, &gone))
-        return TRUE;
+        return !attached->is_joining || end_join(attached, error);
+    /* what sanlock does not answer is no reason to end anything */
+    *is_outside = g_error_matches(gone, MIG_ERROR, MIG_ERROR_NO_CLUSTER);
+    if (!*is_outside) {
+        g_propagate_error(error, g_steal_pointer(&gone));
+        return FALSE;
+    }
     vm = attached->hooks.first_running(attached->hooks.self, mig_csv_name(attached->csv));
     if (vm || !join(attached, error)) {
         if (error && !*error)
@@ -276,17 +312,17 @@ heartbeat_thread(gpointer data)
     g_mutex_lock(&attached->lock);
     while (!attached->should_stop) {
         g_autoptr(GError) error = NULL;
-        gboolean ok, writes;
+        gboolean ok, is_outside = FALSE;
 
         attached->beat_since_ms = now_ms();
         g_mutex_unlock(&attached->lock);
-        writes = write_slot(attached, mig_csv_node_beat, FALSE, &error);
-        ok = writes && stay_joined(attached, &error);
+        ok = write_slot(attached, mig_csv_node_beat, FALSE, &error) &&
+             stay_joined(attached, &is_outside, &error);
         read_slots(attached);
         attached->hooks.nodes_seen(attached->hooks.self);
         g_mutex_lock(&attached->lock);
         attached->beat_since_ms = 0;
-        attached->is_outside = writes && !ok;
+        attached->is_outside = is_outside && !ok;
         if (!ok && !attached->is_lost)
             g_warning("volume %s is lost to this node: %s", mig_csv_name(attached->csv),
                       error->message);

@@ -204,6 +204,7 @@ collect(MigFailover *failover)
 
         mig_signs_ages(daemon->signs, life->name, &ages);
         life->evidence.peer_ms = ages.peer_ms;
+        life->evidence.volumes = ages.volumes;
         life->evidence.management_ms = ages.management_ms;
         life->evidence.migration_ms = ages.migration_ms;
     }

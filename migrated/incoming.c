@@ -120,6 +120,7 @@ check(MigIncoming *incoming, const MigPeerPrepareRequest *request)
         .vm = request->vm,
         .node = daemon->node,
         .source = request->source,
+        .is_draining = mig_volumes_is_draining(daemon->volumes),
         .volume = request->volume,
         .is_volume_attached = attached && !g_str_equal(mig_attached_state(attached), "lost"),
         .missing_image = missing,

@@ -116,15 +116,12 @@ typedef struct {
     char *vm;
 } Again;
 
-/* Started elsewhere, or here where nobody else can; whoever is faster, the lease decides. */
-static gpointer
-start_again(gpointer data)
+/* Elsewhere, or here where nobody else can; whoever is faster, the lease decides. */
+static gboolean
+try_again(MigDaemon *daemon, const char *vm, GError **error)
 {
-    Again *again = data;
-    MigDaemon *daemon = again->daemon;
     g_autoptr(GPtrArray) nodes = mig_volumes_nodes(daemon->volumes);
-    MigNameRequest request = {.name = again->vm};
-    g_autoptr(GError) error = NULL;
+    MigNameRequest request = {.name = (char *)vm};
     gboolean ok = FALSE;
 
     for (guint i = 0; i < nodes->len && !ok; i++) {
@@ -138,14 +135,44 @@ start_again(gpointer data)
                               &request, &mig_type_VmReply, MIG_START_MS, NULL);
         ok = reply != NULL;
         if (ok)
-            mig_events_add(daemon->events, again->vm, view->node->name, "started", "on %s",
+            mig_events_add(daemon->events, vm, view->node->name, "started", "on %s",
                            view->node->name);
     }
-    if (!ok && mig_vm_recover(daemon, again->vm, &error))
-        mig_events_add(daemon->events, again->vm, daemon->node, "started", "on %s", daemon->node);
-    else if (!ok)
-        mig_events_add(daemon->events, again->vm, daemon->node, "start-failed", "%s",
-                       error->message);
+    if (!ok) {
+        ok = mig_vm_recover(daemon, vm, error);
+        if (ok)
+            mig_events_add(daemon->events, vm, daemon->node, "started", "on %s", daemon->node);
+    }
+    return ok;
+}
+
+/* Runs it already, or shall it not any more? What nobody can tell is no reason to give up. */
+static gboolean
+is_settled(MigDaemon *daemon, const char *name)
+{
+    g_autoptr(MigVmView) view = mig_vm_find(daemon, name, NULL);
+
+    return view && (!view->vm->wants_running || g_str_equal(view->state, "running"));
+}
+
+/* The others may not know yet that it has ended here, and the LUN may come and go. */
+static gpointer
+start_again(gpointer data)
+{
+    Again *again = data;
+    MigDaemon *daemon = again->daemon;
+
+    for (guint i = 0; i < MIG_AGAIN_TRIES; i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_usleep(MIG_AGAIN_MS * 1000);
+        if (is_settled(daemon, again->vm) || try_again(daemon, again->vm, &error))
+            break;
+        if (i == 0 || i + 1 == MIG_AGAIN_TRIES)
+            mig_events_add(daemon->events, again->vm, daemon->node, "start-failed", "%s%s",
+                           error->message,
+                           i ? "; given up, 'migratectl vm start' tries again" : "; tried again");
+    }
     g_free(again->vm);
     g_free(again);
     return NULL;
@@ -175,6 +202,21 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached)
     g_thread_unref(g_thread_new("again", start_again, again));
 }
 
+/* What it went on with, where it can still be told: its disk may have failed again by now, and only
+ * libvirt's resume can have made the next version of a lease that was free. */
+static void
+note_resumed(MigSelf *self, const MigRunning *running, MigAttached *attached,
+             const MigLeaseOwner *before)
+{
+    Held *held = held_of(self, running->name);
+    MigLeaseOwner lease = {0};
+
+    if (mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL) &&
+        (is_ours(self, attached, &lease) ||
+         (lease.host_id == 0 && lease.version == before->version + 1)))
+        held->version = lease.version;
+}
+
 static void
 look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, gboolean is_lost)
 {
@@ -201,11 +243,14 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
     case MIG_IO_PAUSE_WAIT:
         break;
     case MIG_IO_PAUSE_RESUME:
-        if (self->daemon->hv->resume(self->daemon->hv->self, running->name, running->uuid, &error))
+        if (self->daemon->hv->resume(self->daemon->hv->self, running->name, running->uuid,
+                                     &error)) {
+            note_resumed(self, running, attached, &lease);
             mig_events_add(self->daemon->events, running->name, self->daemon->node, "resumed",
                            "its disk answers again, and nobody else has had its lease");
-        else
+        } else {
             held->failed++;
+        }
         mig_vms_refresh_soon(self->daemon->vms);
         break;
     case MIG_IO_PAUSE_END:

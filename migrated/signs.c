@@ -14,6 +14,7 @@
 typedef struct {
     gint64 asked_ms; /* first time: nothing is missing before */
     gint64 peer_ms, management_ms, migration_ms;
+    gint volumes;         /* see MigEvidence */
     gint64 peer_asked_ms; /* last time */
     gint64 round_ms;      /* last round in which it was on the list */
     gboolean has_migration, is_asking;
@@ -43,6 +44,7 @@ node_of(MigSigns *signs, const char *name)
     if (!node) {
         node = g_new0(Node, 1);
         node->asked_ms = now_ms();
+        node->volumes = -1;
         g_hash_table_insert(signs->nodes, g_strdup(name), node);
     }
     return node;
@@ -58,8 +60,10 @@ ask_daemon(gpointer data, gpointer user_data)
                           &mig_type_ListJobsReply, MIG_SIGN_ANSWER_MS, NULL);
 
     g_mutex_lock(&signs->lock);
-    if (reply)
+    if (reply) {
         node_of(signs, name)->peer_ms = now_ms();
+        node_of(signs, name)->volumes = (gint)CLAMP(reply->volumes - 1, -1, G_MAXINT16);
+    }
     node_of(signs, name)->is_asking = FALSE;
     g_mutex_unlock(&signs->lock);
 }
@@ -166,6 +170,7 @@ mig_signs_ages(MigSigns *signs, const char *node, MigSignAges *ages)
     if (now - known->round_ms > MIG_SIGN_GAP_MS)
         base = now; /* it is not being asked, or not yet again */
 
+    ages->volumes = known->volumes;
     ages->peer_ms = now - MAX(known->peer_ms, base);
     ages->management_ms = now - MAX(known->management_ms, base);
     ages->migration_ms =

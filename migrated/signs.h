@@ -18,6 +18,7 @@ void mig_signs_start(MigSigns *signs);
 
 typedef struct {
     gint64 peer_ms, management_ms, migration_ms; /* see MigEvidence */
+    gint volumes;
 } MigSignAges;
 void mig_signs_ages(MigSigns *signs, const char *node, MigSignAges *ages);
 /* Since when this node has watched without a gap. */

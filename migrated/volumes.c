@@ -353,6 +353,19 @@ mig_volumes_set_armed(MigVolumes *volumes, gboolean is_armed)
     volumes->is_armed = is_armed;
 }
 
+guint
+mig_volumes_count_alive(MigVolumes *volumes)
+{
+    g_autoptr(GPtrArray) all = mig_volumes_list(volumes);
+    guint alive = 0;
+
+    for (guint i = 0; i < all->len; i++) {
+        if (!g_str_equal(mig_attached_state(g_ptr_array_index(all, i)), "lost"))
+            alive++;
+    }
+    return alive;
+}
+
 gboolean
 mig_volumes_is_draining(MigVolumes *volumes)
 {

@@ -86,6 +86,8 @@ gboolean mig_volumes_detach(MigVolumes *volumes, const char *name, GError **erro
 MigAttached *mig_volumes_get(MigVolumes *volumes, const char *name, GError **error);
 /* GPtrArray of MigAttached references */
 GPtrArray *mig_volumes_list(MigVolumes *volumes);
+/* Those that are not lost to this node. */
+guint mig_volumes_count_alive(MigVolumes *volumes);
 /* By name over all volumes: GPtrArray of MigNodeView, sorted by host id. */
 GPtrArray *mig_volumes_nodes(MigVolumes *volumes);
 /* MIG_ERROR_NODE_UNKNOWN. Free with mig_node_view_free(). */

@@ -254,7 +254,8 @@
     F(BOOL, no_wait, 0, NULL)          /* refused where it would have to wait */ \
     F(STRING, policy, 0, NULL)         /* null: the VM's, or the node's */
 #define MIG_FIELDS_JobReply(F) F(OBJECT, job, R, &mig_type_ApiJob)
-#define MIG_FIELDS_ListJobsReply(F) F(ARRAY, jobs, R, &mig_type_ApiJob)
+/* volumes: how many the node has attached that are not lost, and one more; 0: not told (before 0.3) */
+#define MIG_FIELDS_ListJobsReply(F) F(ARRAY, jobs, R, &mig_type_ApiJob) F(INT, volumes, Z, NULL)
 #define MIG_FIELDS_JobRequest(F) F(STRING, id, R, NULL)
 #define MIG_FIELDS_SetJobRequest(F) \
     F(STRING, id, R, NULL) \

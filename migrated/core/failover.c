@@ -79,6 +79,14 @@ judge_beating(const MigWatcher *watcher, const MigEvidence *node)
     return (MigFinding){MIG_LIFE_UP, "its heartbeat moves", FALSE, FALSE};
 }
 
+/* What is seen from here are the volumes that this node has, too. One that answers may have others,
+ * and VMs on them that a fence would kill. */
+static gboolean
+may_have_other_volumes(const MigWatcher *watcher, const MigEvidence *node)
+{
+    return is_young(watcher, node->peer_ms) && node->volumes != 0;
+}
+
 /* sanlock's word, where its heartbeat does not contradict. */
 static MigFinding
 judge_dead(const MigWatcher *watcher, const MigEvidence *node)
@@ -94,6 +102,11 @@ judge_dead(const MigWatcher *watcher, const MigEvidence *node)
                             "sanlock calls it dead; its watchdog was not armed, and "
                             "unsafe_without_watchdog is set",
                             FALSE, TRUE};
+    if (may_have_other_volumes(watcher, node))
+        return (MigFinding){MIG_LIFE_DISK_LOST,
+                            "sanlock calls it dead here, its watchdog was not armed, and it "
+                            "answers and may run VMs on other volumes: not fenced",
+                            FALSE, FALSE};
     return (MigFinding){MIG_LIFE_DEAD,
                         "sanlock calls it dead, but its watchdog was not armed: it may still run; "
                         "fence it, or make sure that it is off and start its VMs by hand",
@@ -109,6 +122,10 @@ judge_failed(const MigWatcher *watcher, const MigEvidence *node)
     static const char *const rule = "it lost the LUN for so long that sanlock there kills its VMs: "
                                     "fence it";
 
+    if (may_have_other_volumes(watcher, node))
+        return (MigFinding){MIG_LIFE_DISK_LOST,
+                            "it lost the LUN, and may run VMs on other volumes: not fenced", FALSE,
+                            FALSE};
     return (MigFinding){is_young(watcher, node->peer_ms) ? MIG_LIFE_DISK_LOST : MIG_LIFE_SUSPECT,
                         rule, TRUE, FALSE};
 }

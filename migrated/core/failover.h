@@ -47,6 +47,7 @@ typedef struct {
     gint64 heartbeat_ms;     /* on the volume where it is youngest */
     gint64 heartbeat_old_ms; /* on the volume where it is oldest */
     gint64 peer_ms;          /* its daemon answered */
+    gint volumes;            /* what it said then: how many it has that are not lost; -1: nothing */
     gint64 management_ms;    /* a ping on the management address */
     gint64 migration_ms;     /* a ping on the migration address; MIG_NEVER_ASKED: it has none */
     MigWord word;

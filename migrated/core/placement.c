@@ -85,13 +85,14 @@ fits(const Plan *plan, guint vm, guint node)
 }
 
 /* Has this one to run before those that start after it? Not one that is not wanted, or gone from
- * the volume, or that has been given up. */
+ * the volume, or that has been given up, or that has ended by itself and stays so. */
 static gboolean
 is_waited_for(const Plan *plan, int vm)
 {
     const MigPlaceVm *v = vm < 0 ? NULL : &plan->vms[vm];
 
     return v && !v->is_running && v->wants_running && v->restart != MIG_RESTART_NEVER &&
+           !(v->restart == MIG_RESTART_ON_NODE_DEATH && v->down != MIG_DOWN_NODE) &&
            v->attempts < plan->limit && !(plan->is_whole && plan->places[vm].node >= 0);
 }
 

@@ -113,7 +113,11 @@ mig_sanlock_is_joined(MigSanlock *sanlock, const MigLease *lockspace, guint32 ho
     rv = sanlock_inq_lockspace(&ls, 0);
     if (rv == 0)
         return TRUE;
-    g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+    if (rv != -ENOENT) {
+        set_error(error, rv, MIG_ERROR_FAILED, "asking for", lockspace->lockspace);
+        return FALSE;
+    }
+    g_set_error(error, MIG_ERROR, MIG_ERROR_NO_CLUSTER,
                 "sanlock is not in lockspace %s any more (%s); this node joins it again by itself "
                 "once none "
                 "of the VMs on it is left here",

@@ -104,7 +104,18 @@ test_disk_failed(void)
     expect(&node, MIG_LIFE_SUSPECT, TRUE, FALSE);
     node.management_ms = YOUNG; /* frozen, its kernel answers */
     expect(&node, MIG_LIFE_SUSPECT, TRUE, FALSE);
+    node.volumes = 1; /* as it said when it still answered */
+    expect(&node, MIG_LIFE_SUSPECT, TRUE, FALSE);
+    /* it answers: only one that says that it has no volume left has nothing to lose by a fence */
     node.peer_ms = YOUNG;
+    expect(&node, MIG_LIFE_DISK_LOST, FALSE, FALSE);
+    node.volumes = -1;
+    expect(&node, MIG_LIFE_DISK_LOST, FALSE, FALSE);
+    node.word = MIG_WORD_DEAD; /* no watchdog, so no proof */
+    expect(&node, MIG_LIFE_DISK_LOST, FALSE, FALSE);
+    node.volumes = 0;
+    expect(&node, MIG_LIFE_DEAD, TRUE, FALSE);
+    node.word = MIG_WORD_FAIL;
     expect(&node, MIG_LIFE_DISK_LOST, TRUE, FALSE);
     /* it writes again: sanlock's word is late */
     node.heartbeat_ms = node.heartbeat_old_ms = YOUNG;

@@ -182,6 +182,11 @@ test_start_after(void)
     mig_place(nodes, 1, vms, 2, 5, places);
     g_assert_cmpint(places[0].node, ==, 0);
     vms[1].wants_running = TRUE;
+    vms[1].restart = MIG_RESTART_ON_NODE_DEATH;
+    vms[1].down = MIG_DOWN_CRASH; /* it ended by itself, and stays so */
+    mig_place(nodes, 1, vms, 2, 5, places);
+    g_assert_cmpint(places[0].node, ==, 0);
+    vms[1].down = MIG_DOWN_NODE;
     vms[1].is_held = TRUE; /* its start is under way */
     mig_place(nodes, 1, vms, 2, 5, places);
     g_assert_cmpint(places[0].node, ==, -1);
