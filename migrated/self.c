@@ -24,7 +24,11 @@ typedef struct {
     guint64 version; /* of its lease when it was last seen held here; 0: never */
     guint failed;    /* times that it could not go on */
     gboolean is_told;
+    guint bare; /* looks in a row at which it ran and nobody had its lease */
 } Held;
+
+/* So many of these are no late answer any more. */
+#define LOOKS_BARE 3
 
 /* Has another node, in the start that it has now, the lease? *owner: its name. */
 static gboolean
@@ -98,17 +102,48 @@ is_ours(MigSelf *self, MigAttached *attached, const MigLeaseOwner *lease)
            lease->host_generation == mig_attached_generation(attached);
 }
 
+/* A move that is cancelled while the guest stands still at its end: QEMU lets it go on by itself,
+ * and libvirt (9.0), which has given its lease back by then, sees it run and takes none. Resumed
+ * through libvirt it has one again, or stands still. */
+static void
+take_lease_again(MigSelf *self, const MigRunning *running)
+{
+    const MigHv *hv = self->daemon->hv;
+    g_autoptr(GError) error = NULL;
+    gboolean ok = (running->state != MIG_DOMAIN_RUNNING ||
+                   hv->suspend(hv->self, running->name, running->uuid, &error)) &&
+                  hv->resume(hv->self, running->name, running->uuid, &error);
+
+    if (ok || running->state == MIG_DOMAIN_RUNNING)
+        mig_events_add(
+            self->daemon->events, running->name, self->daemon->node, "lease-again",
+            "it ran on %s, and nobody had its lease; %s%s", self->daemon->node,
+            ok ? "it has it again" : "that cannot be mended yet: ", ok ? "" : error->message);
+    mig_vms_refresh_soon(self->daemon->vms);
+}
+
+/* Of one that runs, or that stands still since take_lease_again() was not through. */
 static void
 note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
 {
     Held *held = held_of(self, running->name);
     MigLeaseOwner lease = {0};
 
+    if (running->state != MIG_DOMAIN_RUNNING && held->bare < LOOKS_BARE)
+        return;
     held->failed = 0;
     held->is_told = FALSE;
-    if (mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL) &&
-        is_ours(self, attached, &lease))
+    if (!mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL))
+        return;
+    if (is_ours(self, attached, &lease)) {
         held->version = lease.version;
+        held->bare = 0;
+    } else if (lease.host_id == 0 && !mig_jobs_has_vm(self->daemon->jobs, running->name)) {
+        if (++held->bare >= LOOKS_BARE)
+            take_lease_again(self, running);
+    } else {
+        held->bare = 0;
+    }
 }
 
 typedef struct {
@@ -282,7 +317,7 @@ mig_self_look(MigSelf *self, gboolean is_isolated)
         }
         if (!attached || is_away)
             continue; /* a LUN that does not answer is sanlock's case */
-        if (running->state == MIG_DOMAIN_RUNNING)
+        if (running->state == MIG_DOMAIN_RUNNING || running->state == MIG_DOMAIN_PAUSED)
             note_lease(self, running, attached);
         if (is_lost(self, running, attached, &owner))
             end_lost(self, running, owner);

@@ -232,6 +232,12 @@ hv_destroy(gpointer self, const char *vm, const char *uuid, GError **error)
 }
 
 static gboolean
+hv_suspend(gpointer self, const char *vm, const char *uuid, GError **error)
+{
+    return with_domain(self, vm, uuid, "suspending", virDomainSuspend, FALSE, error);
+}
+
+static gboolean
 hv_resume(gpointer self, const char *vm, const char *uuid, GError **error)
 {
     return with_domain(self, vm, uuid, "resuming", virDomainResume, FALSE, error);
@@ -379,6 +385,7 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
                             .start = hv_start,
                             .shutdown = hv_shutdown,
                             .destroy = hv_destroy,
+                            .suspend = hv_suspend,
                             .resume = hv_resume,
                             .get_state = hv_get_state,
                             .migrate = mig_libvirt_migrate,

@@ -58,6 +58,10 @@ start_until_it_works() {
     return 1
 }
 
+vm_runs() {
+    on "$1" virsh -q list --state-running | grep -qw $VM
+}
+
 cluster_run 2 $IO_TIMEOUT
 acks_start
 ok "the guest writes to its disk" "$LAB" http $IP '/writer?rate=50'
@@ -69,6 +73,20 @@ sed 's/^/# /' "$TMP/second"
 ok "it runs on nodeA alone" runs_once nodeA
 ok "the hand-made mapping goes" unmap_by_hand
 ok "the daemon of nodeB refuses, too" refuses 23 ctl nodeB vm start $VM --node nodeB
+
+# As a move does that is cancelled at its very end: QEMU itself lets the guest go on.
+behind_libvirt() {
+    on nodeA virsh -q qemu-monitor-command $VM "{\"execute\":\"$1\"}" >/dev/null
+}
+no_lease() {
+    [[ -z $(lease_holders) ]]
+}
+ok "QEMU stops it behind libvirt's back, which gives the lease back" eval 'behind_libvirt stop && retry 10 no_lease'
+ok "QEMU lets it go on, and it runs" eval 'behind_libvirt cont && retry 5 vm_runs nodeA'
+ok "without its lease" no_lease
+ok "it gets its lease again" retry 30 runs_once nodeA
+ok "why says so" eval 'ctl nodeA why $VM | grep -q "nobody had its lease; it has it again"'
+ok "the guest answers" retry "$WAIT_S" answers
 
 took_s=0 refusals=0 running=0
 sleep 3
