@@ -157,6 +157,15 @@ is_swapped(struct repair *repair, uint32_t index, const void *buffer, uint8_t *r
     return slot->state == CSV_SLOT_USED || slot->state == CSV_SLOT_FREED;
 }
 
+/* Of another place, kind or volume: nothing that this slot ever held. What is merely broken may be
+ * all that is left of its user. */
+static bool
+is_of_elsewhere(enum csv_block result)
+{
+    return result == CSV_BLOCK_FOREIGN || result == CSV_BLOCK_MISPLACED ||
+           result == CSV_BLOCK_OTHER_KIND;
+}
+
 static int
 mend_damaged(struct repair *repair, uint32_t index, const void *buffer, const struct csv_slot *slot)
 {
@@ -175,10 +184,8 @@ mend_damaged(struct repair *repair, uint32_t index, const void *buffer, const st
         if (!result)
             mended(repair, "slot-damaged", "%s %u: its copies had changed places",
                    csv_kind_name(repair->kind), index);
-    } else if ((slot->copy[0] == CSV_BLOCK_BLANK && slot->copy[1] != CSV_BLOCK_BAD_CRC &&
-                slot->copy[1] != CSV_BLOCK_BAD_CONTENT) ||
-               (slot->copy[1] == CSV_BLOCK_BLANK && slot->copy[0] != CSV_BLOCK_BAD_CRC &&
-                slot->copy[0] != CSV_BLOCK_BAD_CONTENT)) {
+    } else if ((slot->copy[0] == CSV_BLOCK_BLANK && is_of_elsewhere(slot->copy[1])) ||
+               (slot->copy[1] == CSV_BLOCK_BLANK && is_of_elsewhere(slot->copy[0]))) {
         /* a slot with a history has two copies of its own: this one has none */
         result = blank_slot(repair, index);
         if (!result)

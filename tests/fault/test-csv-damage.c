@@ -270,6 +270,41 @@ test_older(void)
                    damages, mended_count, refused_count, a_beat_ago);
 }
 
+/* Two damages in one slot: a copy lost as zeroes, a bit flipped in the other's header. Whoever had
+ * the slot cannot be told any more, so it stays damaged: as one that was never used, what the user
+ * had would be given to the next. */
+static void
+test_two_in_a_slot(void)
+{
+    static const uint32_t offsets[] = {0, 7, 8, 12, 14};
+    static const enum csv_kind kinds[] = {CSV_KIND_NODE, CSV_KIND_VM, CSV_KIND_IMAGE};
+    struct csv_super super;
+
+    reset();
+    g_assert_cmpint(csv_super_read_copy(lun_dev(&lun), 0, &super, NULL), ==, CSV_BLOCK_OK);
+    for (unsigned k = 0; k < G_N_ELEMENTS(kinds); k++)
+        for (int lost = 0; lost < 2; lost++)
+            for (unsigned i = 0; i <= G_N_ELEMENTS(offsets); i++) {
+                uint32_t bytes = csv_block_bytes(kinds[k]);
+                uint8_t *zeroed, *broken;
+                struct csv_slot slot;
+
+                reset();
+                zeroed = lun.data + csv_slot_address(&super, kinds[k], 0, lost);
+                broken = lun.data + csv_slot_address(&super, kinds[k], 0, 1 - lost);
+                memset(zeroed, 0, bytes);
+                if (i < G_N_ELEMENTS(offsets))
+                    broken[offsets[i]] ^= 0x10;
+                else if (lost == 1)
+                    continue; /* that is how a first write is cut short */
+                else
+                    memset(broken, 0, sizeof(struct csv_disk_header));
+                assert_ok(csv_repair_dev(lun_dev(&lun), false, NULL, NULL, NULL, error));
+                csv_slot_judge(&super, kinds[k], 0, MIN(zeroed, broken), &slot);
+                g_assert_cmpint(slot.state, ==, CSV_SLOT_DAMAGED);
+            }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -281,6 +316,7 @@ main(int argc, char **argv)
     g_test_add_func("/csv/damage/flipped", test_flipped);
     g_test_add_func("/csv/damage/swapped", test_swapped);
     g_test_add_func("/csv/damage/older", test_older);
+    g_test_add_func("/csv/damage/two-in-a-slot", test_two_in_a_slot);
     result = g_test_run();
     g_free(sound);
     g_free(older);
