@@ -215,6 +215,19 @@ csv_catalog_owner(const struct csv_catalog *catalog, const struct csv_image_reco
 }
 
 int
+csv_catalog_owner_known(const struct csv_catalog *catalog, const struct csv_image_record *record,
+                        struct csv_error *error)
+{
+    if (record->owner_birth == 0 ||
+        catalog->vm_briefs[record->owner_slot].state != CSV_SLOT_DAMAGED)
+        return 0;
+    return csv_fail(error, CSV_E_DAMAGED, 0,
+                    "image %s may be in use: it was given to the VM in slot %u, which is damaged; "
+                    "run csvtool check",
+                    record->image.name, record->owner_slot);
+}
+
+int
 csv_catalog_space(const struct csv_catalog *catalog, struct csv_space *space,
                   struct csv_error *error)
 {

@@ -47,6 +47,10 @@ struct csv_image_record *csv_catalog_image(const struct csv_catalog *catalog, co
  * none (never given, or that VM is gone). This is why deleting a VM is one write. */
 const struct csv_vm_record *
 csv_catalog_owner(const struct csv_catalog *catalog, const struct csv_image_record *record);
+/* CSV_E_DAMAGED where an image was given to a VM whose slot is damaged: whether that still owns it,
+ * and runs with it, is unknown. */
+int csv_catalog_owner_known(const struct csv_catalog *catalog,
+                            const struct csv_image_record *record, struct csv_error *error);
 
 /* Free space; damaged image slots forbid it, since what they claim is unknown. */
 int csv_catalog_space(const struct csv_catalog *catalog, struct csv_space *space,

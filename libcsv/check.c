@@ -196,7 +196,8 @@ static void
 check_owners(struct check *check, const struct csv_catalog *catalog)
 {
     for (size_t i = 0; i < catalog->image_count; i++)
-        if (catalog->images[i].owner_birth && !csv_catalog_owner(catalog, &catalog->images[i]))
+        if (catalog->images[i].owner_birth && !csv_catalog_owner(catalog, &catalog->images[i]) &&
+            csv_catalog_owner_known(catalog, &catalog->images[i], NULL) == 0)
             found(check, "owner-gone", false,
                   "image %s belonged to a VM that was deleted, and counts as free",
                   catalog->images[i].image.name);

@@ -370,6 +370,8 @@ struct csv_image {
 
 int csv_image_list(struct csv_volume *volume, struct csv_image **images, size_t *count,
                    struct csv_error *error); /* free(*images) */
+/* CSV_E_DAMAGED also where the slot of the VM that it was given to is damaged: that may run with
+ * it. *image is filled all the same then, without an owner. */
 int csv_image_find(struct csv_volume *volume, const char *name, struct csv_image *image,
                    struct csv_error *error);
 

@@ -266,7 +266,7 @@ static int
 cmd_export(int argc, char **argv)
 {
     struct csv_volume *volume;
-    struct csv_image image;
+    struct csv_image image = {0};
     struct csv_error error;
     int result, fd;
 
@@ -276,6 +276,10 @@ cmd_export(int argc, char **argv)
     if (result)
         return fail(argv[1], result, &error);
     result = csv_image_find(volume, argv[2], &image, &error);
+    if (result == CSV_E_DAMAGED && image.name[0]) { /* what is left of it can be saved */
+        fprintf(stderr, "csvtool: %s\n", error.text);
+        result = 0;
+    }
     if (!result) {
         fd = open(argv[3], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0) {

@@ -278,7 +278,7 @@ int
 csv_device_deactivate(struct csv_volume *volume, const char *image_name, struct csv_error *error)
 {
     struct csv_active **at;
-    struct csv_image image;
+    struct csv_image image = {0};
     char target[CSV_PATH_MAX];
     int directory, result;
     bool is_link;
@@ -299,9 +299,10 @@ csv_device_deactivate(struct csv_volume *volume, const char *image_name, struct 
         image = (*at)->image;
         drop_active(at);
         csv_dm_remove(volume, image.uuid);
-    } else if (is_link && strncmp(target, "/dev/dm-", 8) == 0 &&
-               csv_image_find(volume, image_name, &image, NULL) == 0) {
-        csv_dm_remove(volume, image.uuid);
+    } else if (is_link && strncmp(target, "/dev/dm-", 8) == 0) {
+        (void)csv_image_find(volume, image_name, &image, NULL);
+        if (image.uuid[0])
+            csv_dm_remove(volume, image.uuid);
     }
     close(directory);
 out:

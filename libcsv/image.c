@@ -82,7 +82,8 @@ find_hinted(struct csv_volume *volume, const char *name, struct csv_image *image
                                  &volume->super, (uint32_t)index, &record) &&
                strcmp(record.image.name, name) == 0;
     if (is_found && record.owner_birth) {
-        if (csv_slot_read(volume, CSV_KIND_VM, record.owner_slot, pair, &slot, NULL) != 0)
+        if (csv_slot_read(volume, CSV_KIND_VM, record.owner_slot, pair, &slot, NULL) != 0 ||
+            slot.state == CSV_SLOT_DAMAGED)
             is_found = false; /* the long way says what is wrong */
         else if (slot.state == CSV_SLOT_USED &&
                  !csv_vm_decode(csv_slot_block(CSV_KIND_VM, pair, &slot), &slot.head,
@@ -109,10 +110,10 @@ csv_image_find(struct csv_volume *volume, const char *name, struct csv_image *im
     result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
     if (!result) {
         found = csv_catalog_image(&catalog, name);
+        result = found ? csv_catalog_owner_known(&catalog, found, error)
+                       : csv_image_not_found(volume, &catalog, name, error);
         if (found)
             csv_image_named(&catalog, found, image);
-        else
-            result = csv_image_not_found(volume, &catalog, name, error);
     }
     csv_catalog_clear(&catalog);
     return result;
@@ -275,7 +276,7 @@ csv_image_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const
         volume->unsure.change = CSV_UNSURE_NONE;
     } else if (!found) {
         result = csv_image_not_found(volume, &catalog, name, error);
-    } else {
+    } else if ((result = csv_catalog_owner_known(&catalog, found, error)) == 0) {
         result = csv_image_commit(volume, epoch, found->image.generation, found, false, error);
         csv_catalog_unsure(volume, CSV_UNSURE_IMAGE_DELETE, name, found->image.uuid, result);
         if (!result && discard)
@@ -314,7 +315,7 @@ csv_image_rename(struct csv_volume *volume, const struct csv_epoch *epoch, const
         result = csv_fail(error, CSV_E_DAMAGED, 0,
                           "cannot tell whether image %s exists: %s; run csvtool check", new_name,
                           catalog.damage);
-    } else if (!taken) {
+    } else if (!taken && (result = csv_catalog_owner_known(&catalog, found, error)) == 0) {
         memset(found->image.name, 0, sizeof(found->image.name));
         snprintf(found->image.name, sizeof(found->image.name), "%s", new_name);
         result = csv_image_commit(volume, epoch, found->image.generation, found, true, error);
@@ -341,6 +342,9 @@ csv_image_assign(struct csv_volume *volume, const struct csv_epoch *epoch, const
         result = csv_image_not_found(volume, &catalog, name, error);
         goto out;
     }
+    result = csv_catalog_owner_known(&catalog, found, error);
+    if (result)
+        goto out;
     if (owner[0])
         next = csv_catalog_vm(&catalog, owner);
     if (owner[0] && !next) {

@@ -227,6 +227,39 @@ test_owner_gone(struct fixture *fixture, const void *data)
     g_assert_cmpstr(check(fixture), ==, "owner-gone");
 }
 
+/* The VM's slot is damaged, and that VM may run: its disk is nobody's to touch, and was not freed.
+ */
+static void
+test_owner_damaged(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume, *other;
+    struct csv_image image;
+
+    (void)data;
+    assert_ok(csv_image_assign(volume, &epoch, "one", "web", error));
+    assert_ok(csv_image_find(volume, "one", &image, error));
+    g_assert_cmpstr(image.owner, ==, "web");
+    for (int i = 0; i < 2; i++)
+        copy_at(fixture, CSV_KIND_VM, 0, i)[1000] ^= 1;
+    g_assert_cmpstr(check(fixture), ==, "!slot-damaged");
+    assert_code(csv_image_find(volume, "one", &image, error), CSV_E_DAMAGED);
+    assert_ok(lun_open(&fixture->lun, 0, &other, error)); /* one that has not seen it before */
+    memset(&image, 0xff, sizeof(image));
+    assert_code(csv_image_find(other, "one", &image, error), CSV_E_DAMAGED);
+    g_assert_cmpstr(image.name, ==, "one"); /* it can still be saved */
+    g_assert_cmpstr(image.owner, ==, "");
+    csv_close(other);
+    assert_code(csv_image_delete(volume, &epoch, "one", false, error), CSV_E_DAMAGED);
+    assert_code(csv_image_rename(volume, &epoch, "one", "uno", error), CSV_E_DAMAGED);
+    assert_code(csv_image_assign(volume, &epoch, "one", "db", error), CSV_E_DAMAGED);
+    assert_code(csv_image_assign(volume, &epoch, "one", "", error), CSV_E_DAMAGED);
+    assert_ok(csv_image_assign(volume, &epoch, "two", "db", error)); /* the others go on */
+    for (int i = 0; i < 2; i++)
+        copy_at(fixture, CSV_KIND_VM, 0, i)[1000] ^= 1;
+    assert_ok(csv_image_find(volume, "one", &image, error));
+    g_assert_cmpstr(image.owner, ==, "web");
+}
+
 static void
 test_superblocks(struct fixture *fixture, const void *data)
 {
@@ -260,6 +293,7 @@ main(int argc, char **argv)
     ADD("overlap", test_overlap);
     ADD("vm-twice", test_vm_twice);
     ADD("owner-gone", test_owner_gone);
+    ADD("owner-damaged", test_owner_damaged);
     ADD("superblocks", test_superblocks);
     return g_test_run();
 }
