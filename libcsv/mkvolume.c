@@ -2,10 +2,11 @@
 /* mkvolume.c - formatting: an empty volume on a LUN. */
 
 /*
- * The order is the point. First what makes the LUN a volume goes away (the first superblock), then
- * everything else is written, then the second superblock, then the first one again. Whatever
- * cuts that short leaves a LUN that is the old volume, no volume, or the new volume. Each step is
- * read back: a LUN that forgets is better found now than later.
+ * The order is the point. First what makes the LUN a volume goes away (the first superblock, then
+ * the second, which a repair would take), then everything else is written, then the second
+ * superblock, then the first one again. Whatever cuts that short leaves a LUN that is the old
+ * volume, no volume, or the new volume. Each step is read back: a LUN that forgets is better found
+ * now than later.
  */
 
 #include "volume.h"
@@ -175,10 +176,10 @@ csv_volume_write(struct csv_dev *dev, const struct csv_super *super, csv_fill fi
     if (!result && old_tail)
         result = zero_and_verify(dev, old_tail, CSV_MIB, error);
     if (!result)
+        result = zero_and_verify(dev, super->tail_offset, CSV_MIB, error);
+    if (!result)
         result = zero_and_verify(dev, super->lockspace_offset,
                                  super->data_offset - super->lockspace_offset, error);
-    if (!result)
-        result = zero_and_verify(dev, super->tail_offset, CSV_MIB, error);
     if (!result)
         result = csv_lease_format(dev, super, error);
     if (!result && fill)

@@ -55,10 +55,14 @@ choose_super(struct csv_dev *dev, bool force, struct csv_super *best, bool *is_f
     int first = csv_super_read_copy(dev, 0, &one, NULL);
 
     *is_first_good = first == CSV_BLOCK_OK;
-    if (first == CSV_BLOCK_GARBAGE && !force)
+    if ((first == CSV_BLOCK_GARBAGE || first == CSV_BLOCK_BLANK || first == CSV_BLOCK_FUTURE) &&
+        !force)
         return csv_fail(error, CSV_E_DAMAGED, 0,
-                        "something else lies where the first superblock was; is this LUN a volume "
-                        "still? --force says yes");
+                        "%s lies where the first superblock was; is this LUN a volume still? "
+                        "--force says yes",
+                        first == CSV_BLOCK_GARBAGE ? "something else"
+                        : first == CSV_BLOCK_BLANK ? "nothing, as a format cut short leaves it,"
+                                                   : "something of a later version");
     if (*is_first_good)
         places[1] = one.tail_offset;
     for (int i = 0; i < 3; i++) {

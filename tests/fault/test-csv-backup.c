@@ -141,6 +141,55 @@ test_cut_short(void)
     lun_clear(&lun);
 }
 
+/* The first superblock was blank, a restore dies at each write, and then somebody has it repaired
+ * by force: nothing half written is called a volume. */
+static void
+test_cut_short_repaired(void)
+{
+    static const enum csv_fault_kind kinds[] = {CSV_FAULT_ERROR, CSV_FAULT_LANDED_ERROR,
+                                                CSV_FAULT_TORN_ERROR, CSV_FAULT_TORN_TAIL};
+    g_autofree char *restored = NULL, *later = NULL;
+    g_autofree uint8_t *before = NULL;
+    struct csv_volume *volume;
+    unsigned none = 0, whole = 0;
+    struct lun lun;
+    int fd;
+
+    scenario_base(&lun, NULL);
+    restored = describe_lun(&lun);
+    fd = backup_of(&lun);
+    assert_ok(lun_open(&lun, 0, &volume, error));
+    assert_ok(csv_image_rename(volume, &first_epoch, "one", "uno", error));
+    csv_close(volume);
+    later = describe_lun(&lun);
+    memset(lun.data, 0, CSV_SUPER_BLOCK);
+    before = g_memdup2(lun.data, lun.size);
+    for (unsigned k = 0; k < G_N_ELEMENTS(kinds); k++) {
+        bool has_struck = true;
+        for (unsigned at = 1; has_struck; at++) {
+            g_autofree char *after = NULL;
+            memcpy(lun.data, before, lun.size);
+            lun.fault = (struct csv_fault){
+                .kind = kinds[k], .at = at, .torn_bytes = 512, .then_dead = true};
+            (void)restore(&lun, fd, false, NULL);
+            has_struck = lun.fault.count >= at;
+            lun.fault = (struct csv_fault){0};
+            if (csv_repair_dev(lun_dev(&lun), true, NULL, NULL, NULL, NULL) != 0) {
+                none++;
+                continue;
+            }
+            after = describe_lun(&lun);
+            if (!g_str_equal(after, later))
+                g_assert_cmpstr(after, ==, restored);
+            whole++;
+        }
+    }
+    g_assert_cmpuint(none, >, 0);
+    g_assert_cmpuint(whole, >, 0);
+    close(fd);
+    lun_clear(&lun);
+}
+
 /* What cannot be in it is not left out silently. */
 static void
 test_damaged_volume(void)
@@ -169,6 +218,7 @@ main(int argc, char **argv)
     g_test_add_func("/csv/backup/round-trip", test_round_trip);
     g_test_add_func("/csv/backup/bad-backups", test_bad_backups);
     g_test_add_func("/csv/backup/cut-short", test_cut_short);
+    g_test_add_func("/csv/backup/cut-short-repaired", test_cut_short_repaired);
     g_test_add_func("/csv/backup/damaged-volume", test_damaged_volume);
     return g_test_run();
 }

@@ -270,6 +270,28 @@ test_older(void)
                    damages, mended_count, refused_count, a_beat_ago);
 }
 
+/* A first superblock that is blank or of a later version is written over by force only. */
+static void
+test_first_superblock(void)
+{
+    for (int i = 0; i < 2; i++) {
+        g_autofree uint8_t *damaged = NULL;
+        g_autofree char *after = NULL;
+
+        reset();
+        if (i == 0)
+            memset(lun.data, 0, CSV_SUPER_BLOCK);
+        else
+            lun.data[8] ^= 0x10;
+        damaged = g_memdup2(lun.data, lun.size);
+        assert_code(csv_repair_dev(lun_dev(&lun), false, NULL, NULL, NULL, error), CSV_E_DAMAGED);
+        g_assert_cmpmem(lun.data, lun.size, damaged, lun.size);
+        assert_ok(csv_repair_dev(lun_dev(&lun), true, NULL, NULL, NULL, error));
+        after = describe_lun(&lun);
+        g_assert_cmpstr(after, ==, state);
+    }
+}
+
 /* Two damages in one slot: a copy lost as zeroes, a bit flipped in the other's header. Whoever had
  * the slot cannot be told any more, so it stays damaged: as one that was never used, what the user
  * had would be given to the next. */
@@ -316,6 +338,7 @@ main(int argc, char **argv)
     g_test_add_func("/csv/damage/flipped", test_flipped);
     g_test_add_func("/csv/damage/swapped", test_swapped);
     g_test_add_func("/csv/damage/older", test_older);
+    g_test_add_func("/csv/damage/first-superblock", test_first_superblock);
     g_test_add_func("/csv/damage/two-in-a-slot", test_two_in_a_slot);
     result = g_test_run();
     g_free(sound);
