@@ -318,7 +318,8 @@ static int
 check_target(struct csv_dev *dev, const struct csv_super *super, bool force,
              struct csv_error *error)
 {
-    struct csv_super old;
+    struct csv_volume old = {.dev = dev};
+    uint32_t alive;
 
     if (super->sector_bytes != dev->sector_bytes)
         return csv_fail(error, CSV_E_SECTOR, 0,
@@ -328,12 +329,20 @@ check_target(struct csv_dev *dev, const struct csv_super *super, bool force,
         return csv_fail(error, CSV_E_TRUNCATED, 0,
                         "the LUN has %llu bytes, the volume of the backup needs %llu",
                         (unsigned long long)dev->size_bytes, (unsigned long long)super->size_bytes);
-    if (!force && csv_super_read(dev, &old, NULL) == 0)
+    if (csv_super_read(dev, &old.super, NULL) != 0)
+        return 0;
+    if (!force)
         return csv_fail(
             error, CSV_ALREADY_FORMATTED, 0,
             "volume %s is on it and can be opened; --force replaces its catalogue by that "
             "of the backup",
-            old.name);
+            old.super.name);
+    csv_lockspace_alive(&old, &alive);
+    if (alive) /* its VMs write to what the backup says is others' */
+        return csv_fail(error, CSV_BUSY, 0,
+                        "host %u has volume %s attached, or has died with it; detach it there "
+                        "first; csvtool(8) says what to do where that host is gone for good",
+                        alive, old.super.name);
     return 0;
 }
 

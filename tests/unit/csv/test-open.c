@@ -6,6 +6,7 @@
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "crc32c.h"
@@ -286,6 +287,37 @@ test_host_lease(void)
     g_unlink(path);
 }
 
+/* Who is there keeps a restore away, by force too: its VMs go on writing to their disks. */
+static void
+test_restore_alive(void)
+{
+    g_autofree char *path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
+    int fd = g_mkstemp(path), backup = memfd_create("backup", MFD_CLOEXEC);
+    g_autofree guint8 *before = g_malloc(8 * MIB), *after = g_malloc(8 * MIB);
+    struct csv_volume *volume;
+    struct csv_info info;
+
+    g_assert_cmpint(ftruncate(fd, 256 * (off_t)MIB), ==, 0);
+    assert_ok(csv_format(path, &plain, &info, error));
+    assert_ok(csv_open(path, 0, &volume, error));
+    assert_ok(csv_backup(volume, backup, error));
+    write_host_lease(fd, &info, 2, 8);
+    g_assert_cmpint(pread(fd, before, 8 * MIB, 0), ==, 8 * MIB);
+    lseek(backup, 0, SEEK_SET);
+    assert_code(csv_restore(path, backup, true, error), CSV_BUSY);
+    g_assert_cmpint(pread(fd, after, 8 * MIB, 0), ==, 8 * MIB);
+    g_assert_cmpmem(before, 8 * MIB, after, 8 * MIB);
+    assert_ok(csv_lockspace_release(volume, 2, 8, error));
+    csv_close(volume);
+    lseek(backup, 0, SEEK_SET);
+    assert_code(csv_restore(path, backup, false, error), CSV_ALREADY_FORMATTED);
+    lseek(backup, 0, SEEK_SET);
+    assert_ok(csv_restore(path, backup, true, error));
+    close(backup);
+    close(fd);
+    g_unlink(path);
+}
+
 static void
 test_file(void)
 {
@@ -366,6 +398,7 @@ main(int argc, char **argv)
     g_test_add_func("/csv/open/read-only", test_read_only);
     g_test_add_func("/csv/open/file", test_file);
     g_test_add_func("/open/host-lease", test_host_lease);
+    g_test_add_func("/csv/open/restore-alive", test_restore_alive);
     g_test_add_func("/csv/open/leader-is-checked", test_leader_is_checked);
     return g_test_run();
 }
