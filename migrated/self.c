@@ -103,34 +103,38 @@ is_ours(MigSelf *self, MigAttached *attached, const MigLeaseOwner *lease)
 }
 
 /* A move that is cancelled while the guest stands still at its end: QEMU lets it go on by itself,
- * and libvirt (9.0), which has given its lease back by then, sees it run and takes none. Resumed
- * through libvirt it has one again, or stands still. */
+ * and libvirt (9.0), which has given its lease back by then, sees it run and takes none. sanlock
+ * gives it to the running QEMU as it would on libvirt's word; or another node has been faster, and
+ * it is lost. */
 static void
-take_lease_again(MigSelf *self, const MigRunning *running)
+take_lease_again(MigSelf *self, const MigRunning *running, MigAttached *attached)
 {
-    const MigHv *hv = self->daemon->hv;
+    MigDaemon *daemon = self->daemon;
+    g_autoptr(MigLease) lease =
+        mig_csv_vm_lease(mig_attached_csv(attached), running->slot, running->name);
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
     g_autoptr(GError) error = NULL;
-    gboolean ok = (running->state != MIG_DOMAIN_RUNNING ||
-                   hv->suspend(hv->self, running->name, running->uuid, &error)) &&
-                  hv->resume(hv->self, running->name, running->uuid, &error);
+    int pid;
 
-    if (ok || running->state == MIG_DOMAIN_RUNNING)
-        mig_events_add(
-            self->daemon->events, running->name, self->daemon->node, "lease-again",
-            "it ran on %s, and nobody had its lease; %s%s", self->daemon->node,
-            ok ? "it has it again" : "that cannot be mended yet: ", ok ? "" : error->message);
-    mig_vms_refresh_soon(self->daemon->vms);
+    /* what is listed can be a moment old: one that stands still gets its lease from libvirt */
+    if (!daemon->hv->get_state(daemon->hv->self, running->name, running->uuid, &state, &error) ||
+        state != MIG_DOMAIN_RUNNING)
+        return;
+    pid = daemon->hv->get_pid(daemon->hv->self, running->name, &error);
+    if (pid && mig_sanlock_acquire_for(daemon->sanlock, lease, pid, &error))
+        mig_events_add(daemon->events, running->name, daemon->node, "lease-again",
+                       "it ran on %s, and nobody had its lease; it has it again", daemon->node);
+    else
+        g_warning("%s runs without its lease, and cannot get it yet: %s", running->name,
+                  error->message);
 }
 
-/* Of one that runs, or that stands still since take_lease_again() was not through. */
 static void
 note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
 {
     Held *held = held_of(self, running->name);
     MigLeaseOwner lease = {0};
 
-    if (running->state != MIG_DOMAIN_RUNNING && held->bare < LOOKS_BARE)
-        return;
     held->failed = 0;
     held->is_told = FALSE;
     if (!mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL))
@@ -140,7 +144,7 @@ note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
         held->bare = 0;
     } else if (lease.host_id == 0 && !mig_jobs_has_vm(self->daemon->jobs, running->name)) {
         if (++held->bare >= LOOKS_BARE)
-            take_lease_again(self, running);
+            take_lease_again(self, running, attached);
     } else {
         held->bare = 0;
     }
@@ -317,7 +321,7 @@ mig_self_look(MigSelf *self, gboolean is_isolated)
         }
         if (!attached || is_away)
             continue; /* a LUN that does not answer is sanlock's case */
-        if (running->state == MIG_DOMAIN_RUNNING || running->state == MIG_DOMAIN_PAUSED)
+        if (running->state == MIG_DOMAIN_RUNNING)
             note_lease(self, running, attached);
         if (is_lost(self, running, attached, &owner))
             end_lost(self, running, owner);

@@ -25,6 +25,18 @@ mig_vm_view_free(MigVmView *view)
 
 /* ---- where is it? ---- */
 
+/* Does what this node says of its VMs still count? Its migrated or its path to the LUN may hang
+ * while a VM runs on there, and not each of them has its lease (self.h): until its own host lease
+ * is gone. */
+static gboolean
+is_believed(MigAttached *attached, const MigNodeView *view)
+{
+    return view->state == MIG_NODE_UP ||
+           (view->state == MIG_NODE_SUSPECT &&
+            !mig_csv_host_is_free(mig_attached_csv(attached), view->node->host_id,
+                                  view->node->host_generation));
+}
+
 static gboolean
 has_running_bit(MigAttached *attached, guint32 slot)
 {
@@ -33,8 +45,8 @@ has_running_bit(MigAttached *attached, guint32 slot)
     for (guint i = 0; i < nodes->len; i++) {
         const MigNodeView *view = g_ptr_array_index(nodes, i);
 
-        if (view->state == MIG_NODE_UP && slot < MIG_MAX_VM_SLOTS &&
-            (view->node->running[slot / 8] & (1u << (slot % 8))))
+        if (slot < MIG_MAX_VM_SLOTS && (view->node->running[slot / 8] & (1u << (slot % 8))) &&
+            is_believed(attached, view))
             return TRUE;
     }
     return FALSE;
@@ -252,7 +264,9 @@ may_start(MigDaemon *daemon, const MigVmView *view, GError **error)
 
     if (g_str_equal(view->state, "moving")) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
-                    "%s is being moved; see 'migratectl job list'", view->vm->name);
+                    "%s is being moved, or on a node that does not answer; see 'migratectl job "
+                    "list' and 'migratectl node list'",
+                    view->vm->name);
         return FALSE;
     }
     if (!name && !g_str_equal(view->state, "paused") && !g_str_equal(view->state, "io-error"))

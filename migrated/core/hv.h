@@ -31,8 +31,8 @@ typedef struct {
     /* Pulls its plug; absent is success. */
     gboolean (*destroy)(gpointer self, const char *vm, const char *uuid, GError **error);
     /* Lets a paused domain run; libvirt takes its lease again first, or fails. */
-    /* Stands still, its lease given back. */
-    gboolean (*suspend)(gpointer self, const char *vm, const char *uuid, GError **error);
+    /* The process of an active domain, as this host counts; 0 with an error. */
+    int (*get_pid)(gpointer self, const char *vm, GError **error);
     gboolean (*resume)(gpointer self, const char *vm, const char *uuid, GError **error);
     gboolean (*get_state)(gpointer self, const char *vm, const char *uuid, MigDomainState *state,
                           GError **error);

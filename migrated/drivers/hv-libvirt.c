@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define PID_DIR "/run/libvirt/qemu"
+
 /* libvirt's text as it is, with a code of ours where a caller branches on it. */
 void
 mig_libvirt_set_error(GError **error, const char *doing)
@@ -231,10 +233,19 @@ hv_destroy(gpointer self, const char *vm, const char *uuid, GError **error)
     return with_domain(self, vm, uuid, "destroying", virDomainDestroy, TRUE, error);
 }
 
-static gboolean
-hv_suspend(gpointer self, const char *vm, const char *uuid, GError **error)
+/* libvirt's API does not tell it, the file that it has for itself does. */
+static int
+hv_get_pid(gpointer self, const char *vm, GError **error)
 {
-    return with_domain(self, vm, uuid, "suspending", virDomainSuspend, FALSE, error);
+    g_autofree char *path = g_strdup_printf(PID_DIR "/%s.pid", vm);
+    g_autofree char *text = NULL;
+    gint64 pid = 0;
+
+    if (!g_file_get_contents(path, &text, NULL, error))
+        return 0;
+    if (!g_ascii_string_to_signed(g_strstrip(text), 10, 2, G_MAXINT32, &pid, error))
+        g_prefix_error(error, "%s: ", path);
+    return (int)pid;
 }
 
 static gboolean
@@ -385,7 +396,7 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
                             .start = hv_start,
                             .shutdown = hv_shutdown,
                             .destroy = hv_destroy,
-                            .suspend = hv_suspend,
+                            .get_pid = hv_get_pid,
                             .resume = hv_resume,
                             .get_state = hv_get_state,
                             .migrate = mig_libvirt_migrate,

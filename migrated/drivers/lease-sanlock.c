@@ -215,6 +215,22 @@ registered(MigSanlock *sanlock)
     return sanlock->socket;
 }
 
+/* Says in our words what sanlock said of taking the lease. */
+static gboolean
+acquired(int rv, const MigLease *lease, GError **error)
+{
+    if (rv == 0)
+        return TRUE;
+    if (rv == SANLK_ACQUIRE_IDLIVE || rv == SANLK_ACQUIRE_OWNED || rv == SANLK_ACQUIRE_OTHER ||
+        rv == SANLK_ACQUIRE_OWNED_RETRY || rv == SANLK_DBLOCK_LVER || rv == SANLK_DBLOCK_MBAL ||
+        rv == -EAGAIN || rv == -EBUSY ||
+        rv == -EEXIST) /* somebody on *this* host: another call, or an earlier life of ours */
+        set_error(error, rv, MIG_ERROR_LEASE_HELD, "somebody else has", lease->resource);
+    else
+        set_error(error, rv, MIG_ERROR_FAILED, "acquiring", lease->resource);
+    return FALSE;
+}
+
 gboolean
 mig_sanlock_acquire(MigSanlock *sanlock, const MigLease *lease, GError **error)
 {
@@ -226,20 +242,22 @@ mig_sanlock_acquire(MigSanlock *sanlock, const MigLease *lease, GError **error)
     fill_resource(&buffer, lease);
     if (rv >= 0)
         rv = sanlock_acquire(sanlock->socket, -1, SANLK_ACQUIRE_OWNER_NOWAIT, 1, resources, NULL);
-    if (rv == 0)
-        return TRUE;
     if (rv == -EPIPE || rv == -ECONNRESET || rv == -ENOTCONN) { /* sanlock was restarted */
         close(sanlock->socket);
         sanlock->socket = -1;
     }
-    if (rv == SANLK_ACQUIRE_IDLIVE || rv == SANLK_ACQUIRE_OWNED || rv == SANLK_ACQUIRE_OTHER ||
-        rv == SANLK_ACQUIRE_OWNED_RETRY || rv == SANLK_DBLOCK_LVER || rv == SANLK_DBLOCK_MBAL ||
-        rv == -EAGAIN || rv == -EBUSY ||
-        rv == -EEXIST) /* somebody on *this* host: another call, or an earlier life of ours */
-        set_error(error, rv, MIG_ERROR_LEASE_HELD, "somebody else has", lease->resource);
-    else
-        set_error(error, rv, MIG_ERROR_FAILED, "acquiring", lease->resource);
-    return FALSE;
+    return acquired(rv, lease, error);
+}
+
+gboolean
+mig_sanlock_acquire_for(MigSanlock *sanlock, const MigLease *lease, int pid, GError **error)
+{
+    Resource buffer;
+    struct sanlk_resource *resources[] = {&buffer.resource};
+
+    fill_resource(&buffer, lease);
+    return acquired(sanlock_acquire(-1, pid, SANLK_ACQUIRE_OWNER_NOWAIT, 1, resources, NULL), lease,
+                    error);
 }
 
 gboolean

@@ -44,6 +44,10 @@ GArray *mig_sanlock_hosts(MigSanlock *sanlock, const char *lockspace, GError **e
 
 /* For this process. MIG_ERROR_LEASE_HELD where another host has it and lives. */
 gboolean mig_sanlock_acquire(MigSanlock *sanlock, const MigLease *lease, GError **error);
+/* For another process of this host that is registered with sanlock, as each QEMU of libvirt's
+ * sanlock driver is: what libvirt itself does before it lets a CPU run. */
+gboolean
+mig_sanlock_acquire_for(MigSanlock *sanlock, const MigLease *lease, int pid, GError **error);
 gboolean mig_sanlock_release(MigSanlock *sanlock, const MigLease *lease, GError **error);
 /* Asks the sanlock of the host that has the lease to kill the process that holds it, which frees
  * it: for one that hangs. version: of the lease as it was seen; a later owner is not meant. What

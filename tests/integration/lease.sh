@@ -55,6 +55,8 @@ start_until_it_works() {
         esac
         sleep 3
     done
+    ctl nodeB why "$VM" | tail -n 8
+    ctl nodeB why nodeA | tail -n 8
     return 1
 }
 
@@ -78,15 +80,30 @@ ok "the daemon of nodeB refuses, too" refuses 23 ctl nodeB vm start $VM --node n
 behind_libvirt() {
     on nodeA virsh -q qemu-monitor-command $VM "{\"execute\":\"$1\"}" >/dev/null
 }
+signal_daemon() {
+    local pid
+    read -r _ _ pid _ < <("$LAB" service nodeA migrated status)
+    on nodeA kill "-$1" "$pid"
+}
 no_lease() {
     [[ -z $(lease_holders) ]]
 }
 ok "QEMU stops it behind libvirt's back, which gives the lease back" eval 'behind_libvirt stop && retry 10 no_lease'
 ok "QEMU lets it go on, and it runs" eval 'behind_libvirt cont && retry 5 vm_runs nodeA'
 ok "without its lease" no_lease
+ok "the daemon hangs before it has looked" signal_daemon STOP
+ok "its heartbeat is late" retry 20 status_of nodeB '.nodes[] | select(.name == "nodeA" and .state != "up")'
+ok "the lease is free, and who wants to start it is refused" refuses 24 ctl nodeB vm start $VM --node nodeB
+ok "it runs on nodeA, and there alone" eval 'vm_runs nodeA && ! vm_runs nodeB'
+ok "the daemon is killed" "$LAB" service nodeA migrated kill
+ok "and back" "$LAB" service nodeA migrated start
 ok "it gets its lease again" retry 30 runs_once nodeA
 ok "why says so" eval 'ctl nodeA why $VM | grep -q "nobody had its lease; it has it again"'
 ok "the guest answers" retry "$WAIT_S" answers
+ok "it moves, its lease with it" retry 30 ctl nodeA move $VM nodeB
+ok "it runs on nodeB alone" runs_once nodeB
+ok "and back" ctl nodeB move $VM nodeA
+ok "it runs on nodeA alone again" runs_once nodeA
 
 took_s=0 refusals=0 running=0
 sleep 3
