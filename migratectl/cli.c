@@ -4,6 +4,7 @@
 #include "cli.h"
 
 #include "base/error.h"
+#include "output.h"
 
 #include <string.h>
 
@@ -32,6 +33,27 @@ mig_cli_call(MigCli *cli, const char *method, const MigType *request_type, gcons
         return NULL;
     return mig_rpc_client_call(cli->client, method, request_type, request, reply_type, timeout_ms,
                                NULL, error);
+}
+
+gboolean
+mig_cli_do(MigCli *cli, const char *method, const MigType *request_type, gconstpointer request,
+           GError **error, const char *done_format, ...)
+{
+    g_autoptr(MigEmpty) reply =
+        mig_cli_call(cli, method, request_type, request, &mig_type_Empty, 0, error);
+    g_autofree char *done = NULL;
+    va_list args;
+
+    if (!reply)
+        return FALSE;
+    va_start(args, done_format);
+    done = g_strdup_vprintf(done_format, args);
+    va_end(args);
+    if (cli->json)
+        mig_print_json(&mig_type_Empty, reply, FALSE);
+    else
+        mig_talk("%s", done);
+    return TRUE;
 }
 
 gboolean

@@ -37,6 +37,11 @@ typedef struct {
 gpointer
 mig_cli_call(MigCli *cli, const char *method, const MigType *request_type, gconstpointer request,
              const MigType *reply_type, guint timeout_ms, GError **error);
+/* The same for what has no answer but that it is done: then the line is said, or --json's empty
+ * object printed. */
+gboolean
+mig_cli_do(MigCli *cli, const char *method, const MigType *request_type, gconstpointer request,
+           GError **error, const char *done_format, ...) G_GNUC_PRINTF(6, 7);
 #define MIG_CLI_READ_TIMEOUT_MS 30000 /* of questions, which a living daemon answers at once */
 
 /* A new connection; the error says what to do where there is no daemon. */

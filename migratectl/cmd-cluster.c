@@ -141,14 +141,7 @@ mig_cmd_cluster_join(MigCli *cli, char **arguments, GError **error)
 gboolean
 mig_cmd_cluster_leave(MigCli *cli, char **arguments, GError **error)
 {
-    g_autoptr(MigEmpty) reply = mig_cli_call(cli, "io.migrated.LeaveCluster", &mig_type_Empty, NULL,
-                                             &mig_type_Empty, 0, error);
 
-    if (!reply)
-        return FALSE;
-    if (cli->json)
-        mig_print_json(&mig_type_Empty, reply, FALSE);
-    else
-        mig_talk("this node is in no cluster any more");
-    return TRUE;
+    return mig_cli_do(cli, "io.migrated.LeaveCluster", &mig_type_Empty, NULL, error,
+                      "this node is in no cluster any more");
 }

@@ -139,16 +139,9 @@ gboolean
 mig_cmd_image_delete(MigCli *cli, char **arguments, GError **error)
 {
     MigImageRequest request = {.volume = arguments[0], .name = arguments[1]};
-    g_autoptr(MigEmpty) reply = mig_cli_call(cli, "io.migrated.DeleteImage", &mig_type_ImageRequest,
-                                             &request, &mig_type_Empty, 0, error);
 
-    if (!reply)
-        return FALSE;
-    if (cli->json)
-        mig_print_json(&mig_type_Empty, reply, FALSE);
-    else
-        mig_talk("image %s/%s deleted", request.volume, request.name);
-    return TRUE;
+    return mig_cli_do(cli, "io.migrated.DeleteImage", &mig_type_ImageRequest, &request, error,
+                      "image %s/%s deleted", request.volume, request.name);
 }
 
 gboolean
@@ -156,17 +149,9 @@ mig_cmd_image_rename(MigCli *cli, char **arguments, GError **error)
 {
     MigRenameImageRequest request = {
         .volume = arguments[0], .name = arguments[1], .new_name = arguments[2]};
-    g_autoptr(MigEmpty) reply =
-        mig_cli_call(cli, "io.migrated.RenameImage", &mig_type_RenameImageRequest, &request,
-                     &mig_type_Empty, 0, error);
 
-    if (!reply)
-        return FALSE;
-    if (cli->json)
-        mig_print_json(&mig_type_Empty, reply, FALSE);
-    else
-        mig_talk("image %s/%s is %s now", request.volume, request.name, request.new_name);
-    return TRUE;
+    return mig_cli_do(cli, "io.migrated.RenameImage", &mig_type_RenameImageRequest, &request, error,
+                      "image %s/%s is %s now", request.volume, request.name, request.new_name);
 }
 
 gboolean

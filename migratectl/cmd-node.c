@@ -36,32 +36,18 @@ gboolean
 mig_cmd_node_remove(MigCli *cli, char **arguments, GError **error)
 {
     MigNameRequest request = {.name = arguments[0]};
-    g_autoptr(MigEmpty) reply = mig_cli_call(cli, "io.migrated.RemoveNode", &mig_type_NameRequest,
-                                             &request, &mig_type_Empty, 0, error);
 
-    if (!reply)
-        return FALSE;
-    if (cli->json)
-        mig_print_json(&mig_type_Empty, reply, FALSE);
-    else
-        mig_talk("node %s is removed", request.name);
-    return TRUE;
+    return mig_cli_do(cli, "io.migrated.RemoveNode", &mig_type_NameRequest, &request, error,
+                      "node %s is removed", request.name);
 }
 
 gboolean
 mig_cmd_node_pardon(MigCli *cli, char **arguments, GError **error)
 {
     MigNameRequest request = {.name = arguments[0]};
-    g_autoptr(MigEmpty) reply = mig_cli_call(cli, "io.migrated.PardonNode", &mig_type_NameRequest,
-                                             &request, &mig_type_Empty, 0, error);
 
-    if (!reply)
-        return FALSE;
-    if (cli->json)
-        mig_print_json(&mig_type_Empty, reply, FALSE);
-    else
-        mig_talk("node %s gets VMs like any other", request.name);
-    return TRUE;
+    return mig_cli_do(cli, "io.migrated.PardonNode", &mig_type_NameRequest, &request, error,
+                      "node %s gets VMs like any other", request.name);
 }
 
 gboolean

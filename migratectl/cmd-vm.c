@@ -214,16 +214,8 @@ gboolean
 mig_cmd_vm_undefine(MigCli *cli, char **arguments, GError **error)
 {
     MigUndefineVmRequest request = {.name = arguments[0], .delete_images = option_delete_images};
-    g_autoptr(MigEmpty) reply =
-        mig_cli_call(cli, "io.migrated.UndefineVm", &mig_type_UndefineVmRequest, &request,
-                     &mig_type_Empty, 0, error);
 
-    if (!reply)
-        return FALSE;
-    if (cli->json)
-        mig_print_json(&mig_type_Empty, reply, FALSE);
-    else
-        mig_talk("VM %s undefined%s", request.name,
-                 option_delete_images ? ", its images deleted" : "");
-    return TRUE;
+    return mig_cli_do(cli, "io.migrated.UndefineVm", &mig_type_UndefineVmRequest, &request, error,
+                      "VM %s undefined%s", request.name,
+                      option_delete_images ? ", its images deleted" : "");
 }

@@ -134,16 +134,9 @@ gboolean
 mig_cmd_volume_detach(MigCli *cli, char **arguments, GError **error)
 {
     MigNameRequest request = {.name = arguments[0]};
-    g_autoptr(MigEmpty) reply = mig_cli_call(cli, "io.migrated.DetachVolume", &mig_type_NameRequest,
-                                             &request, &mig_type_Empty, 0, error);
 
-    if (!reply)
-        return FALSE;
-    if (cli->json)
-        mig_print_json(&mig_type_Empty, reply, FALSE);
-    else
-        mig_talk("volume %s detached from this node", request.name);
-    return TRUE;
+    return mig_cli_do(cli, "io.migrated.DetachVolume", &mig_type_NameRequest, &request, error,
+                      "volume %s detached from this node", request.name);
 }
 
 gboolean
@@ -219,17 +212,9 @@ mig_cmd_volume_backup(MigCli *cli, char **arguments, GError **error)
 {
     g_autofree char *path = g_canonicalize_filename(arguments[1], NULL);
     MigBackupVolumeRequest request = {.volume = arguments[0], .path = path, .force = option_force};
-    g_autoptr(MigEmpty) reply =
-        mig_cli_call(cli, "io.migrated.BackupVolume", &mig_type_BackupVolumeRequest, &request,
-                     &mig_type_Empty, 0, error);
 
-    if (!reply)
-        return FALSE;
-    if (cli->json)
-        mig_print_json(&mig_type_Empty, reply, FALSE);
-    else
-        mig_talk("metadata of volume %s is in %s", request.volume, path);
-    return TRUE;
+    return mig_cli_do(cli, "io.migrated.BackupVolume", &mig_type_BackupVolumeRequest, &request,
+                      error, "metadata of volume %s is in %s", request.volume, path);
 }
 
 gboolean

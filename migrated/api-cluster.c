@@ -49,11 +49,9 @@ api_RemoveNode(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigNameRequest *request = request_;
     g_autoptr(GError) error = NULL;
+    gboolean ok = mig_members_remove(daemon, request->name, &error);
 
-    if (mig_members_remove(daemon, request->name, &error))
-        mig_rpc_call_reply(call, NULL);
-    else
-        mig_rpc_call_fail(call, g_steal_pointer(&error));
+    mig_api_done(call, ok, &error);
 }
 
 void

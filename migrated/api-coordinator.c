@@ -32,11 +32,10 @@ peer_TakeCoordinator(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_
     const MigNameRequest *request = request_;
     g_autoptr(GError) error = NULL;
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, request->name, &error);
+    gboolean ok =
+        attached && mig_role_take(mig_attached_role(attached), MIG_PEER_CONNECT_MS, &error);
 
-    if (attached && mig_role_take(mig_attached_role(attached), MIG_PEER_CONNECT_MS, &error))
-        mig_rpc_call_reply(call, NULL);
-    else
-        mig_rpc_call_fail(call, g_steal_pointer(&error));
+    mig_api_done(call, ok, &error);
 }
 
 /* One that does not have it has nothing to give: fine where that node has it already. */
@@ -71,11 +70,9 @@ peer_GiveCoordinator(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, request->name, &error);
     g_autoptr(MigNodeView) view =
         attached ? mig_volumes_node(daemon->volumes, request->node, &error) : NULL;
+    gboolean ok = view && give(daemon, attached, request->node, &error);
 
-    if (view && give(daemon, attached, request->node, &error))
-        mig_rpc_call_reply(call, NULL);
-    else
-        mig_rpc_call_fail(call, g_steal_pointer(&error));
+    mig_api_done(call, ok, &error);
 }
 
 static gboolean

@@ -27,6 +27,16 @@ MIG_API_METHODS(MIG_API_DECLARE)
 MIG_PEER_METHODS(MIG_API_DECLARE)
 #undef MIG_API_DECLARE
 
+/* Finishes a call that has nothing to tell but whether it went well; takes the error. */
+static inline void
+mig_api_done(MigRpcCall *call, gboolean ok, GError **error)
+{
+    if (ok)
+        mig_rpc_call_reply(call, NULL);
+    else
+        mig_rpc_call_fail(call, g_steal_pointer(error));
+}
+
 /* Passes a call on to another node and finishes it with that node's answer; progress too
  * (forward.h). timeout_ms: of a call without a stream; 0: the usual one. */
 void mig_api_forward(MigDaemon *daemon, MigRpcCall *call, const char *node, const char *method,
