@@ -60,7 +60,7 @@ node_knows_policies(MigDaemon *daemon, const char *node, GError **error)
 {
     g_autoptr(MigNodeView) view = mig_volumes_node(daemon->volumes, node, error);
 
-    if (!view || mig_node_knows_policies(view->node))
+    if (!view || mig_node_is_of_0_3(view->node))
         return view != NULL;
     g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
                 "migrated on %s is %s, and knows no policies and no 'job set'; update it, or do "

@@ -5,8 +5,9 @@
 #include "volumes.h"
 
 /*
- * Whoever changes VMs or images of a volume is its coordinator (role.h), and writes under the epoch
- * that came with that. A change is asked of the coordinator, wherever that is (change.h).
+ * Whoever changes VMs or images of a volume is its coordinator, if only for that change (role.h),
+ * and writes under the epoch that came with that. A change is asked of the coordinator, wherever
+ * that is (change.h).
  *
  * What needs files or a libvirt of this very node in the middle of a change takes the role for
  * itself instead: mig_catalog_begin().

@@ -194,7 +194,11 @@ ask(Asking *asking, const char *node, GError **error)
     if (g_str_equal(node, daemon->node)) {
         reply = mig_change_here(daemon, asking->attached, &asking->request, error);
         if (reply && !reply->done)
-            wait_for(asking, g_strdup_printf("volume %s changes its coordinator", volume));
+            wait_for(asking, g_strdup_printf(
+                                 mig_role_may_stand(mig_attached_role(asking->attached))
+                                     ? "volume %s changes its coordinator"
+                                     : "other nodes are changing volume %s, one after the other",
+                                 volume));
         return reply;
     }
     reply =

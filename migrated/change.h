@@ -13,7 +13,9 @@
  *   a later one            finds the id in what the change wrote (csv_request_find()), does what is
  *                          left of it, and answers
  *
- * A refusal changes nothing, so a later coordinator judges anew.
+ * A refusal leaves nothing but its id, so a later coordinator judges anew.
+ *
+ * Where nobody stays coordinator (role.h) each node does its own changes and is asked by none.
  */
 
 /* Asks, for as long as mig_timeouts_change_ms(); then MIG_ERROR_COORDINATOR_BUSY says what it

@@ -56,8 +56,8 @@ mig_plan_line_free(MigPlanLine *line)
     g_free(line);
 }
 
-/* The node of the lowest host id among those that are up on it. To be replaced by the volume's
- * coordinator once that is a role that a node holds. */
+/* The node of the lowest host id among those that are up on it. Not the coordinator: that role may
+ * be nobody's when it is needed most. */
 gboolean
 mig_recovery_is_mine(MigDaemon *daemon, MigAttached *attached, GPtrArray *lives)
 {

@@ -95,7 +95,7 @@ mig_role_may_stand(MigRole *role)
         const MigNodeView *view = g_ptr_array_index(views, i);
 
         if ((view->state == MIG_NODE_UP || view->state == MIG_NODE_SUSPECT) &&
-            !mig_node_coordinates(view->node))
+            !mig_node_is_of_0_3(view->node))
             return FALSE;
     }
     return TRUE;

@@ -13,10 +13,11 @@
  * no sanlock may have called it dead. The last is a clock that is looked at before each single
  * write: a node that was frozen, and wakes when another one coordinates, writes nothing.
  *
- * Where a node is up whose version knows of no standing coordinator, nobody stays it: the lease is
- * taken for one change, as that node does.
+ * Without [volumes] standing_coordinator=yes, and while a node is up whose version knows of none,
+ * nobody stays coordinator: the lease is taken for one change by whoever makes it, and given back.
+ * mig_role_may_stand() says which of the two it is; mig_role_need() does nothing then.
  *
- * Any thread; all but the first three block on the LUN.
+ * Any thread. What takes, verifies, gives or ends the role blocks on the LUN.
  */
 /* The role of one volume begins with its attachment; its thread looks after it. */
 MigRole *mig_role_start(MigDaemon *daemon, MigAttached *attached);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* self.c - ending VMs on this node. */
+/* self.c - looking after the leases of the VMs here, once a second. */
 #include "self.h"
 
 #include "core/io-pause.h"
@@ -19,7 +19,7 @@ struct MigSelf {
     GHashTable *held; /* VM -> Held */
 };
 
-/* What is remembered of a VM here, for the case that its disk fails. */
+/* What is remembered of a VM here: for the case that its disk fails, or that it has no lease. */
 typedef struct {
     guint64 version; /* of its lease when it was last seen held here; 0: never */
     guint failed;    /* times that it could not go on */

@@ -82,12 +82,3 @@ mig_shares_new(MigDaemon *daemon)
     shares->tellers = g_thread_pool_new(tell_one, shares, TELLERS, FALSE, NULL);
     return shares;
 }
-
-void
-mig_shares_free(MigShares *shares)
-{
-    if (!shares)
-        return;
-    g_thread_pool_free(shares->tellers, TRUE, TRUE);
-    g_free(shares);
-}

@@ -14,8 +14,7 @@
  * What counts are the moves that have prepared this node; and, after a restart of this daemon,
  * those that have their turn from before: one by virsh goes on meanwhile.
  */
-MigShares *mig_shares_new(MigDaemon *daemon);
-void mig_shares_free(MigShares *shares);
+MigShares *mig_shares_new(MigDaemon *daemon); /* lives as long as the process */
 
 /* What each move that comes here may bring, bytes/s; 0: no limit. Any thread, quick. */
 guint64 mig_shares_each(MigShares *shares);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* times.h - this node's settings, as the time model (core/timeouts.h) takes them. */
+/* times.h - this node's settings against the time model (core/timeouts.h): what contradicts itself
+ * is refused, at the daemon's start and when a volume is attached. */
 #pragma once
 
 #include "base/config.h"

@@ -248,10 +248,8 @@ mig_vm_undefine(MigDaemon *daemon, const char *name, gboolean with_images, GErro
 {
     g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
     g_auto(GStrv) images = view && with_images ? images_of(view->vm) : NULL;
-    MigPeerChangeRequest change = {.change = (char *)"vm-undefine",
-                                   .name = (char *)name,
-                                   .images = images,
-                                   .flag = with_images};
+    MigPeerChangeRequest change = {
+        .change = (char *)"vm-undefine", .name = (char *)name, .images = images};
     g_autoptr(MigPeerChangeReply) reply = NULL;
 
     if (view && check_stopped(view, error))

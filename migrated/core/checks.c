@@ -97,8 +97,9 @@ mig_checks_source(const MigSourceFacts *facts, GPtrArray *checks)
     add(checks, "lease-held-here", g_strcmp0(facts->lease_owner, facts->node) == 0,
         g_strdup_printf("lease of %s is held by %s", facts->vm,
                         facts->lease_owner ? facts->lease_owner : "nobody"),
-        "a VM that runs without its lease is not safe: shut it down, and start it with 'migratectl "
-        "vm start'");
+        "a VM that runs without its lease is given it again within seconds; see 'migratectl why', "
+        "and "
+        "try again");
     add(checks, "target-known", facts->is_target_known,
         g_strdup_printf("%s %s a node of the volume", facts->target,
                         facts->is_target_known ? "is" : "is not"),

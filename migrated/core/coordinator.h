@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coordinator.h - which node coordinates which volume: pure rules. */
+/* coordinator.h - which node coordinates which volume, where one stays (role.h): pure rules. */
 #pragma once
 
 #include <glib.h>

@@ -8,11 +8,12 @@
  * One snapshot of evidence in, one finding for each node out; nothing is remembered in here. What
  * may be done about a node has two sides that must never be mixed up:
  *
- *   should_fence   everything that could speak for the machine is silent, or sanlock says that its
- *                  leases have run out and nothing proves that its QEMUs are gone: make sure that
- * it is off. Wrong, it costs running VMs their uptime, but no data. may_restart    proof that none
- * of its QEMUs can write any more: a confirmed fence, or sanlock's word where it is worth
- * something. Wrong, it costs data. Silence is no proof.
+ * should_fence: everything that could speak for the machine is silent, or sanlock says that its
+ * leases have run out and nothing proves that its QEMUs are gone: make sure that it is off. Wrong,
+ * it costs running VMs their uptime, but no data.
+ *
+ * may_restart: proof that none of its QEMUs can write any more: a confirmed fence, or sanlock's
+ * word where it is worth something. Wrong, it costs data. Silence is no proof.
  *
  * Even then the lease decides: a start elsewhere takes it, or fails.
  */
@@ -78,8 +79,8 @@ void mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, gui
  * fault is looked for here. Half of all, and one at least. */
 guint mig_failover_storm_limit(guint count);
 
-/* A node that died this often within the time gets VMs only where no other one will do, until it
- * has stayed up for that long or a person pardons it. */
+/* A node that died this often within the time gets VMs only where no other one will do, until
+ * fewer of its deaths are younger than that or a person pardons it. */
 #define MIG_FLAP_DEATHS 3
 #define MIG_FLAP_MS     (30 * 60 * 1000)
 /* deaths_ms: ages of its deaths. */

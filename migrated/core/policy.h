@@ -9,8 +9,8 @@
  * of 300 ms, libvirt's default, makes a guest stand still for 100 to 200 ms that could have gone
  * over in another short round. Hence: begin low, and raise the limit only where rounds no longer
  * get smaller: to twice as much, or to what the rest would take if that is more, up to the most
- * that was allowed. So the guest never stands longer than with the default, and most of the time
- * for a fraction of it.
+ * that was allowed. So the guest does not stand longer than with the default (but see must-finish),
+ * and most of the time for a fraction of it.
  *
  * A pure function of what libvirt reports; fed about every MIG_POLICY_POLL_MS.
  */
@@ -25,8 +25,9 @@
  *   ---------------+-------------------+---------------------------------+-----------------------
  *   fast           | by 30 %, then +20 | 6 times the first round, 120 s  | given up
  *   gentle         | never             | 3 times the first round, 20 s   | given up
- *   must-finish    | by 30 %, then +20 | 3 times the first round, 10 s   | more downtime: doubled
- *                  |                   |                                 | each time, up to 30 s
+ *   must-finish    | by 30 %, then +20 | 3 times the first round, 10 s   | more downtime: twice as
+ *                  |                   |                                 | much, or what the rest
+ *                  |                   |                                 | needs, up to 30 s
  *   never-postcopy | by 20 %, then +10 | 4 times the first round, 60 s   | given up
  *
  * Progress is a round that leaves a tenth less than any before, a limit that was raised, or a guest

@@ -8,7 +8,8 @@ mig_recover_decide(const MigRecoverFacts *facts)
     /* It runs here during most of a move: that says nothing about the end. */
     if (facts->is_moving)
         return MIG_RECOVER_WAIT;
-    /* A CPU that runs settles it: libvirt runs one only after it has taken the lease. */
+    /* A CPU that runs settles it. QEMU may have let it go on by itself where the move was cancelled
+     * at its end, without the lease: then it gets that again (self.c). */
     if (facts->source == MIG_DOMAIN_RUNNING)
         return MIG_RECOVER_STAYED;
     if (facts->source == MIG_DOMAIN_UNKNOWN || facts->source == MIG_DOMAIN_INCOMING)

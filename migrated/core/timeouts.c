@@ -2,8 +2,9 @@
 /* timeouts.c - intervals that depend on a setting. */
 #include "core/timeouts.h"
 
-guint
-mig_timeouts_renewal_s(guint io_timeout_s)
+/* sanlock renews a delta lease that often, and looks at those of the other hosts with it. */
+static guint
+renewal_period_s(guint io_timeout_s)
 {
     return 2 * io_timeout_s;
 }
@@ -83,7 +84,7 @@ mig_timeouts_of_volume(const MigTimeSettings *settings, guint io_timeout_s)
 {
     GPtrArray *lines = g_ptr_array_new_with_free_func((GDestroyNotify)mig_time_line_free);
     gint64 dead_s = mig_timeouts_host_dead_s(io_timeout_s);
-    gint64 renewal_s = mig_timeouts_renewal_s(io_timeout_s);
+    gint64 renewal_s = renewal_period_s(io_timeout_s);
 
     add(lines, "io-timeout", io_timeout_s * 1000, "of the volume, since its format");
     add(lines, "renewal", renewal_s * 1000, "2 x io-timeout");
@@ -145,7 +146,7 @@ mig_timeouts_complaint_volume(const MigTimeSettings *settings, guint io_timeout_
 guint
 mig_timeouts_lease_ms(guint io_timeout_s)
 {
-    return 8 * io_timeout_s * 1000 - 1000;
+    return mig_timeouts_renewal_fails_s(io_timeout_s) * 1000 - 1000;
 }
 
 guint

@@ -30,9 +30,6 @@
 /* 8 x io_timeout + watchdog, in seconds: from a host's last renewal to "dead". */
 guint mig_timeouts_host_dead_s(guint io_timeout_s);
 
-/* sanlock renews a delta lease every 2 x io_timeout, and looks at those of the other hosts with it.
- */
-guint mig_timeouts_renewal_s(guint io_timeout_s);
 /* 8 x io_timeout: renewals count as failed, and what holds leases there is killed. */
 guint mig_timeouts_renewal_fails_s(guint io_timeout_s);
 

@@ -93,13 +93,7 @@ mig_node_hears_callers(const MigNode *node)
 }
 
 gboolean
-mig_node_knows_policies(const MigNode *node)
-{
-    return is_of_version(node, 3);
-}
-
-gboolean
-mig_node_coordinates(const MigNode *node)
+mig_node_is_of_0_3(const MigNode *node)
 {
     return is_of_version(node, 3);
 }

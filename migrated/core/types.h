@@ -163,11 +163,9 @@ typedef struct {
 void mig_node_free(MigNode *node);
 /* Is its version one that understands for whom another node asks (0.2)? */
 gboolean mig_node_hears_callers(const MigNode *node);
-/* Does its version know policies of moves, and jobs that are changed as they run (0.3)? */
-gboolean mig_node_knows_policies(const MigNode *node);
-/* Does its version know of a standing coordinator? One that does not takes the lease for each of
- * its changes, so nobody may keep it. */
-gboolean mig_node_coordinates(const MigNode *node);
+/* Does its version know policies of moves, jobs that are changed as they run, and that a
+ * coordinator may stay (0.3)? */
+gboolean mig_node_is_of_0_3(const MigNode *node);
 void mig_vm_free(MigVm *vm);
 void mig_image_free(MigImage *image);
 void mig_volume_info_free(MigVolumeInfo *info);

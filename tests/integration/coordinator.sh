@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # takes: 200
-# Any node takes any change of the catalogue; its coordinator is handed over, stopped, killed and
+# With standing_coordinator=yes: any node takes any change of the catalogue; its coordinator is handed over, stopped, killed and
 # hung meanwhile, and every change that was acknowledged is there, once.
 #
 # MIGRATED_TEST_FULL=1: eight nodes for two minutes, their coordinator killed every ten seconds.

@@ -18,7 +18,7 @@ test_hears_callers(void)
 
         g_test_message("%s", cases[i].version ? cases[i].version : "none");
         g_assert_cmpint(mig_node_hears_callers(&node), ==, cases[i].hears);
-        g_assert_cmpint(mig_node_knows_policies(&node), ==,
+        g_assert_cmpint(mig_node_is_of_0_3(&node), ==,
                         cases[i].hears && !g_str_has_prefix(cases[i].version, "0.2"));
     }
 }
