@@ -44,7 +44,7 @@ static const MigCommand commands[] = {
     {"volume", "plan", "VOLUME SIZE", 2, 2, mig_cmd_volume_plan, NULL,
      "What to move for SIZE in one piece", "Where images must be in one piece. Moves nothing."},
     {"volume", "coordinator", "VOLUME NODE", 2, 2, mig_cmd_volume_coordinator, NULL,
-     "Have its catalogue changed by that node, where one stays", NULL},
+     "Have its catalogue changed by that node", NULL},
     {"image", "create", "VOLUME NAME SIZE", 3, 3, mig_cmd_image_create, NULL, "New, empty VM disk", NULL},
     {"image", "import", "VOLUME NAME FILE", 3, 3, mig_cmd_image_import,
      mig_options_image_import, "New VM disk from a file of this node", NULL},

@@ -17,9 +17,10 @@
 struct MigEvents {
     MigDaemon *daemon;
     char *path;
-    GMutex lock;
-    GPtrArray *ring; /* MigApiEvent, oldest first */
-    guint unsaved;   /* lines appended since the file was written whole */
+    GMutex file_lock; /* taken before the other one; a disk that hangs keeps it */
+    guint unsaved;    /* lines appended since the file was written whole; guarded by file_lock */
+    GMutex lock;      /* guards ring; never held over I/O: heartbeats ask for notes */
+    GPtrArray *ring;  /* MigApiEvent, oldest first */
 };
 
 static MigApiEvent *
@@ -73,12 +74,11 @@ is_about(const MigApiEvent *event, const char *name)
     return !name || g_str_equal(event->subject, name) || g_strcmp0(event->about, name) == 0;
 }
 
-/* lock held. A lost line is no harm: it is for people. */
+/* file_lock held. A lost line is no harm: it is for people. */
 static void
-save(MigEvents *events, const MigApiEvent *event)
+save(MigEvents *events, const char *line)
 {
     if (events->unsaved++ < KEPT) {
-        g_autofree char *line = event_line(event);
         FILE *file = fopen(events->path, "ae");
 
         if (file) {
@@ -89,11 +89,13 @@ save(MigEvents *events, const MigApiEvent *event)
     }
     g_autoptr(GString) all = g_string_new(NULL);
 
+    g_mutex_lock(&events->lock);
     for (guint i = 0; i < events->ring->len; i++) {
-        g_autofree char *line = event_line(g_ptr_array_index(events->ring, i));
+        g_autofree char *one = event_line(g_ptr_array_index(events->ring, i));
 
-        g_string_append(all, line);
+        g_string_append(all, one);
     }
+    g_mutex_unlock(&events->lock);
     g_file_set_contents(events->path, all->str, (gssize)all->len, NULL);
     events->unsaved = 0;
 }
@@ -102,7 +104,7 @@ void
 mig_events_add(MigEvents *events, const char *subject, const char *about, const char *what,
                const char *format, ...)
 {
-    g_autofree char *text = NULL, *line = NULL;
+    g_autofree char *text = NULL, *line = NULL, *saved = NULL;
     MigApiEvent *event;
     va_list arguments;
 
@@ -112,12 +114,15 @@ mig_events_add(MigEvents *events, const char *subject, const char *about, const 
     line = mig_log_escape(text);
     g_message("%s: %s: %s", subject, what, line);
     event = event_new(events->daemon->node, g_get_real_time() / 1000, subject, about, what, line);
+    saved = event_line(event);
+    g_mutex_lock(&events->file_lock);
     g_mutex_lock(&events->lock);
     g_ptr_array_add(events->ring, event);
     if (events->ring->len > KEPT)
         g_ptr_array_remove_index(events->ring, 0);
-    save(events, event);
     g_mutex_unlock(&events->lock);
+    save(events, saved);
+    g_mutex_unlock(&events->file_lock);
 }
 
 GPtrArray *
@@ -191,6 +196,7 @@ mig_events_new(MigDaemon *daemon)
     events->daemon = daemon;
     events->path = g_build_filename(daemon->config->state_dir, FILE_NAME, NULL);
     events->ring = mig_message_array_new(&mig_type_ApiEvent);
+    g_mutex_init(&events->file_lock);
     g_mutex_init(&events->lock);
     load(events);
     return events;

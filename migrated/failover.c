@@ -509,7 +509,6 @@ failover_thread(gpointer data)
         gint64 until_us;
 
         look(failover);
-        mig_self_look(failover->self, mig_failover_is_isolated(failover));
         until_us = g_get_monotonic_time() + MIG_FAILOVER_LOOK_MS * 1000;
         g_mutex_lock(&failover->lock);
         while (!failover->is_asked && g_cond_wait_until(&failover->wake, &failover->lock, until_us))
@@ -536,10 +535,25 @@ mig_failover_new(MigDaemon *daemon)
     return failover;
 }
 
+/* Apart from the other one: libvirt and a LUN that is half back can make it wait for long, and the
+ * others are judged meanwhile. */
+static gpointer
+self_thread(gpointer data)
+{
+    MigFailover *failover = data;
+
+    for (;;) {
+        mig_self_look(failover->self, mig_failover_is_isolated(failover));
+        g_usleep(MIG_SELF_LOOK_MS * 1000);
+    }
+    return NULL;
+}
+
 void
 mig_failover_start(MigFailover *failover)
 {
     g_thread_unref(g_thread_new("failover", failover_thread, failover));
+    g_thread_unref(g_thread_new("self", self_thread, failover));
 }
 
 void

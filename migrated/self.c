@@ -12,9 +12,11 @@
 /* In a row. One look may fall into the hand-over of a move. */
 #define LOOKS_LOST 3
 
+/* Of a disk that fails again and again: more lines would push out what was before. */
+#define RESUMES_TOLD 4
+
 struct MigSelf {
     MigDaemon *daemon;
-    gint64 next_us;
     GHashTable *lost; /* VM -> looks in a row that found its lease elsewhere */
     GHashTable *held; /* VM -> Held */
 };
@@ -23,6 +25,8 @@ struct MigSelf {
 typedef struct {
     guint64 version; /* of its lease when it was last seen held here; 0: never */
     guint failed;    /* times that it could not go on */
+    guint resumed;   /* times that it did, and had failed again before it was quiet for long */
+    gint64 resumed_us;
     gboolean is_told;
     guint bare; /* looks in a row at which it ran and nobody had its lease */
 } Held;
@@ -136,7 +140,9 @@ note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
     MigLeaseOwner lease = {0};
 
     held->failed = 0;
-    held->is_told = FALSE;
+    if (g_get_monotonic_time() - held->resumed_us > MIG_IO_PAUSE_QUIET_MS * 1000)
+        held->resumed = 0;
+    held->is_told = held->resumed >= RESUMES_TOLD;
     if (!mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL))
         return;
     if (is_ours(self, attached, &lease)) {
@@ -262,7 +268,9 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
     Held *held = held_of(self, running->name);
     MigIoPause pause = {.is_volume_here = !is_lost,
                         .is_lockspace_gone = mig_attached_is_outside(attached),
-                        .failed = held->failed};
+                        .failed = held->failed,
+                        .resumed = held->resumed,
+                        .since_ms = (g_get_monotonic_time() - held->resumed_us) / 1000};
     MigLeaseOwner lease = {0};
     g_autoptr(GError) error = NULL;
 
@@ -285,8 +293,10 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
         if (self->daemon->hv->resume(self->daemon->hv->self, running->name, running->uuid,
                                      &error)) {
             note_resumed(self, running, attached, &lease);
-            mig_events_add(self->daemon->events, running->name, self->daemon->node, "resumed",
-                           "its disk answers again, and nobody else has had its lease");
+            held->resumed_us = g_get_monotonic_time();
+            if (held->resumed++ < RESUMES_TOLD)
+                mig_events_add(self->daemon->events, running->name, self->daemon->node, "resumed",
+                               "its disk answers again, and nobody else has had its lease");
         } else {
             held->failed++;
         }
@@ -303,9 +313,6 @@ mig_self_look(MigSelf *self, gboolean is_isolated)
 {
     g_autoptr(GPtrArray) all = NULL;
 
-    if (g_get_monotonic_time() < self->next_us)
-        return;
-    self->next_us = g_get_monotonic_time() + MIG_SELF_LOOK_MS * 1000;
     all = mig_vms_list(self->daemon->vms);
     for (guint i = 0; i < all->len; i++) {
         const MigRunning *running = g_ptr_array_index(all, i);

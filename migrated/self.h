@@ -16,5 +16,6 @@
 typedef struct MigSelf MigSelf;
 
 MigSelf *mig_self_new(MigDaemon *daemon);
-/* Does its work at most once a second; blocks. One thread. */
+/* To be called every MIG_SELF_LOOK_MS by one thread, of its own: it asks libvirt and the LUN, and
+ * waits for them. */
 void mig_self_look(MigSelf *self, gboolean is_isolated);

@@ -2,6 +2,14 @@
 /* io-pause.c - the decision of io-pause.h. */
 #include "core/io-pause.h"
 
+static gint64
+wait_ms(guint resumed)
+{
+    if (resumed == 0)
+        return 0;
+    return MIN((gint64)MIG_IO_PAUSE_AGAIN_MS << MIN(resumed - 1, 10u), MIG_IO_PAUSE_AGAIN_MAX_MS);
+}
+
 MigIoPauseAction
 mig_io_pause_decide(const MigIoPause *pause)
 {
@@ -12,5 +20,7 @@ mig_io_pause_decide(const MigIoPause *pause)
         return MIG_IO_PAUSE_WAIT;
     if (pause->is_free ? !pause->is_version_as_held : !pause->is_ours)
         return MIG_IO_PAUSE_END;
-    return pause->failed < MIG_IO_PAUSE_RESUMES ? MIG_IO_PAUSE_RESUME : MIG_IO_PAUSE_END;
+    if (pause->failed >= MIG_IO_PAUSE_RESUMES)
+        return MIG_IO_PAUSE_END;
+    return pause->since_ms < wait_ms(pause->resumed) ? MIG_IO_PAUSE_WAIT : MIG_IO_PAUSE_RESUME;
 }

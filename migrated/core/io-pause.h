@@ -18,6 +18,8 @@ typedef struct {
     gboolean is_free, is_ours;   /* ours: of this start of this node; both FALSE: another one's */
     gboolean is_version_as_held; /* FALSE also where that is not known: this daemon is younger */
     guint failed;                /* times that libvirt refused to let it go on */
+    guint resumed;               /* times that it went on and failed again, without quiet between */
+    gint64 since_ms;             /* since the last of these */
 } MigIoPause;
 
 typedef enum {
@@ -27,5 +29,11 @@ typedef enum {
 } MigIoPauseAction;
 
 #define MIG_IO_PAUSE_RESUMES 3
+
+/* A VM that goes on and fails again at once, for a part of its disk that is broken for good, is let
+ * go on later each time; until it has run for so long that it counts as well again. */
+#define MIG_IO_PAUSE_AGAIN_MS     1000 /* doubled each time */
+#define MIG_IO_PAUSE_AGAIN_MAX_MS (60 * 1000)
+#define MIG_IO_PAUSE_QUIET_MS     (2 * MIG_IO_PAUSE_AGAIN_MAX_MS)
 
 MigIoPauseAction mig_io_pause_decide(const MigIoPause *pause);

@@ -24,6 +24,25 @@ test_table(void)
     g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_END);
 }
 
+/* A disk that is broken for good: later each time, and never given up for that. */
+static void
+test_again(void)
+{
+    MigIoPause pause = {.is_volume_here = TRUE, .is_lease_known = TRUE, .is_ours = TRUE};
+    gint64 wait_ms = MIG_IO_PAUSE_AGAIN_MS;
+
+    for (pause.resumed = 1; pause.resumed < 100; pause.resumed++) {
+        pause.since_ms = wait_ms - 1;
+        g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_WAIT);
+        pause.since_ms = wait_ms;
+        g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_RESUME);
+        wait_ms = MIN(2 * wait_ms, MIG_IO_PAUSE_AGAIN_MAX_MS);
+    }
+    pause.since_ms = 0;
+    pause.is_lockspace_gone = TRUE; /* that does not wait */
+    g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_END);
+}
+
 /* Whatever is said: never on against another owner, an unknown lease, or without the volume. */
 static void
 test_property(void)
@@ -48,6 +67,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/io-pause/table", test_table);
+    g_test_add_func("/io-pause/again", test_again);
     g_test_add_func("/io-pause/property", test_property);
     return g_test_run();
 }
