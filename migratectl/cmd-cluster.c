@@ -10,7 +10,8 @@
 
 #define WAIT_MS \
     (10 * 60 * 1000) /* for the volume: some of sanlock's I/O timeouts, and a recovery */
-#define LOOK_MS 250
+#define LEAVE_MS 30000
+#define LOOK_MS  250
 
 static char *option_name, *option_extent, *option_node, *option_management, *option_migration;
 static gint option_io_timeout, option_max_nodes, option_max_vms, option_max_images;
@@ -138,10 +139,27 @@ mig_cmd_cluster_join(MigCli *cli, char **arguments, GError **error)
     return reply && finish(cli, reply, error);
 }
 
+static gboolean
+has_left(MigCli *cli)
+{
+    g_autoptr(MigRpcClient) client = mig_cli_connect(cli, NULL);
+    g_autoptr(MigStatusReply) status = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (client)
+        status = mig_rpc_client_call(client, "io.migrated.GetStatus", &mig_type_Empty, NULL,
+                                     &mig_type_StatusReply, MIG_CLI_READ_TIMEOUT_MS, NULL, &error);
+    return g_error_matches(error, MIG_ERROR, MIG_ERROR_NO_CLUSTER);
+}
+
 gboolean
 mig_cmd_cluster_leave(MigCli *cli, char **arguments, GError **error)
 {
-
-    return mig_cli_do(cli, "io.migrated.LeaveCluster", &mig_type_Empty, NULL, error,
-                      "this node is in no cluster any more");
+    if (!mig_cli_do(cli, "io.migrated.LeaveCluster", &mig_type_Empty, NULL, error,
+                    "this node is in no cluster any more"))
+        return FALSE;
+    /* the daemon starts anew: who joins at once has to find the new one */
+    for (guint waited_ms = 0; waited_ms < LEAVE_MS && !has_left(cli); waited_ms += LOOK_MS)
+        g_usleep(LOOK_MS * 1000);
+    return TRUE;
 }

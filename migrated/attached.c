@@ -27,6 +27,8 @@ struct MigAttached {
     GMutex write_lock;   /* one writer of our slot at a time; guards heartbeat */
     guint64 heartbeat;   /* as last written */
     gboolean is_joining; /* sanlock has not told the generation yet; used by who joins alone */
+    GMutex join_lock;    /* held by who joins anew; guards the next one */
+    gboolean is_leaving; /* nobody joins any more */
     GMutex lock;         /* guards what follows */
     GCond wake;
     GPtrArray *seen; /* Seen */
@@ -283,9 +285,13 @@ stay_joined(MigAttached *attached, gboolean *is_outside, GError **error)
 {
     g_autofree char *vm = NULL;
     g_autoptr(GError) gone = NULL;
+    g_autoptr(GMutexLocker) locker = NULL;
 
     if (is_joined(attached, &gone))
         return !attached->is_joining || end_join(attached, error);
+    locker = g_mutex_locker_new(&attached->join_lock);
+    if (attached->is_leaving)
+        return TRUE; /* what sanlock says is what the leaving has come to */
     /* what sanlock does not answer is no reason to end anything */
     *is_outside = g_error_matches(gone, MIG_ERROR, MIG_ERROR_NO_CLUSTER);
     if (!*is_outside) {
@@ -441,6 +447,7 @@ mig_attached_unref(MigAttached *attached)
     g_clear_pointer(&attached->hosts, g_array_unref);
     g_mutex_clear(&attached->lock);
     g_mutex_clear(&attached->write_lock);
+    g_mutex_clear(&attached->join_lock);
     g_cond_clear(&attached->wake);
     g_free(attached);
 }
@@ -582,6 +589,7 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
     attached->seen = g_ptr_array_new_with_free_func(seen_free);
     g_mutex_init(&attached->lock);
     g_mutex_init(&attached->write_lock);
+    g_mutex_init(&attached->join_lock);
     g_cond_init(&attached->wake);
     if (!mig_times_check_volume(daemon->config, csv, error) || !is_slot_ours(attached, error) ||
         was_removed(attached, error) || !mig_csv_devices_attach(csv, error))
@@ -619,6 +627,15 @@ mig_attached_stop(MigAttached *attached, gboolean has_left)
         write_slot(attached, mig_csv_node_beat, TRUE, NULL);
 }
 
+/* Waits for a join that is under way. */
+static void
+set_leaving(MigAttached *attached, gboolean is_leaving)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->join_lock);
+
+    attached->is_leaving = is_leaving;
+}
+
 gboolean
 mig_attached_leave(MigAttached *attached, GError **error)
 {
@@ -634,9 +651,12 @@ mig_attached_leave(MigAttached *attached, GError **error)
                     mig_csv_name(attached->csv));
         return FALSE;
     }
+    /* a heartbeat that finds the lockspace left would join it again, and nobody would leave it */
+    set_leaving(attached, TRUE);
     /* sanlock has the last word: it knows of leases that we do not */
     if (!mig_role_end(attached->role, error) ||
         !mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, error)) {
+        set_leaving(attached, FALSE);
         mig_role_resume(attached->role);
         return FALSE;
     }

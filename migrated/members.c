@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "core/timeouts.h"
-#include "drivers/tls-ram.h"
+#include "trusted.h"
 #include "volumes.h"
 
 #define REGISTRY_MS 30000
@@ -43,7 +43,7 @@ mig_members_leave(MigDaemon *daemon, GError **error)
         if (!leave_volume(daemon, g_ptr_array_index(list, i), error))
             return FALSE;
     }
-    mig_tls_ram_remove(daemon->config->qemu_tls_dir);
+    mig_trusted_end(daemon->trusted);
     return mig_io_remove_file(key, error) && mig_config_set(daemon->config_path, values, error);
 }
 

@@ -118,6 +118,16 @@ write_ram(MigTrusted *trusted)
     return g_strdup(error->message);
 }
 
+void
+mig_trusted_end(MigTrusted *trusted)
+{
+    /* the slots that went have just woken the thread that writes */
+    if (trusted->ram)
+        mig_tls_ram_end(trusted->ram);
+    else
+        mig_tls_ram_remove(trusted->daemon->config->qemu_tls_dir);
+}
+
 /* ---- a change of key ---- */
 
 /*

@@ -18,6 +18,9 @@ void mig_trusted_seen(MigTrusted *trusted);
  * peer, since who was removed must be refused whatever hangs here. */
 void mig_trusted_start(MigTrusted *trusted);
 
+/* This node leaves the cluster: QEMU's files go, and nobody writes them again. Any thread. */
+void mig_trusted_end(MigTrusted *trusted);
+
 /* Gives this node a new key: returns when it is used. FALSE, MIG_ERROR_EXISTS: is being done
  * already; another error: it may go on by itself, as it does where the process ends. *certificate:
  * SHA-256 of the new root, g_free(). Blocks for seconds. */

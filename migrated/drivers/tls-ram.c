@@ -34,6 +34,7 @@ struct MigTlsRam {
     char *signer;                            /* of the leaf that was written */
     gint64 to_s;                             /* until when it is valid */
     struct stat roots_at, leaf_at, group_at; /* when they were written */
+    gboolean is_over;                        /* nothing is written any more */
 };
 
 MigTlsRam *
@@ -310,6 +311,10 @@ mig_tls_ram_write(MigTlsRam *ram, const GPtrArray *roots, gint64 now_s, gboolean
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ram->lock);
 
+    if (ram->is_over) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_NO_CLUSTER, "this node is in no cluster any more");
+        return FALSE;
+    }
     if (ram->group < 0) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
                     "libvirt has not said yet with which group QEMU runs");
@@ -338,6 +343,15 @@ mig_tls_ram_remove(const char *directory)
 
         unlink(path);
     }
+}
+
+void
+mig_tls_ram_end(MigTlsRam *ram)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ram->lock);
+
+    ram->is_over = TRUE;
+    mig_tls_ram_remove(ram->directory);
 }
 
 /* ---- libvirt's configuration ---- */

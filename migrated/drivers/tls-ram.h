@@ -53,3 +53,5 @@ char *mig_tls_ram_root(GBytes *der, gint64 now_s, char **left_out);
 
 /* Takes it all away, as far as it is there. */
 void mig_tls_ram_remove(const char *directory);
+/* The same, and nothing is written from then on, whoever is about to. */
+void mig_tls_ram_end(MigTlsRam *ram);

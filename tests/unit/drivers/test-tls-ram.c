@@ -147,6 +147,7 @@ test_closed(Fixture *f, gconstpointer data)
                                         "client-key.pem"};
     g_autofree char *above = g_path_get_dirname(f->folder);
     g_autofree char *group = g_build_filename(f->folder, "dh-params.pem", NULL);
+    g_autoptr(GError) error = NULL;
     mode_t before = umask(0);
 
     write_it(f);
@@ -169,8 +170,11 @@ test_closed(Fixture *f, gconstpointer data)
     write_it(f);
     g_assert_cmpuint(mode_of(f->folder), ==, 0750);
     g_assert_cmpuint(mode_of(f->leaf), ==, 0400);
-    mig_tls_ram_remove(f->folder);
+    mig_tls_ram_end(f->ram);
     g_assert_cmpint(g_rmdir(f->folder), ==, 0);
+    g_assert_false(mig_tls_ram_write(f->ram, f->roots, now(), FALSE, &error));
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_NO_CLUSTER);
+    g_assert_false(g_file_test(f->folder, G_FILE_TEST_EXISTS));
 }
 
 /* Can a process of this user and group read it? */
