@@ -59,6 +59,7 @@ clone_image(MigDaemon *daemon, MigAttached *attached, const MigImage *image, con
         return FALSE;
     mig_images_set_copying(volume, half_name, TRUE);
     ok = copy(mig_attached_csv(attached), image->name, half_name, hooks, error) &&
+         mig_images_is_unchanged(mig_attached_csv(attached), image, error) &&
          mig_images_finish(daemon, attached, half_name, new_name, error);
     mig_images_set_copying(volume, half_name, FALSE);
     if (!ok)

@@ -11,6 +11,9 @@ void mig_images_set_copying(const char *volume, const char *name, gboolean is_co
 /* Is somebody copying into or out of it? Then error says so. */
 gboolean
 mig_images_is_copied(MigDaemon *daemon, const char *volume, const char *name, GError **error);
+/* Is it the image that was read before, and nobody has changed it, given it away or grown it? The
+ * mark above is this node's: another one does not see it. */
+gboolean mig_images_is_unchanged(MigCsv *csv, const MigImage *image, GError **error);
 /* MIG_ERROR_EXISTS where it is not. */
 gboolean mig_images_is_free(MigCsv *csv, const char *volume, const char *name, GError **error);
 /* Deletes what a copy has left that did not come to its end. */

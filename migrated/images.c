@@ -57,7 +57,7 @@ mig_image_create(MigDaemon *daemon, const char *volume, const char *name, guint6
 #define IMPORT_PREFIX "import-"
 
 static GMutex copying_lock;
-static GHashTable *copying; /* "volume/image" that this daemon copies into or out of */
+static GHashTable *copying; /* "volume/image" that this daemon copies into or out of: how often */
 
 char *
 mig_images_half_name(MigDaemon *daemon)
@@ -70,11 +70,16 @@ mig_images_set_copying(const char *volume, const char *name, gboolean is_copying
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&copying_lock);
     g_autofree char *key = g_strconcat(volume, "/", name, NULL);
+    guint count;
 
     if (!copying)
         copying = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    /* one image may be exported several times at once */
+    count = GPOINTER_TO_UINT(g_hash_table_lookup(copying, key));
     if (is_copying)
-        g_hash_table_add(copying, g_steal_pointer(&key));
+        g_hash_table_replace(copying, g_steal_pointer(&key), GUINT_TO_POINTER(count + 1));
+    else if (count > 1)
+        g_hash_table_replace(copying, g_steal_pointer(&key), GUINT_TO_POINTER(count - 1));
     else
         g_hash_table_remove(copying, key);
 }
@@ -127,6 +132,22 @@ mig_images_is_copied(MigDaemon *daemon, const char *volume, const char *name, GE
             return TRUE;
         }
     }
+    return FALSE;
+}
+
+gboolean
+mig_images_is_unchanged(MigCsv *csv, const MigImage *image, GError **error)
+{
+    g_autoptr(MigImage) now = mig_csv_image(csv, image->name, error);
+
+    if (!now)
+        return FALSE;
+    if (now->generation == image->generation && g_strcmp0(now->uuid, image->uuid) == 0)
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                "image %s was changed while it was copied, by another node perhaps: what was read "
+                "may be of two states; try again",
+                image->name);
     return FALSE;
 }
 

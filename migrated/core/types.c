@@ -151,6 +151,7 @@ mig_image_free(MigImage *image)
     g_free(image->volume);
     g_free(image->name);
     g_free(image->owner);
+    g_free(image->uuid);
     g_free(image);
 }
 

@@ -90,6 +90,8 @@ typedef struct {
     guint32 extents;
     gboolean is_shared;
     gboolean is_active; /* on this node */
+    char *uuid;
+    guint64 generation; /* of its slot: each change is one more */
 } MigImage;
 
 #define MIG_MAP_CELLS 64

@@ -185,6 +185,8 @@ image_from(MigCsv *csv, const struct csv_image *from)
     image->owner = g_strdup(from->owner);
     image->extents = from->extent_count;
     image->is_shared = (from->flags & CSV_IMAGE_SHARED) != 0;
+    image->uuid = g_strdup(from->uuid);
+    image->generation = from->generation;
     return image;
 }
 
