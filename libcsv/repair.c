@@ -45,8 +45,7 @@ mended(struct repair *repair, const char *code, const char *format, ...)
 /* The newest sound superblock of those at the start, where that says the second one is, and at the
  * end of the LUN. Two that differ and are of one age are nobody's to choose from. */
 static int
-choose_super(struct csv_dev *dev, bool force, struct csv_super *best, bool *is_first_good,
-             struct csv_error *error)
+choose_super(struct csv_dev *dev, bool force, struct csv_super *best, struct csv_error *error)
 {
     uint64_t places[3] = {0, 0, dev->size_bytes / CSV_MIB * CSV_MIB - CSV_MIB};
     struct csv_super one;
@@ -54,7 +53,6 @@ choose_super(struct csv_dev *dev, bool force, struct csv_super *best, bool *is_f
 
     int first = csv_super_read_copy(dev, 0, &one, NULL);
 
-    *is_first_good = first == CSV_BLOCK_OK;
     if ((first == CSV_BLOCK_GARBAGE || first == CSV_BLOCK_BLANK || first == CSV_BLOCK_FUTURE) &&
         !force)
         return csv_fail(error, CSV_E_DAMAGED, 0,
@@ -63,7 +61,7 @@ choose_super(struct csv_dev *dev, bool force, struct csv_super *best, bool *is_f
                         first == CSV_BLOCK_GARBAGE ? "something else"
                         : first == CSV_BLOCK_BLANK ? "nothing, as a format cut short leaves it,"
                                                    : "something of a later version");
-    if (*is_first_good)
+    if (first == CSV_BLOCK_OK)
         places[1] = one.tail_offset;
     for (int i = 0; i < 3; i++) {
         if (csv_super_read_copy(dev, places[i], &one, NULL) != CSV_BLOCK_OK ||
@@ -259,15 +257,16 @@ mend_leases(struct repair *repair)
 /* ---- all of it ---- */
 
 static int
-check_alone(struct csv_volume *volume, struct csv_error *error)
+check_alone(struct csv_dev *dev, const struct csv_super *super, struct csv_error *error)
 {
+    struct csv_volume volume = {.dev = dev, .super = *super};
     uint32_t alive;
 
-    csv_lockspace_alive(volume, &alive);
+    csv_lockspace_alive(&volume, &alive);
     return alive ? csv_fail(error, CSV_BUSY, 0,
                             "host %u has volume %s attached, or has died with it; detach it there, "
                             "or make sure that no node uses it and give --force",
-                            alive, volume->super.name)
+                            alive, super->name)
                  : 0;
 }
 
@@ -291,17 +290,15 @@ csv_repair_dev(struct csv_dev *dev, bool force,
 {
     struct repair repair = {.report = report, .data = data, .error = error};
     struct csv_super best;
-    bool is_first_good = false;
     int result = dev->size_bytes < 4 * CSV_MIB
                      ? csv_fail(error, CSV_E_NO_VOLUME, 0, "too short for a volume")
-                     : choose_super(dev, force, &best, &is_first_good, error);
+                     : choose_super(dev, force, &best, error);
 
-    /* who is there can only be asked of a volume that opens: first as it is, if it does */
-    if (!result && is_first_good) {
-        struct csv_volume look = {.dev = dev, .super = best};
-        if (!force)
-            result = check_alone(&look, error);
-    }
+    /* all that forbids it, before the first write: the newest superblock is what the volume is */
+    if (!result)
+        result = csv_super_check_fit(dev, &best, false, error);
+    if (!result && !force)
+        result = check_alone(dev, &best, error);
     if (!result)
         result = mend_supers(&repair, dev, &best, error);
     if (result) {
@@ -311,10 +308,7 @@ csv_repair_dev(struct csv_dev *dev, bool force,
     result = csv_open_dev(dev, 0, &repair.volume, error);
     if (result)
         return result;
-    if (!force)
-        result = check_alone(repair.volume, error);
-    if (!result)
-        result = mend_volume(&repair);
+    result = mend_volume(&repair);
     csv_close(repair.volume);
     if (!result && count)
         *count = repair.mended;

@@ -118,10 +118,9 @@ csv_super_read(struct csv_dev *dev, struct csv_super *super, struct csv_error *e
     return csv_fail(error, CSV_E_NO_VOLUME, 0, "%s: not a volume: %s", path, text);
 }
 
-/* What the superblock says against what this version can do and what the LUN is now. */
-static int
-check_fit(const struct csv_dev *dev, const struct csv_super *super, bool read_only,
-          struct csv_error *error)
+int
+csv_super_check_fit(const struct csv_dev *dev, const struct csv_super *super, bool read_only,
+                    struct csv_error *error)
 {
     const char *path = dev->path ? dev->path : "LUN";
     uint32_t unknown = super->feature_incompat & ~CSV_FEATURES_INCOMPAT;
@@ -180,7 +179,7 @@ csv_open_dev(struct csv_dev *dev, unsigned flags, struct csv_volume **volume,
 
     result = csv_super_read(dev, &super, error);
     if (result == 0)
-        result = check_fit(dev, &super, read_only, error);
+        result = csv_super_check_fit(dev, &super, read_only, error);
     if (result == 0) {
         made = calloc(1, sizeof(*made));
         if (made) {

@@ -65,6 +65,10 @@ int csv_super_read(struct csv_dev *dev, struct csv_super *super, struct csv_erro
 int csv_super_read_copy(struct csv_dev *dev, uint64_t address, struct csv_super *super,
                         const char **text);
 
+/* What the superblock says against what this version can do and what the LUN is now. */
+int csv_super_check_fit(const struct csv_dev *dev, const struct csv_super *super, bool read_only,
+                        struct csv_error *error);
+
 /* Writes one superblock copy, and makes sure that it is there. */
 int csv_super_write(struct csv_dev *dev, const struct csv_super *super, uint64_t address,
                     struct csv_error *error);

@@ -319,6 +319,84 @@ test_restore_alive(void)
 }
 
 static void
+flip_byte(int fd, off_t at)
+{
+    guint8 byte;
+
+    g_assert_cmpint(pread(fd, &byte, 1, at), ==, 1);
+    byte ^= 1;
+    g_assert_cmpint(pwrite(fd, &byte, 1, at), ==, 1);
+}
+
+/* A repair asks who is there before its first write, where the first superblock is broken, too. */
+static void
+test_repair_alive(void)
+{
+    g_autofree char *path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
+    int fd = g_mkstemp(path);
+    g_autofree guint8 *before = g_malloc(256 * MIB), *after = g_malloc(256 * MIB);
+    struct csv_volume *volume;
+    struct csv_info info;
+    size_t count = 0;
+
+    g_assert_cmpint(ftruncate(fd, 256 * (off_t)MIB), ==, 0);
+    assert_ok(csv_format(path, &plain, &info, error));
+    write_host_lease(fd, &info, 2, 8);
+    flip_byte(fd, 300);
+    g_assert_cmpint(pread(fd, before, 256 * MIB, 0), ==, 256 * MIB);
+    assert_code(csv_repair(path, false, NULL, NULL, NULL, error), CSV_BUSY);
+    g_assert_cmpint(pread(fd, after, 256 * MIB, 0), ==, 256 * MIB);
+    g_assert_cmpmem(before, 256 * MIB, after, 256 * MIB);
+    assert_ok(csv_open(path, 0, &volume, error));
+    assert_ok(csv_lockspace_release(volume, 2, 8, error));
+    csv_close(volume);
+    assert_ok(csv_repair(path, false, NULL, NULL, &count, error));
+    g_assert_cmpuint(count, ==, 1);
+    close(fd);
+    g_unlink(path);
+}
+
+/* A volume that this version may not write, or not on this LUN, is not repaired: its superblocks
+ * would lose what nobody here understands. */
+static void
+test_repair_fits(void)
+{
+    static const struct {
+        size_t field;
+        uint32_t sector;
+        int code;
+    } rows[] = {
+        {offsetof(struct csv_disk_super, feature_ro_compat), 512, CSV_E_FUTURE},
+        {offsetof(struct csv_disk_super, feature_incompat), 512, CSV_E_FUTURE},
+        {offsetof(struct csv_disk_super, name), 4096, CSV_E_SECTOR},
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+        for (int broken = 0; broken < 2; broken++) {
+            g_autofree uint8_t *before = NULL;
+            struct csv_volume *volume;
+            uint64_t places[2] = {0};
+            struct lun lun;
+
+            lun_init(&lun, 64, 512);
+            assert_ok(lun_format(&lun, &plain, error));
+            assert_ok(lun_open(&lun, 0, &volume, error));
+            places[1] = volume->super.tail_offset;
+            csv_close(volume);
+            for (int copy = 0; copy < 2; copy++)
+                edit_super(&lun, places[copy], 128 + rows[i].field, 'x', true);
+            edit_super(&lun, places[broken], 300, 1, false);
+            lun.sector = rows[i].sector;
+            before = g_memdup2(lun.data, lun.size);
+            for (int force = 0; force < 2; force++)
+                assert_code(csv_repair_dev(lun_dev(&lun), force, NULL, NULL, NULL, error),
+                            rows[i].code);
+            g_assert_cmpmem(before, lun.size, lun.data, lun.size);
+            lun_clear(&lun);
+        }
+}
+
+static void
 test_file(void)
 {
     g_autofree char *path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
@@ -399,6 +477,8 @@ main(int argc, char **argv)
     g_test_add_func("/csv/open/file", test_file);
     g_test_add_func("/open/host-lease", test_host_lease);
     g_test_add_func("/csv/open/restore-alive", test_restore_alive);
+    g_test_add_func("/csv/open/repair-alive", test_repair_alive);
+    g_test_add_func("/csv/open/repair-fits", test_repair_fits);
     g_test_add_func("/csv/open/leader-is-checked", test_leader_is_checked);
     return g_test_run();
 }
