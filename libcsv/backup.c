@@ -64,7 +64,8 @@ gather_slot(uint32_t index, const void *buffer, const struct csv_slot *slot, voi
     if (slot->state == CSV_SLOT_DAMAGED)
         return csv_fail(gather->error, CSV_E_DAMAGED, 0,
                         "%s %u is damaged: %s; %s; a backup would be without it",
-                        csv_kind_name(gather->kind), index, slot->text[0], slot->text[1]);
+                        csv_kind_name(gather->kind), csv_slot_number(gather->kind, index),
+                        slot->text[0], slot->text[1]);
     if (append(&gather->bytes, csv_slot_block(gather->kind, buffer, slot),
                csv_block_bytes(gather->kind)))
         return csv_fail(gather->error, CSV_E_SYS, ENOMEM, "cannot back up");
@@ -287,7 +288,7 @@ put_slot(const struct piece *piece, void *data)
     free(block);
     if (result)
         return csv_fail(restore->error, CSV_E_IO, -result, "cannot write %s %u",
-                        csv_kind_name(piece->kind), piece->index);
+                        csv_kind_name(piece->kind), csv_slot_number(piece->kind, piece->index));
     if (piece->kind == CSV_KIND_VM) {
         struct csv_vm_record record;
         char name[CSV_NAME_MAX + 1];

@@ -95,7 +95,7 @@ check_slot(uint32_t index, const void *buffer, const struct csv_slot *slot, void
 {
     struct check *check = data;
     const char *kind = csv_kind_name(check->kind);
-    uint32_t number = check->kind == CSV_KIND_NODE ? index + 1 : index;
+    uint32_t number = csv_slot_number(check->kind, index);
 
     (void)buffer;
     if (slot->state == CSV_SLOT_DAMAGED) {

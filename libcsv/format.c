@@ -62,6 +62,12 @@ csv_kind_name(enum csv_kind kind)
     return kinds[kind].name;
 }
 
+uint32_t
+csv_slot_number(enum csv_kind kind, uint32_t slot)
+{
+    return kind == CSV_KIND_NODE ? slot + 1 : slot;
+}
+
 static bool
 is_zero(const uint8_t *bytes, size_t count)
 {

@@ -232,6 +232,8 @@ enum csv_block {
 const char *csv_block_text(enum csv_block result);
 uint32_t csv_block_bytes(enum csv_kind kind);
 const char *csv_kind_name(enum csv_kind kind);
+/* The number that people know a slot by: of a node its host id, from 1. */
+uint32_t csv_slot_number(enum csv_kind kind, uint32_t slot);
 
 /* Checks a block of csv_block_bytes(kind). uuid NULL: any volume's (the superblock's). *head is
  * filled when the result is CSV_BLOCK_OK. */

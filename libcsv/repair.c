@@ -115,7 +115,7 @@ put_copy(struct repair *repair, uint32_t index, int copy, const void *from,
 
     if (!block)
         return csv_fail(repair->error, CSV_E_SYS, ENOMEM, "cannot mend %s %u",
-                        csv_kind_name(repair->kind), index);
+                        csv_kind_name(repair->kind), csv_slot_number(repair->kind, index));
     memcpy(block, from, bytes);
     result = csv_slot_put(volume, repair->kind, index, &slot, head, block, false, repair->error);
     free(block);
@@ -133,7 +133,7 @@ blank_slot(struct repair *repair, uint32_t index)
     if (!result)
         result = dev->ops->flush(dev);
     return result ? csv_fail(repair->error, CSV_E_IO, -result, "cannot clear %s %u",
-                             csv_kind_name(repair->kind), index)
+                             csv_kind_name(repair->kind), csv_slot_number(repair->kind, index))
                   : 0;
 }
 
@@ -178,21 +178,22 @@ mend_damaged(struct repair *repair, uint32_t index, const void *buffer, const st
 
     if (!right)
         return csv_fail(repair->error, CSV_E_SYS, ENOMEM, "cannot mend %s %u",
-                        csv_kind_name(repair->kind), index);
+                        csv_kind_name(repair->kind), csv_slot_number(repair->kind, index));
     if (is_swapped(repair, index, buffer, right, &found)) {
         for (int copy = 0; copy < CSV_COPIES && !result; copy++)
             result = put_copy(repair, index, copy, csv_slot_block(repair->kind, right, &found),
                               &found.head);
         if (!result)
             mended(repair, "slot-damaged", "%s %u: its copies had changed places",
-                   csv_kind_name(repair->kind), index);
+                   csv_kind_name(repair->kind), csv_slot_number(repair->kind, index));
     } else if ((slot->copy[0] == CSV_BLOCK_BLANK && is_of_elsewhere(slot->copy[1])) ||
                (slot->copy[1] == CSV_BLOCK_BLANK && is_of_elsewhere(slot->copy[0]))) {
         /* a slot with a history has two copies of its own: this one has none */
         result = blank_slot(repair, index);
         if (!result)
             mended(repair, "slot-damaged", "%s %u was never used: %s; %s",
-                   csv_kind_name(repair->kind), index, slot->text[0], slot->text[1]);
+                   csv_kind_name(repair->kind), csv_slot_number(repair->kind, index), slot->text[0],
+                   slot->text[1]);
     }
     free(right);
     return result;
@@ -203,7 +204,7 @@ mend_slot(uint32_t index, const void *buffer, const struct csv_slot *slot, void 
 {
     struct repair *repair = data;
     const char *kind = csv_kind_name(repair->kind);
-    uint32_t number = repair->kind == CSV_KIND_NODE ? index + 1 : index;
+    uint32_t number = csv_slot_number(repair->kind, index);
     int result;
 
     if (slot->state == CSV_SLOT_DAMAGED)

@@ -136,7 +136,7 @@ read_pair(struct csv_volume *volume, enum csv_kind kind, uint32_t index, void *b
 
     if (result)
         return csv_fail(error, CSV_E_IO, -result, "volume %s: cannot read %s %u",
-                        volume->super.name, csv_kind_name(kind), index);
+                        volume->super.name, csv_kind_name(kind), csv_slot_number(kind, index));
     return 0;
 }
 
@@ -189,8 +189,9 @@ csv_slot_walk(struct csv_volume *volume, enum csv_kind kind, csv_slot_visit visi
         result = dev->ops->read(dev, csv_slot_address(&volume->super, kind, start, 0), piece,
                                 (size_t)here * pair);
         if (result) {
-            result = csv_fail(error, CSV_E_IO, -result, "volume %s: cannot read %ss from %u on",
-                              volume->super.name, csv_kind_name(kind), start);
+            result =
+                csv_fail(error, CSV_E_IO, -result, "volume %s: cannot read %ss from %u on",
+                         volume->super.name, csv_kind_name(kind), csv_slot_number(kind, start));
             break;
         }
         for (uint32_t i = 0; i < here && !result; i++) {
@@ -240,9 +241,9 @@ csv_slot_put(struct csv_volume *volume, enum csv_kind kind, uint32_t index,
     free(back);
     if (result == -EREMOTEIO)
         return csv_fail(error, CSV_E_IO, 0, "volume %s: the LUN did not keep %s %u",
-                        volume->super.name, csv_kind_name(kind), index);
+                        volume->super.name, csv_kind_name(kind), csv_slot_number(kind, index));
     return result ? csv_fail(error, CSV_E_IO, -result, "volume %s: cannot write %s %u",
-                             volume->super.name, csv_kind_name(kind), index)
+                             volume->super.name, csv_kind_name(kind), csv_slot_number(kind, index))
                   : 0;
 }
 

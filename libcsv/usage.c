@@ -2,9 +2,10 @@
 /* usage.c - how full a volume is, and what to move for a longer free run. */
 
 /*
- * A plan is one round of moves: images that lie in the way of the run go whole into gaps beside it.
- * More rounds could do better, and would be a puzzle; who needs them moves what the first one says
- * and asks again.
+ * A plan is one round of moves: images that lie in the way of the run go whole into gaps beside it,
+ * the largest first, each where it fits best. That finds a good plan, not always the best, nor
+ * always one where there is one. More rounds could do better, and would be a puzzle; who needs them
+ * moves what the first one says and asks again.
  */
 
 #include "catalog.h"
@@ -239,8 +240,8 @@ make_plan(const struct csv_catalog *catalog, const struct csv_space *space, uint
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot plan");
     if (best->run.bytes == 0)
         return csv_fail(error, CSV_FRAGMENTED, 0,
-                        "no single round of moves makes %llu MiB free in one piece: %llu MiB are "
-                        "free, at most %llu in one",
+                        "found no round of moves that makes %llu MiB free in one piece: %llu MiB "
+                        "are free, at most %llu in one",
                         (unsigned long long)(bytes / CSV_MIB),
                         (unsigned long long)(space->free_bytes / CSV_MIB),
                         (unsigned long long)(space->largest_free_bytes / CSV_MIB));

@@ -327,6 +327,38 @@ test_two_in_a_slot(void)
             }
 }
 
+static void
+note_text(const struct csv_finding *finding, void *data)
+{
+    g_string_append_printf(data, "%s\n", finding->text);
+}
+
+/* A check and a repair call a node by its host id, whatever they say of it. */
+static void
+test_node_number(void)
+{
+    g_autoptr(GString) found = g_string_new(NULL), mended = g_string_new(NULL);
+    g_autofree uint8_t *block = NULL;
+    struct csv_volume *volume;
+    struct csv_super super;
+    uint8_t *a, *b;
+    size_t errors;
+
+    reset();
+    assert_ok(lun_open(&lun, CSV_OPEN_READ_ONLY, &volume, error));
+    super = volume->super;
+    a = lun.data + csv_slot_address(&super, CSV_KIND_NODE, 0, 0);
+    b = lun.data + csv_slot_address(&super, CSV_KIND_NODE, 0, 1);
+    block = g_memdup2(a, CSV_NODE_BLOCK);
+    memcpy(a, b, CSV_NODE_BLOCK);
+    memcpy(b, block, CSV_NODE_BLOCK);
+    assert_ok(csv_check(volume, note_text, found, &errors, error));
+    csv_close(volume);
+    assert_ok(csv_repair_dev(lun_dev(&lun), false, note_text, mended, NULL, error));
+    g_assert_nonnull(strstr(found->str, "node slot 1"));
+    g_assert_nonnull(strstr(mended->str, "node slot 1: its copies had changed places"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -340,6 +372,7 @@ main(int argc, char **argv)
     g_test_add_func("/csv/damage/older", test_older);
     g_test_add_func("/csv/damage/first-superblock", test_first_superblock);
     g_test_add_func("/csv/damage/two-in-a-slot", test_two_in_a_slot);
+    g_test_add_func("/csv/damage/node-number", test_node_number);
     result = g_test_run();
     g_free(sound);
     g_free(older);
