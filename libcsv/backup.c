@@ -172,12 +172,17 @@ csv_backup(struct csv_volume *volume, int fd, struct csv_error *error)
 
 /* ---- restore ---- */
 
+/* More than all slots can hold is no backup, and is not read to its end: it may have none. */
+#define BACKUP_MAX                                                          \
+    (2 * (size_t)CSV_SUPER_BLOCK + CSV_MAX_NODES * (size_t)CSV_NODE_BLOCK + \
+     CSV_MAX_VMS * (size_t)CSV_VM_BLOCK + CSV_MAX_IMAGES * (size_t)CSV_IMAGE_BLOCK)
+
 static int
 read_file(int fd, struct bytes *bytes, struct csv_error *error)
 {
     uint8_t piece[65536];
 
-    for (;;) {
+    while (bytes->count <= BACKUP_MAX) {
         ssize_t got = read(fd, piece, sizeof(piece));
         if (got < 0 && errno == EINTR)
             continue;
@@ -188,6 +193,7 @@ read_file(int fd, struct bytes *bytes, struct csv_error *error)
         if (append(bytes, piece, (size_t)got))
             return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read the backup");
     }
+    return csv_fail(error, CSV_E_NO_VOLUME, 0, "not a backup of a volume: too long");
 }
 
 /* The slot of this kind whose block has its place there; -1: none has. */
@@ -240,7 +246,7 @@ next_piece(const struct bytes *bytes, size_t *at, const struct csv_super *super,
     return csv_fail(error, CSV_E_DAMAGED, 0, "the backup is damaged at byte %zu", *at);
 }
 
-/* Goes through all blocks: the first superblock is read already. visit may be NULL. */
+/* Goes through all blocks: the first superblock is read already. */
 static int
 walk(const struct bytes *bytes, const struct csv_super *super,
      int (*visit)(const struct piece *piece, void *data), void *data, struct csv_error *error)
@@ -253,12 +259,31 @@ walk(const struct bytes *bytes, const struct csv_super *super,
         result = next_piece(bytes, &at, super, &piece, error);
         if (!result && piece.kind == CSV_KIND_SUPER)
             break;
-        if (!result && visit)
+        if (!result)
             result = visit(&piece, data);
     }
     if (!result && (piece.kind != CSV_KIND_SUPER || at != bytes->count))
         result = csv_fail(error, CSV_E_DAMAGED, 0, "the backup has no proper end");
     return result;
+}
+
+/* A block may be whole and its content break a rule: then its slot would be damaged. */
+struct review {
+    const struct csv_super *super;
+    struct csv_error *error;
+};
+
+static int
+review_slot(const struct piece *piece, void *data)
+{
+    const struct review *review = data;
+    const char *problem =
+        csv_slot_problem(review->super, piece->kind, piece->index, piece->block, &piece->head);
+
+    return problem ? csv_fail(review->error, CSV_E_DAMAGED, 0, "the backup is damaged: %s %u: %s",
+                              csv_kind_name(piece->kind),
+                              csv_slot_number(piece->kind, piece->index), problem)
+                   : 0;
 }
 
 struct restore {
@@ -353,6 +378,7 @@ csv_restore_dev(struct csv_dev *dev, int fd, bool force, struct csv_error *error
     struct bytes bytes = {0};
     struct restore restore = {.bytes = &bytes, .dev = dev};
     struct csv_super super;
+    struct review review = {.super = &super, .error = error};
     struct csv_head head;
     int result = read_file(fd, &bytes, error);
 
@@ -361,8 +387,12 @@ csv_restore_dev(struct csv_dev *dev, int fd, bool force, struct csv_error *error
                     csv_super_decode(bytes.data, &head, &super) ||
                     (super.feature_incompat & ~CSV_FEATURES_INCOMPAT)))
         result = csv_fail(error, CSV_E_NO_VOLUME, 0, "not a backup of a volume");
+    if (!result && (super.feature_ro_compat & ~CSV_FEATURES_RO_COMPAT))
+        result = csv_fail(error, CSV_E_FUTURE, 0,
+                          "the backup is of a volume with features unknown here (0x%x)",
+                          super.feature_ro_compat & ~CSV_FEATURES_RO_COMPAT);
     if (!result) /* all of it, before anything is touched */
-        result = walk(&bytes, &super, NULL, NULL, error);
+        result = walk(&bytes, &super, review_slot, &review, error);
     if (!result)
         result = check_target(dev, &super, force, error);
     if (!result)

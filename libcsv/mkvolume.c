@@ -168,7 +168,7 @@ csv_volume_write(struct csv_dev *dev, const struct csv_super *super, csv_fill fi
 {
     struct csv_super old;
     int result;
-    uint64_t old_tail = 0;
+    uint64_t old_tail = 0, end = dev->size_bytes / CSV_MIB * CSV_MIB - CSV_MIB;
 
     if (csv_super_read(dev, &old, NULL) == 0 && old.tail_offset <= dev->size_bytes - CSV_MIB)
         old_tail = old.tail_offset;
@@ -177,6 +177,9 @@ csv_volume_write(struct csv_dev *dev, const struct csv_super *super, csv_fill fi
         result = zero_and_verify(dev, old_tail, CSV_MIB, error);
     if (!result)
         result = zero_and_verify(dev, super->tail_offset, CSV_MIB, error);
+    /* a smaller volume leaves one at the end of the LUN, where a broken first one is mended from */
+    if (!result && end != super->tail_offset && end != old_tail)
+        result = zero_and_verify(dev, end, CSV_MIB, error);
     if (!result)
         result = zero_and_verify(dev, super->lockspace_offset,
                                  super->data_offset - super->lockspace_offset, error);

@@ -22,10 +22,9 @@
 #define DAMAGE_RETRIES  20
 #define DAMAGE_PAUSE_NS 5000000
 
-/* Does the content of a sound block keep the rules? */
-static const char *
-content_problem(const struct csv_super *super, enum csv_kind kind, uint32_t index,
-                const void *block, const struct csv_head *head)
+const char *
+csv_slot_problem(const struct csv_super *super, enum csv_kind kind, uint32_t index,
+                 const void *block, const struct csv_head *head)
 {
     union {
         struct csv_node node;
@@ -90,7 +89,7 @@ csv_slot_judge(const struct csv_super *super, enum csv_kind kind, uint32_t index
         slot->text[i] = csv_block_text(slot->copy[i]);
         is_sound[i] = slot->copy[i] == CSV_BLOCK_OK;
         if (is_sound[i]) {
-            const char *problem = content_problem(super, kind, index, block, &heads[i]);
+            const char *problem = csv_slot_problem(super, kind, index, block, &heads[i]);
             if (problem) {
                 slot->copy[i] = CSV_BLOCK_BAD_CONTENT;
                 slot->text[i] = problem;

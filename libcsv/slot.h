@@ -22,6 +22,10 @@ struct csv_slot {
     bool is_stale; /* both are sound, and one is older than writers leave it for long */
 };
 
+/* Which rule the content of a sound block breaks, NULL: none. */
+const char *csv_slot_problem(const struct csv_super *super, enum csv_kind kind, uint32_t index,
+                             const void *block, const struct csv_head *head);
+
 /* Judges both copies, lying one after the other in buffer. No I/O. */
 void csv_slot_judge(const struct csv_super *super, enum csv_kind kind, uint32_t index,
                     const void *buffer, struct csv_slot *slot);

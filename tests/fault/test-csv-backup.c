@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test-csv-backup.c - a backup brings back the catalogue, whole or not at all. */
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -93,6 +94,63 @@ test_bad_backups(void)
     assert_code(restore(&lun, fd, true, error), CSV_E_TRUNCATED);
     lun.sector = 4096;
     assert_code(restore(&lun, fd, true, error), CSV_E_SECTOR);
+    close(fd);
+    lun_clear(&lun);
+}
+
+static void
+seal_again(uint8_t *block, enum csv_kind kind, const struct csv_super *super, uint64_t address,
+           struct csv_head *head)
+{
+    head->epoch = first_epoch;
+    csv_block_seal(block, kind, super->uuid, address, head);
+}
+
+/* What each block says of itself is right, and what is in it is not: a definition with a NUL in it,
+ * a feature that nobody here knows; and a file that has no end. Refused, nothing touched. */
+static void
+test_well_sealed(void)
+{
+    const size_t feature = offsetof(struct csv_disk_super, feature_ro_compat);
+    g_autofree uint8_t *before = NULL;
+    struct csv_volume *volume;
+    struct csv_super super;
+    struct csv_head head;
+    struct lun lun;
+    uint8_t *bytes, *vm;
+    int fd, endless = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+
+    scenario_base(&lun, NULL);
+    fd = backup_of(&lun);
+    assert_ok(lun_open(&lun, CSV_OPEN_READ_ONLY, &volume, error));
+    super = volume->super;
+    csv_close(volume);
+    before = g_memdup2(lun.data, lun.size);
+    bytes = mmap(NULL, (size_t)lseek(fd, 0, SEEK_END), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    vm = bytes + CSV_SUPER_BLOCK + CSV_NODE_BLOCK;
+    for (int copy = 0; copy < 2; copy++)
+        if (csv_block_check(vm, CSV_KIND_VM, super.uuid,
+                            csv_slot_address(&super, CSV_KIND_VM, 0, copy),
+                            &head) == CSV_BLOCK_OK) {
+            uint64_t address = csv_slot_address(&super, CSV_KIND_VM, 0, copy);
+            vm[128 + 128 + 3] ^= '<' ^ 'x';
+            seal_again(vm, CSV_KIND_VM, &super, address, &head);
+            assert_ok(restore(&lun, fd, true, error)); /* another text is none of our business */
+            memcpy(lun.data, before, lun.size);
+            vm[128 + 128 + 3] = 0;
+            seal_again(vm, CSV_KIND_VM, &super, address, &head);
+            assert_code(restore(&lun, fd, true, error), CSV_E_DAMAGED);
+            vm[128 + 128 + 3] = 'x';
+            seal_again(vm, CSV_KIND_VM, &super, address, &head);
+        }
+    g_assert_cmpmem(before, lun.size, lun.data, lun.size);
+    g_assert_cmpint(csv_block_check(bytes, CSV_KIND_SUPER, NULL, 0, &head), ==, CSV_BLOCK_OK);
+    bytes[128 + feature] = 1;
+    seal_again(bytes, CSV_KIND_SUPER, &super, 0, &head);
+    assert_code(restore(&lun, fd, true, error), CSV_E_FUTURE);
+    assert_code(csv_restore_dev(lun_dev(&lun), endless, true, error), CSV_E_NO_VOLUME);
+    g_assert_cmpmem(before, lun.size, lun.data, lun.size);
+    close(endless);
     close(fd);
     lun_clear(&lun);
 }
@@ -190,6 +248,41 @@ test_cut_short_repaired(void)
     lun_clear(&lun);
 }
 
+/* The backup of a volume that was smaller goes back to its LUN, which has grown with the volume
+ * since, and whose first superblock is lost: at the end of the LUN nothing is left of the larger
+ * one, from which a broken first superblock would be mended. */
+static void
+test_smaller(void)
+{
+    g_autofree char *before = NULL, *after = NULL;
+    struct csv_volume *volume;
+    uint64_t small;
+    struct lun lun;
+    int fd;
+
+    scenario_base(&lun, NULL);
+    before = describe_lun(&lun);
+    fd = backup_of(&lun);
+    small = lun.size;
+    lun.data = g_realloc(lun.data, small + 5 * MIB);
+    memset(lun.data + small, 0, 5 * MIB);
+    lun.size += 5 * MIB;
+    assert_ok(lun_open(&lun, 0, &volume, error));
+    assert_ok(csv_volume_grow(volume, &first_epoch, NULL, error));
+    csv_close(volume);
+    memset(lun.data, 0, CSV_SUPER_BLOCK);
+    assert_ok(restore(&lun, fd, false, error));
+    lun.data[300] ^= 1;
+    assert_ok(csv_repair_dev(lun_dev(&lun), false, NULL, NULL, NULL, error));
+    assert_ok(lun_open(&lun, CSV_OPEN_READ_ONLY, &volume, error));
+    g_assert_cmpuint(volume->super.size_bytes, ==, small);
+    after = describe(volume);
+    g_assert_cmpstr(after, ==, before);
+    csv_close(volume);
+    close(fd);
+    lun_clear(&lun);
+}
+
 /* What cannot be in it is not left out silently. */
 static void
 test_damaged_volume(void)
@@ -217,8 +310,10 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/csv/backup/round-trip", test_round_trip);
     g_test_add_func("/csv/backup/bad-backups", test_bad_backups);
+    g_test_add_func("/csv/backup/well-sealed", test_well_sealed);
     g_test_add_func("/csv/backup/cut-short", test_cut_short);
     g_test_add_func("/csv/backup/cut-short-repaired", test_cut_short_repaired);
+    g_test_add_func("/csv/backup/smaller", test_smaller);
     g_test_add_func("/csv/backup/damaged-volume", test_damaged_volume);
     return g_test_run();
 }
