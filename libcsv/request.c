@@ -26,6 +26,7 @@ csv_guard_ask(const struct csv_volume *volume, struct csv_error *error)
 struct search {
     const struct csv_super *super;
     enum csv_kind kind;
+    bool has_damage;
     uint8_t request[CSV_UUID_BYTES];
     struct csv_request *found;
 };
@@ -49,6 +50,7 @@ visit(uint32_t index, const void *buffer, const struct csv_slot *slot, void *dat
     struct csv_vm_record vm;
     const void *block;
 
+    search->has_damage |= slot->state == CSV_SLOT_DAMAGED;
     if (!has_request(slot, search->request))
         return 0;
     block = csv_slot_block(search->kind, buffer, slot);
@@ -75,13 +77,20 @@ csv_request_find(struct csv_volume *volume, const char *request, struct csv_requ
 
     if (!csv_uuid_parse(request, search.request))
         return csv_fail(error, CSV_BAD_VALUE, 0, "a request's id is a uuid");
-    result = csv_slot_walk(volume, CSV_KIND_VM, visit, &search, error);
+    result = csv_super_refresh(volume, error);
+    if (!result)
+        result = csv_slot_walk(volume, CSV_KIND_VM, visit, &search, error);
     if (!result) {
         search.kind = CSV_KIND_IMAGE;
         result = csv_slot_walk(volume, CSV_KIND_IMAGE, visit, &search, error);
     }
     if (result < 0)
         return result;
+    if (!result && search.has_damage)
+        return csv_fail(error, CSV_E_DAMAGED, 0,
+                        "whether volume %s has something of request %s is unknown while a slot is "
+                        "damaged; run csvtool check",
+                        volume->super.name, request);
     if (!result)
         return csv_fail(error, CSV_NOT_FOUND, 0, "nothing on volume %s is of request %s",
                         volume->super.name, request);

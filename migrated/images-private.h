@@ -21,6 +21,9 @@ void mig_images_drop(MigDaemon *daemon, MigAttached *attached, const char *half)
 /* Gives a copy that is whole its name. */
 gboolean mig_images_finish(MigDaemon *daemon, MigAttached *attached, const char *half,
                            const char *name, GError **error);
+/* The VM of an image was not found: is there none? So it is where there was nobody to look for
+ * (*missing NULL) or it is gone; where it could not be read it may run. Takes *missing. */
+gboolean mig_images_has_no_user(GError **missing, GError **error);
 /* The image's VM stands still, and stays so while we hold its lease: *lease is NULL for an image of
  * no VM. Killed meanwhile, sanlock frees the lease with this process. */
 gboolean

@@ -256,13 +256,22 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
 /* ---- export ---- */
 
 gboolean
+mig_images_has_no_user(GError **missing, GError **error)
+{
+    if (!*missing || g_error_matches(*missing, MIG_ERROR, MIG_ERROR_VM_UNKNOWN))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(missing));
+    return FALSE;
+}
+
+gboolean
 mig_images_keep_at_rest(MigDaemon *daemon, const MigImage *image, MigLease **lease, GError **error)
 {
-    g_autoptr(MigVmView) view = *image->owner ? mig_vm_find(daemon, image->owner, NULL) : NULL;
-    g_autoptr(GError) refused = NULL;
+    g_autoptr(GError) missing = NULL, refused = NULL;
+    g_autoptr(MigVmView) view = *image->owner ? mig_vm_find(daemon, image->owner, &missing) : NULL;
 
     if (!view)
-        return TRUE;
+        return mig_images_has_no_user(&missing, error);
     *lease = mig_csv_vm_lease(mig_attached_csv(view->attached), view->vm->slot, view->vm->name);
     if (g_str_equal(view->state, "stopped") &&
         mig_sanlock_acquire(daemon->sanlock, *lease, &refused))

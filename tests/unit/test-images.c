@@ -2,6 +2,7 @@
 /* test-images.c - an image that is being copied stays what it is, or the copy is none. */
 #include "images-private.h"
 
+#include "base/error.h"
 #include "drivers/volume-csv.h"
 
 #include <glib/gstdio.h>
@@ -70,11 +71,30 @@ test_changed_source(void)
     g_unlink(path);
 }
 
+/* A VM that cannot be read may run: its disk does not count as one that stands still. */
+static void
+test_unread_user(void)
+{
+    static const int codes[] = {MIG_ERROR_VM_UNKNOWN, MIG_ERROR_IO, MIG_ERROR_DAMAGED};
+    g_autoptr(GError) none = NULL;
+
+    g_assert_true(mig_images_has_no_user(&none, NULL));
+    for (guint i = 0; i < G_N_ELEMENTS(codes); i++) {
+        g_autoptr(GError) missing = g_error_new_literal(MIG_ERROR, codes[i], "not found");
+        g_autoptr(GError) error = NULL;
+
+        g_assert_cmpint(mig_images_has_no_user(&missing, &error), ==, i == 0);
+        if (i > 0)
+            g_assert_error(error, MIG_ERROR, codes[i]);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/images/copied-twice", test_copied_twice);
     g_test_add_func("/images/changed-source", test_changed_source);
+    g_test_add_func("/images/unread-user", test_unread_user);
     return g_test_run();
 }

@@ -119,6 +119,49 @@ test_vms(struct fixture *fixture, const void *data)
     assert_found(volume, SECOND, true, "");
 }
 
+/* Another node makes the volume longer, and what was asked for lies behind its old end. */
+static void
+test_after_growth(struct fixture *fixture, const void *data)
+{
+    struct csv_epoch first = by(FIRST), second = by(SECOND);
+    struct csv_volume *other;
+    struct csv_usage usage;
+    struct csv_image image;
+
+    (void)data;
+    csv_close(fixture->volume); /* memory moves when it grows */
+    fixture->lun.data = g_realloc(fixture->lun.data, 128 * MIB);
+    memset(fixture->lun.data + 96 * MIB, 0, 32 * MIB);
+    assert_ok(lun_open(&fixture->lun, 0, &fixture->volume, error));
+    fixture->lun.size = 128 * MIB;
+    assert_ok(lun_open(&fixture->lun, 0, &other, error));
+    assert_ok(csv_volume_usage(other, &usage, error));
+    assert_ok(csv_image_create(other, &second, "full", usage.free_bytes, 0, &image, error));
+    assert_ok(csv_volume_grow(other, &first, NULL, error));
+    assert_ok(csv_image_create(other, &first, "behind", MIB, 0, &image, error));
+    csv_close(other);
+    fixture->volume->dev->size_bytes = fixture->lun.size; /* its kernel has seen it */
+    assert_found(fixture->volume, FIRST, false, "behind");
+}
+
+/* A slot that nobody can read may be the one. */
+static void
+test_damaged(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume;
+    struct csv_epoch first = by(FIRST), second = by(SECOND);
+    struct csv_request found;
+    struct csv_image image;
+
+    (void)data;
+    assert_ok(csv_image_create(volume, &first, "a", MIB, 0, &image, error));
+    assert_ok(csv_image_create(volume, &second, "b", MIB, 0, &image, error));
+    for (int copy = 0; copy < 2; copy++)
+        fixture->lun.data[csv_slot_address(&volume->super, CSV_KIND_IMAGE, 0, copy) + 200] ^= 1;
+    assert_code(csv_request_find(volume, FIRST, &found, error), CSV_E_DAMAGED);
+    assert_found(volume, SECOND, false, "b");
+}
+
 static bool
 guard(void *data)
 {
@@ -208,6 +251,8 @@ main(int argc, char **argv)
     ADD("stays", test_stays);
     ADD("lasts", test_lasts);
     ADD("vms", test_vms);
+    ADD("after-growth", test_after_growth);
+    ADD("damaged", test_damaged);
     ADD("guard", test_guard);
     return g_test_run();
 }
