@@ -65,6 +65,42 @@ print_phases(GPtrArray *phases)
     mig_table_print(table, TRUE);
 }
 
+/* A time of which only the bounds are known shows both. */
+static char *
+show_span(const MigApiMoment *moment)
+{
+    double from_ms = (double)moment->from_us / 1000, to_ms = (double)moment->to_us / 1000;
+
+    return moment->to_us - moment->from_us < 100
+               ? g_strdup_printf("%.1f ms", to_ms)
+               : g_strdup_printf("%.1f to %.1f ms", from_ms, to_ms);
+}
+
+static void
+print_moments(GPtrArray *moments)
+{
+    MigTable *table = mig_table_new((const char *const[]){"SWITCH-OVER", "NODE", ">AFTER", NULL});
+
+    for (guint i = 0; i < moments->len; i++) {
+        const MigApiMoment *moment = moments->pdata[i];
+        g_autofree char *after = show_span(moment);
+
+        mig_table_add(table, moment->what, moment->node, after);
+    }
+    mig_table_print(table, TRUE);
+}
+
+/* "89 ms, give or take 1 ms" */
+static char *
+show_blackout(const MigApiJob *job)
+{
+    g_autofree char *blackout = g_strdup(mig_show_ms(job->blackout_ms));
+
+    return job->blackout_ms < 0 ? g_steal_pointer(&blackout)
+                                : g_strdup_printf("%s, give or take %s", blackout,
+                                                  mig_show_ms(job->blackout_within_ms));
+}
+
 static void
 print_job(const MigApiJob *job)
 {
@@ -104,8 +140,10 @@ print_job(const MigApiJob *job)
     mig_print_field("Encrypted", mig_show_yes(job->encrypted));
     mig_print_field("Downtime limit", mig_show_ms(job->downtime_limit_ms));
     if (job->ended) {
+        g_autofree char *blackout = show_blackout(job);
+
         mig_print_field("Downtime", mig_show_ms(job->downtime_ms));
-        mig_print_field("Blackout", mig_show_ms(job->blackout_ms));
+        mig_print_field("Blackout", blackout);
     }
     if (job->checks && job->checks->len) {
         puts("");
@@ -114,6 +152,10 @@ print_job(const MigApiJob *job)
     if (job->phases && job->phases->len) {
         puts("");
         print_phases(job->phases);
+    }
+    if (job->switchover && job->switchover->len) {
+        puts("");
+        print_moments(job->switchover);
     }
 }
 

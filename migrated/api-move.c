@@ -238,7 +238,7 @@ peer_Finish(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 
     if (!is_job_of_peer(call, request->job))
         return;
-    if (mig_incoming_finish(daemon->incoming, request, &reply.downtime_ms, &error))
+    if (mig_incoming_finish(daemon->incoming, request, &reply, &error))
         mig_rpc_call_reply(call, &reply);
     else
         mig_rpc_call_fail(call, error);

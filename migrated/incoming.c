@@ -246,6 +246,7 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
                     request->job);
         return NULL;
     }
+    daemon->hv->watch_switchover(daemon->hv->self, request->uuid);
     g_auto(GStrv) address = g_strsplit(mig_link_address(daemon->link), "/", 2);
 
     reply->migration_address = g_strdup(address[0]);
@@ -270,12 +271,27 @@ leave_no_definition(MigDaemon *daemon, const MigPeerFinishRequest *request)
                   error->message);
 }
 
+/* Last of all: only what follows is not counted in how long ago something was. */
+static void
+tell_switchover(MigDaemon *daemon, const char *uuid, gint64 came_us, MigPeerFinishReply *reply)
+{
+    MigSwitchSeen seen;
+
+    daemon->hv->get_switchover(daemon->hv->self, uuid, MIG_EVENT_LATE_MS, &seen);
+    const MigSwitchTold told = mig_switchover_tell(&seen, came_us, g_get_monotonic_time());
+
+    reply->arrived_ago_us = told.arrived_ago_us;
+    reply->running_ago_us = told.running_ago_us;
+    reply->took_us = told.took_us;
+}
+
 static gboolean
-keep(MigIncoming *incoming, const MigPeerFinishRequest *request, gint64 *downtime_ms,
+keep(MigIncoming *incoming, const MigPeerFinishRequest *request, MigPeerFinishReply *reply,
      GError **error)
 {
     MigDaemon *daemon = incoming->daemon;
     MigDomainState state = MIG_DOMAIN_UNKNOWN;
+    gint64 came_us = g_get_monotonic_time();
 
     if (!daemon->hv->get_state(daemon->hv->self, request->vm, request->uuid, &state, error))
         return FALSE;
@@ -285,23 +301,24 @@ keep(MigIncoming *incoming, const MigPeerFinishRequest *request, gint64 *downtim
         return FALSE;
     leave_no_definition(daemon, request);
     mig_vms_refresh(daemon->vms);
-    *downtime_ms = mig_libvirt_downtime_ms(daemon->libvirt, request->vm);
+    reply->downtime_ms = mig_libvirt_downtime_ms(daemon->libvirt, request->vm);
     forget(incoming, request->job);
+    tell_switchover(daemon, request->uuid, came_us, reply);
     return TRUE;
 }
 
 gboolean
-mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request, gint64 *downtime_ms,
-                    GError **error)
+mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
+                    MigPeerFinishReply *reply, GError **error)
 {
     MigDaemon *daemon = incoming->daemon;
     MigDomainState state = MIG_DOMAIN_UNKNOWN;
     g_auto(GStrv) images = NULL;
     const Reservation *reservation;
 
-    *downtime_ms = -1;
+    reply->downtime_ms = -1;
     if (request->keep)
-        return keep(incoming, request, downtime_ms, error);
+        return keep(incoming, request, reply, error);
     if (!daemon->hv->get_state(daemon->hv->self, request->vm, request->uuid, &state, error))
         return FALSE;
     if (state != MIG_DOMAIN_ABSENT) {

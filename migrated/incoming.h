@@ -27,8 +27,8 @@ mig_incoming_reserved(MigIncoming *incoming, const char *job, const char *vm, gu
  * failed check is an answer. Blocks. */
 MigPeerPrepareReply *
 mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request, GError **error);
-/* Blocks. *downtime_ms: of the move that has come in, or -1. */
+/* Blocks. Fills reply with what is known of the move that has come in. */
 gboolean mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
-                             gint64 *downtime_ms, GError **error);
+                             MigPeerFinishReply *reply, GError **error);
 /* Drops what its source has forgotten, turns too. Blocks; called now and then on a worker. */
 void mig_incoming_sweep(MigIncoming *incoming);

@@ -376,6 +376,7 @@ mig_jobs_list(MigJobs *jobs, gboolean only_running)
 
         /* some KiB each, and all nodes' jobs have to fit into one answer */
         g_clear_pointer(&message->checks, g_ptr_array_unref);
+        g_clear_pointer(&message->switchover, g_ptr_array_unref);
         g_ptr_array_add(list, message);
     }
     return list;

@@ -15,6 +15,8 @@
 #include "rpc/api-table.h"
 #define T ApiPhase
 #include "rpc/api-table.h"
+#define T ApiMoment
+#include "rpc/api-table.h"
 #define T ApiJob
 #include "rpc/api-table.h"
 #define T ApiEvent

@@ -7,8 +7,8 @@
 /*
  * Each message is one list of fields; the struct (here) and its decoding table (api-types.c) are
  * made from that list, so they cannot disagree. A unit test compares the tables with the .varlink
- * text. Names in JSON are the member names. Sizes are bytes, times are milliseconds, wall-clock
- * times are milliseconds since 1970.
+ * text. Names in JSON are the member names. Sizes are bytes, times are milliseconds (_us:
+ * microseconds), wall-clock times are milliseconds since 1970.
  *
  *   F(kind, member, flags, element type)     kind: STRING INT BOOL DOUBLE STRV OBJECT ARRAY
  */
@@ -92,6 +92,11 @@
 #define MIG_FIELDS_ApiPhase(F) \
     F(STRING, state, R, NULL) F(INT, at, R, NULL) F(INT, took_ms, 0, NULL) F(STRING, why, 0, NULL)
 
+/* A moment of a switch-over: sometime from from_us to to_us after the guest has stopped. */
+#define MIG_FIELDS_ApiMoment(F) \
+    F(STRING, what, R, NULL)           /* names of core/switchover.h */ \
+    F(STRING, node, R, NULL) F(INT, from_us, R, NULL) F(INT, to_us, R, NULL)
+
 #define MIG_FIELDS_ApiJob(F) \
     F(STRING, id, R, NULL) F(STRING, kind, R, NULL) F(STRING, vm, R, NULL) \
     F(STRING, uuid, 0, NULL) F(STRING, volume, 0, NULL) F(INT, slot, 0, NULL) \
@@ -109,7 +114,9 @@
     F(INT, dirty_rate, 0, NULL)        /* bytes/s */ \
     F(INT, iteration, 0, NULL) \
     F(INT, downtime_ms, 0, NULL)       /* as QEMU reports it */ \
-    F(INT, blackout_ms, 0, NULL)       /* from the last sign of the guest here to the first there */ \
+    F(INT, blackout_ms, 0, NULL)       /* from the guest's stop here to its start there; -1: not known */ \
+    F(INT, blackout_within_ms, 0, NULL) /* it is not wrong by more than that */ \
+    F(ARRAY, switchover, 0, &mig_type_ApiMoment) /* not in ListJobs */ \
     F(INT, downtime_limit_ms, 0, NULL) \
     F(INT, bandwidth, 0, NULL) F(INT, max_downtime_ms, 0, NULL) \
     F(INT, timeout_ms, 0, NULL)        /* as it was asked for */ \
@@ -285,7 +292,10 @@
 #define MIG_FIELDS_PeerFinishRequest(F) \
     F(STRING, job, R, NULL) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL) \
     F(STRING, volume, R, NULL) F(BOOL, keep, R, NULL)       /* it shall run there now */
-#define MIG_FIELDS_PeerFinishReply(F) F(INT, downtime_ms, 0, NULL)
+#define MIG_FIELDS_PeerFinishReply(F) \
+    F(INT, downtime_ms, 0, NULL) \
+    F(INT, arrived_ago_us, 0, NULL) F(INT, running_ago_us, 0, NULL) /* before the answer; 0: not seen */ \
+    F(INT, took_us, 0, NULL)           /* from the question's arrival to the answer */
 /* What a node's libvirt says about a VM, the truth about one side. */
 #define MIG_FIELDS_PeerDomainRequest(F) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL)
 #define MIG_FIELDS_PeerDomainReply(F) \
@@ -343,7 +353,7 @@
 
 /* X(type) for each message above, elements before their users */
 #define MIG_API_TYPES(X) \
-    X(ApiNode) X(ApiVolume) X(ApiImage) X(ApiVm) X(ApiCheck) X(ApiPhase) X(ApiJob) \
+    X(ApiNode) X(ApiVolume) X(ApiImage) X(ApiVm) X(ApiCheck) X(ApiPhase) X(ApiMoment) X(ApiJob) \
     X(ApiEvent) X(ApiTime) X(ApiPlan) X(ApiDrainStep) X(ApiVerdict) \
     X(Empty) X(NameRequest) X(ErrorReply) X(StatusReply) X(ListNodesReply) X(NodeReply) \
     X(CreateClusterRequest) X(JoinClusterRequest) X(ClusterReply) X(RotateKeyReply) \

@@ -4,6 +4,7 @@
 
 #include "core/job.h"
 #include "core/needs.h"
+#include "core/switchover.h"
 #include "core/types.h"
 
 /* What a migration needs to be told. */
@@ -44,6 +45,12 @@ typedef struct {
     /* bytes_s: not 0; at once, also of a migration that runs. */
     gboolean (*set_bandwidth)(gpointer self, const char *vm, guint64 bytes_s, GError **error);
     gboolean (*abort)(gpointer self, const char *vm, GError **error);
+    /* From now on what is told of that VM's stop and start is kept; what was told before is
+     * forgotten. */
+    void (*watch_switchover)(gpointer self, const char *uuid);
+    /* What was told since, all 0 where nothing was. Waits until it runs here, for wait_ms: an event
+     * may come a little later than what it is about. */
+    void (*get_switchover)(gpointer self, const char *uuid, guint wait_ms, MigSwitchSeen *seen);
     MigHost *(*get_host)(gpointer self, GError **error);
     MigHostCpu *(*get_cpu)(gpointer self, GError **error);
     /* Live XML of a running domain, without secrets. MIG_ERROR_VM_STOPPED. g_free(). */

@@ -244,16 +244,21 @@ static void
 moved(MigJob *job, const MigJobEnv *env)
 {
     g_autoptr(GError) error = NULL;
-    gint64 downtime_ms = -1;
+    MigOutcome outcome = {.downtime_ms = -1};
+    MigSwitchSeen seen = {0};
 
-    if (!env->peer->finish(env->peer->self, job, TRUE, &downtime_ms, &error))
+    env->hv->get_switchover(env->hv->self, job->uuid, 0, &seen);
+    if (!env->peer->finish(env->peer->self, job, TRUE, &outcome, &error))
         g_warning("job %s: %s was not told that %s is its own now, its own events will: %s",
                   job->id, job->target, job->vm, error->message);
     env->volume->deactivate(env->volume->self, (const char *const *)job->images, NULL);
     env->volume->publish(env->volume->self, job->volume, NULL);
     env->lock(env->self);
     g_clear_error(&job->error);
-    job->progress.downtime_ms = downtime_ms;
+    job->progress.downtime_ms = outcome.downtime_ms;
+    g_array_set_size(job->switchover, 0);
+    mig_switchover_line(&seen, &outcome.there, job->switchover, &job->blackout_ms,
+                        &job->blackout_within_ms);
     env->unlock_and_tell(env->self);
     close_job(job, env, MIG_JOB_STATE_DONE, "runs on the target");
 }
@@ -398,6 +403,7 @@ run(MigJob *job, const MigJobEnv *env)
         confirm(job, env, "target not ready");
         return;
     }
+    env->hv->watch_switchover(env->hv->self, job->uuid);
     if (job->by_virsh &&
         mig_job_enter(job, env, MIG_JOB_STATE_PERFORM, "target is ready, virsh moves it", &error)) {
         confirm(job, env, "libvirt is through with it");
@@ -436,6 +442,7 @@ mig_job_resume(MigJob *job, const MigJobEnv *env)
         run(job, env);
         return;
     case MIG_JOB_RESUME_WAIT_CONFIRM:
+        env->hv->watch_switchover(env->hv->self, job->uuid);
         mig_job_take_turn_again(job, env);
         break;
     case MIG_JOB_RESUME_CLOSE:

@@ -21,7 +21,8 @@ mig_job_new(const char *id)
     job->phases = g_ptr_array_new_with_free_func(phase_free);
     job->checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
     job->progress.downtime_ms = -1;
-    job->blackout_ms = -1;
+    job->blackout_ms = job->blackout_within_ms = -1;
+    job->switchover = g_array_new(FALSE, TRUE, sizeof(MigMoment));
     return job;
 }
 
@@ -40,6 +41,7 @@ mig_job_free(MigJob *job)
     g_strfreev(job->images);
     g_ptr_array_unref(job->phases);
     g_ptr_array_unref(job->checks);
+    g_array_unref(job->switchover);
     g_clear_error(&job->error);
     g_free(job);
 }

@@ -4,6 +4,7 @@
 
 #include "core/checks.h"
 #include "core/job-states.h"
+#include "core/switchover.h"
 #include "core/types.h"
 
 /* One line of a job's history. */
@@ -54,10 +55,12 @@ typedef struct {
     GPtrArray *checks; /* MigCheck */
     MigProgress progress;
     guint downtime_limit_ms;
-    char *waits_for;    /* while it waits: for people; else NULL */
-    guint position;     /* while it waits: from 1; else 0 */
-    gint64 blackout_ms; /* guest stopped here to guest runs there; -1 not known */
-    gint64 started_ms;  /* wall clock */
+    char *waits_for;           /* while it waits: for people; else NULL */
+    guint position;            /* while it waits: from 1; else 0 */
+    gint64 blackout_ms;        /* guest stopped here to guest runs there; -1 not known */
+    gint64 blackout_within_ms; /* it is not wrong by more than that; -1 with it */
+    GArray *switchover;        /* MigMoment; empty: not known */
+    gint64 started_ms;         /* wall clock */
     gint64 elapsed_ms;
     gboolean cancel_wanted;
     GError *error; /* why it failed */

@@ -4,6 +4,7 @@
 
 #include "core/job.h"
 #include "core/queue.h"
+#include "core/switchover.h"
 
 /* What a target says that is ready. */
 typedef struct {
@@ -14,6 +15,12 @@ typedef struct {
 
 void mig_ready_clear(MigReady *ready);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MigReady, mig_ready_clear)
+
+/* What a target says of a move that has come in. */
+typedef struct {
+    gint64 downtime_ms;   /* QEMU's figure as the target's libvirt has it, or -1 */
+    MigSwitchThere there; /* in this node's monotonic clock */
+} MigOutcome;
 
 /* All calls block, have a deadline of their own, and may be made from any worker thread.
  * MIG_ERROR_NODE_UNREACHABLE: the peer may or may not have done it. */
@@ -33,8 +40,8 @@ typedef struct {
                         MigReady *ready, GError **error);
     /* keep: the VM shall run there now: publish it, and let it run if it stands still with its
      * lease. Else: drop images and reservation; the target refuses to drop what runs. Idempotent.
-     * *downtime_ms (may be NULL): QEMU's figure as the target's libvirt has it, or -1. */
-    gboolean (*finish)(gpointer self, const MigJob *job, gboolean keep, gint64 *downtime_ms,
+     * outcome may be NULL. */
+    gboolean (*finish)(gpointer self, const MigJob *job, gboolean keep, MigOutcome *outcome,
                        GError **error);
     gboolean (*get_domain)(gpointer self, const char *node, const char *vm, const char *uuid,
                            MigDomainState *state, GError **error);

@@ -192,6 +192,10 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
  * as failed with what it knows. The domain stays as it is; nothing is started. */
 #define MIG_CONFIRM_MS 60000
 
+/* A target that is asked how a move has ended waits so long for QEMU's word that the guest runs: it
+ * is on its way then. Without it the move's blackout stays unknown, and nothing else is lost. */
+#define MIG_EVENT_LATE_MS 200
+
 /* A move that waits asks again at the latest after this long: a wake-up call can be lost. Its place
  * in the queues is kept for several times that; a dead source's places hold nobody up for longer.
  */

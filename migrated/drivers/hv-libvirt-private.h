@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* hv-libvirt-private.h - what the two files of the libvirt driver share. */
+/* hv-libvirt-private.h - what the files of the libvirt driver share. */
 #pragma once
 
 #include "drivers/hv-libvirt.h"
@@ -15,6 +15,9 @@ struct MigLibvirt {
     gint64 capabilities_at_us;
     GThread *thread;
     gint should_stop;
+    GMutex watch_lock; /* guards watches; held for moments, by the event thread, too */
+    GCond watch_changed;
+    GHashTable *watches; /* uuid -> Watch, of hv-libvirt-events.c */
     MigLibvirtChanged changed;
     gpointer user_data;
     MigHv port;
@@ -34,6 +37,14 @@ virDomainPtr
 mig_libvirt_lookup(virConnectPtr connection, const char *vm, const char *uuid, GError **error);
 /* From libvirt's last error of this thread. */
 void mig_libvirt_set_error(GError **error, const char *doing);
+
+/* Asks for the events of this connection. */
+gboolean mig_libvirt_register(MigLibvirt *libvirt, virConnectPtr connection, GError **error);
+/* Its thread's function; data: the MigLibvirt. */
+gpointer mig_libvirt_event_thread(gpointer data);
+void mig_libvirt_watch_switchover(gpointer self, const char *uuid);
+void
+mig_libvirt_get_switchover(gpointer self, const char *uuid, guint wait_ms, MigSwitchSeen *seen);
 
 gboolean mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error);
 gboolean

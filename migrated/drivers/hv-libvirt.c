@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* hv-libvirt.c - connection, events and domains; moves: hv-libvirt-migrate.c, checks:
- * hv-libvirt-host.c. */
+/* hv-libvirt.c - connection and domains; events: hv-libvirt-events.c, moves: hv-libvirt-migrate.c,
+ * checks: hv-libvirt-host.c. */
 #include "drivers/hv-libvirt.h"
 
 #include "drivers/hv-libvirt-private.h"
@@ -29,19 +29,7 @@ mig_libvirt_set_error(GError **error, const char *doing)
     g_set_error(error, MIG_ERROR, code, "libvirt, %s: %s", doing, line);
 }
 
-/* ---- connection and events ---- */
-
-static int
-on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail, void *opaque)
-{
-    MigLibvirt *libvirt = opaque;
-    char uuid[VIR_UUID_STRING_BUFLEN] = "";
-
-    virDomainGetUUIDString(domain, uuid);
-    libvirt->changed(virDomainGetName(domain), uuid, event == VIR_DOMAIN_EVENT_STOPPED,
-                     libvirt->user_data);
-    return 0;
-}
+/* ---- connection ---- */
 
 virConnectPtr
 mig_libvirt_connect_alone(MigLibvirt *libvirt, GError **error)
@@ -61,13 +49,8 @@ open_connection(MigLibvirt *libvirt, GError **error)
 {
     virConnectPtr connection = mig_libvirt_connect_alone(libvirt, error);
 
-    if (connection && virConnectDomainEventRegisterAny(
-                          connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                          VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), libvirt, NULL) < 0) {
-        mig_libvirt_set_error(error, "registering for events");
-        virConnectClose(connection);
-        return NULL;
-    }
+    if (connection && !mig_libvirt_register(libvirt, connection, error))
+        g_clear_pointer(&connection, virConnectClose);
     return connection;
 }
 
@@ -86,24 +69,6 @@ mig_libvirt_connect(MigLibvirt *libvirt, GError **error)
         return NULL;
     virConnectRef(libvirt->connection);
     return libvirt->connection;
-}
-
-static void
-on_timer(int timer, void *opaque)
-{
-    /* wakes the event loop so that it sees should_stop */
-}
-
-static gpointer
-event_thread(gpointer data)
-{
-    MigLibvirt *libvirt = data;
-
-    while (!g_atomic_int_get(&libvirt->should_stop)) {
-        if (virEventRunDefaultImpl() < 0)
-            g_usleep(100 * 1000);
-    }
-    return NULL;
 }
 
 /* ---- domains ---- */
@@ -389,6 +354,9 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
     MigLibvirt *libvirt = g_new0(MigLibvirt, 1);
 
     g_mutex_init(&libvirt->lock);
+    g_mutex_init(&libvirt->watch_lock);
+    g_cond_init(&libvirt->watch_changed);
+    libvirt->watches = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     libvirt->uri = g_strdup(uri);
     libvirt->changed = changed;
     libvirt->user_data = user_data;
@@ -404,6 +372,8 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
                             .set_max_downtime = mig_libvirt_set_max_downtime,
                             .set_bandwidth = mig_libvirt_set_bandwidth,
                             .abort = mig_libvirt_abort,
+                            .watch_switchover = mig_libvirt_watch_switchover,
+                            .get_switchover = mig_libvirt_get_switchover,
                             .get_host = hv_get_host,
                             .get_cpu = mig_libvirt_get_cpu,
                             .get_definition = mig_libvirt_get_definition,
@@ -413,8 +383,7 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
     virInitialize();
     virSetErrorFunc(NULL, ignore_errors);
     virEventRegisterDefaultImpl();
-    virEventAddTimeout(1000, on_timer, NULL, NULL);
-    libvirt->thread = g_thread_new("libvirt-events", event_thread, libvirt);
+    libvirt->thread = g_thread_new("libvirt-events", mig_libvirt_event_thread, libvirt);
     return libvirt;
 }
 
@@ -428,6 +397,9 @@ mig_libvirt_free(MigLibvirt *libvirt)
     if (libvirt->connection)
         virConnectClose(libvirt->connection);
     g_mutex_clear(&libvirt->lock);
+    g_mutex_clear(&libvirt->watch_lock);
+    g_cond_clear(&libvirt->watch_changed);
+    g_hash_table_unref(libvirt->watches);
     free(libvirt->capabilities);
     g_free(libvirt->uri);
     g_free(libvirt);

@@ -198,15 +198,22 @@ peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const cha
 }
 
 static gboolean
-peer_finish(gpointer self, const MigJob *job, gboolean keep, gint64 *downtime_ms, GError **error)
+peer_finish(gpointer self, const MigJob *job, gboolean keep, MigOutcome *outcome, GError **error)
 {
     MigPeerFinishRequest request = {
         .job = job->id, .vm = job->vm, .uuid = job->uuid, .volume = job->volume, .keep = keep};
+    gint64 asked_us = g_get_monotonic_time();
     g_autoptr(MigPeerFinishReply) reply =
         CALL(self, job->target, "Finish", PeerFinishRequest, &request, PeerFinishReply, error);
 
-    if (reply && downtime_ms)
-        *downtime_ms = reply->downtime_ms;
+    if (reply && outcome) {
+        const MigSwitchTold told = {.arrived_ago_us = reply->arrived_ago_us,
+                                    .running_ago_us = reply->running_ago_us,
+                                    .took_us = reply->took_us};
+
+        outcome->downtime_ms = reply->downtime_ms;
+        outcome->there = mig_switchover_there(&told, asked_us, g_get_monotonic_time());
+    }
     return reply != NULL;
 }
 

@@ -37,6 +37,24 @@ mig_checks_to_message(const GPtrArray *checks)
     return messages;
 }
 
+static GPtrArray *
+moments_to_message(const MigJob *job)
+{
+    GPtrArray *messages = mig_message_array_new(&mig_type_ApiMoment);
+
+    for (guint i = 0; i < job->switchover->len; i++) {
+        const MigMoment *moment = &g_array_index(job->switchover, MigMoment, i);
+        MigApiMoment *message = mig_ApiMoment_new();
+
+        message->what = g_strdup(moment->what);
+        message->node = g_strdup(moment->on_target ? job->target : job->source);
+        message->from_us = moment->after.from_us;
+        message->to_us = moment->after.to_us;
+        g_ptr_array_add(messages, message);
+    }
+    return messages;
+}
+
 MigApiJob *
 mig_job_to_message(const MigJob *job, gint64 now_ms)
 {
@@ -75,6 +93,8 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
         to->percent = (gint64)(100 - 100 * progress->remaining_bytes / progress->total_bytes);
     to->downtime_ms = progress->downtime_ms;
     to->blackout_ms = job->blackout_ms;
+    to->blackout_within_ms = job->blackout_within_ms;
+    to->switchover = moments_to_message(job);
     to->downtime_limit_ms = job->downtime_limit_ms;
     to->bandwidth = (gint64)job->bandwidth_bytes_s;
     to->max_downtime_ms = job->max_downtime_ms;
@@ -118,6 +138,20 @@ read_phases(MigJob *job, const GPtrArray *phases)
     }
 }
 
+static void
+read_moments(MigJob *job, const GPtrArray *moments)
+{
+    for (guint i = 0; moments && i < moments->len; i++) {
+        const MigApiMoment *from = g_ptr_array_index(moments, i);
+        const MigMoment moment = {.what = mig_moment_name(from->what),
+                                  .on_target = g_str_equal(from->node, job->target),
+                                  .after = {from->from_us, from->to_us}};
+
+        if (moment.what) /* else of a later version */
+            g_array_append_val(job->switchover, moment);
+    }
+}
+
 MigJob *
 mig_job_from_message(const MigApiJob *from, GError **error)
 {
@@ -147,6 +181,8 @@ mig_job_from_message(const MigApiJob *from, GError **error)
     job->progress.iteration = (guint64)from->iteration;
     job->progress.downtime_ms = from->downtime_ms;
     job->blackout_ms = from->blackout_ms;
+    job->blackout_within_ms = from->blackout_within_ms;
+    read_moments(job, from->switchover);
     job->downtime_limit_ms = (guint)from->downtime_limit_ms;
     job->bandwidth_bytes_s = (guint64)from->bandwidth;
     job->max_downtime_ms = (guint)CLAMP(from->max_downtime_ms, 0, G_MAXINT);

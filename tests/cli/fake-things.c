@@ -96,6 +96,18 @@ fake_new_job(const MigMoveVmRequest *request, int step, const char *state)
     return reply;
 }
 
+static void
+fake_moment(MigApiJob *job, const char *what, const char *node, gint64 from_us, gint64 to_us)
+{
+    MigApiMoment *moment = mig_ApiMoment_new();
+
+    moment->what = g_strdup(what);
+    moment->node = g_strdup(node);
+    moment->from_us = from_us;
+    moment->to_us = to_us;
+    g_ptr_array_add(job->switchover, moment);
+}
+
 void
 fake_end_job(MigJobReply *reply, const char *outcome)
 {
@@ -105,6 +117,11 @@ fake_end_job(MigJobReply *reply, const char *outcome)
     job->outcome = g_strdup(outcome);
     job->downtime_ms = 43;
     job->blackout_ms = 55;
+    job->blackout_within_ms = 2;
+    job->switchover = mig_message_array_new(&mig_type_ApiMoment);
+    fake_moment(job, "stopped", job->source, 0, 0);
+    fake_moment(job, "lease-released", job->source, 0, 8200);
+    fake_moment(job, "running", job->target, 53400, 56600);
 }
 
 /* One check for each verdict up to worst. */

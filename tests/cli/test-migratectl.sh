@@ -329,6 +329,10 @@ like "move that fails: why" "$ERR" '^migratectl: web was not moved: nodeC has to
 exits "move --detach" 0 "$CTL" move web nodeB --detach
 is "move --detach: the job" "$OUT" 17
 exits "job watch" 0 "$CTL" job watch 17
+exits "job show" 0 "$CTL" job show 17
+like "job show: the blackout, and how well it is known" "$OUT" '^Blackout: +55 ms, give or take 2 ms'
+like "job show: a moment" "$OUT" '^stopped +nodeA +0\.0 ms'
+like "job show: one that is known between bounds" "$OUT" '^running +nodeB +53\.4 to 56\.6 ms'
 exits "job cancel of an ended one" 27 "$CTL" job cancel JobEnded
 exits "job set" 0 "$CTL" job set 17 --bandwidth 80
 like "job set: says what counts now" "$ERR" '^job 17: bandwidth 80.0 MiB/s, downtime at most 300 ms'

@@ -362,7 +362,7 @@ peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const cha
 
 /* As incoming.c does it. */
 static gboolean
-peer_finish(gpointer self, const MigJob *job, gboolean keep, gint64 *downtime_ms, GError **error)
+peer_finish(gpointer self, const MigJob *job, gboolean keep, MigOutcome *outcome, GError **error)
 {
     Process *process = self;
     World *world = process->world;
@@ -635,7 +635,9 @@ world_run_job(World *world)
                       .get_progress = hv_get_progress,
                       .set_max_downtime = hv_set_max_downtime,
                       .set_bandwidth = hv_set_bandwidth,
-                      .abort = hv_abort};
+                      .abort = hv_abort,
+                      .watch_switchover = world_watch_switchover,
+                      .get_switchover = world_get_switchover};
     const MigPeer peer = {.self = &process,
                           .reserve = peer_reserve,
                           .release = peer_release,

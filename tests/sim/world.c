@@ -575,6 +575,16 @@ world_check_end(World *world, const MigJob *job)
         world_violation(world, "images are active on A, the VM is not there");
 }
 
+void
+world_watch_switchover(gpointer self, const char *uuid)
+{
+}
+
+void
+world_get_switchover(gpointer self, const char *uuid, guint wait_ms, MigSwitchSeen *seen)
+{
+}
+
 MigJob *
 world_new_job(const World *world)
 {

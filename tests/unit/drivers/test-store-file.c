@@ -96,6 +96,7 @@ test_round_trip(Fixture *f, gconstpointer data)
     g_autoptr(GPtrArray) jobs = NULL;
     const MigJobPhase *phase;
     const MigCheck *check;
+    const MigMoment running = {"running", TRUE, {54000, 56000}}, *moment;
 
     job->slot = 42;
     job->memory_bytes = (guint64)5 << 30;
@@ -111,6 +112,8 @@ test_round_trip(Fixture *f, gconstpointer data)
                                   .iteration = 3,
                                   .downtime_ms = 12};
     job->blackout_ms = 55;
+    job->blackout_within_ms = 2;
+    g_array_append_val(job->switchover, running);
     job->downtime_limit_ms = 40;
     job->error = g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT, "too \"slow\"\nby \xc3\xa4 lot");
     g_ptr_array_add(job->checks, mig_check_new("cpu-vendor", MIG_VERDICT_WARN, g_strdup("t"), "a"));
@@ -143,6 +146,12 @@ test_round_trip(Fixture *f, gconstpointer data)
     g_assert_cmpuint(back->progress.remaining_bytes, ==, 400);
     g_assert_cmpint(back->progress.downtime_ms, ==, 12);
     g_assert_cmpint(back->blackout_ms, ==, 55);
+    g_assert_cmpint(back->blackout_within_ms, ==, 2);
+    g_assert_cmpuint(back->switchover->len, ==, 1);
+    moment = &g_array_index(back->switchover, MigMoment, 0);
+    g_assert_cmpstr(moment->what, ==, "running");
+    g_assert_true(moment->on_target);
+    g_assert_cmpint(moment->after.to_us, ==, 56000);
     g_assert_cmpint(back->started_ms, ==, 1000);
     g_assert_error(back->error, MIG_ERROR, MIG_ERROR_TIMEOUT);
     g_assert_cmpstr(back->error->message, ==, job->error->message);
