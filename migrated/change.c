@@ -19,7 +19,8 @@ typedef struct {
 } Answer;
 
 static GMutex answers_lock;
-static GHashTable *answers; /* id -> Answer, of this process */
+static GHashTable *answers;   /* id -> Answer, of this process */
+static GHashTable *under_way; /* ids of changes that are being made here */
 
 static void
 answer_free(gpointer data)
@@ -40,6 +41,29 @@ is_old(gpointer id, gpointer data, gpointer now)
     const Answer *answer = data;
 
     return *(gint64 *)now - answer->at_us > (gint64)MIG_CHANGE_KEEP_MS * 1000;
+}
+
+/* Marks an id while its change is being made here: a large image takes longer than an asker waits
+ * for one answer. */
+static void
+set_under_way(const char *id, gboolean is_under_way)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&answers_lock);
+
+    if (!under_way)
+        under_way = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    if (is_under_way)
+        g_hash_table_add(under_way, g_strdup(id));
+    else
+        g_hash_table_remove(under_way, id);
+}
+
+static gboolean
+is_under_way(const char *id)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&answers_lock);
+
+    return under_way && g_hash_table_contains(under_way, id);
 }
 
 static gboolean
@@ -130,9 +154,11 @@ mig_change_here(MigDaemon *daemon, MigAttached *attached, const MigPeerChangeReq
             g_propagate_error(error, g_steal_pointer(&failed));
             return NULL;
         }
+        reply->under_way = is_under_way(request->id);
         reply->coordinator = mig_role_coordinator(role);
         return g_steal_pointer(&reply);
     }
+    set_under_way(request->id, TRUE);
     catalog.epoch.request = request->id;
     /* while it waited for its turn it may have been asked again: here, or of another node that was
      * coordinator meanwhile */
@@ -147,6 +173,7 @@ mig_change_here(MigDaemon *daemon, MigAttached *attached, const MigPeerChangeReq
     } else if (!is_known) {
         keep(request, reply->done ? reply : NULL, failed);
     }
+    set_under_way(request->id, FALSE);
     mig_role_leave(role);
     if (failed) {
         g_propagate_error(error, g_steal_pointer(&failed));
@@ -169,6 +196,23 @@ wait_for(Asking *asking, char *why_take)
 {
     g_free(asking->why);
     asking->why = why_take;
+}
+
+/* This node would do it itself, and has not got the lease. */
+static char *
+why_not_here(const Asking *asking)
+{
+    MigRole *role = mig_attached_role(asking->attached);
+    const char *volume = mig_attached_name(asking->attached);
+    g_autofree char *coordinator = NULL;
+
+    if (mig_role_may_stand(role))
+        return g_strdup_printf("volume %s changes its coordinator", volume);
+    coordinator = mig_role_is_cut_off(role) ? mig_role_coordinator(role) : NULL;
+    if (coordinator && !g_str_equal(coordinator, asking->daemon->node))
+        return g_strdup_printf("%s coordinates volume %s, and this node is cut off from all others",
+                               coordinator, volume);
+    return g_strdup_printf("other nodes are changing volume %s, one after the other", volume);
 }
 
 /* Is it one of the way there, and not of the change? Then it may have been done. */
@@ -194,16 +238,17 @@ ask(Asking *asking, const char *node, GError **error)
     if (g_str_equal(node, daemon->node)) {
         reply = mig_change_here(daemon, asking->attached, &asking->request, error);
         if (reply && !reply->done)
-            wait_for(asking, g_strdup_printf(
-                                 mig_role_may_stand(mig_attached_role(asking->attached))
-                                     ? "volume %s changes its coordinator"
-                                     : "other nodes are changing volume %s, one after the other",
-                                 volume));
+            wait_for(asking, why_not_here(asking));
         return reply;
     }
     reply =
         mig_peer_rpc_call(daemon->peer, node, "Change", &mig_type_PeerChangeRequest,
                           &asking->request, &mig_type_PeerChangeReply, MIG_PEER_CALL_MS, &failed);
+    if (reply && reply->under_way) {
+        wait_for(asking,
+                 g_strdup_printf("%s, which coordinates volume %s, is at it", node, volume));
+        return reply;
+    }
     if (reply && !reply->done) {
         wait_for(asking, g_strdup_printf("%s, which coordinates volume %s, is busy with other "
                                          "changes, or hands that role over",
@@ -267,6 +312,8 @@ mig_change(MigDaemon *daemon, MigAttached *attached, const MigPeerChangeRequest 
             return g_steal_pointer(&reply);
         }
         asking.request.again = TRUE;
+        if (reply->under_way) /* however long it takes: whoever does it is alive */
+            deadline = g_get_monotonic_time() + (gint64)wait_ms * 1000;
         if (g_get_monotonic_time() > deadline)
             break;
         if (tries == PAUSES_MAX * 2)

@@ -18,9 +18,10 @@
  * Where nobody stays coordinator (role.h) each node does its own changes and is asked by none.
  */
 
-/* Asks, for as long as mig_timeouts_change_ms(); then MIG_ERROR_COORDINATOR_BUSY says what it
- * waited for. request->volume is attached's; its id is made where it has none, and with one it
- * counts as asked before. Blocks. Free the reply with mig_PeerChangeReply_free(). */
+/* Asks, for as long as mig_timeouts_change_ms() after a coordinator has last said that it is at it;
+ * then MIG_ERROR_COORDINATOR_BUSY says what it waited for. request->volume is attached's; its id is
+ * made where it has none, and with one it counts as asked before. Blocks. Free the reply with
+ * mig_PeerChangeReply_free(). */
 MigPeerChangeReply *mig_change(MigDaemon *daemon, MigAttached *attached,
                                const MigPeerChangeRequest *request, GError **error);
 

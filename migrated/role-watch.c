@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "core/coordinator.h"
 #include "core/timeouts.h"
+#include "failover.h"
 
 /* One hand-over of this node at a time, and a moment between two: what it coordinates is counted
  * anew. */
@@ -84,11 +85,18 @@ mig_role_coordinator(MigRole *role)
 }
 
 gboolean
+mig_role_is_cut_off(MigRole *role)
+{
+    /* volumes are attached before the failover starts to look */
+    return role->daemon->failover && mig_failover_is_isolated(role->daemon->failover);
+}
+
+gboolean
 mig_role_may_stand(MigRole *role)
 {
     g_autoptr(GPtrArray) views = NULL;
 
-    if (!role->daemon->config->standing_coordinator)
+    if (!role->daemon->config->standing_coordinator || mig_role_is_cut_off(role))
         return FALSE;
     views = mig_attached_nodes(role->attached);
     for (guint i = 0; i < views->len; i++) {

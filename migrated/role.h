@@ -15,6 +15,7 @@
  *
  * Without [volumes] standing_coordinator=yes, and while a node is up whose version knows of none,
  * nobody stays coordinator: the lease is taken for one change by whoever makes it, and given back.
+ * So does a node that reaches no other one: it gives the role to those that reach one another.
  * mig_role_may_stand() says which of the two it is; mig_role_need() does nothing then.
  *
  * Any thread. What takes, verifies, gives or ends the role blocks on the LUN.
@@ -49,6 +50,8 @@ void mig_role_lost(MigRole *role);
 char *mig_role_coordinator(MigRole *role);
 /* May a coordinator stay? FALSE: see above. */
 gboolean mig_role_may_stand(MigRole *role);
+/* Has this node had no answer from any other for [failover] isolated_after_ms? Any thread. */
+gboolean mig_role_is_cut_off(MigRole *role);
 /* A change waits and nobody coordinates: takes the role unless another node is to have it first. */
 void mig_role_need(MigRole *role);
 /* Takes it as soon as it is free, within wait_ms. MIG_ERROR_COORDINATOR_BUSY: it is not. */

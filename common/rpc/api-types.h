@@ -311,9 +311,10 @@
     F(STRING, name, 0, NULL) F(STRING, new_name, 0, NULL) F(INT, size, 0, NULL) \
     F(STRING, xml, 0, NULL) F(STRV, settings, 0, NULL) F(STRV, images, 0, NULL) \
     F(BOOL, flag, 0, NULL) F(INT, host_id, 0, NULL)
-/* not done: nothing was, ask coordinator (null: whoever is it by then) */
+/* not done: nothing was, ask coordinator (null: whoever is it by then); under_way: it is being done
+ * for who asked before, ask again */
 #define MIG_FIELDS_PeerChangeReply(F) \
-    F(BOOL, done, R, NULL) F(STRING, coordinator, 0, NULL) \
+    F(BOOL, done, R, NULL) F(STRING, coordinator, 0, NULL) F(BOOL, under_way, 0, NULL) \
     F(OBJECT, image, 0, &mig_type_ApiImage) F(STRING, name, 0, NULL)
 #define MIG_FIELDS_CoordinatorRequest(F) \
     F(STRING, name, R, NULL) F(STRING, node, R, NULL)

@@ -200,6 +200,10 @@ kill_coordinator() {
     echo "migrated on $node"
 }
 
+net() { # NODE up|down
+    "$LAB" net "$1" mgmt "$2" && "$LAB" net "$1" mig "$2"
+}
+
 is_gone() {
     [[ ! -d /proc/$1 ]]
 }
@@ -319,6 +323,16 @@ ok "all changes come to an end" end_work
 ok "none was refused" nothing_bad
 ok "every acknowledged change is there, once" all_there_once
 sed 's/^/# /' "$TMP/said"
+
+# One that reaches the LUN and nobody else is of no use to the others.
+was=$(coordinator nodeA)
+ok "the coordinator is cut off from the networks, $was" net "$was" down
+ok "another node has the role" retry 40 not_coordinated_by "$was" "$(other_than "$was")"
+ok "which takes changes" ctl "$(other_than "$was")" image create $VOLUME after-cut 4M
+not_ok "the one that is cut off makes none" ctl "$was" image create $VOLUME while-cut 4M
+ok "its network is back" net "$was" up
+ok "so are its changes" retry 40 ctl "$was" image create $VOLUME after-repair 4M
+ok "all say the same of the coordinator" retry $SETTLE_S all_agree
 ok "the volume is in order" volume_clean
 ok "the VM ran on" runs_once nodeA
 ok "its writer lost nothing" stop_and_verify nodeA
