@@ -97,11 +97,9 @@ gather_fit(MigDaemon *daemon, const char *vm, const MigNeeds *needs, const MigFi
 static void
 gather_link(MigDaemon *daemon, const char *probe_from, MigPeerFactsReply *reply)
 {
-    g_autoptr(MigLinkFacts) facts = NULL;
+    g_autoptr(MigLinkFacts) facts = mig_link_look(daemon->link);
     MigPeerLink *link = mig_PeerLink_new();
 
-    mig_link_look(daemon->link);
-    facts = mig_link_facts(daemon->link);
     link->address = g_strdup(facts->address);
     link->interface = g_strdup(facts->interface);
     link->up = facts->is_up;
@@ -170,10 +168,10 @@ check_target(MigDaemon *daemon, const MigJob *job, const char *cpu_vendor,
 }
 
 static void
-check_link(MigDaemon *daemon, const MigJob *job, const MigPeerFactsReply *reply, GPtrArray *checks)
+check_link(MigDaemon *daemon, const MigJob *job, const MigLinkFacts *here,
+           const MigPeerFactsReply *reply, GPtrArray *checks)
 {
     const MigPeerLink *said = reply->link;
-    g_autoptr(MigLinkFacts) here = mig_link_facts(daemon->link);
     char *none[] = {NULL};
     g_auto(MigPathFacts) path = {0};
     gboolean can_send;
@@ -253,10 +251,11 @@ mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, c
                                    .images = definition ? definition->images : NULL};
     g_autoptr(GError) bad = NULL;
     g_autoptr(MigPeerFactsReply) reply = NULL;
+    g_autoptr(MigLinkFacts) here = NULL;
 
     if (!cpu)
         return FALSE;
-    mig_link_look(daemon->link);
+    here = mig_link_look(daemon->link);
     request.probe_from = probe_from = own_address(daemon, job->target);
     job->hugepage_bytes = needs->hugepage_bytes;
     *images = g_strdupv(definition->images);
@@ -272,7 +271,7 @@ mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, c
     }
     check_target(daemon, job, cpu_vendor, reply, checks);
     check_guest(daemon, job, needs, cpu, reply, checks);
-    check_link(daemon, job, reply, checks);
+    check_link(daemon, job, here, reply, checks);
     mig_checks_pair(waits_for ? waits_for : reply->waits_for, daemon->node, job->target, checks);
     return TRUE;
 }

@@ -67,19 +67,18 @@ node_addresses(MigDaemon *daemon)
     return g_strv_builder_end(builder);
 }
 
-MigLinkFacts *
-mig_link_facts(MigLink *link)
+static MigLinkFacts *
+facts_of(MigLink *link)
 {
     g_auto(GStrv) nodes = node_addresses(link->daemon);
 
     return mig_net_link(link->daemon->config->migration, (const char *const *)nodes);
 }
 
-char **
-mig_link_warnings(MigLink *link)
+static char **
+problems_of(MigLink *link, const MigLinkFacts *facts)
 {
     const char *node = link->daemon->node;
-    g_autoptr(MigLinkFacts) facts = mig_link_facts(link);
     g_autoptr(GPtrArray) checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
 
@@ -102,6 +101,14 @@ mig_link_warnings(MigLink *link)
     return g_strv_builder_end(builder);
 }
 
+char **
+mig_link_warnings(MigLink *link)
+{
+    g_autoptr(MigLinkFacts) facts = facts_of(link);
+
+    return problems_of(link, facts);
+}
+
 static void
 tell_address(MigLink *link, const char *before, const char *now)
 {
@@ -113,9 +120,9 @@ tell_address(MigLink *link, const char *before, const char *now)
 }
 
 static void
-tell_problems(MigLink *link)
+tell_problems(MigLink *link, const MigLinkFacts *facts)
 {
-    g_auto(GStrv) warnings = mig_link_warnings(link);
+    g_auto(GStrv) warnings = problems_of(link, facts);
     g_autofree char *text = g_strjoinv(" | ", warnings);
     gboolean is_new;
 
@@ -130,11 +137,11 @@ tell_problems(MigLink *link)
         g_warning("migration network: %s", text);
 }
 
-void
+MigLinkFacts *
 mig_link_look(MigLink *link)
 {
-    g_autofree char *found = mig_net_own_address(link->daemon->config->migration);
-    const char *before, *now = g_intern_string(found);
+    g_autoptr(MigLinkFacts) facts = facts_of(link);
+    const char *before, *now = g_intern_string(facts->address);
 
     g_mutex_lock(&link->lock);
     before = link->address;
@@ -142,7 +149,8 @@ mig_link_look(MigLink *link)
     g_mutex_unlock(&link->lock);
     if (before != now)
         tell_address(link, before, now);
-    tell_problems(link);
+    tell_problems(link, facts);
+    return g_steal_pointer(&facts);
 }
 
 /* ---- along it ---- */

@@ -15,10 +15,9 @@ void mig_link_free(MigLink *link);
 
 /* With prefix length, or NULL. Stays valid for good. Any thread, quick. */
 const char *mig_link_address(MigLink *link);
-/* Looks; logs what has changed for the worse. Blocks for a moment. */
-void mig_link_look(MigLink *link);
-/* What is so on this node now. Never NULL. */
-MigLinkFacts *mig_link_facts(MigLink *link);
+/* What is so on this node now, never NULL; logs what has changed for the worse. Reads the kernel's
+ * list of connections, which takes its time where there are many. */
+MigLinkFacts *mig_link_look(MigLink *link);
 /* Each problem of this node's end, a line for people. g_strfreev(). */
 char **mig_link_warnings(MigLink *link);
 

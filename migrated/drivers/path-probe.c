@@ -13,8 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define HEADERS   28 /* IP and ICMP */
-#define SPACE_US  1000
+#define HEADERS   28  /* IP and ICMP */
+#define SPACE_US  200 /* apart, so that what is lost is the path's and no queue's */
 #define CHUNK     (256 * 1024)
 #define AWAIT_MS  5000
 #define MOST      (256u << 20)
