@@ -57,11 +57,29 @@ test_lengths_and_pieces(void)
     }
 }
 
+/* Lengths about those at which it works on several stretches at once, at odd addresses. */
+static void
+test_stretches(void)
+{
+    static const size_t lengths[] = {767, 768, 769, 1535, 1536, 1543, 4016, 4096, 32688, 32768};
+    g_autofree uint8_t *bytes = g_malloc(32768 + 8);
+
+    for (unsigned i = 0; i < 32768 + 8; i++)
+        bytes[i] = (uint8_t)g_test_rand_int();
+    for (unsigned i = 0; i < G_N_ELEMENTS(lengths); i++)
+        for (unsigned at = 0; at < 8; at++) {
+            uint32_t whole = csv_crc32c(bytes + at, lengths[i]);
+            g_assert_cmphex(whole, ==, slow(bytes + at, lengths[i]));
+            g_assert_cmphex(csv_crc32c_by_table(bytes + at, lengths[i]), ==, whole);
+        }
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/csv/crc32c/vectors", test_vectors);
     g_test_add_func("/csv/crc32c/lengths-and-pieces", test_lengths_and_pieces);
+    g_test_add_func("/csv/crc32c/stretches", test_stretches);
     return g_test_run();
 }
