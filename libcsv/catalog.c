@@ -3,13 +3,15 @@
 
 /*
  * Several nodes take turns at writing, so a writer never trusts what it read last time: each change
- * begins with reading every slot. That is some tens of MiB at most, sequential, and catalogue
+ * begins with reading every slot. That is some hundred MiB at most, sequential, and catalogue
  * changes are rare. It buys three things: no cache to invalidate, the newest epoch is seen
  * whichever slot its writer touched, and names and space are checked against all there is.
+ * csv-format(5) says why no count of changes makes a cache safe.
  */
 
 #include "catalog.h"
 
+#include "crc32c.h"
 #include "error.h"
 
 #include <errno.h>
@@ -17,10 +19,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Images are put one behind the other: thousands of them in a few pages each hundred. */
+#define CHUNK_BYTES (256u << 10)
+struct csv_chunk {
+    struct csv_chunk *next;
+    size_t used;
+    _Alignas(8) uint8_t data[CHUNK_BYTES];
+};
+
 struct walk {
     struct csv_volume *volume;
     struct csv_catalog *catalog;
-    size_t image_room;
+    struct csv_image_record scratch;
     struct csv_error *error;
 };
 
@@ -42,27 +52,41 @@ see_damage(struct csv_catalog *catalog, enum csv_kind kind, uint32_t index,
                  index, slot->text[0], slot->text[1]);
 }
 
+/* 0 is an empty entry. */
+static uint32_t
+name_hash(const char *name)
+{
+    return csv_crc32c(name, strlen(name)) | 1;
+}
+
+static struct csv_hints *
+hints_of(struct csv_volume *volume, enum csv_kind kind)
+{
+    return kind == CSV_KIND_VM ? &volume->vm_hints : &volume->image_hints;
+}
+
 static void
 hint(struct csv_volume *volume, enum csv_kind kind, uint32_t slot, const char *name)
 {
+    struct csv_hints *hints = hints_of(volume, kind);
+    uint32_t hash = name_hash(name);
+
     pthread_mutex_lock(&volume->hint_lock);
-    memcpy(kind == CSV_KIND_VM ? volume->vm_hints[slot] : volume->image_hints[slot], name,
-           CSV_NAME_MAX + 1);
+    hints->hashes[slot] = hash;
+    memcpy(hints->names[slot], name, CSV_NAME_MAX + 1);
     pthread_mutex_unlock(&volume->hint_lock);
 }
 
 int64_t
 csv_catalog_hint(struct csv_volume *volume, enum csv_kind kind, const char *name)
 {
-    char(*hints)[CSV_NAME_MAX + 1] = kind == CSV_KIND_VM ? volume->vm_hints : volume->image_hints;
-    uint32_t count = csv_slot_count(&volume->super, kind);
+    const struct csv_hints *hints = hints_of(volume, kind);
+    uint32_t count = csv_slot_count(&volume->super, kind), hash = name_hash(name);
     int64_t found = -1;
 
-    if (!name[0])
-        return -1;
     pthread_mutex_lock(&volume->hint_lock);
     for (uint32_t i = 0; i < count && found < 0; i++)
-        if (strcmp(hints[i], name) == 0)
+        if (hints->hashes[i] == hash && strcmp(hints->names[i], name) == 0)
             found = i;
     pthread_mutex_unlock(&volume->hint_lock);
     return found;
@@ -87,9 +111,32 @@ visit_vm(uint32_t index, const void *buffer, const struct csv_slot *slot, void *
                             &catalog->vms[catalog->vm_count]);
     if (problem)
         return csv_fail(walk->error, CSV_E_SYS, ENOMEM, "cannot read VM slot %u", index);
+    catalog->vm_briefs[index].place = (uint32_t)catalog->vm_count;
     hint(walk->volume, CSV_KIND_VM, index, catalog->vms[catalog->vm_count].vm.name);
     catalog->vm_count++;
     return 0;
+}
+
+static bool
+keep_image(struct csv_catalog *catalog, const struct csv_image_record *record)
+{
+    size_t bytes = (csv_image_record_bytes(record) + 7) / 8 * 8;
+    struct csv_chunk *chunk = catalog->chunks;
+    struct csv_image_record *kept;
+
+    if (!chunk || CHUNK_BYTES - chunk->used < bytes) {
+        chunk = malloc(sizeof(*chunk));
+        if (!chunk)
+            return false;
+        chunk->used = 0;
+        chunk->next = catalog->chunks;
+        catalog->chunks = chunk;
+    }
+    kept = (struct csv_image_record *)(chunk->data + chunk->used);
+    chunk->used += bytes;
+    csv_image_record_copy(kept, record);
+    catalog->images[catalog->image_count++] = kept;
+    return true;
 }
 
 static int
@@ -105,18 +152,11 @@ visit_image(uint32_t index, const void *buffer, const struct csv_slot *slot, voi
     }
     if (slot->state != CSV_SLOT_USED)
         return 0;
-    if (catalog->image_count == walk->image_room) {
-        size_t room = walk->image_room ? walk->image_room * 2 : 16;
-        struct csv_image_record *more = realloc(catalog->images, room * sizeof(*more));
-        if (!more)
-            return csv_fail(walk->error, CSV_E_SYS, ENOMEM, "cannot read the images");
-        catalog->images = more;
-        walk->image_room = room;
-    }
     (void)csv_image_decode(csv_slot_block(CSV_KIND_IMAGE, buffer, slot), &slot->head,
-                           catalog->super, index, &catalog->images[catalog->image_count]);
-    hint(walk->volume, CSV_KIND_IMAGE, index, catalog->images[catalog->image_count].image.name);
-    catalog->image_count++;
+                           catalog->super, index, &walk->scratch);
+    if (!keep_image(catalog, &walk->scratch))
+        return csv_fail(walk->error, CSV_E_SYS, ENOMEM, "cannot read the images");
+    hint(walk->volume, CSV_KIND_IMAGE, index, walk->scratch.image.name);
     return 0;
 }
 
@@ -134,7 +174,8 @@ csv_catalog_read(struct csv_volume *volume, unsigned parts, struct csv_catalog *
     catalog->vm_briefs = calloc(super->max_vms, sizeof(*catalog->vm_briefs));
     catalog->image_briefs = calloc(super->max_images, sizeof(*catalog->image_briefs));
     catalog->vms = calloc(super->max_vms, sizeof(*catalog->vms));
-    if (!catalog->vm_briefs || !catalog->image_briefs || !catalog->vms)
+    catalog->images = calloc(super->max_images, sizeof(*catalog->images));
+    if (!catalog->vm_briefs || !catalog->image_briefs || !catalog->vms || !catalog->images)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read the catalogue");
     result = csv_super_refresh(volume, error);
     if (!result && (parts & CSV_READ_VMS))
@@ -151,6 +192,11 @@ csv_catalog_clear(struct csv_catalog *catalog)
         free(catalog->vms[i].vm.definition);
     free(catalog->vms);
     free(catalog->images);
+    while (catalog->chunks) {
+        struct csv_chunk *next = catalog->chunks->next;
+        free(catalog->chunks);
+        catalog->chunks = next;
+    }
     free(catalog->vm_briefs);
     free(catalog->image_briefs);
     memset(catalog, 0, sizeof(*catalog));
@@ -198,20 +244,20 @@ struct csv_image_record *
 csv_catalog_image(const struct csv_catalog *catalog, const char *name)
 {
     for (size_t i = 0; i < catalog->image_count; i++)
-        if (strcmp(catalog->images[i].image.name, name) == 0)
-            return &catalog->images[i];
+        if (strcmp(catalog->images[i]->image.name, name) == 0)
+            return catalog->images[i];
     return NULL;
 }
 
 const struct csv_vm_record *
 csv_catalog_owner(const struct csv_catalog *catalog, const struct csv_image_record *record)
 {
-    if (record->owner_birth == 0)
+    const struct csv_vm_record *vm;
+
+    if (record->owner_birth == 0 || catalog->vm_briefs[record->owner_slot].state != CSV_SLOT_USED)
         return NULL;
-    for (size_t i = 0; i < catalog->vm_count; i++)
-        if (catalog->vms[i].vm.slot == record->owner_slot)
-            return catalog->vms[i].birth == record->owner_birth ? &catalog->vms[i] : NULL;
-    return NULL;
+    vm = &catalog->vms[catalog->vm_briefs[record->owner_slot].place];
+    return vm->birth == record->owner_birth ? vm : NULL;
 }
 
 int
@@ -239,13 +285,13 @@ csv_catalog_space(const struct csv_catalog *catalog, struct csv_space *space,
         return csv_fail(error, CSV_E_DAMAGED, 0,
                         "free space is unknown while %s; run csvtool check", catalog->damage);
     for (size_t i = 0; i < catalog->image_count; i++)
-        room += catalog->images[i].image.extent_count;
+        room += catalog->images[i]->image.extent_count;
     claims = calloc(room, sizeof(*claims));
     if (!claims)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot work out free space");
     for (size_t i = 0; i < catalog->image_count; i++)
-        for (uint32_t j = 0; j < catalog->images[i].image.extent_count; j++)
-            claims[count++] = catalog->images[i].image.extents[j];
+        for (uint32_t j = 0; j < catalog->images[i]->image.extent_count; j++)
+            claims[count++] = catalog->images[i]->image.extents[j];
     result = csv_space_derive(catalog->super, claims, count, space, error);
     free(claims);
     return result;

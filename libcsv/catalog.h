@@ -13,16 +13,22 @@
 /* What a writer must know of each slot. */
 struct csv_brief {
     enum csv_slot_state state;
+    uint32_t place; /* of a VM that is used: in csv_catalog.vms */
     uint64_t generation;
 };
+
+struct csv_chunk;
 
 struct csv_catalog {
     const struct csv_super *super;
     unsigned parts;
     struct csv_epoch epoch; /* the highest seen */
     struct csv_brief *vm_briefs, *image_briefs;
-    struct csv_vm_record *vms; /* used slots only */
-    struct csv_image_record *images;
+    /* Used slots only. An image ends with its last extent: csv_image_record_copy() it before it is
+     * made longer or passed on. */
+    struct csv_vm_record *vms;
+    struct csv_image_record **images;
+    struct csv_chunk *chunks; /* where the images are */
     size_t vm_count, image_count;
     size_t vms_damaged, images_damaged;
     char damage[128]; /* the first damaged slot, in words */

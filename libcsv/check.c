@@ -134,8 +134,8 @@ check_names(struct check *check, const struct csv_catalog *catalog)
         }
     for (size_t i = 0; i < catalog->image_count; i++)
         for (size_t j = 0; j < i; j++) {
-            const struct csv_image *a = &catalog->images[j].image;
-            const struct csv_image *b = &catalog->images[i].image;
+            const struct csv_image *a = &catalog->images[j]->image;
+            const struct csv_image *b = &catalog->images[i]->image;
             if (strcmp(a->name, b->name) == 0)
                 found(check, "image-name-twice", true, "image slots %u and %u are both named %s",
                       a->slot, b->slot, a->name);
@@ -168,14 +168,14 @@ check_overlap(struct check *check, const struct csv_catalog *catalog, struct csv
     const struct claim *farthest = NULL;
 
     for (size_t i = 0; i < catalog->image_count; i++)
-        room += catalog->images[i].image.extent_count;
+        room += catalog->images[i]->image.extent_count;
     claims = calloc(room, sizeof(*claims));
     if (!claims)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot check extents");
     for (size_t i = 0; i < catalog->image_count; i++)
-        for (uint32_t j = 0; j < catalog->images[i].image.extent_count; j++) {
-            claims[count].extent = catalog->images[i].image.extents[j];
-            claims[count++].image = catalog->images[i].image.name;
+        for (uint32_t j = 0; j < catalog->images[i]->image.extent_count; j++) {
+            claims[count].extent = catalog->images[i]->image.extents[j];
+            claims[count++].image = catalog->images[i]->image.name;
         }
     qsort(claims, count, sizeof(*claims), by_offset);
     for (size_t i = 0; i < count; i++) {
@@ -196,11 +196,11 @@ static void
 check_owners(struct check *check, const struct csv_catalog *catalog)
 {
     for (size_t i = 0; i < catalog->image_count; i++)
-        if (catalog->images[i].owner_birth && !csv_catalog_owner(catalog, &catalog->images[i]) &&
-            csv_catalog_owner_known(catalog, &catalog->images[i], NULL) == 0)
+        if (catalog->images[i]->owner_birth && !csv_catalog_owner(catalog, catalog->images[i]) &&
+            csv_catalog_owner_known(catalog, catalog->images[i], NULL) == 0)
             found(check, "owner-gone", false,
                   "image %s belonged to a VM that was deleted, and counts as free",
-                  catalog->images[i].image.name);
+                  catalog->images[i]->image.name);
 }
 
 /* Each VM needs its lease, in its name; each deleted one must have lost it. */

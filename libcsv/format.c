@@ -12,7 +12,6 @@
 #include "crc32c.h"
 
 #include <endian.h>
-#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -381,13 +380,16 @@ csv_super_decode(const void *block, const struct csv_head *head, struct csv_supe
 void
 csv_uuid_print(const uint8_t uuid[CSV_UUID_BYTES], char text[CSV_UUID_STR])
 {
+    static const char digits[] = "0123456789abcdef";
     char *to = text;
 
     for (int i = 0; i < CSV_UUID_BYTES; i++) {
         if (i == 4 || i == 6 || i == 8 || i == 10)
             *to++ = '-';
-        to += sprintf(to, "%02x", uuid[i]);
+        *to++ = digits[uuid[i] >> 4];
+        *to++ = digits[uuid[i] & 15];
     }
+    *to = 0;
 }
 
 static int

@@ -204,9 +204,11 @@ struct csv_vm_record {
 };
 
 struct csv_image_record {
-    struct csv_image image; /* owner is empty here: it is derived, see catalog.h */
     uint32_t owner_slot;
     uint64_t owner_birth;
+    /* Last, for a catalogue holds it without the extents that it does not have. Its owner is empty
+     * here: that is derived, see catalog.h. */
+    struct csv_image image;
 };
 
 /* ---- blocks ----------------------------------------------------------------------------- */
@@ -270,6 +272,12 @@ uint32_t csv_image_encode(const struct csv_image_record *record, void *block);
 const char *
 csv_image_decode(const void *block, const struct csv_head *head, const struct csv_super *super,
                  uint32_t slot, struct csv_image_record *record);
+
+/* Copy an image without the extents that it does not have: there is room for many, and most have
+ * one. csv_image_record_bytes() is how long such a record is. */
+void csv_image_copy(struct csv_image *to, const struct csv_image *from);
+void csv_image_record_copy(struct csv_image_record *to, const struct csv_image_record *from);
+size_t csv_image_record_bytes(const struct csv_image_record *record);
 
 /* The rules that a decoder applies, for callers' input too: NULL or what is wrong. */
 const char *csv_node_problem(const struct csv_node *node, const struct csv_super *super);

@@ -39,7 +39,8 @@ csv_image_grow(struct csv_volume *volume, const struct csv_epoch *epoch, const c
                struct csv_error *error)
 {
     struct csv_catalog catalog;
-    struct csv_image_record *found;
+    const struct csv_image_record *found;
+    struct csv_image_record record;
     uint64_t wanted, before;
     int result;
 
@@ -57,20 +58,21 @@ csv_image_grow(struct csv_volume *volume, const struct csv_epoch *epoch, const c
         result = csv_image_not_found(volume, &catalog, name, error);
         goto out;
     }
-    before = found->image.size_bytes;
+    csv_image_record_copy(&record, found);
+    before = record.image.size_bytes;
     if (wanted < before)
         result = csv_fail(error, CSV_BAD_VALUE, 0,
                           "image %s has %llu bytes; it can grow, not shrink to %llu", name,
                           (unsigned long long)before, (unsigned long long)wanted);
     else if (wanted > before)
         result = plan_growth(volume, &catalog, wanted, (flags & CSV_CREATE_ONE_PIECE) != 0,
-                             &found->image, error);
+                             &record.image, error);
     if (!result && wanted > before)
-        result = csv_image_zero(volume, &found->image, before, error);
+        result = csv_image_zero(volume, &record.image, before, error);
     if (!result && wanted > before)
-        result = csv_image_commit(volume, epoch, found->image.generation++, found, true, error);
+        result = csv_image_commit(volume, epoch, record.image.generation++, &record, true, error);
     if (!result && image)
-        csv_image_named(&catalog, found, image);
+        csv_image_named(&catalog, &record, image);
 out:
     csv_catalog_end(volume, &catalog);
     return result;

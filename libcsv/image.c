@@ -18,15 +18,24 @@
 
 #define ZERO_PIECE (16u << 20)
 
+/* Into zeroes. */
+static void
+put_named(const struct csv_catalog *catalog, const struct csv_image_record *record,
+          struct csv_image *image)
+{
+    const struct csv_vm_record *owner = csv_catalog_owner(catalog, record);
+
+    csv_image_copy(image, &record->image);
+    if (owner)
+        memcpy(image->owner, owner->vm.name, sizeof(image->owner));
+}
+
 void
 csv_image_named(const struct csv_catalog *catalog, const struct csv_image_record *record,
                 struct csv_image *image)
 {
-    const struct csv_vm_record *owner = csv_catalog_owner(catalog, record);
-
-    *image = record->image;
-    if (owner)
-        memcpy(image->owner, owner->vm.name, sizeof(image->owner));
+    memset(image, 0, sizeof(*image));
+    put_named(catalog, record, image);
 }
 
 int
@@ -55,7 +64,7 @@ csv_image_list(struct csv_volume *volume, struct csv_image **images, size_t *cou
     }
     if (!result) {
         for (size_t i = 0; i < catalog.image_count; i++)
-            csv_image_named(&catalog, &catalog.images[i], &made[i]);
+            put_named(&catalog, catalog.images[i], &made[i]);
         *images = made;
         *count = catalog.image_count;
     }
@@ -231,7 +240,7 @@ csv_image_create(struct csv_volume *volume, const struct csv_epoch *epoch, const
     if (there && csv_catalog_was_unsure(volume, CSV_UNSURE_IMAGE_CREATE, name) &&
         strcmp(volume->unsure.uuid, there->image.uuid) == 0 &&
         there->image.size_bytes == record.image.size_bytes) {
-        record = *there;
+        csv_image_record_copy(&record, there);
     } else if (there) {
         result = csv_fail(error, CSV_EXISTS, 0, "image %s exists already", name);
     } else {

@@ -316,22 +316,49 @@ csv_image_encode(const struct csv_image_record *record, void *block)
                       image->extent_count * sizeof(struct csv_disk_extent));
 }
 
+void
+csv_image_copy(struct csv_image *to, const struct csv_image *from)
+{
+    memcpy(to, from,
+           offsetof(struct csv_image, extents) + from->extent_count * sizeof(from->extents[0]));
+}
+
+void
+csv_image_record_copy(struct csv_image_record *to, const struct csv_image_record *from)
+{
+    to->owner_slot = from->owner_slot;
+    to->owner_birth = from->owner_birth;
+    csv_image_copy(&to->image, &from->image);
+}
+
+size_t
+csv_image_record_bytes(const struct csv_image_record *record)
+{
+    return offsetof(struct csv_image_record, image.extents) +
+           record->image.extent_count * sizeof(record->image.extents[0]);
+}
+
 const char *
 csv_image_decode(const void *block, const struct csv_head *head, const struct csv_super *super,
                  uint32_t slot, struct csv_image_record *record)
 {
     const size_t fixed = offsetof(struct csv_disk_image, extents);
     struct csv_disk_image disk;
-    struct csv_image_record made = {0};
+    struct csv_image_record made;
     struct csv_image *image = &made.image;
     const char *problem;
 
-    memcpy(&disk, (const uint8_t *)block + HEADER, sizeof(disk));
+    /* most images have an extent or two, and there is room for 200: no more than needed is touched
+     */
+    memcpy(&disk, (const uint8_t *)block + HEADER, fixed);
+    memset(image, 0, offsetof(struct csv_image, extents));
     image->extent_count = le32toh(disk.extent_count);
     if (image->extent_count > CSV_MAX_EXTENTS)
         return "number of extents out of range";
     if (head->payload_bytes != fixed + image->extent_count * sizeof(struct csv_disk_extent))
         return "payload length contradicts the number of extents";
+    memcpy(disk.extents, (const uint8_t *)block + HEADER + fixed,
+           image->extent_count * sizeof(struct csv_disk_extent));
     image->slot = slot;
     memcpy(image->name, disk.name, sizeof(image->name));
     csv_uuid_print(disk.uuid, image->uuid);
@@ -347,6 +374,6 @@ csv_image_decode(const void *block, const struct csv_head *head, const struct cs
     problem = csv_image_problem(&made, super);
     if (problem)
         return problem;
-    *record = made;
+    csv_image_record_copy(record, &made);
     return NULL;
 }

@@ -73,6 +73,18 @@ is_torn(enum csv_block result)
     return result == CSV_BLOCK_BAD_CRC || result == CSV_BLOCK_TORN;
 }
 
+/* Have both copies the same content? Then it is looked at once: after a settled change, always. */
+static bool
+is_same(enum csv_kind kind, const void *buffer, const struct csv_head heads[CSV_COPIES])
+{
+    const uint8_t *first = (const uint8_t *)buffer + sizeof(struct csv_disk_header);
+    uint32_t bytes = csv_block_bytes(kind);
+
+    return compare_heads(&heads[0], &heads[1]) == 0 && heads[0].is_used == heads[1].is_used &&
+           heads[0].payload_bytes == heads[1].payload_bytes &&
+           memcmp(first, first + bytes, bytes - sizeof(struct csv_disk_header)) == 0;
+}
+
 void
 csv_slot_judge(const struct csv_super *super, enum csv_kind kind, uint32_t index,
                const void *buffer, struct csv_slot *slot)
@@ -88,7 +100,7 @@ csv_slot_judge(const struct csv_super *super, enum csv_kind kind, uint32_t index
                                         csv_slot_address(super, kind, index, i), &heads[i]);
         slot->text[i] = csv_block_text(slot->copy[i]);
         is_sound[i] = slot->copy[i] == CSV_BLOCK_OK;
-        if (is_sound[i]) {
+        if (is_sound[i] && !(i && is_sound[0] && is_same(kind, buffer, heads))) {
             const char *problem = csv_slot_problem(super, kind, index, block, &heads[i]);
             if (problem) {
                 slot->copy[i] = CSV_BLOCK_BAD_CONTENT;

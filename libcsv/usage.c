@@ -128,7 +128,7 @@ collect_moves(struct plan *plan)
     plan->count = 0;
     plan->bytes = 0;
     for (size_t i = 0; i < plan->catalog->image_count; i++) {
-        const struct csv_image *image = &plan->catalog->images[i].image;
+        const struct csv_image *image = &plan->catalog->images[i]->image;
         bool is_in_the_way = false;
         for (uint32_t k = 0; k < image->extent_count && !is_in_the_way; k++)
             is_in_the_way = meet(&image->extents[k], &plan->run);

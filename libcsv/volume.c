@@ -168,6 +168,21 @@ fill_info(const struct csv_dev *dev, const struct csv_super *super, struct csv_i
     info->feature_incompat = super->feature_incompat;
 }
 
+static bool
+hints_new(struct csv_hints *hints, uint32_t slots)
+{
+    hints->hashes = calloc(slots, sizeof(*hints->hashes));
+    hints->names = calloc(slots, sizeof(*hints->names));
+    return hints->hashes && hints->names;
+}
+
+static void
+hints_free(struct csv_hints *hints)
+{
+    free(hints->hashes);
+    free(hints->names);
+}
+
 int
 csv_open_dev(struct csv_dev *dev, unsigned flags, struct csv_volume **volume,
              struct csv_error *error)
@@ -182,17 +197,14 @@ csv_open_dev(struct csv_dev *dev, unsigned flags, struct csv_volume **volume,
         result = csv_super_check_fit(dev, &super, read_only, error);
     if (result == 0) {
         made = calloc(1, sizeof(*made));
-        if (made) {
-            made->vm_hints = calloc(super.max_vms, sizeof(*made->vm_hints));
-            made->image_hints = calloc(super.max_images, sizeof(*made->image_hints));
-        }
-        if (!made || !made->vm_hints || !made->image_hints)
+        if (!made || !hints_new(&made->vm_hints, super.max_vms) ||
+            !hints_new(&made->image_hints, super.max_images))
             result = csv_fail(error, CSV_E_SYS, ENOMEM, "cannot open the volume");
     }
     if (result) {
         if (made) {
-            free(made->vm_hints);
-            free(made->image_hints);
+            hints_free(&made->vm_hints);
+            hints_free(&made->image_hints);
         }
         free(made);
         csv_dev_close(dev);
@@ -237,8 +249,8 @@ csv_close(struct csv_volume *volume)
     pthread_mutex_destroy(&volume->node_lock);
     pthread_mutex_destroy(&volume->device_lock);
     pthread_mutex_destroy(&volume->hint_lock);
-    free(volume->vm_hints);
-    free(volume->image_hints);
+    hints_free(&volume->vm_hints);
+    hints_free(&volume->image_hints);
     free(volume);
 }
 

@@ -24,6 +24,13 @@ struct csv_unsure {
     char uuid[CSV_UUID_STR];
 };
 
+/* Slot -> name last seen there: where to look first, nothing more. A look-up goes over the hashes,
+ * 40 KiB for 10,000 images. */
+struct csv_hints {
+    uint32_t *hashes;
+    char (*names)[CSV_NAME_MAX + 1];
+};
+
 struct csv_volume {
     struct csv_dev *dev;    /* ours to close */
     struct csv_super super; /* but for its end never changes: see csv_super_refresh() */
@@ -34,9 +41,7 @@ struct csv_volume {
     pthread_mutex_t node_lock;
     pthread_mutex_t device_lock; /* and the list of active devices */
     pthread_mutex_t hint_lock;   /* inside catalog_lock or alone */
-    /* Slot -> name last seen there: where to look first, nothing more. */
-    char (*vm_hints)[CSV_NAME_MAX + 1];
-    char (*image_hints)[CSV_NAME_MAX + 1];
+    struct csv_hints vm_hints, image_hints;
     struct csv_unsure unsure;
     csv_guard guard; /* see csv_volume_set_guard() */
     void *guard_data;

@@ -92,6 +92,31 @@ test_clean(struct fixture *fixture, const void *data)
     g_assert_cmpstr(check(fixture), ==, "");
 }
 
+/* A copy that is sealed well and of the same change, and breaks a rule: it does not pass because
+ * the other one does. */
+static void
+test_one_content(struct fixture *fixture, const void *data)
+{
+    const struct csv_super *super = &fixture->volume->super;
+    struct csv_image image;
+    struct csv_head head;
+
+    (void)data;
+    for (int copy = 0; copy < 2; copy++) {
+        uint8_t *block = copy_at(fixture, CSV_KIND_IMAGE, 0, copy);
+        uint64_t address = csv_slot_address(super, CSV_KIND_IMAGE, 0, copy);
+        g_autofree uint8_t *before = g_memdup2(block, CSV_IMAGE_BLOCK);
+
+        g_assert_cmpint(csv_block_check(block, CSV_KIND_IMAGE, super->uuid, address, &head), ==,
+                        CSV_BLOCK_OK);
+        block[128] = '.';
+        csv_block_seal(block, CSV_KIND_IMAGE, super->uuid, address, &head);
+        g_assert_cmpstr(check(fixture), ==, "copy-torn");
+        assert_ok(csv_image_find(fixture->volume, "one", &image, error));
+        memcpy(block, before, CSV_IMAGE_BLOCK);
+    }
+}
+
 static void
 test_one_copy(struct fixture *fixture, const void *data)
 {
@@ -286,6 +311,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     ADD("clean", test_clean);
+    ADD("one-content", test_one_content);
     ADD("one-copy", test_one_copy);
     ADD("both-copies", test_both_copies);
     ADD("torn-first-write", test_torn_first_write);
