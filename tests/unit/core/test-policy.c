@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test-policy.c - the downtime limit follows the rounds, and never goes where it may not. */
-#include "core/policy.h"
+#include "rounds.h"
 
 typedef struct {
     MigPolicy policy;
@@ -290,58 +290,6 @@ test_retune(void)
     g_assert_cmpint(f.policy.progress_ms, ==, f.now_ms - 119000);
 }
 
-/*
- * A guest, a link, and QEMU's auto-converge, as simple as they can be: a round takes what was left
- * over the link's rate, and leaves what the guest dirtied meanwhile; of its memory it dirties a
- * working set. Two rounds that leave more than half of what they sent slow it by one step.
- */
-typedef struct {
-    gboolean ended;
-    gint64 took_ms, blackout_ms, first_round_ms;
-    guint throttle;
-} Outcome;
-
-static Outcome
-run_model(MigPolicyKind kind, double memory, double working_set, double dirty_s, double link_s)
-{
-    const MigPolicyRule *rule = mig_policy_rule(kind);
-    MigPolicy policy;
-    MigProgress progress = {.is_active = TRUE, .iteration = 1, .rate_bytes_s = (guint64)link_s};
-    double left = memory, sent_at_ms = 0;
-    guint high = 0;
-    gint64 now_ms = 0;
-
-    mig_policy_init(&policy, kind, 0, 0);
-    for (;; now_ms += MIG_POLICY_POLL_MS) {
-        double round_ms = left / link_s * 1000;
-
-        progress.remaining_bytes =
-            (guint64)MAX(left - ((double)now_ms - sent_at_ms) * link_s / 1000, 0);
-        if ((double)now_ms - sent_at_ms >= round_ms) {
-            double dirtied = MIN(
-                dirty_s * (100 - progress.throttle_percent) / 100 * round_ms / 1000, working_set);
-
-            if (dirtied > left / 2 && ++high >= 2 && rule->throttle_first) {
-                high = 0;
-                progress.throttle_percent =
-                    progress.throttle_percent
-                        ? MIN(progress.throttle_percent + rule->throttle_step, 99)
-                        : rule->throttle_first;
-            }
-            sent_at_ms = (double)now_ms;
-            left = dirtied;
-            progress.remaining_bytes = (guint64)left;
-            progress.iteration++;
-            if (left / link_s * 1000 <= policy.limit_ms)
-                return (Outcome){TRUE, now_ms, (gint64)(left / link_s * 1000),
-                                 policy.first_round_ms, progress.throttle_percent};
-        }
-        if (mig_policy_feed(&policy, &progress, now_ms) == MIG_POLICY_GIVE_UP)
-            return (Outcome){FALSE, now_ms, 0, policy.first_round_ms, progress.throttle_percent};
-        g_assert_cmpint(now_ms, <, 86400000);
-    }
-}
-
 #define MIB 1048576.0
 
 static void
@@ -358,7 +306,7 @@ test_model(void)
 
         for (MigPolicyKind kind = MIG_POLICY_FAST; kind < MIG_POLICY_COUNT; kind++) {
             const MigPolicyRule *rule = mig_policy_rule(kind);
-            Outcome o = run_model(kind, memory, set, dirty_s, link_s);
+            RoundsOutcome o = rounds_run(kind, memory, set, dirty_s, link_s);
 
             g_test_message("%s: dirty %.2f of the link, %s after %.1f s (first round %.1f s), "
                            "blackout %d ms, slowed %u %%",
@@ -389,8 +337,9 @@ test_model(void)
     g_assert_cmpuint(gave_up[MIG_POLICY_GENTLE], >, 50);
     /* ten times what the link carries, where QEMU cannot slow it enough */
     g_assert_true(
-        run_model(MIG_POLICY_MUST_FINISH, 1024 * MIB, 256 * MIB, 30000 * MIB, 100 * MIB).ended);
-    g_assert_false(run_model(MIG_POLICY_FAST, 1024 * MIB, 256 * MIB, 30000 * MIB, 100 * MIB).ended);
+        rounds_run(MIG_POLICY_MUST_FINISH, 1024 * MIB, 256 * MIB, 30000 * MIB, 100 * MIB).ended);
+    g_assert_false(
+        rounds_run(MIG_POLICY_FAST, 1024 * MIB, 256 * MIB, 30000 * MIB, 100 * MIB).ended);
 }
 
 int
