@@ -58,6 +58,13 @@ mig_cli_check_range(const char *option, gint64 value, gint64 min, gint64 max, GE
 gboolean
 mig_cli_follow_job(MigCli *cli, const MigMoveVmRequest *move, const char *job_id, GError **error);
 
+/* The verdict of CheckVm about one move: checks, and what it will take. */
+void mig_print_verdict(const MigApiVerdict *verdict);
+/* Has no check failed? */
+gboolean mig_verdicts_are_fine(const GPtrArray *verdicts, GError **error);
+/* "11.9 s, 10.2 to 14.0" - a forecast's range of times. g_free(). */
+char *mig_show_range_ms(const MigApiRange *range);
+
 #define MIG_CLI_COMMAND(name) gboolean name(MigCli *cli, char **arguments, GError **error)
 MIG_CLI_COMMAND(mig_cmd_status);
 MIG_CLI_COMMAND(mig_cmd_node_list);
@@ -106,6 +113,7 @@ MIG_CLI_COMMAND(mig_cmd_job_show);
 MIG_CLI_COMMAND(mig_cmd_job_watch);
 MIG_CLI_COMMAND(mig_cmd_job_cancel);
 MIG_CLI_COMMAND(mig_cmd_job_set);
+MIG_CLI_COMMAND(mig_cmd_job_stats);
 MIG_CLI_COMMAND(mig_cmd_setup);
 MIG_CLI_COMMAND(mig_cmd_names);
 

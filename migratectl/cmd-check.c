@@ -16,9 +16,42 @@ const GOptionEntry mig_options_check[] = {
 
 /* ---- one VM ---- */
 
-/* Whole lines, on a narrow terminal too: what is cut off is what one wants to know. */
+char *
+mig_show_range_ms(const MigApiRange *range)
+{
+    g_autofree char *likely = g_strdup(mig_show_ms(range->likely));
+    g_autofree char *least = g_strdup(mig_show_ms(range->least));
+
+    return g_strdup_printf("%s (%s to %s)", likely, least, mig_show_ms(range->most));
+}
+
 static void
-print_verdict(const MigApiVerdict *verdict)
+print_forecast(const MigApiForecast *forecast)
+{
+    const MigApiRange *bytes = forecast->bytes;
+    g_autofree char *duration = mig_show_range_ms(forecast->duration_ms);
+    g_autofree char *downtime = mig_show_range_ms(forecast->downtime_ms);
+    g_autofree char *likely = g_strdup(mig_show_size(bytes->likely));
+    g_autofree char *least = g_strdup(mig_show_size(bytes->least));
+    g_autofree char *dirty = forecast->dirty_rate < 0
+                                 ? g_strdup("was not measured")
+                                 : g_strdup_printf("%s/s", mig_show_size(forecast->dirty_rate));
+
+    if (forecast->gives_up)
+        mig_print_line("  would not end by itself: given up after %s",
+                       mig_show_ms(((const MigApiRange *)forecast->duration_ms)->likely));
+    else
+        mig_print_line("  takes %s, stands still for %s", duration, downtime);
+    mig_print_line("  sends %s (%s to %s)", likely, least, mig_show_size(bytes->most));
+    mig_print_line("  by: memory in use %s, dirtied %s, link %s%s; learnt from %d moves",
+                   forecast->used ? mig_show_size(forecast->used) : "unknown", dirty,
+                   forecast->link_rate ? mig_show_size(forecast->link_rate) : "unknown",
+                   forecast->link_rate ? "/s" : "", (int)forecast->learnt_from);
+}
+
+/* Whole lines, on a narrow terminal too: what is cut off is what one wants to know. */
+void
+mig_print_verdict(const MigApiVerdict *verdict)
 {
     mig_print_line("%s from %s to %s: %s", verdict->vm, verdict->source, verdict->target,
                    verdict->verdict);
@@ -29,6 +62,8 @@ print_verdict(const MigApiVerdict *verdict)
         if (check->advice)
             mig_print_line("  %-26s       -> %s", "", check->advice);
     }
+    if (verdict->forecast)
+        print_forecast(verdict->forecast);
 }
 
 /* ---- VM x node ---- */
@@ -107,8 +142,8 @@ print_matrix(const GPtrArray *verdicts)
 
 /* ---- both ---- */
 
-static gboolean
-is_fine(const GPtrArray *verdicts, GError **error)
+gboolean
+mig_verdicts_are_fine(const GPtrArray *verdicts, GError **error)
 {
     guint failed = 0;
     const char *first = NULL;
@@ -156,9 +191,9 @@ mig_cmd_check(MigCli *cli, char **arguments, GError **error)
         for (guint i = 0; i < reply->verdicts->len; i++) {
             if (i)
                 mig_print_line("%s", "");
-            print_verdict(g_ptr_array_index(reply->verdicts, i));
+            mig_print_verdict(g_ptr_array_index(reply->verdicts, i));
         }
-    return is_fine(reply->verdicts, error);
+    return mig_verdicts_are_fine(reply->verdicts, error);
 }
 
 /* ---- cpu ---- */

@@ -29,14 +29,18 @@ ask(MigCli *cli, const char *node, gboolean dry_run, GError **error)
 static void
 print_steps(const GPtrArray *steps)
 {
-    MigTable *table =
-        mig_table_new((const char *const[]){"~VM", ">MEMORY", "~TO", "JOB", "~WHY", NULL});
+    MigTable *table = mig_table_new((const char *const[]){"~VM", ">MEMORY", "~TO", "JOB", ">TAKES",
+                                                          ">STANDS STILL", "~WHY", NULL});
 
     for (guint i = 0; i < steps->len; i++) {
         const MigApiDrainStep *step = g_ptr_array_index(steps, i);
 
+        const MigApiForecast *forecast = step->forecast;
+        g_autofree char *takes = forecast ? mig_show_range_ms(forecast->duration_ms) : NULL;
+        g_autofree char *stands = forecast ? mig_show_range_ms(forecast->downtime_ms) : NULL;
+
         mig_table_add(table, step->vm, mig_show_size(step->memory),
-                      step->target ? step->target : "nowhere", step->job, step->why);
+                      step->target ? step->target : "nowhere", step->job, takes, stands, step->why);
     }
     mig_table_print(table, FALSE);
 }

@@ -102,6 +102,16 @@ show_blackout(const MigApiJob *job)
 }
 
 static void
+print_expected(const MigApiForecast *forecast)
+{
+    g_autofree char *duration = mig_show_range_ms(forecast->duration_ms);
+    g_autofree char *downtime = mig_show_range_ms(forecast->downtime_ms);
+
+    mig_print_field("Expected time", forecast->gives_up ? "would not end" : duration);
+    mig_print_field("Expected stop", downtime);
+}
+
+static void
 print_job(const MigApiJob *job)
 {
     g_autofree char *percent = g_strdup_printf("%d%%", (int)job->percent);
@@ -145,6 +155,8 @@ print_job(const MigApiJob *job)
         mig_print_field("Downtime", mig_show_ms(job->downtime_ms));
         mig_print_field("Blackout", blackout);
     }
+    if (job->forecast)
+        print_expected(job->forecast);
     if (job->checks && job->checks->len) {
         puts("");
         print_checks(job->checks);
@@ -231,5 +243,41 @@ mig_cmd_job_set(MigCli *cli, char **arguments, GError **error)
         mig_talk("job %s: bandwidth %s%s, downtime at most %s", job->id,
                  job->bandwidth ? mig_show_size(job->bandwidth) : "without limit",
                  job->bandwidth ? "/s" : "", mig_show_ms(job->max_downtime_ms));
+    return TRUE;
+}
+
+static void
+print_misses(MigTable *table, const char *what, const MigApiMisses *misses)
+{
+    g_autofree char *count = g_strdup_printf("%d", (int)misses->count);
+    g_autofree char *within = g_strdup_printf("%d", (int)misses->in_range);
+    g_autofree char *median = g_strdup_printf("%d%%", (int)misses->median_percent);
+    g_autofree char *most = g_strdup_printf("%d%%", (int)misses->p95_percent);
+    g_autofree char *median_ms = g_strdup(mig_show_ms(misses->median_ms));
+
+    mig_table_add(table, what, count, within, misses->count ? median : NULL,
+                  misses->count ? most : NULL, misses->count ? median_ms : NULL,
+                  misses->count ? mig_show_ms(misses->p95_ms) : NULL);
+}
+
+gboolean
+mig_cmd_job_stats(MigCli *cli, char **arguments, GError **error)
+{
+    g_autoptr(MigJobStatsReply) reply =
+        mig_cli_call(cli, "io.migrated.GetJobStats", &mig_type_Empty, NULL, &mig_type_JobStatsReply,
+                     MIG_CLI_READ_TIMEOUT_MS, error);
+    MigTable *table;
+
+    if (!reply)
+        return FALSE;
+    if (cli->json) {
+        mig_print_json(&mig_type_JobStatsReply, reply, FALSE);
+        return TRUE;
+    }
+    table = mig_table_new((const char *const[]){"FORECAST OF", ">MOVES", ">IN RANGE", ">OFF BY",
+                                                ">19 OF 20", ">OFF BY", ">19 OF 20", NULL});
+    print_misses(table, "duration", reply->duration);
+    print_misses(table, "downtime", reply->downtime);
+    mig_table_print(table, FALSE);
     return TRUE;
 }

@@ -8,7 +8,7 @@
 
 static gint option_bandwidth_mib, option_max_downtime_ms, option_timeout_s, option_priority;
 static char *option_policy;
-static gboolean option_detach, option_no_wait;
+static gboolean option_detach, option_no_wait, option_dry_run;
 
 const GOptionEntry mig_options_move[] = {
     {"bandwidth", 0, 0, G_OPTION_ARG_INT, &option_bandwidth_mib, "Send no faster, MiB/s", "MIB"},
@@ -23,6 +23,8 @@ const GOptionEntry mig_options_move[] = {
     {"no-wait", 0, 0, G_OPTION_ARG_NONE, &option_no_wait, "Fail where it would wait", NULL},
     {"detach", 0, 0, G_OPTION_ARG_NONE, &option_detach, "Start the move, print its job, and leave",
      NULL},
+    {"dry-run", 0, 0, G_OPTION_ARG_NONE, &option_dry_run,
+     "Only check, and say what the move would take", NULL},
     {NULL},
 };
 
@@ -45,6 +47,29 @@ detach(MigCli *cli, const MigMoveVmRequest *request, GError **error)
     return TRUE;
 }
 
+/* As "check" does, with the limits that the move would have. */
+static gboolean
+look(MigCli *cli, const MigMoveVmRequest *move, GError **error)
+{
+    MigCheckVmRequest request = {.vm = move->vm,
+                                 .node = move->node,
+                                 .bandwidth = move->bandwidth,
+                                 .max_downtime_ms = move->max_downtime_ms,
+                                 .policy = move->policy};
+    g_autoptr(MigCheckVmReply) reply =
+        mig_cli_call(cli, "io.migrated.CheckVm", &mig_type_CheckVmRequest, &request,
+                     &mig_type_CheckVmReply, 0, error);
+
+    if (!reply)
+        return FALSE;
+    if (cli->json)
+        mig_print_json(&mig_type_CheckVmReply, reply, FALSE);
+    else
+        for (guint i = 0; i < reply->verdicts->len; i++)
+            mig_print_verdict(g_ptr_array_index(reply->verdicts, i));
+    return mig_verdicts_are_fine(reply->verdicts, error);
+}
+
 gboolean
 mig_cmd_move(MigCli *cli, char **arguments, GError **error)
 {
@@ -62,6 +87,8 @@ mig_cmd_move(MigCli *cli, char **arguments, GError **error)
         !mig_cli_check_range("--timeout", option_timeout_s, 0, 7 * 86400, error) ||
         !mig_cli_check_range("--priority", option_priority, 0, 1000, error))
         return FALSE;
+    if (option_dry_run)
+        return look(cli, &request, error);
     if (option_detach)
         return detach(cli, &request, error);
     return mig_cli_follow_job(cli, &request, NULL, error);

@@ -11,7 +11,8 @@
 /* ---- shaping ---- */
 
 static MigApiVerdict *
-shape(const char *vm, const char *source, const char *target, const GPtrArray *checks)
+shape(const char *vm, const char *source, const char *target, const GPtrArray *checks,
+      const MigForecast *forecast)
 {
     MigApiVerdict *verdict = mig_ApiVerdict_new();
     MigVerdict worst = MIG_VERDICT_PASS;
@@ -23,6 +24,8 @@ shape(const char *vm, const char *source, const char *target, const GPtrArray *c
         worst = MAX(worst, ((const MigCheck *)g_ptr_array_index(checks, i))->verdict);
     verdict->verdict = g_strdup(mig_verdict_name(worst));
     verdict->checks = mig_checks_to_message(checks);
+    if (worst != MIG_VERDICT_FAIL)
+        verdict->forecast = mig_forecast_to_message(forecast);
     return verdict;
 }
 
@@ -30,19 +33,26 @@ shape(const char *vm, const char *source, const char *target, const GPtrArray *c
 
 static gboolean
 check_one(MigDaemon *daemon, const MigRunning *running, const MigVm *vm, const char *target,
-          GPtrArray *to, GError **error)
+          const MigCheckVmRequest *asked, GPtrArray *to, GError **error)
 {
-    g_autoptr(GPtrArray) checks = mig_jobs_check(daemon->jobs, target, running, vm, error);
+    const MigMoveVmRequest request = {.vm = running->name,
+                                      .node = (char *)target,
+                                      .bandwidth = asked->bandwidth,
+                                      .max_downtime_ms = asked->max_downtime_ms,
+                                      .policy = asked->policy};
+    MigForecast forecast = {0};
+    g_autoptr(GPtrArray) checks =
+        mig_jobs_check(daemon->jobs, &request, running, vm, &forecast, error);
 
     if (checks)
-        g_ptr_array_add(to, shape(running->name, daemon->node, target, checks));
+        g_ptr_array_add(to, shape(running->name, daemon->node, target, checks, &forecast));
     return checks != NULL;
 }
 
-/* target NULL: every other node that has not left. */
+/* To no node in particular: to every other one that has not left. */
 static gboolean
-check_vm(MigDaemon *daemon, const MigRunning *running, const char *target, GPtrArray *to,
-         GError **error)
+check_vm(MigDaemon *daemon, const MigRunning *running, const MigCheckVmRequest *asked,
+         GPtrArray *to, GError **error)
 {
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, running->volume, error);
     g_autoptr(MigVm) vm =
@@ -52,14 +62,14 @@ check_vm(MigDaemon *daemon, const MigRunning *running, const char *target, GPtrA
 
     if (!vm)
         return FALSE;
-    if (target)
-        return check_one(daemon, running, vm, target, to, error);
+    if (asked->node)
+        return check_one(daemon, running, vm, asked->node, asked, to, error);
     views = mig_volumes_nodes(daemon->volumes);
     for (guint i = 0; ok && i < views->len; i++) {
         const MigNodeView *view = g_ptr_array_index(views, i);
 
         if (!view->is_local && view->state != MIG_NODE_LEFT)
-            ok = check_one(daemon, running, vm, view->node->name, to, error);
+            ok = check_one(daemon, running, vm, view->node->name, asked, to, error);
     }
     return ok;
 }
@@ -73,7 +83,7 @@ check_here(MigDaemon *daemon, const MigCheckVmRequest *request, GPtrArray *to, G
     if (request->vm) {
         running = mig_vms_get(daemon->vms, request->vm);
         if (running)
-            return check_vm(daemon, running, request->node, to, error);
+            return check_vm(daemon, running, request, to, error);
         g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED,
                     "%s does not run; only a running VM moves: 'migratectl vm start %s'",
                     request->vm, request->vm);
@@ -85,7 +95,7 @@ check_here(MigDaemon *daemon, const MigCheckVmRequest *request, GPtrArray *to, G
 
         /* one that has gone meanwhile has no verdict; asked to go where it is: nothing to say */
         if (g_strcmp0(request->node, daemon->node) != 0)
-            check_vm(daemon, one, request->node, to, NULL);
+            check_vm(daemon, one, request, to, NULL);
     }
     return TRUE;
 }

@@ -260,3 +260,57 @@ peer_ListJobs(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
     reply->volumes = 1 + (gint64)mig_volumes_count_alive(daemon->volumes);
     mig_rpc_call_reply(call, reply);
 }
+
+/* ---- how good forecasts were ---- */
+
+static MigApiMisses *
+misses_of(const GArray *expected, const GArray *actual)
+{
+    MigApiMisses *message = mig_ApiMisses_new();
+    MigMisses misses;
+
+    mig_predict_score((const MigRange *)(gconstpointer)expected->data,
+                      (const gint64 *)(gconstpointer)actual->data, actual->len, &misses);
+    message->count = misses.count;
+    message->in_range = misses.in_range;
+    message->median_percent = misses.median_percent;
+    message->p95_percent = misses.p95_percent;
+    message->median_ms = misses.median_ms;
+    message->p95_ms = misses.p95_ms;
+    return message;
+}
+
+static void
+add_pair(const MigApiRange *expected_message, gint64 value, GArray *expected, GArray *actual)
+{
+    const MigRange range = mig_range_from_message(expected_message);
+
+    g_array_append_val(expected, range);
+    g_array_append_val(actual, value);
+}
+
+void
+api_GetJobStats(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    g_autoptr(GPtrArray) jobs = mig_shape_jobs(daemon);
+    g_autoptr(MigJobStatsReply) reply = mig_JobStatsReply_new();
+    g_autoptr(GArray) durations = g_array_new(FALSE, FALSE, sizeof(MigRange));
+    g_autoptr(GArray) downtimes = g_array_new(FALSE, FALSE, sizeof(MigRange));
+    g_autoptr(GArray) took = g_array_new(FALSE, FALSE, sizeof(gint64));
+    g_autoptr(GArray) stood = g_array_new(FALSE, FALSE, sizeof(gint64));
+
+    for (guint i = 0; i < jobs->len; i++) {
+        const MigApiJob *job = g_ptr_array_index(jobs, i);
+
+        const MigApiForecast *forecast = job->forecast;
+
+        if (!forecast || g_strcmp0(job->kind, "move") != 0 || g_strcmp0(job->outcome, "done") != 0)
+            continue;
+        add_pair(forecast->duration_ms, mig_job_moving_ms(job), durations, took);
+        if (job->blackout_ms >= 0)
+            add_pair(forecast->downtime_ms, job->blackout_ms, downtimes, stood);
+    }
+    reply->duration = misses_of(durations, took);
+    reply->downtime = misses_of(downtimes, stood);
+    mig_rpc_call_reply(call, reply);
+}

@@ -16,6 +16,7 @@ typedef struct MigLink MigLink;
 typedef struct MigTurns MigTurns;
 typedef struct MigIncoming MigIncoming;
 typedef struct MigShares MigShares;
+typedef struct MigMeters MigMeters;
 typedef struct MigJobs MigJobs;
 typedef struct MigEvents MigEvents;
 typedef struct MigSigns MigSigns;
@@ -49,6 +50,7 @@ typedef struct MigDaemon {
     MigIncoming *incoming; /* incoming.h: moves that come here */
     MigShares *shares;     /* shares.h: what they may bring */
     MigJobs *jobs;         /* jobs.h: moves that go from here */
+    MigMeters *meters;     /* meters.h: how fast guests dirty their memory */
     MigEvents *events;     /* events.h: what was decided, and why */
     MigSigns *signs;       /* signs.h: who answers */
     MigFailover *failover; /* failover.h: who lives */

@@ -224,6 +224,19 @@ start_move(Sheet *sheet, guint move, MigApiDrainStep *step)
         step->why = g_strdup(error->message);
 }
 
+/* Of each alone; beside one another they share the links. */
+static void
+add_forecast(Sheet *sheet, guint move, MigApiDrainStep *step)
+{
+    const MigRunning *running = g_ptr_array_index(sheet->running, move);
+    const MigMoveVmRequest request = {.vm = running->name, .node = step->target};
+    MigForecast forecast = {0};
+
+    mig_jobs_forecast(sheet->daemon->jobs, &request, running, g_ptr_array_index(sheet->vms, move),
+                      &forecast);
+    step->forecast = mig_forecast_to_message(&forecast);
+}
+
 static gboolean
 has_any(const guint8 *allowed, guint count)
 {
@@ -255,6 +268,7 @@ mig_drain(MigDaemon *daemon, gboolean dry_run, GError **error)
                                          g_ptr_array_index(sheet.vms, one->move));
 
         step->target = g_strdup(target->node->name);
+        add_forecast(&sheet, one->move, step);
         g_ptr_array_add(steps, step);
         if (!dry_run)
             start_move(&sheet, one->move, step);

@@ -292,6 +292,7 @@ keep(MigIncoming *incoming, const MigPeerFinishRequest *request, MigPeerFinishRe
     MigDaemon *daemon = incoming->daemon;
     MigDomainState state = MIG_DOMAIN_UNKNOWN;
     gint64 came_us = g_get_monotonic_time();
+    MigProgress moved;
 
     if (!daemon->hv->get_state(daemon->hv->self, request->vm, request->uuid, &state, error))
         return FALSE;
@@ -301,7 +302,10 @@ keep(MigIncoming *incoming, const MigPeerFinishRequest *request, MigPeerFinishRe
         return FALSE;
     leave_no_definition(daemon, request);
     mig_vms_refresh(daemon->vms);
-    reply->downtime_ms = mig_libvirt_downtime_ms(daemon->libvirt, request->vm);
+    mig_libvirt_moved(daemon->libvirt, request->vm, &moved);
+    reply->downtime_ms = moved.downtime_ms;
+    reply->transferred = (gint64)moved.transferred_bytes;
+    reply->rate = (gint64)moved.rate_bytes_s;
     forget(incoming, request->job);
     tell_switchover(daemon, request->uuid, came_us, reply);
     return TRUE;

@@ -45,5 +45,8 @@ void mig_job_entry_run(MigJobEntry *entry);
 void mig_job_entry_wake(MigJobEntry *entry);
 /* Lock held. Has it not begun to touch anything? */
 gboolean mig_job_entry_is_waiting(const MigJobEntry *entry);
+/* What that move will take. is_patient: what is not known is measured, which blocks for a second or
+ * two; else what is known has to do. The job is in no table, or the caller is its thread. */
+void mig_job_forecast(MigJobs *jobs, const MigJob *job, gboolean is_patient, MigForecast *forecast);
 /* What core asks of volumes. */
 MigVolumePort mig_jobs_volume_port(MigDaemon *daemon);

@@ -304,6 +304,18 @@ env_check_target(gpointer self, MigJob *job, GPtrArray *checks, GError **error)
     return ok;
 }
 
+static void
+env_forecast(gpointer self, MigJob *job)
+{
+    MigJobEntry *entry = self;
+    MigForecast forecast;
+
+    mig_job_forecast(entry->jobs, job, FALSE, &forecast);
+    g_mutex_lock(&entry->jobs->lock);
+    job->forecast = forecast;
+    g_mutex_unlock(&entry->jobs->lock);
+}
+
 static gboolean
 is_sending(const MigJob *job)
 {
@@ -362,6 +374,7 @@ make_env(MigJobEntry *entry, MigClock *clock)
                        .migration = mig_link_address(daemon->link),
                        .check_target = env_check_target,
                        .bandwidth = env_bandwidth,
+                       .forecast = env_forecast,
                        .look_at_target = env_look_at_target,
                        .look_at_encryption = env_look_at_encryption,
                        .certificate = env_certificate,

@@ -288,22 +288,31 @@ mig_jobs_follow(MigJobs *jobs, const char *target, const MigRunning *running, co
     return id && wait_for_perform(jobs, id, error) ? g_steal_pointer(&id) : NULL;
 }
 
-GPtrArray *
-mig_jobs_check(MigJobs *jobs, const char *target, const MigRunning *running, const MigVm *vm,
-               GError **error)
+void
+mig_jobs_forecast(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
+                  const MigVm *vm, MigForecast *forecast)
 {
-    const MigMoveVmRequest request = {.vm = running->name, .node = (char *)target};
+    g_autoptr(MigJob) job = job_from_request(jobs, request, running, vm);
+
+    job->is_encrypted = jobs->daemon->config->encrypt != 0;
+    mig_job_forecast(jobs, job, FALSE, forecast);
+}
+
+GPtrArray *
+mig_jobs_check(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
+               const MigVm *vm, MigForecast *forecast, GError **error)
+{
     g_autoptr(MigNodeView) view = NULL;
     g_autoptr(GError) busy = NULL;
     GPtrArray *checks = NULL;
     MigJobEntry *entry;
 
-    if (!check_request(jobs, &request, error))
+    if (!check_request(jobs, request, error))
         return NULL;
-    view = mig_volumes_node(jobs->daemon->volumes, target, error);
+    view = mig_volumes_node(jobs->daemon->volumes, request->node, error);
     if (!view)
         return NULL;
-    entry = entry_new(jobs, job_from_request(jobs, &request, running, vm));
+    entry = entry_new(jobs, job_from_request(jobs, request, running, vm));
     entry->target_host_id = view->node->host_id;
     entry->cpu_vendor = mig_volumes_cpu_vendor(jobs->daemon->volumes);
     checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
@@ -312,6 +321,7 @@ mig_jobs_check(MigJobs *jobs, const char *target, const MigRunning *running, con
     g_mutex_unlock(&jobs->lock);
     mig_checks_idle(running->name, busy ? busy->message : NULL, checks);
     mig_job_entry_check(entry, checks);
+    mig_job_forecast(jobs, entry->job, !busy, forecast);
     entry_free(entry);
     return checks;
 }

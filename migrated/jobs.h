@@ -24,10 +24,15 @@ char *mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRun
  */
 char *mig_jobs_follow(MigJobs *jobs, const char *target, const MigRunning *running, const MigVm *vm,
                       GError **error);
-/* What mig_jobs_move() would find, and no move. GPtrArray of MigCheck, or NULL where the request
- * makes no sense. Blocks. */
-GPtrArray *mig_jobs_check(MigJobs *jobs, const char *target, const MigRunning *running,
-                          const MigVm *vm, GError **error);
+/* What mig_jobs_move() would find, and no move; and what that would take. GPtrArray of MigCheck, or
+ * NULL where the request makes no sense. Blocks. */
+GPtrArray *mig_jobs_check(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
+                          const MigVm *vm, MigForecast *forecast, GError **error);
+/* The latter alone, by what is known; quick. */
+void mig_jobs_forecast(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
+                       const MigVm *vm, MigForecast *forecast);
+/* Of a job that has ended: without the time in line. */
+gint64 mig_job_moving_ms(const MigApiJob *job);
 /* Is it being moved from here? One that waits for its turn is not. */
 gboolean mig_jobs_has_vm(MigJobs *jobs, const char *vm);
 /* Start, stop and move of one VM exclude each other on a node: MIG_ERROR_VM_BUSY. */

@@ -182,6 +182,15 @@ find_new(MigLink *link, const char *node)
     return g_get_monotonic_time() - measured->at_us < keep_ms * 1000 ? measured : NULL;
 }
 
+guint64
+mig_link_speed(MigLink *link, const char *node)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+    const Measured *measured = g_hash_table_lookup(link->measured, node);
+
+    return measured ? measured->bytes_s : 0;
+}
+
 /* Not while moves are on their way: it would slow them down, and find what they leave. */
 gboolean
 mig_link_wants_probe(MigLink *link, const char *node)

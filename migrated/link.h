@@ -26,6 +26,8 @@ char **mig_link_warnings(MigLink *link);
 guint16 mig_link_await(MigLink *link, const char *from, char **word);
 /* Is what was measured to that node too old to be told again? */
 gboolean mig_link_wants_probe(MigLink *link, const char *node);
+/* Bytes a second, as last measured to that node, however long ago; 0: never. */
+guint64 mig_link_speed(MigLink *link, const char *node);
 /* On the source: sends to the target's end. port 0: speed is not measured, or as it was. Blocks. */
 void
 mig_link_measure(MigLink *link, const char *node, const MigLinkFacts *here,

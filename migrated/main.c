@@ -10,6 +10,7 @@
 #include "incoming.h"
 #include "jobs.h"
 #include "link.h"
+#include "meters.h"
 #include "recovery.h"
 #include "role.h"
 #include "shares.h"
@@ -174,6 +175,7 @@ start_thread(gpointer data)
     mig_vms_adopt(daemon->vms);
     mig_jobs_recover(daemon->jobs);
     g_thread_unref(g_thread_new("facts", facts_thread, daemon));
+    mig_meters_start(daemon->meters);
     mig_signs_start(daemon->signs);
     mig_failover_start(daemon->failover);
     if (daemon->config->failover_enabled)
@@ -234,6 +236,7 @@ wire(MigDaemon *daemon, GError **error)
     daemon->incoming = mig_incoming_new(daemon);
     daemon->shares = mig_shares_new(daemon);
     daemon->jobs = mig_jobs_new(daemon);
+    daemon->meters = mig_meters_new(daemon);
     daemon->sanlock = mig_sanlock_new();
     daemon->tunnels = mig_tunnels_new(peer_dir, open_tunnel, daemon);
     daemon->peer = mig_peer_rpc_new(daemon->node, &hooks);

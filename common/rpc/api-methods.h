@@ -57,6 +57,7 @@
     X(GetCpuBaseline, Empty, CpuBaselineReply, MIG_RPC_METHOD_READ) \
     X(MoveVm, MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE) \
     X(ListJobs, Empty, ListJobsReply, MIG_RPC_METHOD_READ) \
+    X(GetJobStats, Empty, JobStatsReply, MIG_RPC_METHOD_READ) \
     X(GetJob, JobRequest, JobReply, MIG_RPC_METHOD_READ) \
     X(WatchJob, JobRequest, JobReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_READ) \
     X(CancelJob, JobRequest, JobReply, 0) \

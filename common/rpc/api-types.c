@@ -17,6 +17,12 @@
 #include "rpc/api-table.h"
 #define T ApiMoment
 #include "rpc/api-table.h"
+#define T ApiRange
+#include "rpc/api-table.h"
+#define T ApiForecast
+#include "rpc/api-table.h"
+#define T ApiMisses
+#include "rpc/api-table.h"
 #define T ApiJob
 #include "rpc/api-table.h"
 #define T ApiEvent
@@ -120,6 +126,8 @@
 #define T JobReply
 #include "rpc/api-table.h"
 #define T ListJobsReply
+#include "rpc/api-table.h"
+#define T JobStatsReply
 #include "rpc/api-table.h"
 #define T JobRequest
 #include "rpc/api-table.h"

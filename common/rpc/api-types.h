@@ -97,6 +97,19 @@
     F(STRING, what, R, NULL)           /* names of core/switchover.h */ \
     F(STRING, node, R, NULL) F(INT, from_us, R, NULL) F(INT, to_us, R, NULL)
 
+/* The likely value, and between which it will be, but for one in ten or so. */
+#define MIG_FIELDS_ApiRange(F) F(INT, likely, R, NULL) F(INT, least, R, NULL) F(INT, most, R, NULL)
+
+/* What a move will take, and what that is made of. */
+#define MIG_FIELDS_ApiForecast(F) \
+    F(OBJECT, duration_ms, R, &mig_type_ApiRange) /* without waiting */ \
+    F(OBJECT, downtime_ms, R, &mig_type_ApiRange) F(OBJECT, bytes, R, &mig_type_ApiRange) \
+    F(BOOL, gives_up, 0, NULL)         /* it will not end; duration_ms: until it is given up */ \
+    F(INT, learnt_from, 0, NULL)       /* so many moves */ \
+    F(INT, used, 0, NULL)              /* memory that is resident; 0: not known */ \
+    F(INT, dirty_rate, 0, NULL)        /* bytes/s; -1: not measured */ \
+    F(INT, link_rate, 0, NULL)         /* bytes/s, of link or limit; 0: not known */
+
 #define MIG_FIELDS_ApiJob(F) \
     F(STRING, id, R, NULL) F(STRING, kind, R, NULL) F(STRING, vm, R, NULL) \
     F(STRING, uuid, 0, NULL) F(STRING, volume, 0, NULL) F(INT, slot, 0, NULL) \
@@ -117,6 +130,8 @@
     F(INT, blackout_ms, 0, NULL)       /* from the guest's stop here to its start there; -1: not known */ \
     F(INT, blackout_within_ms, 0, NULL) /* it is not wrong by more than that */ \
     F(ARRAY, switchover, 0, &mig_type_ApiMoment) /* not in ListJobs */ \
+    F(INT, first_round, 0, NULL)       /* bytes that the first round sent */ \
+    F(OBJECT, forecast, 0, &mig_type_ApiForecast) /* as it began */ \
     F(INT, downtime_limit_ms, 0, NULL) \
     F(INT, bandwidth, 0, NULL) F(INT, max_downtime_ms, 0, NULL) \
     F(INT, timeout_ms, 0, NULL)        /* as it was asked for */ \
@@ -143,7 +158,7 @@
 /* One VM of a node that is drained. target: none where it has to stay, why says so. job: its move */
 #define MIG_FIELDS_ApiDrainStep(F) \
     F(STRING, vm, R, NULL) F(INT, memory, R, NULL) F(STRING, target, 0, NULL) \
-    F(STRING, job, 0, NULL) F(STRING, why, 0, NULL)
+    F(STRING, job, 0, NULL) F(STRING, why, 0, NULL) F(OBJECT, forecast, 0, &mig_type_ApiForecast)
 
 /* One VM of a node that is thought away. */
 #define MIG_FIELDS_ApiPlan(F) \
@@ -155,7 +170,13 @@
 #define MIG_FIELDS_ApiVerdict(F) \
     F(STRING, vm, R, NULL) F(STRING, source, R, NULL) F(STRING, target, R, NULL) \
     F(STRING, verdict, R, NULL)        /* the worst of its checks */ \
-    F(ARRAY, checks, R, &mig_type_ApiCheck)
+    F(ARRAY, checks, R, &mig_type_ApiCheck) F(OBJECT, forecast, 0, &mig_type_ApiForecast)
+
+/* How good forecasts were: of count, in_range were where they should be; off, of what it was */
+#define MIG_FIELDS_ApiMisses(F) \
+    F(INT, count, R, NULL) F(INT, in_range, R, NULL) \
+    F(INT, median_percent, R, NULL) F(INT, p95_percent, R, NULL) /* -1: there were none */ \
+    F(INT, median_ms, R, NULL) F(INT, p95_ms, R, NULL)
 
 /* --- requests and replies --- */
 #define MIG_FIELDS_Empty(F)
@@ -246,7 +267,10 @@
     F(STRING, old_definition, 0, NULL) /* file that has it */
 
 /* vm null: every VM that runs; node null: every node but its own */
-#define MIG_FIELDS_CheckVmRequest(F) F(STRING, vm, 0, NULL) F(STRING, node, 0, NULL)
+#define MIG_FIELDS_CheckVmRequest(F) \
+    F(STRING, vm, 0, NULL) F(STRING, node, 0, NULL) \
+    F(INT, bandwidth, Z, NULL) F(INT, max_downtime_ms, Z, NULL) /* as of MoveVm, for the forecast */ \
+    F(STRING, policy, 0, NULL)
 /* cpu: libvirt's <cpu>; missing: nodes that could not be asked, so it may not be theirs */
 #define MIG_FIELDS_CpuBaselineReply(F) \
     F(STRING, cpu, R, NULL) F(STRV, nodes, R, NULL) F(STRV, missing, 0, NULL)
@@ -263,6 +287,8 @@
 #define MIG_FIELDS_JobReply(F) F(OBJECT, job, R, &mig_type_ApiJob)
 /* volumes: how many the node has attached that are not lost, and one more; 0: not told (before 0.3) */
 #define MIG_FIELDS_ListJobsReply(F) F(ARRAY, jobs, R, &mig_type_ApiJob) F(INT, volumes, Z, NULL)
+#define MIG_FIELDS_JobStatsReply(F) \
+    F(OBJECT, duration, R, &mig_type_ApiMisses) F(OBJECT, downtime, R, &mig_type_ApiMisses)
 #define MIG_FIELDS_JobRequest(F) F(STRING, id, R, NULL)
 #define MIG_FIELDS_SetJobRequest(F) \
     F(STRING, id, R, NULL) \
@@ -294,6 +320,7 @@
     F(STRING, volume, R, NULL) F(BOOL, keep, R, NULL)       /* it shall run there now */
 #define MIG_FIELDS_PeerFinishReply(F) \
     F(INT, downtime_ms, 0, NULL) \
+    F(INT, transferred, 0, NULL) F(INT, rate, 0, NULL) /* bytes and bytes/s, of all; 0: not known */ \
     F(INT, arrived_ago_us, 0, NULL) F(INT, running_ago_us, 0, NULL) /* before the answer; 0: not seen */ \
     F(INT, took_us, 0, NULL)           /* from the question's arrival to the answer */
 /* What a node's libvirt says about a VM, the truth about one side. */
@@ -354,7 +381,7 @@
 
 /* X(type) for each message above, elements before their users */
 #define MIG_API_TYPES(X) \
-    X(ApiNode) X(ApiVolume) X(ApiImage) X(ApiVm) X(ApiCheck) X(ApiPhase) X(ApiMoment) X(ApiJob) \
+    X(ApiNode) X(ApiVolume) X(ApiImage) X(ApiVm) X(ApiCheck) X(ApiPhase) X(ApiMoment) X(ApiRange) X(ApiForecast) X(ApiMisses) X(ApiJob) \
     X(ApiEvent) X(ApiTime) X(ApiPlan) X(ApiDrainStep) X(ApiVerdict) \
     X(Empty) X(NameRequest) X(ErrorReply) X(StatusReply) X(ListNodesReply) X(NodeReply) \
     X(CreateClusterRequest) X(JoinClusterRequest) X(ClusterReply) X(RotateKeyReply) \
@@ -365,7 +392,7 @@
     X(ListVmsReply) X(VmReply) X(SetVmRequest) X(AdoptVmRequest) X(AdoptVmReply) \
     X(ListEventsRequest) X(ListEventsReply) X(TimeoutsReply) X(PlanReply) X(DrainNodeRequest) X(DrainNodeReply) \
     X(CheckVmRequest) X(CheckVmReply) X(CpuBaselineReply) X(PeerCpuReply) \
-    X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobRequest) X(SetJobRequest) X(HookDomainRequest) \
+    X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobStatsReply) X(JobRequest) X(SetJobRequest) X(HookDomainRequest) \
     X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \
     X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest) X(PeerReserveReply) \
     X(PeerFollowRequest) X(PeerShareRequest) X(PeerChangeRequest) X(PeerChangeReply) \

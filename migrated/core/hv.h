@@ -19,6 +19,13 @@ typedef struct {
     guint throttle_first, throttle_step; /* of the guest's CPU time, percent; 0: it is not slowed */
 } MigMigration;
 
+/* How much of its memory a guest uses, and how fast it dirties it. */
+typedef struct {
+    guint64 used_bytes;    /* resident in its QEMU; 0: not known */
+    guint64 dirty_bytes_s; /* different pages in a second */
+    gboolean is_done;      /* else it is still being counted */
+} MigMeter;
+
 /*
  * All calls block and may be made from any worker thread. A domain is named by name and uuid; a
  * domain of that name with another uuid is an error (MIG_ERROR_EXISTS), never acted upon.
@@ -51,6 +58,11 @@ typedef struct {
     /* What was told since, all 0 where nothing was. Waits until it runs here, for wait_ms: an event
      * may come a little later than what it is about. */
     void (*get_switchover)(gpointer self, const char *uuid, guint wait_ms, MigSwitchSeen *seen);
+    /* Begins to count its dirty pages, for s seconds; and what came of it. */
+    gboolean (*start_meter)(gpointer self, const char *vm, const char *uuid, guint s,
+                            GError **error);
+    gboolean (*read_meter)(gpointer self, const char *vm, const char *uuid, MigMeter *meter,
+                           GError **error);
     MigHost *(*get_host)(gpointer self, GError **error);
     MigHostCpu *(*get_cpu)(gpointer self, GError **error);
     /* Live XML of a running domain, without secrets. MIG_ERROR_VM_STOPPED. g_free(). */

@@ -137,8 +137,11 @@ watch_once(MigMonitor *monitor)
     }
 
     env->lock(env->self);
-    if (progress.is_active)
+    if (progress.is_active) {
         job->progress = progress;
+        if (!job->first_bytes && progress.iteration >= 2)
+            job->first_bytes = progress.transferred_bytes;
+    }
     job->downtime_limit_ms = monitor->policy.limit_ms;
     env->unlock_and_tell(env->self);
     if (progress.is_active)

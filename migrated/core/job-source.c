@@ -256,6 +256,12 @@ moved(MigJob *job, const MigJobEnv *env)
     env->lock(env->self);
     g_clear_error(&job->error);
     job->progress.downtime_ms = outcome.downtime_ms;
+    if (outcome.rate_bytes_s) { /* what was seen of it is older than its end */
+        job->progress.transferred_bytes = outcome.transferred_bytes;
+        job->progress.rate_bytes_s = outcome.rate_bytes_s;
+    }
+    if (!job->first_bytes) /* over before it was seen to end */
+        job->first_bytes = job->progress.transferred_bytes;
     g_array_set_size(job->switchover, 0);
     mig_switchover_line(&seen, &outcome.there, job->switchover, &job->blackout_ms,
                         &job->blackout_within_ms);
@@ -396,6 +402,7 @@ run(MigJob *job, const MigJobEnv *env)
         close_job(job, env, failure_state(job), "refused before anything was touched");
         return;
     }
+    env->forecast(env->self, job);
     if (!mig_job_enter(job, env, MIG_JOB_STATE_PREPARE, "checks passed here, pair is ours",
                        &error) ||
         !prepare(job, env, &ready, &error) || mig_job_is_cancelled(job, env, &error)) {

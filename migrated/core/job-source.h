@@ -33,6 +33,8 @@ typedef struct {
     char *(*certificate)(gpointer self);
     /* Makes sure that this node's QEMU accepts that certificate of the target's. */
     gboolean (*trust_target)(gpointer self, const char *certificate, GError **error);
+    /* Fills job->forecast, with what is known at once. */
+    void (*forecast)(gpointer self, MigJob *job);
     /* FALSE: another waiting job of this node goes first on that pair; *turn says which. */
     gboolean (*may_ask)(gpointer self, MigTurn *turn);
     void (*lock)(gpointer self);

@@ -4,6 +4,7 @@
 
 #include "core/checks.h"
 #include "core/job-states.h"
+#include "core/predict.h"
 #include "core/switchover.h"
 #include "core/types.h"
 
@@ -55,6 +56,8 @@ typedef struct {
     GPtrArray *checks; /* MigCheck */
     MigProgress progress;
     guint downtime_limit_ms;
+    guint64 first_bytes;       /* what the first round sent */
+    MigForecast forecast;      /* what was expected of it */
     char *waits_for;           /* while it waits: for people; else NULL */
     guint position;            /* while it waits: from 1; else 0 */
     gint64 blackout_ms;        /* guest stopped here to guest runs there; -1 not known */

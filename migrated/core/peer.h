@@ -18,6 +18,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MigReady, mig_ready_clear)
 
 /* What a target says of a move that has come in. */
 typedef struct {
+    guint64 transferred_bytes, rate_bytes_s; /* of the whole move; 0: not known */
     gint64 downtime_ms;   /* QEMU's figure as the target's libvirt has it, or -1 */
     MigSwitchThere there; /* in this node's monotonic clock */
 } MigOutcome;

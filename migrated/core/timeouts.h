@@ -196,6 +196,19 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
  * is on its way then. Without it the move's blackout stays unknown, and nothing else is lost. */
 #define MIG_EVENT_LATE_MS 200
 
+/* The dirty pages of a guest are counted for METER_S, which makes a second the time that a forecast
+ * is about; anew after METER_EVERY. Whoever asks for a forecast gets one of what is not older than
+ * METER_FRESH, a move what there is at once, up to METER_OLD: most guests do what they did. QEMU is
+ * asked each METER_LOOK whether it is through, up to METER_LATE after its time. The table of VMs is
+ * looked through each METER_ROUND: one that has come is measured soon. */
+#define MIG_METER_S        1
+#define MIG_METER_EVERY_MS 60000
+#define MIG_METER_FRESH_MS 5000
+#define MIG_METER_OLD_MS   600000
+#define MIG_METER_LOOK_MS  50
+#define MIG_METER_LATE_MS  3000
+#define MIG_METER_ROUND_MS 5000
+
 /* A move that waits asks again at the latest after this long: a wake-up call can be lost. Its place
  * in the queues is kept for several times that; a dead source's places hold nobody up for longer.
  */

@@ -188,23 +188,25 @@ mig_libvirt_abort(gpointer self, const char *vm, GError **error)
     return close_domain(domain, connection, virDomainAbortJob(domain), "cancelling", error);
 }
 
-gint64
-mig_libvirt_downtime_ms(MigLibvirt *libvirt, const char *vm)
+void
+mig_libvirt_moved(MigLibvirt *libvirt, const char *vm, MigProgress *progress)
 {
     virConnectPtr connection;
     virDomainPtr domain = active_domain(libvirt, vm, NULL, &connection, NULL);
     virTypedParameterPtr params = NULL;
     int type, count = 0;
     unsigned long long downtime_ms = 0;
-    gint64 result = -1;
 
+    *progress = (MigProgress){.downtime_ms = -1};
     if (!domain)
-        return -1;
-    if (virDomainGetJobStats(domain, &type, &params, &count, VIR_DOMAIN_JOB_STATS_COMPLETED) == 0 &&
-        virTypedParamsGetULLong(params, count, VIR_DOMAIN_JOB_DOWNTIME, &downtime_ms) == 1)
-        result = (gint64)downtime_ms;
+        return;
+    if (virDomainGetJobStats(domain, &type, &params, &count, VIR_DOMAIN_JOB_STATS_COMPLETED) == 0) {
+        if (virTypedParamsGetULLong(params, count, VIR_DOMAIN_JOB_DOWNTIME, &downtime_ms) == 1)
+            progress->downtime_ms = (gint64)downtime_ms;
+        progress->transferred_bytes = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_PROCESSED);
+        progress->rate_bytes_s = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_BPS);
+    }
     virTypedParamsFree(params, count);
     virDomainFree(domain);
     virConnectClose(connection);
-    return result;
 }

@@ -46,6 +46,11 @@ void mig_libvirt_watch_switchover(gpointer self, const char *uuid);
 void
 mig_libvirt_get_switchover(gpointer self, const char *uuid, guint wait_ms, MigSwitchSeen *seen);
 
+gboolean
+mig_libvirt_start_meter(gpointer self, const char *vm, const char *uuid, guint s, GError **error);
+gboolean mig_libvirt_read_meter(gpointer self, const char *vm, const char *uuid, MigMeter *meter,
+                                GError **error);
+
 gboolean mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error);
 gboolean
 mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress, GError **error);

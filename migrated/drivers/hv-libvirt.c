@@ -372,6 +372,8 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
                             .set_max_downtime = mig_libvirt_set_max_downtime,
                             .set_bandwidth = mig_libvirt_set_bandwidth,
                             .abort = mig_libvirt_abort,
+                            .start_meter = mig_libvirt_start_meter,
+                            .read_meter = mig_libvirt_read_meter,
                             .watch_switchover = mig_libvirt_watch_switchover,
                             .get_switchover = mig_libvirt_get_switchover,
                             .get_host = hv_get_host,

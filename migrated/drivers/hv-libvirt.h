@@ -17,5 +17,6 @@ MigLibvirt *mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer
 /* Stops the event thread. No call may be under way. */
 void mig_libvirt_free(MigLibvirt *libvirt);
 const MigHv *mig_libvirt_port(MigLibvirt *libvirt);
-/* QEMU's own downtime figure of a move that ended here, or -1. */
-gint64 mig_libvirt_downtime_ms(MigLibvirt *libvirt, const char *vm);
+/* Of a move that ended here: QEMU's own downtime figure, or -1; what was sent, and how fast in the
+ * mean, or 0. */
+void mig_libvirt_moved(MigLibvirt *libvirt, const char *vm, MigProgress *progress);

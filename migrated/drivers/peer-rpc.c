@@ -212,6 +212,8 @@ peer_finish(gpointer self, const MigJob *job, gboolean keep, MigOutcome *outcome
                                     .took_us = reply->took_us};
 
         outcome->downtime_ms = reply->downtime_ms;
+        outcome->transferred_bytes = (guint64)MAX(reply->transferred, 0);
+        outcome->rate_bytes_s = (guint64)MAX(reply->rate, 0);
         outcome->there = mig_switchover_there(&told, asked_us, g_get_monotonic_time());
     }
     return reply != NULL;

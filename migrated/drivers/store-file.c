@@ -55,6 +55,36 @@ moments_to_message(const MigJob *job)
     return messages;
 }
 
+static MigApiRange *
+range_to_message(const MigRange *range)
+{
+    MigApiRange *message = mig_ApiRange_new();
+
+    message->likely = range->likely;
+    message->least = range->least;
+    message->most = range->most;
+    return message;
+}
+
+MigApiForecast *
+mig_forecast_to_message(const MigForecast *forecast)
+{
+    MigApiForecast *message;
+
+    if (!forecast->is_made)
+        return NULL;
+    message = mig_ApiForecast_new();
+    message->duration_ms = range_to_message(&forecast->expected.duration_ms);
+    message->downtime_ms = range_to_message(&forecast->expected.downtime_ms);
+    message->bytes = range_to_message(&forecast->expected.bytes);
+    message->gives_up = forecast->expected.gives_up;
+    message->learnt_from = forecast->expected.n_past;
+    message->used = (gint64)forecast->used_bytes;
+    message->dirty_rate = forecast->has_dirty ? (gint64)forecast->dirty_bytes_s : -1;
+    message->link_rate = (gint64)forecast->link_bytes_s;
+    return message;
+}
+
 MigApiJob *
 mig_job_to_message(const MigJob *job, gint64 now_ms)
 {
@@ -95,6 +125,8 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
     to->blackout_ms = job->blackout_ms;
     to->blackout_within_ms = job->blackout_within_ms;
     to->switchover = moments_to_message(job);
+    to->first_round = (gint64)job->first_bytes;
+    to->forecast = mig_forecast_to_message(&job->forecast);
     to->downtime_limit_ms = job->downtime_limit_ms;
     to->bandwidth = (gint64)job->bandwidth_bytes_s;
     to->max_downtime_ms = job->max_downtime_ms;
@@ -152,6 +184,29 @@ read_moments(MigJob *job, const GPtrArray *moments)
     }
 }
 
+MigRange
+mig_range_from_message(const MigApiRange *from)
+{
+    return (MigRange){.likely = from->likely, .least = from->least, .most = from->most};
+}
+
+static void
+read_forecast(MigForecast *to, const MigApiForecast *from)
+{
+    if (!from)
+        return;
+    to->is_made = TRUE;
+    to->used_bytes = (guint64)MAX(from->used, 0);
+    to->has_dirty = from->dirty_rate >= 0;
+    to->dirty_bytes_s = (guint64)MAX(from->dirty_rate, 0);
+    to->link_bytes_s = (guint64)MAX(from->link_rate, 0);
+    to->expected = (MigPrediction){.duration_ms = mig_range_from_message(from->duration_ms),
+                                   .downtime_ms = mig_range_from_message(from->downtime_ms),
+                                   .bytes = mig_range_from_message(from->bytes),
+                                   .gives_up = from->gives_up,
+                                   .n_past = (guint)CLAMP(from->learnt_from, 0, G_MAXINT)};
+}
+
 MigJob *
 mig_job_from_message(const MigApiJob *from, GError **error)
 {
@@ -179,6 +234,9 @@ mig_job_from_message(const MigApiJob *from, GError **error)
     job->progress.transferred_bytes = (guint64)from->transferred;
     job->progress.remaining_bytes = (guint64)from->remaining;
     job->progress.iteration = (guint64)from->iteration;
+    job->progress.rate_bytes_s = (guint64)MAX(from->rate, 0);
+    job->first_bytes = (guint64)MAX(from->first_round, 0);
+    read_forecast(&job->forecast, from->forecast);
     job->progress.downtime_ms = from->downtime_ms;
     job->blackout_ms = from->blackout_ms;
     job->blackout_within_ms = from->blackout_within_ms;

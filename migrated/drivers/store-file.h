@@ -17,6 +17,9 @@ GPtrArray *mig_store_file_load(MigStoreFile *file);
 /* GPtrArray of MigCheck as one of MigApiCheck. */
 GPtrArray *mig_checks_to_message(const GPtrArray *checks);
 /* A job as a message, for the journal and for the API. Caller holds the job's lock. */
+/* NULL: there is none. */
+MigApiForecast *mig_forecast_to_message(const MigForecast *forecast);
+MigRange mig_range_from_message(const MigApiRange *from);
 MigApiJob *mig_job_to_message(const MigJob *job, gint64 now_ms);
 /* Back again, from the journal. MIG_ERROR_PROTOCOL where something is missing. */
 MigJob *mig_job_from_message(const MigApiJob *from, GError **error);

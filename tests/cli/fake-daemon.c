@@ -410,6 +410,22 @@ get_cpu_baseline(MigRpcCall *call, gconstpointer data, gpointer user_data)
 }
 
 static void
+get_job_stats(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    MigApiMisses duration = {.count = 9,
+                             .in_range = 8,
+                             .median_percent = 7,
+                             .p95_percent = 31,
+                             .median_ms = 110,
+                             .p95_ms = 2400};
+    MigApiMisses downtime = {
+        .median_percent = -1, .p95_percent = -1, .median_ms = -1, .p95_ms = -1};
+    const MigJobStatsReply reply = {.duration = &duration, .downtime = &downtime};
+
+    mig_rpc_call_reply(call, &reply);
+}
+
+static void
 watch_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
 {
     const MigJobRequest *request = data;
@@ -550,6 +566,7 @@ static const MigRpcMethod methods[] = {
     METHOD("GetCpuBaseline", Empty, CpuBaselineReply, MIG_RPC_METHOD_READ, get_cpu_baseline),
     METHOD("CheckVm", CheckVmRequest, CheckVmReply, MIG_RPC_METHOD_READ, check_vm),
     METHOD("MoveVm", MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE, move_vm),
+    METHOD("GetJobStats", Empty, JobStatsReply, MIG_RPC_METHOD_READ, get_job_stats),
     METHOD("GetJob", JobRequest, JobReply, MIG_RPC_METHOD_READ, watch_job),
     METHOD("WatchJob", JobRequest, JobReply, MIG_RPC_METHOD_MORE, watch_job),
     METHOD("CancelJob", JobRequest, JobReply, 0, cancel_job),

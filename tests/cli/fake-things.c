@@ -116,12 +116,38 @@ fake_end_job(MigJobReply *reply, const char *outcome)
     job->ended = TRUE;
     job->outcome = g_strdup(outcome);
     job->downtime_ms = 43;
+    job->forecast = fake_new_forecast();
     job->blackout_ms = 55;
     job->blackout_within_ms = 2;
     job->switchover = mig_message_array_new(&mig_type_ApiMoment);
     fake_moment(job, "stopped", job->source, 0, 0);
     fake_moment(job, "lease-released", job->source, 0, 8200);
     fake_moment(job, "running", job->target, 53400, 56600);
+}
+
+static MigApiRange *
+fake_range(gint64 likely)
+{
+    MigApiRange *range = mig_ApiRange_new();
+
+    range->likely = likely;
+    range->least = likely / 2;
+    range->most = likely * 2;
+    return range;
+}
+
+MigApiForecast *
+fake_new_forecast(void)
+{
+    MigApiForecast *forecast = mig_ApiForecast_new();
+
+    forecast->duration_ms = fake_range(4200);
+    forecast->downtime_ms = fake_range(60);
+    forecast->bytes = fake_range(300ll * MIB);
+    forecast->learnt_from = 7;
+    forecast->used = 310ll * MIB;
+    forecast->dirty_rate = 20ll * MIB;
+    return forecast;
 }
 
 /* One check for each verdict up to worst. */
@@ -136,6 +162,8 @@ fake_new_verdict(const char *vm, const char *target, MigApiVerdict *verdict, con
     verdict->target = g_strdup(target);
     verdict->verdict = g_strdup(worst);
     verdict->checks = mig_message_array_new(&mig_type_ApiCheck);
+    if (g_strcmp0(worst, "fail") != 0)
+        verdict->forecast = fake_new_forecast();
     for (guint i = 0; i < G_N_ELEMENTS(verdicts); i++) {
         MigApiCheck *check = mig_ApiCheck_new();
 

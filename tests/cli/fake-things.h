@@ -15,5 +15,6 @@ MigApiVm *fake_new_vm(const char *name, const char *state, const char *node);
 MigApiImage *fake_new_image(const char *volume, const char *name, gint64 size);
 MigJobReply *fake_new_job(const MigMoveVmRequest *request, int step, const char *state);
 void fake_end_job(MigJobReply *reply, const char *outcome);
+MigApiForecast *fake_new_forecast(void);
 MigApiVerdict *
 fake_new_verdict(const char *vm, const char *target, MigApiVerdict *verdict, const char *worst);

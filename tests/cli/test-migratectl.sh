@@ -101,6 +101,7 @@ job show
 job watch
 job cancel
 job set
+job stats
 LIST
 
 # ---- setup: files of others, without a daemon ----
@@ -319,6 +320,12 @@ like "move on a terminal: a bar" "$OUT" '\[#+\.+\] +40% perform'
 like "move on a terminal: repaints one line" "$OUT" "$(printf '\r')\["
 is "move on a terminal: never wider than it" \
     "$(tr '\r' '\n' <"$TMP/out" | sed "s/$ESCAPE\[K//" | awk '/%/ && length > 80' | wc -l)" 0
+exits "move --dry-run" 0 "$CTL" move web nodeB --dry-run
+like "move --dry-run: time and standstill" "$OUT" 'takes 4\.20 s \(2\.10 s to 8\.40 s\), stands still for 60 ms \(30 ms to 120 ms\)'
+like "move --dry-run: what it is made of" "$OUT" 'in use 310 MiB, dirtied 20\.0 MiB/s, link unknown; learnt from 7 moves'
+exits "move --dry-run: what cannot be" 28 "$CTL" move web nodeC --dry-run
+exits "move --dry-run --json" 0 "$CTL" --json move web nodeB --dry-run
+like "move --dry-run --json: the forecast" "$OUT" '"learnt_from": ?7'
 exits "move --policy" 0 "$CTL" --json move web nodeB --policy must-finish
 like "move --policy: asked for that one" "$OUT" '"policy":"must-finish"'
 exits "move that is refused" 24 "$CTL" move VmBusy nodeB
@@ -333,6 +340,10 @@ exits "job show" 0 "$CTL" job show 17
 like "job show: the blackout, and how well it is known" "$OUT" '^Blackout: +55 ms, give or take 2 ms'
 like "job show: a moment" "$OUT" '^stopped +nodeA +0\.0 ms'
 like "job show: one that is known between bounds" "$OUT" '^running +nodeB +53\.4 to 56\.6 ms'
+like "job show: what was expected" "$OUT" '^Expected time: +4\.20 s \(2\.10 s to 8\.40 s\)'
+exits "job stats" 0 "$CTL" job stats
+like "job stats: how far off" "$OUT" '^duration +9 +8 +7% +31% +110 ms +2\.40 s'
+like "job stats: nothing to tell" "$OUT" '^downtime +0 +0 +- +- +- +-'
 exits "job cancel of an ended one" 27 "$CTL" job cancel JobEnded
 exits "job set" 0 "$CTL" job set 17 --bandwidth 80
 like "job set: says what counts now" "$ERR" '^job 17: bandwidth 80.0 MiB/s, downtime at most 300 ms'
@@ -379,7 +390,7 @@ complete_words() {
         _migratectl
         printf "%s\n" "${COMPREPLY[@]}" | sort | tr "\n" " "' - "$ROOT" "$(dirname "$CTL")" "$@"
 }
-is "completion: verbs" "$(complete_words migratectl job '')" "cancel list set show watch "
+is "completion: verbs" "$(complete_words migratectl job '')" "cancel list set show stats watch "
 is "completion: VMs" "$(complete_words migratectl move '')" "web "
 is "completion: nodes" "$(complete_words migratectl move web n)" "nodeA nodeB "
 is "completion: policies" "$(complete_words migratectl move --policy '')" \

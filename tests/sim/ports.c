@@ -667,6 +667,7 @@ world_run_job(World *world)
                            .migration = "10.0.1.1/24",
                            .check_target = env_check_target,
                            .bandwidth = env_bandwidth,
+                           .forecast = world_forecast,
                            .look_at_target = env_look_at_target,
                            .look_at_encryption = env_look_at_encryption,
                            .certificate = env_certificate,

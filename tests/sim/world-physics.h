@@ -17,6 +17,7 @@ void world_trigger(World *world);
 /* Of MigHv: nothing is ever known of a switch-over, and nothing else changes by that. */
 void world_watch_switchover(gpointer self, const char *uuid);
 void world_get_switchover(gpointer self, const char *uuid, guint wait_ms, MigSwitchSeen *seen);
+void world_forecast(gpointer self, MigJob *job);
 
 /* The move of all plans, as it is asked for. */
 MigJob *world_new_job(const World *world);

@@ -585,6 +585,11 @@ world_get_switchover(gpointer self, const char *uuid, guint wait_ms, MigSwitchSe
 {
 }
 
+void
+world_forecast(gpointer self, MigJob *job)
+{
+}
+
 MigJob *
 world_new_job(const World *world)
 {

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* predict.c - the rounds of a move, run beforehand. */
+#include "core/predict.h"
+
+#include "core/policy.h"
+
+/* Where nothing is learnt: a QEMU on one core, with and without encryption. */
+#define RATE_TLS_BYTES_S   (300e6)
+#define RATE_CLEAR_BYTES_S (800e6)
+#define AROUND_MS          1000
+#define BASE_MS            80 /* a stop and a start, with nothing left to send */
+/* TCP and QEMU's headers leave so much of a link. */
+#define LINK_PART 0.94
+/* Slower than this part of the link a move was held up by something else than the link. */
+#define LINK_BOUND 0.75
+/* Of what is resident: not all of it is the guest's. */
+#define USED_PART 0.9
+/* Different pages that are written to in the long run, by those of one second. */
+#define SET_FACTOR 4
+/* QEMU looks whether the guest has to be slowed once a second at most. */
+#define THROTTLE_MS  1000
+#define THROTTLE_MAX 99
+/* A move that would take longer is not worth a better number. */
+#define LONGEST_MS (24 * 3600 * 1000)
+/* Of so many moves a spread can be told. */
+#define ENOUGH 4
+
+typedef struct {
+    double first_bytes, set_bytes, dirty_bytes_s, rate_bytes_s;
+    double around_ms, base_ms;
+} Guest;
+
+typedef struct {
+    double duration_ms, downtime_ms, bytes;
+    gboolean gives_up;
+} Run;
+
+/* ---- the rounds ---- */
+
+typedef struct {
+    MigPolicy policy;
+    MigProgress progress;
+    double now_ms, poll_ms, throttled_ms;
+    guint high; /* rounds that left more than half of what they sent */
+} Rounds;
+
+/* The policy's looks during a round that ends at end_ms. FALSE: it gives up. */
+static gboolean
+poll(Rounds *rounds, double left, double rate, double end_ms)
+{
+    for (; rounds->poll_ms < end_ms; rounds->poll_ms += MIG_POLICY_POLL_MS) {
+        double sent = (rounds->poll_ms - rounds->now_ms) * rate / 1000;
+
+        rounds->progress.remaining_bytes = (guint64)MAX(left - sent, 0);
+        if (mig_policy_feed(&rounds->policy, &rounds->progress, (gint64)rounds->poll_ms) ==
+            MIG_POLICY_GIVE_UP)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void
+slow_down(Rounds *rounds, double sent, double dirtied)
+{
+    const MigPolicyRule *rule = rounds->policy.rule;
+    guint *percent = &rounds->progress.throttle_percent;
+
+    if (!rule->throttle_first || rounds->now_ms - rounds->throttled_ms < THROTTLE_MS)
+        return;
+    rounds->throttled_ms = rounds->now_ms;
+    if (dirtied <= sent / 2 || ++rounds->high < 2)
+        return;
+    rounds->high = 0;
+    *percent = *percent ? MIN(*percent + rule->throttle_step, THROTTLE_MAX) : rule->throttle_first;
+}
+
+static Run
+run(const MigPredictFacts *facts, const Guest *guest)
+{
+    Rounds rounds = {.progress = {.is_active = TRUE,
+                                  .iteration = 1,
+                                  .rate_bytes_s = (guint64)guest->rate_bytes_s}};
+    double left = guest->first_bytes;
+    Run result = {0};
+
+    mig_policy_init(&rounds.policy, facts->policy, facts->max_downtime_ms, 0);
+    for (;;) {
+        double took_ms = MAX(left / guest->rate_bytes_s * 1000, 1);
+        double speed = (100.0 - rounds.progress.throttle_percent) / 100, dirtied;
+
+        double end_ms = rounds.now_ms + took_ms;
+
+        if (!poll(&rounds, left, guest->rate_bytes_s, MIN(end_ms, LONGEST_MS)) ||
+            end_ms > LONGEST_MS) {
+            result.gives_up = TRUE;
+            result.duration_ms = guest->around_ms + rounds.poll_ms;
+            return result;
+        }
+        rounds.now_ms += took_ms;
+        result.bytes += left;
+        dirtied = MIN(guest->dirty_bytes_s * speed * took_ms / 1000, guest->set_bytes);
+        slow_down(&rounds, left, dirtied);
+        left = dirtied;
+        rounds.progress.iteration++;
+        if (left / guest->rate_bytes_s * 1000 <= rounds.policy.limit_ms)
+            break;
+    }
+    result.bytes += left;
+    /* what was around earlier moves has the stop and the start in it */
+    result.duration_ms = guest->around_ms + rounds.now_ms + left / guest->rate_bytes_s * 1000;
+    result.downtime_ms = guest->base_ms + left / guest->rate_bytes_s * 1000;
+    return result;
+}
+
+/* ---- what is learnt ---- */
+
+typedef struct {
+    double low, middle, high;
+    guint count;
+} Learnt;
+
+static gint
+by_value(gconstpointer a, gconstpointer b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+static double
+at(const GArray *sorted, double part)
+{
+    return g_array_index(sorted, double, (guint)(part * (sorted->len - 1) + 0.5));
+}
+
+/* Less than this is wanted of a past move: negative says nothing. */
+typedef double (*Look)(const MigPredictFacts *facts, const MigPast *past);
+
+static void
+collect(const MigPredictFacts *facts, Look look, guint nearness, GArray *values)
+{
+    for (guint i = 0; i < facts->n_past; i++) {
+        const MigPast *past = &facts->past[i];
+        double value = look(facts, past);
+
+        if (value >= 0 && (nearness == 0 || (nearness == 1 && past->is_same_pair) ||
+                           (nearness == 2 && past->is_same_vm)))
+            g_array_append_val(values, value);
+    }
+}
+
+/* The nearest moves of which there are any; of few of them the spread is that of a guess. */
+static Learnt
+learn(const MigPredictFacts *facts, Look look, double guess, double spread)
+{
+    g_autoptr(GArray) values = g_array_new(FALSE, FALSE, sizeof(double));
+    Learnt learnt = {guess / spread / spread, guess, guess * spread * spread, 0};
+
+    for (guint nearness = 3; nearness-- > 0 && values->len < ENOUGH;) {
+        g_array_set_size(values, 0);
+        collect(facts, look, nearness, values);
+    }
+    if (values->len == 0)
+        return learnt;
+    g_array_sort(values, by_value);
+    learnt.middle = at(values, 0.5);
+    learnt.low = at(values, 0.1);
+    learnt.high = at(values, 0.9);
+    if (values->len < ENOUGH) {
+        learnt.low = MIN(learnt.low, learnt.middle / spread);
+        learnt.high = MAX(learnt.high, learnt.middle * spread);
+    }
+    learnt.count = values->len;
+    return learnt;
+}
+
+static double
+used_part(const MigPredictFacts *facts, const MigPast *past)
+{
+    return past->used_bytes && past->first_bytes
+               ? (double)past->first_bytes / (double)past->used_bytes
+               : -1;
+}
+
+/* What a QEMU sends where no link holds it up. */
+static double
+own_rate(const MigPredictFacts *facts, const MigPast *past)
+{
+    double link = (double)past->link_bytes_s, rate = (double)past->rate_bytes_s;
+
+    return rate > 0 && (link <= 0 || rate < link * LINK_BOUND) ? rate : -1;
+}
+
+static double
+link_part(const MigPredictFacts *facts, const MigPast *past)
+{
+    double link = (double)past->link_bytes_s, rate = (double)past->rate_bytes_s;
+
+    return rate > 0 && link > 0 && rate >= link * LINK_BOUND ? rate / link : -1;
+}
+
+static double
+around(const MigPredictFacts *facts, const MigPast *past)
+{
+    return (double)past->around_ms;
+}
+
+/* Of moves that stopped the guest with next to nothing left to send. */
+static double
+base(const MigPredictFacts *facts, const MigPast *past)
+{
+    return past->limit_ms <= 2 * MIG_POLICY_FIRST_MS ? (double)past->blackout_ms : -1;
+}
+
+/* ---- the guests: a lucky one, a likely one, and one of the other kind ---- */
+
+static double
+rate_of(double own, double link, double part)
+{
+    return MAX(link > 0 ? MIN(own, link * part) : own, 1);
+}
+
+static void
+make_guests(const MigPredictFacts *facts, Guest guests[3], guint *n_past)
+{
+    double used = (double)(facts->used_bytes ? MIN(facts->used_bytes, facts->memory_bytes)
+                                             : facts->memory_bytes);
+    double dirty = (double)facts->dirty_bytes_s, link = (double)facts->link_bytes_s;
+    double rough = facts->used_bytes ? 1.2 : 2;
+    Learnt part = learn(facts, used_part, USED_PART, rough);
+    Learnt own =
+        learn(facts, own_rate, facts->is_encrypted ? RATE_TLS_BYTES_S : RATE_CLEAR_BYTES_S, 1.5);
+    Learnt of_link = learn(facts, link_part, LINK_PART, 1.05);
+    Learnt besides = learn(facts, around, AROUND_MS, 1.5), stop = learn(facts, base, BASE_MS, 1.5);
+    const double parts[] = {part.low, part.middle, part.high};
+    const double rates[] = {rate_of(own.high, link, MIN(of_link.high, 1)),
+                            rate_of(own.middle, link, MIN(of_link.middle, 1)),
+                            rate_of(own.low, link, of_link.low)};
+    const double arounds[] = {besides.low, besides.middle, besides.high};
+    const double bases[] = {stop.low, stop.middle, stop.high};
+    const double sets[] = {1, SET_FACTOR, G_MAXUINT16};
+    const double dirties[] = {0.8, 1, 1.25};
+
+    for (guint i = 0; i < 3; i++) {
+        guests[i].first_bytes = CLAMP(used * parts[i], 1, (double)facts->memory_bytes);
+        guests[i].rate_bytes_s = rates[i];
+        guests[i].dirty_bytes_s = dirty * dirties[i];
+        if (!facts->has_dirty) /* nothing, as most; or enough to be noticed */
+            guests[i].dirty_bytes_s = i == 2 ? rates[i] / 3 : 0;
+        guests[i].set_bytes = MIN(guests[i].dirty_bytes_s * sets[i], guests[i].first_bytes);
+        guests[i].around_ms = arounds[i];
+        guests[i].base_ms = bases[i];
+    }
+    *n_past = MAX(MAX(part.count, own.count), MAX(besides.count, of_link.count));
+}
+
+/* A lucky guest need not have the least of all: one that is slowed stands still for less. */
+static MigRange
+range(double a, double likely, double b)
+{
+    return (MigRange){.likely = (gint64)likely,
+                      .least = (gint64)MIN(MIN(a, b), likely),
+                      .most = (gint64)MAX(MAX(a, b), likely)};
+}
+
+void
+mig_predict(const MigPredictFacts *facts, MigPrediction *prediction)
+{
+    Guest guests[3];
+    Run runs[3];
+
+    *prediction = (MigPrediction){0};
+    make_guests(facts, guests, &prediction->n_past);
+    for (guint i = 0; i < 3; i++)
+        runs[i] = run(facts, &guests[i]);
+    prediction->duration_ms = range(runs[0].duration_ms, runs[1].duration_ms, runs[2].duration_ms);
+    prediction->downtime_ms = range(runs[0].downtime_ms, runs[1].downtime_ms, runs[2].downtime_ms);
+    prediction->bytes = range(runs[0].bytes, runs[1].bytes, runs[2].bytes);
+    prediction->gives_up = runs[1].gives_up;
+}
+
+/* ---- afterwards ---- */
+
+void
+mig_predict_score(const MigRange *expected, const gint64 *actual, guint count, MigMisses *misses)
+{
+    g_autoptr(GArray) percents = g_array_new(FALSE, FALSE, sizeof(double));
+    g_autoptr(GArray) times = g_array_new(FALSE, FALSE, sizeof(double));
+
+    *misses = (MigMisses){
+        .count = count, .median_percent = -1, .p95_percent = -1, .median_ms = -1, .p95_ms = -1};
+    for (guint i = 0; i < count; i++) {
+        double off = ABS((double)expected[i].likely - (double)actual[i]);
+        double percent = off * 100 / (double)MAX(actual[i], 1);
+
+        g_array_append_val(times, off);
+        g_array_append_val(percents, percent);
+        misses->in_range += actual[i] >= expected[i].least && actual[i] <= expected[i].most;
+    }
+    if (count == 0)
+        return;
+    g_array_sort(times, by_value);
+    g_array_sort(percents, by_value);
+    misses->median_percent = (gint64)(at(percents, 0.5) + 0.5);
+    misses->p95_percent = (gint64)(at(percents, 0.95) + 0.5);
+    misses->median_ms = (gint64)at(times, 0.5);
+    misses->p95_ms = (gint64)at(times, 0.95);
+}

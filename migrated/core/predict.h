@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* predict.h - what a move will take: time, standstill, bytes; each with a range. */
+#pragma once
+
+#include "core/types.h"
+
+/*
+ * A move is what happens around the sending (checks, a QEMU that starts, the end), which takes as
+ * long as it took before, and rounds over the memory. The first one sends what the guest has in
+ * use, each later one what was dirtied during the one before; the rules of the policy run along, as
+ * in the real move, and say when the guest is slowed, when it may stop, and whether that is ever.
+ *
+ * What cannot be measured beforehand is learnt from moves that have ended: of this VM, else of this
+ * pair, else of any from this node. What is not known at all has a wide range.
+ *
+ * How fast a guest dirties its memory is measured over a second: so many different pages. How many
+ * different ones it writes to in the long run that does not say. For the range it is what was seen
+ * at the least, and all that is in use at the most.
+ */
+
+/* One move that has ended well, and what was known before it. 0: not known. */
+typedef struct {
+    gboolean is_same_vm, is_same_pair;
+    guint64 used_bytes, first_bytes; /* resident, and what the first round sent of it */
+    guint64 link_bytes_s;            /* the most that it could send by */
+    guint64 rate_bytes_s;            /* what it sent by */
+    gint64 around_ms;                /* all but the sending; -1: not known */
+    gint64 blackout_ms;              /* -1: not known */
+    guint limit_ms;                  /* downtime that was allowed in the end */
+} MigPast;
+
+typedef struct {
+    guint64 memory_bytes;  /* of the VM */
+    guint64 used_bytes;    /* resident in its QEMU; 0: not known */
+    guint64 dirty_bytes_s; /* see above */
+    gboolean has_dirty;    /* was it measured? */
+    guint64 link_bytes_s;  /* as measured, or its limit, whichever is lower; 0: not known */
+    gboolean is_encrypted;
+    MigPolicyKind policy;
+    guint max_downtime_ms; /* 0: the default */
+    const MigPast *past;
+    guint n_past;
+} MigPredictFacts;
+
+/* The likely value, and between which it will be, but for one move in ten or so. */
+typedef struct {
+    gint64 likely, least, most;
+} MigRange;
+
+typedef struct {
+    MigRange duration_ms, downtime_ms, bytes;
+    gboolean gives_up; /* it will not end; duration_ms: until it is given up */
+    guint n_past;      /* moves that it has learnt from */
+} MigPrediction;
+
+/* What was known before a move, and what followed from it. */
+typedef struct {
+    gboolean is_made;
+    guint64 used_bytes, dirty_bytes_s, link_bytes_s; /* as of MigPredictFacts */
+    gboolean has_dirty;
+    MigPrediction expected;
+} MigForecast;
+
+/* Pure; takes up to some ms of computing for a move of a day. */
+void mig_predict(const MigPredictFacts *facts, MigPrediction *prediction);
+
+/* How good predictions of one quantity were. */
+typedef struct {
+    guint count, in_range;
+    gint64 median_percent, p95_percent; /* off, of what it was; -1: there were none */
+    gint64 median_ms, p95_ms;           /* off */
+} MigMisses;
+
+/* expected and actual: count of each, by index. */
+void
+mig_predict_score(const MigRange *expected, const gint64 *actual, guint count, MigMisses *misses);

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-predict.c - what is said before a move is what comes of it, and what it does not know shows.
+ */
+#include "core/predict.h"
+#include "rounds.h"
+
+#include <stdlib.h>
+
+#define MIB   1048576.0
+#define SEEDS 300
+
+/* As if four moves of that VM had gone by the book: nothing but the sending takes time. */
+static const MigPast *
+ideal_past(guint64 used, guint64 link)
+{
+    static MigPast past[4];
+
+    for (guint i = 0; i < G_N_ELEMENTS(past); i++)
+        past[i] = (MigPast){.is_same_vm = TRUE,
+                            .is_same_pair = TRUE,
+                            .used_bytes = used,
+                            .first_bytes = used,
+                            .link_bytes_s = link,
+                            .rate_bytes_s = i % 2 ? link : link / 2,
+                            .limit_ms = MIG_POLICY_FIRST_MS};
+    past[0].link_bytes_s = past[2].link_bytes_s = G_MAXINT64;
+    past[0].rate_bytes_s = past[2].rate_bytes_s = link * 2;
+    return past;
+}
+
+typedef struct {
+    guint count, outside;
+    GArray *errors; /* of the likely time, percent */
+} Score;
+
+static int
+by_value(gconstpointer a, gconstpointer b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+static double
+error_at(Score *score, double part)
+{
+    g_array_sort(score->errors, by_value);
+    return g_array_index(score->errors, double, (guint)(part * (score->errors->len - 1)));
+}
+
+/* A guest whose dirty rate was measured over a second, and the same guest on the move. */
+static void
+compare(GRand *random, MigPolicyKind kind, double most_dirty, Score *score)
+{
+    double memory = MIB * g_rand_int_range(random, 256, 16384);
+    double link_s = MIB * g_rand_int_range(random, 10, 1200);
+    double dirty_s = link_s * g_rand_double_range(random, 0.05, most_dirty);
+    double set = memory * g_rand_double_range(random, 0.05, 1);
+    RoundsOutcome o = rounds_run(kind, memory, set, dirty_s, link_s);
+    const MigPredictFacts facts = {.memory_bytes = (guint64)memory,
+                                   .used_bytes = (guint64)memory,
+                                   .dirty_bytes_s = (guint64)MIN(dirty_s, set),
+                                   .has_dirty = TRUE,
+                                   .link_bytes_s = (guint64)link_s,
+                                   .policy = kind,
+                                   .past = ideal_past((guint64)memory, (guint64)link_s),
+                                   .n_past = 4};
+    MigPrediction p;
+    double took = (double)o.took_ms + (double)o.blackout_ms, error;
+
+    mig_predict(&facts, &p);
+    error = ABS((double)p.duration_ms.likely - took) / took * 100;
+    g_array_append_val(score->errors, error);
+    score->count++;
+    /* the simulation moves on by its polls: each round is over a little late */
+    score->outside += took < (double)p.duration_ms.least * 0.95 - 200 ||
+                      took > (double)p.duration_ms.most * 1.05 + 500;
+    g_assert_cmpint(p.duration_ms.least, <=, p.duration_ms.likely);
+    g_assert_cmpint(p.duration_ms.likely, <=, p.duration_ms.most);
+    g_assert_cmpint(p.bytes.most, >=, p.bytes.least);
+    g_assert_cmpint(p.downtime_ms.most, <=,
+                    MAX(MIG_POLICY_MAX_MS, mig_policy_rule(kind)->beyond_ms) + 1);
+}
+
+static void
+test_rounds(void)
+{
+    for (MigPolicyKind kind = MIG_POLICY_FAST; kind < MIG_POLICY_COUNT; kind++) {
+        for (guint calm = 0; calm < 2; calm++) {
+            Score score = {.errors = g_array_new(FALSE, FALSE, sizeof(double))};
+
+            for (guint32 seed = 1; seed <= SEEDS; seed++) {
+                g_autoptr(GRand) random = g_rand_new_with_seed(seed);
+
+                compare(random, kind, calm ? 0.45 : 2, &score);
+            }
+            g_test_message("%s, %s: off by %.0f %% in the median, %.0f %% in 19 of 20; %u of %u "
+                           "outside of the range",
+                           mig_policy_kind_name(kind), calm ? "calm" : "any", error_at(&score, 0.5),
+                           error_at(&score, 0.95), score.outside, score.count);
+            g_assert_cmpfloat(error_at(&score, 0.5), <, calm ? 20 : 40);
+            if (calm)
+                g_assert_cmpfloat(error_at(&score, 0.95), <, 50);
+            g_assert_cmpuint(score.outside * 10, <=, score.count);
+            g_array_unref(score.errors);
+        }
+    }
+}
+
+static MigPredictFacts
+plain_facts(void)
+{
+    return (MigPredictFacts){.memory_bytes = 1u << 30,
+                             .used_bytes = 400 << 20,
+                             .dirty_bytes_s = 1 << 20,
+                             .has_dirty = TRUE,
+                             .link_bytes_s = 100 << 20};
+}
+
+static void
+test_nothing_known(void)
+{
+    MigPredictFacts facts = {.memory_bytes = 1u << 30};
+    MigPrediction p;
+
+    mig_predict(&facts, &p);
+    g_assert_cmpuint(p.n_past, ==, 0);
+    g_assert_false(p.gives_up);
+    g_assert_cmpint(p.bytes.most, >=, 1 << 30); /* all of it may be in use */
+    g_assert_cmpint(p.duration_ms.most, >, 3 * p.duration_ms.least);
+    g_assert_cmpint(p.downtime_ms.likely, >, 0);
+}
+
+/* Each fact pulls the way it should. */
+static void
+test_directions(void)
+{
+    MigPredictFacts facts = plain_facts();
+    MigPrediction p, other;
+
+    mig_predict(&facts, &p);
+    facts.link_bytes_s /= 10;
+    mig_predict(&facts, &other);
+    g_assert_cmpint(other.duration_ms.likely, >, 5 * p.duration_ms.likely);
+    g_assert_cmpint(other.bytes.likely, >=, p.bytes.likely);
+    facts = plain_facts();
+    facts.used_bytes /= 4;
+    mig_predict(&facts, &other);
+    g_assert_cmpint(other.bytes.likely, <, p.bytes.likely / 2);
+    facts = plain_facts();
+    facts.dirty_bytes_s = 50 << 20;
+    mig_predict(&facts, &other);
+    g_assert_cmpint(other.bytes.likely, >, p.bytes.likely * 5 / 4);
+    g_assert_cmpint(other.duration_ms.likely, >, p.duration_ms.likely);
+    /* a guest that was not measured may dirty a good deal */
+    facts.has_dirty = FALSE;
+    mig_predict(&facts, &other);
+    g_assert_cmpint(other.bytes.most, >, p.bytes.most * 5 / 4);
+}
+
+static void
+test_gives_up(void)
+{
+    MigPredictFacts facts = plain_facts();
+    MigPrediction p;
+
+    facts.dirty_bytes_s = 390 << 20;
+    facts.policy = MIG_POLICY_GENTLE;
+    mig_predict(&facts, &p);
+    g_assert_true(p.gives_up);
+    facts.policy = MIG_POLICY_MUST_FINISH;
+    mig_predict(&facts, &p);
+    g_assert_false(p.gives_up);
+    g_assert_cmpint(p.downtime_ms.most, <=, 31000);
+}
+
+/* What this VM did counts more than what another one did, and what any did more than a guess. */
+static void
+test_learns(void)
+{
+    MigPast past[12];
+    MigPredictFacts facts = plain_facts();
+    MigPrediction p;
+
+    for (guint i = 0; i < G_N_ELEMENTS(past); i++) {
+        past[i] = (MigPast){.around_ms = 3000,
+                            .blackout_ms = 500,
+                            .limit_ms = 5,
+                            .used_bytes = 100,
+                            .first_bytes = 100,
+                            .link_bytes_s = 1 << 30,
+                            .rate_bytes_s = 20 << 20};
+        if (i >= 8) {
+            past[i].is_same_vm = past[i].is_same_pair = TRUE;
+            past[i].around_ms = 700;
+            past[i].blackout_ms = 40;
+        }
+    }
+    facts.past = past;
+    facts.n_past = 8;
+    mig_predict(&facts, &p);
+    /* 400 MiB by 20 MiB/s, not by the 100 that the link has */
+    g_assert_cmpint(p.duration_ms.likely, >, 22000);
+    g_assert_cmpint(p.duration_ms.likely, <, 27000);
+    g_assert_cmpint(p.downtime_ms.likely, >=, 500);
+    g_assert_cmpuint(p.n_past, ==, 8);
+    facts.n_past = G_N_ELEMENTS(past);
+    mig_predict(&facts, &p);
+    g_assert_cmpint(p.downtime_ms.likely, <, 60);
+    g_assert_cmpint(p.duration_ms.likely, <, 23000);
+    /* what was never known teaches nothing */
+    for (guint i = 0; i < G_N_ELEMENTS(past); i++)
+        past[i] = (MigPast){.is_same_vm = TRUE, .around_ms = -1, .blackout_ms = -1};
+    mig_predict(&facts, &p);
+    g_assert_cmpuint(p.n_past, ==, 0);
+}
+
+/* Whatever the facts: it ends, and soon. */
+static void
+test_any_facts(void)
+{
+    static const guint64 values[] = {0, 1, 4096, 1 << 20, G_GUINT64_CONSTANT(1) << 44, G_MAXINT64};
+
+    for (guint i = 0; i < G_N_ELEMENTS(values) * G_N_ELEMENTS(values) * 4; i++) {
+        const MigPredictFacts facts = {.memory_bytes = G_GUINT64_CONSTANT(1) << 44,
+                                       .used_bytes = values[i % G_N_ELEMENTS(values)],
+                                       .dirty_bytes_s = values[i / 4 % G_N_ELEMENTS(values)],
+                                       .has_dirty = i & 1,
+                                       .link_bytes_s = values[i / 24 % G_N_ELEMENTS(values)],
+                                       .policy = MIG_POLICY_FAST + i % 4};
+        MigPrediction p;
+
+        mig_predict(&facts, &p);
+        g_assert_cmpint(p.duration_ms.least, >=, 0);
+        g_assert_cmpint(p.duration_ms.most, <=, G_MAXINT64 / 2);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/predict/rounds", test_rounds);
+    g_test_add_func("/predict/nothing-known", test_nothing_known);
+    g_test_add_func("/predict/directions", test_directions);
+    g_test_add_func("/predict/gives-up", test_gives_up);
+    g_test_add_func("/predict/learns", test_learns);
+    g_test_add_func("/predict/any-facts", test_any_facts);
+    return g_test_run();
+}
