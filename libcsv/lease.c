@@ -267,6 +267,7 @@ csv_lease_read(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t ind
     owner->host_id = leader.timestamp ? le64toh(leader.owner_id) : 0;
     owner->host_generation = le64toh(leader.owner_generation);
     owner->lver = le64toh(leader.lver);
+    owner->last_host_id = le64toh(leader.owner_id); /* which sanlock leaves there */
     return 0;
 }
 

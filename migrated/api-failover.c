@@ -185,6 +185,22 @@ peer_RecoverVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
         mig_rpc_call_fail(call, error);
 }
 
+void
+peer_AskRestart(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigNameRequest *request = request_;
+    const MigEmpty reply = {0};
+    GError *error = NULL;
+    g_autoptr(MigVmView) view = mig_vm_find(daemon, request->name, &error);
+
+    if (!view) {
+        mig_rpc_call_fail(call, error);
+        return;
+    }
+    mig_recovery_ask(daemon->recovery, view->vm->name);
+    mig_rpc_call_reply(call, &reply);
+}
+
 /* ---- a node that has died too often ---- */
 
 void

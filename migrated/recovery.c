@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "core/timeouts.h"
+#include "core/tries.h"
 #include "events.h"
 #include "vm-actions.h"
 
@@ -13,17 +14,12 @@
 
 /* What is remembered of a VM that was found down. */
 typedef struct {
-    guint attempts;
-    gint64 next_us;
-    guint32 not_host_id;
+    MigTry book;
     guint32 target; /* host id, while a start is under way and for a while behind it */
     guint64 memory_bytes;
-    gint64 done_us; /* when it ended */
     gboolean is_starting;
-    guint64 serial;       /* of the start under way: an abandoned one reports in vain */
-    gint64 down_us;       /* first seen so */
-    guint64 down_version; /* of its lease then */
-    const char *why;      /* last line of the plan that was told */
+    guint64 serial;  /* of the start under way: an abandoned one reports in vain */
+    const char *why; /* last line of the plan that was told */
 } Try;
 
 struct MigRecovery {
@@ -75,6 +71,12 @@ mig_recovery_is_mine(MigDaemon *daemon, MigAttached *attached, GPtrArray *lives)
         }
     }
     return FALSE;
+}
+
+static gint64
+now_ms(void)
+{
+    return g_get_monotonic_time() / 1000;
 }
 
 /* ---- what is down ---- */
@@ -139,9 +141,10 @@ publisher(const Look *look, guint32 slot)
 /* Where nobody has the lease and nobody publishes it: did it end with its node, or by itself?
  * FALSE: cannot be told, so it is left alone. */
 static gboolean
-how_it_ended(const Look *look, const MigVm *vm, const MigLeaseOwner *owner, MigDown *down)
+how_it_ended(const Look *look, const MigVm *vm, guint32 last_host_id, const MigLeaseOwner *owner,
+             MigDown *down)
 {
-    const MigNodeView *last = view_of(look, owner->host_id ? owner->host_id : vm->last_host_id);
+    const MigNodeView *last = view_of(look, owner->host_id ? owner->host_id : last_host_id);
 
     /* leases of an earlier start of its node fell with that start */
     if (last && (owner->host_id || is_proven_dead(look, last))) {
@@ -180,6 +183,9 @@ classify(const Look *look, const MigVm *vm, MigPlaceVm *place, guint64 *lease_ve
     if (!mig_csv_vm_lease_owner(mig_attached_csv(look->attached), vm->slot, &owner, NULL))
         return;
     *lease_version = owner.version;
+    /* the volume knows of its starts; the lease of its moves, too */
+    if (owner.last_host_id)
+        place->last_host_id = (guint32)owner.last_host_id;
     view = owner.host_id ? view_of(look, owner.host_id) : NULL;
     if (owner.host_id && !view) {
         /* removed before it was started elsewhere (mig_members_remove() has seen to the proof) */
@@ -199,7 +205,7 @@ classify(const Look *look, const MigVm *vm, MigPlaceVm *place, guint64 *lease_ve
         place->node = view->node->name;
         return;
     }
-    place->is_running = !how_it_ended(look, vm, &owner, &place->down);
+    place->is_running = !how_it_ended(look, vm, place->last_host_id, &owner, &place->down);
 }
 
 /* ---- the plan ---- */
@@ -223,9 +229,8 @@ promised_bytes(MigRecovery *recovery, guint32 host_id)
 
     g_hash_table_iter_init(&iter, recovery->tries);
     while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&one)) {
-        gboolean counts =
-            one->is_starting ||
-            (one->done_us && g_get_monotonic_time() - one->done_us < MIG_RECOVERY_SETTLE_MS * 1000);
+        gboolean counts = one->is_starting || (one->book.done_ms && now_ms() - one->book.done_ms <
+                                                                        MIG_RECOVERY_SETTLE_MS);
 
         if (one->target == host_id && counts)
             bytes += one->memory_bytes;
@@ -261,19 +266,6 @@ describe_nodes(Look *look)
     }
 }
 
-/* A VM that ended by itself is looked at twice: its start may be under way by hand. lock held. */
-static gboolean
-is_settled(Try *one, MigDown down, guint64 lease_version)
-{
-    gint64 now_us = g_get_monotonic_time();
-
-    if (!one->down_us || one->down_version != lease_version) {
-        one->down_us = now_us;
-        one->down_version = lease_version;
-    }
-    return down == MIG_DOWN_NODE || now_us - one->down_us >= MIG_RECOVERY_CRASH_MS * 1000;
-}
-
 /* Is the start under way in the hands of a node that has died since? lock held. */
 static void
 abandon_if_dead(const Look *look, Try *one)
@@ -284,7 +276,7 @@ abandon_if_dead(const Look *look, Try *one)
         return;
     one->is_starting = FALSE;
     one->serial = 0;
-    one->not_host_id = one->target;
+    one->book.not_host_id = one->target;
 }
 
 static void
@@ -292,28 +284,22 @@ remember(const Look *look, const MigVm *vm, MigPlaceVm *place, guint64 lease_ver
 {
     MigRecovery *recovery = look->recovery;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&recovery->lock);
-    gint64 now_us = g_get_monotonic_time();
     Try *one;
 
     if (place->is_running || !vm->wants_running) {
         one = g_hash_table_lookup(recovery->tries, vm->name);
-        if (one && !one->is_starting) {
-            one->down_us = 0;
-            /* it runs: what went wrong before is over, at once if a person has started it */
-            if (now_us - one->done_us > (gint64)MIG_RECOVERY_FORGET_MS * 1000 ||
-                one->attempts >= (guint)recovery->daemon->config->restart_limit)
-                g_hash_table_remove(recovery->tries, vm->name);
-        }
+        if (one && !one->is_starting && mig_try_up(&one->book, now_ms()))
+            g_hash_table_remove(recovery->tries, vm->name);
         return;
     }
     one = try_of(recovery, vm->name);
     abandon_if_dead(look, one);
-    place->is_held = !is_settled(one, place->down, lease_version) || one->is_starting;
-    if (one->is_starting)
+    mig_try_down(&one->book, lease_version, (guint)recovery->daemon->config->restart_limit,
+                 now_ms(), place);
+    if (one->is_starting) {
+        place->is_held = TRUE;
         place->node = view_of(look, one->target) ? view_of(look, one->target)->node->name : NULL;
-    place->attempts = one->attempts;
-    place->wait_ms = one->next_us > now_us ? (one->next_us - now_us) / 1000 + 1 : 0;
-    place->not_host_id = one->not_host_id;
+    }
 }
 
 static void
@@ -391,7 +377,6 @@ start_at(MigDaemon *daemon, const Start *start, GError **error)
 static void
 report(MigRecovery *recovery, const Start *start, const GError *error)
 {
-    gint64 now_us = g_get_monotonic_time();
     Try *one;
 
     if (error)
@@ -404,13 +389,7 @@ report(MigRecovery *recovery, const Start *start, const GError *error)
     one = try_of(recovery, start->vm);
     if (one->serial == start->serial) {
         one->is_starting = FALSE;
-        one->done_us = now_us;
-        /* one that ends by itself again and again is slowed down like one that does not start */
-        if (error || start->down == MIG_DOWN_CRASH) {
-            one->attempts++;
-            one->next_us = now_us + mig_place_backoff_ms(one->attempts) * 1000;
-        }
-        one->not_host_id = error ? start->host_id : 0;
+        mig_try_done(&one->book, start->down, error == NULL, start->host_id, now_ms());
     }
     g_mutex_unlock(&recovery->lock);
     mig_recovery_wake(recovery); /* others may start after it, or it elsewhere */
@@ -430,9 +409,24 @@ start_work(gpointer data, gpointer user_data)
     g_free(start);
 }
 
+static const char *
+text_of(MigDown down)
+{
+    switch (down) {
+    case MIG_DOWN_NODE:
+        return "with its node";
+    case MIG_DOWN_DISK:
+        return "with its disk";
+    case MIG_DOWN_CRASH:
+    default:
+        return "by itself";
+    }
+}
+
 static void
 begin_start(MigRecovery *recovery, const MigPlaceVm *vm, const MigPlaceNode *node, const char *why)
 {
+    gboolean has_node = vm->down == MIG_DOWN_NODE && vm->node;
     Start *start = g_new0(Start, 1);
     Try *one;
 
@@ -441,9 +435,8 @@ begin_start(MigRecovery *recovery, const MigPlaceVm *vm, const MigPlaceNode *nod
     start->host_id = node->host_id;
     start->down = vm->down;
     mig_events_add(recovery->daemon->events, vm->name, node->name, "restart",
-                   "it ended %s%s; it is started on %s: %s",
-                   vm->down == MIG_DOWN_NODE ? "with its node " : "by itself",
-                   vm->down == MIG_DOWN_NODE && vm->node ? vm->node : "", node->name, why);
+                   "it ended %s%s%s; it is started on %s: %s", text_of(vm->down),
+                   has_node ? " " : "", has_node ? vm->node : "", node->name, why);
     g_mutex_lock(&recovery->lock);
     one = try_of(recovery, vm->name);
     start->serial = ++recovery->serial;
@@ -487,7 +480,7 @@ look_at(MigRecovery *recovery, MigAttached *attached, GPtrArray *lives)
             if (places[i].node >= 0)
                 begin_start(recovery, vm, &look.nodes[places[i].node], places[i].why);
             else if (vm->wants_running && !vm->is_running && !vm->is_held &&
-                     vm->down == MIG_DOWN_NODE)
+                     (vm->down != MIG_DOWN_CRASH || vm->restart == MIG_RESTART_ALWAYS))
                 tell_why_not(recovery, vm, places[i].why);
         }
     } else {
@@ -533,6 +526,15 @@ mig_recovery_wake(MigRecovery *recovery)
     recovery->is_asked = TRUE;
     g_cond_signal(&recovery->wake);
     g_mutex_unlock(&recovery->lock);
+}
+
+void
+mig_recovery_ask(MigRecovery *recovery, const char *vm)
+{
+    g_mutex_lock(&recovery->lock);
+    mig_try_ask(&try_of(recovery, vm)->book, now_ms());
+    g_mutex_unlock(&recovery->lock);
+    mig_recovery_wake(recovery);
 }
 
 /* ---- what if ---- */

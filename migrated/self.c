@@ -6,6 +6,7 @@
 #include "core/timeouts.h"
 #include "events.h"
 #include "jobs.h"
+#include "recovery.h"
 #include "vm-actions.h"
 #include "vms.h"
 
@@ -161,34 +162,24 @@ typedef struct {
     char *vm;
 } Again;
 
-/* Elsewhere, or here where nobody else can; whoever is faster, the lease decides. */
-static gboolean
-try_again(MigDaemon *daemon, const char *vm, GError **error)
+/* Who restarts for its volume may be another one by the next time: all are told. */
+static void
+ask_all(MigDaemon *daemon, const char *vm)
 {
     g_autoptr(GPtrArray) nodes = mig_volumes_nodes(daemon->volumes);
     MigNameRequest request = {.name = (char *)vm};
-    gboolean ok = FALSE;
 
-    for (guint i = 0; i < nodes->len && !ok; i++) {
+    mig_recovery_ask(daemon->recovery, vm);
+    for (guint i = 0; i < nodes->len; i++) {
         const MigNodeView *view = g_ptr_array_index(nodes, i);
-        g_autoptr(MigVmReply) reply = NULL;
+        g_autoptr(MigEmpty) reply = NULL;
 
-        if (view->is_local || view->state != MIG_NODE_UP || view->node->is_draining)
+        if (view->is_local || view->state != MIG_NODE_UP)
             continue;
         reply =
-            mig_peer_rpc_call(daemon->peer, view->node->name, "RecoverVm", &mig_type_NameRequest,
-                              &request, &mig_type_VmReply, MIG_START_MS, NULL);
-        ok = reply != NULL;
-        if (ok)
-            mig_events_add(daemon->events, vm, view->node->name, "started", "on %s",
-                           view->node->name);
+            mig_peer_rpc_call(daemon->peer, view->node->name, "AskRestart", &mig_type_NameRequest,
+                              &request, &mig_type_Empty, MIG_PEER_CONNECT_MS, NULL);
     }
-    if (!ok) {
-        ok = mig_vm_recover(daemon, vm, error);
-        if (ok)
-            mig_events_add(daemon->events, vm, daemon->node, "started", "on %s", daemon->node);
-    }
-    return ok;
 }
 
 /* Runs it already, or shall it not any more? What nobody can tell is no reason to give up. */
@@ -200,23 +191,18 @@ is_settled(MigDaemon *daemon, const char *name)
     return view && (!view->vm->wants_running || g_str_equal(view->state, "running"));
 }
 
-/* The others may not know yet that it has ended here, and the LUN may come and go. */
+/* The others may not know yet that it has ended here, and the LUN may come and go. Where it starts,
+ * when, and how often at most, is the business of recovery.c. */
 static gpointer
 start_again(gpointer data)
 {
     Again *again = data;
-    MigDaemon *daemon = again->daemon;
 
     for (guint i = 0; i < MIG_AGAIN_TRIES; i++) {
-        g_autoptr(GError) error = NULL;
-
         g_usleep(MIG_AGAIN_MS * 1000);
-        if (is_settled(daemon, again->vm) || try_again(daemon, again->vm, &error))
+        if (is_settled(again->daemon, again->vm))
             break;
-        if (i == 0 || i + 1 == MIG_AGAIN_TRIES)
-            mig_events_add(daemon->events, again->vm, daemon->node, "start-failed", "%s%s",
-                           error->message,
-                           i ? "; given up, 'migratectl vm start' tries again" : "; tried again");
+        ask_all(again->daemon, again->vm);
     }
     g_free(again->vm);
     g_free(again);

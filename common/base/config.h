@@ -43,7 +43,7 @@ typedef struct {
     /* [failover] */
     gint64 failover_enabled;
     gint64 suspect_after_ms;
-    gint64 restart_limit;     /* failed starts of one VM in a row */
+    gint64 restart_limit;     /* of one VM in a row: starts that failed, or did not last */
     gint64 isolated_after_ms; /* until a node that nobody answers acts on on_isolation=restart */
     gint64 unsafe_without_watchdog;
     /* [fence] */

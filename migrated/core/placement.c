@@ -92,7 +92,7 @@ is_waited_for(const Plan *plan, int vm)
     const MigPlaceVm *v = vm < 0 ? NULL : &plan->vms[vm];
 
     return v && !v->is_running && v->wants_running && v->restart != MIG_RESTART_NEVER &&
-           !(v->restart == MIG_RESTART_ON_NODE_DEATH && v->down != MIG_DOWN_NODE) &&
+           !(v->restart == MIG_RESTART_ON_NODE_DEATH && v->down == MIG_DOWN_CRASH) &&
            v->attempts < plan->limit && !(plan->is_whole && plan->places[vm].node >= 0);
 }
 
@@ -110,12 +110,13 @@ obstacle(const Plan *plan, guint vm)
         return "a start of it is under way, or may be";
     if (v->restart == MIG_RESTART_NEVER)
         return "its policy is restart=never";
-    if (v->restart == MIG_RESTART_ON_NODE_DEATH && v->down != MIG_DOWN_NODE)
+    if (v->restart == MIG_RESTART_ON_NODE_DEATH && v->down == MIG_DOWN_CRASH)
         return "its node lives, and its policy is restart=on-node-death";
     if (v->attempts >= plan->limit)
-        return "it has failed to start too often; 'migratectl vm start' tries again";
+        return "it has failed to start, or ended again, too often; 'migratectl vm start' tries "
+               "again";
     if (v->wait_ms > 0)
-        return "it waits after a start that failed";
+        return "it waits after a start that failed or did not last";
     for (guint i = 0; v->start_after && v->start_after[i]; i++) {
         int other = find_vm(plan, v->start_after[i]);
 
@@ -134,8 +135,10 @@ score(const Plan *plan, guint vm, guint node, const char **why)
     guint64 points = MIN((plan->free_bytes[node] - v->memory_bytes) >> 20, (1u << 28) - 1);
 
     *why = "most memory free";
-    if (n->host_id != v->not_host_id)
-        points += 1ull << 35; /* where it has just failed is the last resort */
+    /* where it has just failed, or its disk has, is the last resort */
+    if (n->host_id != v->not_host_id &&
+        !(v->down == MIG_DOWN_DISK && n->host_id == v->last_host_id))
+        points += 1ull << 35;
     if (count_on(plan, v->affinity, node)) {
         points += 1ull << 31;
         *why = "the VMs that it belongs to are there";

@@ -25,6 +25,7 @@ typedef struct {
 typedef enum {
     MIG_DOWN_NODE,  /* with its node */
     MIG_DOWN_CRASH, /* by itself, its node lives */
+    MIG_DOWN_DISK,  /* ended by its node, which lives, because its disk had failed there */
 } MigDown;
 
 typedef struct {
@@ -44,7 +45,7 @@ typedef struct {
     char **affinity;        /* names of VMs to be with; may be NULL, all three */
     char **anti_affinity;   /* names of VMs never to be with */
     char **start_after;     /* names of VMs that have to run before */
-    guint attempts;         /* starts that have failed */
+    guint attempts;         /* starts that have failed, or did not last */
     gint64 wait_ms;         /* until the next try, 0: now */
     guint32 not_host_id;    /* where the last try failed, 0: none */
 } MigPlaceVm;
@@ -54,8 +55,9 @@ typedef struct {
     const char *why; /* static; where node is -1 what it waits for, else what chose the node */
 } MigPlace;
 
-/* What can be started now. places has room for vm_count, in the order of vms. limit: of failed
- * starts. One that starts after another waits until that one runs, or has failed too often. */
+/* What can be started now. places has room for vm_count, in the order of vms. limit: of such
+ * starts in a row. One that starts after another waits until that one runs, or has failed too
+ * often. */
 void mig_place(const MigPlaceNode *nodes, guint node_count, const MigPlaceVm *vms, guint vm_count,
                guint limit, MigPlace *places);
 

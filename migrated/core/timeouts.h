@@ -19,10 +19,12 @@
 #define MIG_HEARTBEAT_MS 1000
 
 /* A VM that was ended here is to run again: a heartbeat first, and a bit, so that the node slots
- * say that it has ended; and for as long as a LUN may come and go. */
-#define MIG_AGAIN_MS    (2 * MIG_HEARTBEAT_MS)
-#define MIG_AGAIN_TRIES 150
-#define MIG_SUSPECT_MS  3000
+ * say that it has ended; and said again until it runs, for as long as a LUN may come and go and
+ * starts be tried. Whoever restarts believes it until it is no longer said. */
+#define MIG_AGAIN_MS       (2 * MIG_HEARTBEAT_MS)
+#define MIG_AGAIN_VALID_MS (5 * MIG_AGAIN_MS)
+#define MIG_AGAIN_TRIES    900
+#define MIG_SUSPECT_MS     3000
 /* A heartbeat that takes longer than this has met a LUN that does not answer: nobody else waits for
  * it, too. Before the others' heartbeats, which cannot be read meanwhile, look late (SUSPECT). */
 #define MIG_BEAT_LATE_MS    1500

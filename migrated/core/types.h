@@ -115,6 +115,7 @@ typedef struct {
     guint64 host_id; /* 0: free */
     guint64 host_generation;
     guint64 version;
+    guint64 last_host_id; /* who had it last where it is free, 0: nobody yet */
 } MigLeaseOwner;
 
 /* Where a lease is; what sanlock and libvirt's <lease> want to know. */

@@ -257,8 +257,10 @@ read_owner(MigCsv *csv, enum csv_lease_kind kind, guint32 index, MigLeaseOwner *
     if (!mig_csv_ok(csv_lease_read(csv->volume, kind, index, &from, &reason), &reason,
                     MIG_ERROR_VM_UNKNOWN, error))
         return FALSE;
-    *owner = (MigLeaseOwner){
-        .host_id = from.host_id, .host_generation = from.host_generation, .version = from.lver};
+    *owner = (MigLeaseOwner){.host_id = from.host_id,
+                             .host_generation = from.host_generation,
+                             .version = from.lver,
+                             .last_host_id = from.last_host_id};
     return TRUE;
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 230
-# timeout: 400
+# takes: 290
+# timeout: 520
 # full-timeout: 1500
 # A node dies: its VMs run elsewhere, once; and what only looks like death costs nobody's VM.
 #
@@ -10,9 +10,12 @@
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+# shellcheck source=../lib/failures.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/failures.sh"
 
 IO_TIMEOUT=1
 SETTLE_S=60
+RESTART_LIMIT=3
 SAFE=app   # restart=always
 STOPPED=off # stopped by its administrator
 plug_ms=0
@@ -40,11 +43,6 @@ runs_on_one_of() {
     [[ -n $where && " $* " == *" $where "* && $(nodes_with any "$vm" | wc -l) == 1 ]]
 }
 
-# told NODE SUBJECT WHAT: an event of that kind is in its time line
-told() {
-    ctl "$1" why "$2" --json | jq -e --arg what "$3" '[.events[] | select(.what == $what)] | length > 0' >/dev/null
-}
-
 # has_told NODE WATCHER: lines by that node are known to the other one, about whatever
 has_told() {
     local subject
@@ -55,55 +53,10 @@ has_told() {
     return 1
 }
 
-# count_told NODE SUBJECT WHAT
-count_told() {
-    ctl "$1" why "$2" --json | jq --arg what "$3" '[.events[] | select(.what == $what)] | length'
-}
-
-# first_at NODE SUBJECT WHAT [SINCE_MS]: when it was told first since then, 0 where it was not
-first_at() {
-    ctl "$1" why "$2" --json | jq --arg what "$3" --argjson since "${4:-0}" \
-        '[.events[] | select(.what == $what and .at >= $since) | .at] | min // 0'
-}
-
 # in_order A B: both happened, A first
 in_order() {
     echo "at $1, then at $2"
     (($1 > 0 && $1 <= $2))
-}
-
-state_is() {
-    [[ $(status_of "$1" ".nodes[] | select(.name == \"$2\") | .state") == "$3" ]]
-}
-
-all_up() {
-    local node
-    for node in "${NODES[@]}"; do
-        [[ $(status_of "$node" '[.nodes[] | select(.state == "up")] | length') == "${#NODES[@]}" ]] || return 1
-    done
-}
-
-# by whichever node lives: what it says holds for all
-set_mode() {
-    local node
-    for node in "${NODES[@]}"; do
-        ! is_alive "$node" || { on "$node" sh -c "echo $1 >/run/lab/fence/mode" && return; }
-    done
-    return 1
-}
-
-comes_back() {
-    "$LAB" boot "$1" && retry 60 cluster_attach_again "$1" && retry 60 all_up
-}
-
-# stays SECONDS CMD...: true all that time
-stays() {
-    local until=$((SECONDS + $1))
-    shift
-    while ((SECONDS < until)); do
-        "$@" || return 1
-        sleep 0.5
-    done
 }
 
 pid_of_migrated() {
@@ -148,6 +101,7 @@ daemon_hangs() {
     local where pid fences
     where=$(nodes_with running "$VM")
     fences=$(count_told nodeA "$where" fencing)
+    ok "daemon hangs: the guest has booted" retry "$WAIT_S" answers
     pid=$(pid_of_migrated "$where")
     ok "daemon hangs: on $where" kill -STOP "$(host_pid "$where" "$pid")"
     ok "daemon hangs: the others see it" retry 30 state_is "$(other "$where")" "$where" suspect
@@ -170,28 +124,14 @@ host_pid() {
     done
 }
 
-others() {
-    local node
-    for node in "${NODES[@]}"; do
-        [[ $node == "$1" ]] || echo "$node"
-    done
-}
-
-other() {
-    local node
-    for node in "${NODES[@]}"; do
-        [[ $node == "$1" ]] || { echo "$node" && return; }
-    done
-}
-
 network_cut() {
     local where watcher
     where=$(nodes_with running "$VM")
     watcher=$(other "$where")
-    ok "network cut: $where's" eval '"$LAB" net "$where" mgmt down && "$LAB" net "$where" mig down'
+    ok "network cut: $where's" cables "$where" down
     ok "network cut: the others say so" retry 30 state_is "$watcher" "$where" cut-off
     ok "network cut: the VM runs on, there, and nowhere else" stays 8 runs_on "$where"
-    ok "network cut: repaired" eval '"$LAB" net "$where" mgmt up && "$LAB" net "$where" mig up'
+    ok "network cut: repaired" cables "$where" up
     ok "network cut: all is normal" retry 30 all_up
     ok "network cut: the VM is where it was" runs_on "$where"
 }
@@ -203,12 +143,12 @@ network_cut_restart() {
     watcher=$(other "$where")
     ok "network cut, restart: the policy" ctl "$watcher" vm set "$VM" on_isolation=restart
     cut_ms=$(now_ms)
-    ok "network cut, restart: $where's" eval '"$LAB" net "$where" mgmt down && "$LAB" net "$where" mig down'
+    ok "network cut, restart: $where's" cables "$where" down
     ok "network cut, restart: the VM runs elsewhere" retry $SETTLE_S runs_on_one_of "$VM" $(others "$where")
     ok "network cut, restart: what it was is gone before" in_order \
         "$(first_at "$where" "$VM" ended-here "$cut_ms")" "$(first_at "$watcher" "$VM" restart "$cut_ms")"
     ok "network cut, restart: nobody was fenced" eval '[[ $(first_at "$watcher" "$where" fencing "$cut_ms") == 0 ]]'
-    ok "network cut, restart: repaired" eval '"$LAB" net "$where" mgmt up && "$LAB" net "$where" mig up'
+    ok "network cut, restart: repaired" cables "$where" up
     ok "network cut, restart: all is normal" retry 30 all_up
     ok "network cut, restart: the policy is taken back" ctl "$watcher" vm set "$VM" on_isolation=keep
 }
@@ -218,6 +158,31 @@ qemu_dies() {
     where=$(nodes_with running $SAFE)
     ok "QEMU dies: of the VM with restart=always" on "$where" virsh -q destroy $SAFE
     ok "QEMU dies: it runs again, on the same node" retry 40 runs_on "$where" $SAFE
+    dies_again "$where"
+}
+
+# Where the node that it ran on cannot start it, another one does; and RESTART_LIMIT starts that did not
+# last, the failed one counted, are the last ones until a person starts it.
+dies_again() {
+    local where=$1 watcher elsewhere
+    watcher=$(other "$where")
+    on "$where" sh -c ': >/run/none && chmod 644 /run/none && mount --bind /run/none /usr/bin/qemu-system-x86_64'
+    ok "QEMU dies again: and cannot be started there" on "$where" virsh -q destroy $SAFE
+    ok "QEMU dies again: it runs elsewhere" retry $SETTLE_S runs_on_one_of $SAFE $(others "$where")
+    ok "QEMU dies again: where it was to start first is told" eval '[[ $(count_told "$watcher" $SAFE start-failed) -ge 1 ]]'
+    on "$where" umount /usr/bin/qemu-system-x86_64
+    elsewhere=$(nodes_with running $SAFE)
+    not_ok "QEMU dies for the last time: it was not given up before" given_up "$watcher" $SAFE
+    ok "QEMU dies for the last time" on "$elsewhere" virsh -q destroy $SAFE
+    ok "QEMU dies for the last time: it is given up, and that is told" retry 40 given_up "$watcher" $SAFE
+    ok "QEMU dies for the last time: it stays so" stays 8 eval '[[ -z $(nodes_with any $SAFE) ]]'
+    ok "QEMU dies for the last time: a person starts it" retry 20 ctl "$where" vm start $SAFE
+    ok "QEMU dies for the last time: it is started by itself as before" eval 'retry 30 runs_on "$where" $SAFE &&
+        sleep 6 && on "$where" virsh -q destroy $SAFE && retry 40 runs_on "$where" $SAFE'
+}
+
+given_up() {
+    ctl "$1" why "$2" --json | jq -e '[.events[] | select(.what == "not-started")][-1].text | test("too often")' >/dev/null
 }
 
 # An agent that fails has fenced nobody, whatever it did.
@@ -241,7 +206,7 @@ agent_fails() {
 
 cluster_up 3 --io-timeout $IO_TIMEOUT --fence
 for node in "${NODES[@]}"; do
-    printf '[fence]\ntimeout_s=15\n[failover]\nisolated_after_ms=4000\n' >>"$MIGRATED_LAB_DIR/$node/etc/migrated/migrated.conf"
+    printf '[fence]\ntimeout_s=15\n[failover]\nisolated_after_ms=4000\nrestart_limit=%s\n' $RESTART_LIMIT >>"$MIGRATED_LAB_DIR/$node/etc/migrated/migrated.conf"
     ok "$node reads its configuration" "$LAB" service "$node" migrated restart
 done
 ok "daemons are back" retry 30 eval 'ctl nodeA status && ctl nodeB status && ctl nodeC status'

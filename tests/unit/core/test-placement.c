@@ -118,6 +118,35 @@ test_choice(void)
     vms[0].not_host_id = 1;
     mig_place(nodes, 3, vms, 2, 5, places);
     g_assert_cmpint(places[0].node, !=, 0);
+    vms[0].not_host_id = 0;
+    nodes[0].memory_free_bytes = 99 * MIB; /* or there is no room for it any more */
+    mig_place(nodes, 3, vms, 2, 5, places);
+    g_assert_cmpint(places[0].node, !=, 0);
+    nodes[0].memory_free_bytes = 3000 * MIB;
+    nodes[0].is_usable = FALSE; /* or its volume is lost there */
+    mig_place(nodes, 3, vms, 2, 5, places);
+    g_assert_cmpint(places[0].node, !=, 0);
+}
+
+/* Its disk has failed where it ran: anywhere else, its policy being that for a node's death. */
+static void
+test_disk(void)
+{
+    MigPlaceNode nodes[] = {node("A", 1, 3000), node("B", 2, 2000)};
+    MigPlaceVm one = vm("a", 500, 100);
+    MigPlace place;
+
+    one.restart = MIG_RESTART_ON_NODE_DEATH;
+    one.down = MIG_DOWN_DISK;
+    one.last_host_id = one.prefer_host_id = 1;
+    mig_place(nodes, 2, &one, 1, 5, &place);
+    g_assert_cmpint(place.node, ==, 1);
+    nodes[1].is_usable = FALSE; /* there is nowhere else */
+    mig_place(nodes, 2, &one, 1, 5, &place);
+    g_assert_cmpint(place.node, ==, 0);
+    one.restart = MIG_RESTART_NEVER;
+    mig_place(nodes, 2, &one, 1, 5, &place);
+    g_assert_cmpint(place.node, ==, -1);
 }
 
 /* A node that dies again and again gets what fits nowhere else, for that is better than nothing. */
@@ -309,6 +338,7 @@ main(int argc, char **argv)
     g_test_add_func("/placement/spread", test_spread);
     g_test_add_func("/placement/obstacles", test_obstacles);
     g_test_add_func("/placement/choice", test_choice);
+    g_test_add_func("/placement/disk", test_disk);
     g_test_add_func("/placement/last-resort", test_last_resort);
     g_test_add_func("/placement/apart", test_apart);
     g_test_add_func("/placement/start-after", test_start_after);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tries.c - the book-keeping of tries.h. */
+#include "core/tries.h"
+
+#include "core/timeouts.h"
+
+void
+mig_try_ask(MigTry *one, gint64 now_ms)
+{
+    one->asked_ms = now_ms;
+}
+
+void
+mig_try_down(MigTry *one, guint64 lease_version, guint limit, gint64 now_ms, MigPlaceVm *vm)
+{
+    if (!one->down_ms || one->down_version != lease_version) {
+        one->down_ms = now_ms;
+        one->down_version = lease_version;
+    }
+    if (vm->down == MIG_DOWN_CRASH && one->asked_ms && now_ms - one->asked_ms <= MIG_AGAIN_VALID_MS)
+        vm->down = MIG_DOWN_DISK;
+    vm->is_held = vm->down == MIG_DOWN_CRASH && now_ms - one->down_ms < MIG_RECOVERY_CRASH_MS;
+    vm->attempts = one->attempts;
+    vm->wait_ms = MAX(one->next_ms - now_ms, 0);
+    vm->not_host_id = one->not_host_id;
+    one->is_given_up = one->attempts >= limit;
+}
+
+void
+mig_try_done(MigTry *one, MigDown down, gboolean has_started, guint32 host_id, gint64 now_ms)
+{
+    one->done_ms = now_ms;
+    one->not_host_id = has_started ? 0 : host_id;
+    if (has_started)
+        one->asked_ms = 0;
+    if (has_started && down == MIG_DOWN_NODE)
+        return;
+    one->attempts++;
+    one->next_ms = now_ms + mig_place_backoff_ms(one->attempts);
+}
+
+gboolean
+mig_try_up(MigTry *one, gint64 now_ms)
+{
+    one->down_ms = one->asked_ms = 0;
+    return one->is_given_up || !one->done_ms || now_ms - one->done_ms > MIG_RECOVERY_FORGET_MS;
+}

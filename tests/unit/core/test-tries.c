@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-tries.c - what ends again and again is slowed down and given up. */
+#include "core/timeouts.h"
+#include "core/tries.h"
+
+#define LIMIT 3
+#define HERE  7
+
+static const gint64 begun_ms = 1000000;
+
+static MigPlaceVm
+down(MigTry *one, MigDown how, guint64 version, gint64 now_ms)
+{
+    MigPlaceVm vm = {.name = "web", .wants_running = TRUE, .down = how};
+
+    mig_try_down(one, version, LIMIT, now_ms, &vm);
+    return vm;
+}
+
+/* Each start succeeds, is seen to run, and the VM ends again a little later. */
+static void
+test_crash_loop(void)
+{
+    MigTry one = {0};
+    gint64 now_ms = begun_ms, waited_ms = 0;
+    guint starts = 0;
+
+    for (guint64 version = 1; version < 20; version++) {
+        MigPlaceVm vm = down(&one, MIG_DOWN_CRASH, version, now_ms);
+
+        g_assert_true(vm.is_held); /* its start may be under way by hand */
+        now_ms += MIG_RECOVERY_CRASH_MS;
+        vm = down(&one, MIG_DOWN_CRASH, version, now_ms);
+        g_assert_false(vm.is_held);
+        if (vm.attempts >= LIMIT)
+            break;
+        g_assert_cmpint(vm.wait_ms, >=, waited_ms);
+        waited_ms = vm.wait_ms;
+        now_ms += vm.wait_ms;
+        g_assert_cmpint(down(&one, MIG_DOWN_CRASH, version, now_ms).wait_ms, ==, 0);
+        mig_try_done(&one, MIG_DOWN_CRASH, TRUE, HERE, now_ms);
+        starts++;
+        g_assert_false(mig_try_up(&one, now_ms + 1)); /* not forgotten, the last one included */
+        now_ms += 2;
+    }
+    g_assert_cmpuint(starts, ==, LIMIT);
+    g_assert_cmpint(waited_ms, >, 0);
+    g_assert_true(mig_try_up(&one, now_ms)); /* it runs all the same: a person has started it */
+}
+
+/* A node's death is no fault of its VMs. */
+static void
+test_node(void)
+{
+    MigTry one = {0};
+
+    for (guint i = 0; i < 2 * LIMIT; i++) {
+        MigPlaceVm vm = down(&one, MIG_DOWN_NODE, i, begun_ms + i);
+
+        g_assert_false(vm.is_held);
+        g_assert_cmpuint(vm.attempts, ==, 0);
+        g_assert_cmpint(vm.wait_ms, ==, 0);
+        mig_try_done(&one, MIG_DOWN_NODE, TRUE, HERE, begun_ms + i);
+    }
+}
+
+static void
+test_failed(void)
+{
+    MigTry one = {0};
+    MigPlaceVm vm = down(&one, MIG_DOWN_NODE, 1, begun_ms);
+
+    mig_try_done(&one, MIG_DOWN_NODE, FALSE, HERE, begun_ms);
+    vm = down(&one, MIG_DOWN_NODE, 1, begun_ms + 1);
+    g_assert_cmpuint(vm.attempts, ==, 1);
+    g_assert_cmpuint(vm.not_host_id, ==, HERE);
+    g_assert_cmpint(vm.wait_ms, ==, mig_place_backoff_ms(1) - 1);
+    mig_try_done(&one, MIG_DOWN_NODE, TRUE, HERE + 1, begun_ms + 2);
+    vm = down(&one, MIG_DOWN_NODE, 2, begun_ms + 3);
+    g_assert_cmpuint(vm.not_host_id, ==, 0);
+}
+
+static void
+test_forget(void)
+{
+    MigTry one = {0};
+
+    g_assert_true(mig_try_up(&one, begun_ms)); /* nothing to remember */
+    mig_try_done(&one, MIG_DOWN_CRASH, TRUE, HERE, begun_ms);
+    g_assert_false(mig_try_up(&one, begun_ms + MIG_RECOVERY_FORGET_MS));
+    g_assert_true(mig_try_up(&one, begun_ms + MIG_RECOVERY_FORGET_MS + 1));
+}
+
+/* Ended with its disk: as by its node's death, at once, but it counts; and only while it is said.
+ */
+static void
+test_disk(void)
+{
+    MigTry one = {0};
+    MigPlaceVm vm;
+
+    mig_try_ask(&one, begun_ms);
+    vm = down(&one, MIG_DOWN_CRASH, 1, begun_ms + 1);
+    g_assert_cmpint(vm.down, ==, MIG_DOWN_DISK);
+    g_assert_false(vm.is_held);
+    g_assert_cmpint(down(&one, MIG_DOWN_NODE, 1, begun_ms + 1).down, ==, MIG_DOWN_NODE);
+    vm = down(&one, MIG_DOWN_CRASH, 1, begun_ms + MIG_AGAIN_VALID_MS + 1);
+    g_assert_cmpint(vm.down, ==, MIG_DOWN_CRASH);
+    mig_try_ask(&one, begun_ms);
+    mig_try_done(&one, MIG_DOWN_DISK, TRUE, HERE, begun_ms + 1);
+    vm = down(&one, MIG_DOWN_CRASH, 2, begun_ms + 2);
+    g_assert_cmpint(vm.down, ==, MIG_DOWN_CRASH); /* what was asked for is done */
+    g_assert_cmpuint(vm.attempts, ==, 1);
+    mig_try_ask(&one, begun_ms + 3);
+    mig_try_up(&one, begun_ms + 4); /* or somebody else has done it */
+    g_assert_cmpint(down(&one, MIG_DOWN_CRASH, 3, begun_ms + 5).down, ==, MIG_DOWN_CRASH);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/tries/crash-loop", test_crash_loop);
+    g_test_add_func("/tries/node", test_node);
+    g_test_add_func("/tries/failed", test_failed);
+    g_test_add_func("/tries/forget", test_forget);
+    g_test_add_func("/tries/disk", test_disk);
+    return g_test_run();
+}
