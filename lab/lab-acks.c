@@ -2,9 +2,12 @@
 /* lab-acks.c - collects which records the guest has acknowledged, as a client sees it. */
 
 /*
- * The highest number seen is kept in a file (decimal, rewritten in place), because the
- * verifier must later find every record up to it on the disk. It connects again whenever the guest
- * is away, until it is ended by a signal.
+ * The highest number seen is kept in a file, with the boot of the guest that wrote that record and
+ * how often the guest went back (one line "SEQ BOOT BACK" of fixed length, rewritten in place),
+ * because the verifier must later find every record up to it on the disk. A guest goes back where
+ * it tells of fewer records than it has acknowledged before, or of another boot's under the same
+ * number: what it had acknowledged is lost, or a second copy of it runs. It connects again whenever
+ * the guest is away, until it is ended by a signal.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +24,13 @@
 #define PORT          9000
 #define RETRY_US      100000
 #define QUIET_S       2 /* a guest that says nothing for so long may be dead: connect anew */
-#define ANSWER_LENGTH 21
+#define ANSWER_LENGTH 60
+#define BOOT_LENGTH   32
+
+struct acked {
+    unsigned long long seq, back;
+    char boot[BOOT_LENGTH + 1];
+};
 
 static volatile sig_atomic_t stop;
 
@@ -34,16 +43,33 @@ on_signal(int sig)
 
 /* One write of fixed length: a reader never sees half a number. */
 static int
-keep(int out, uint64_t seq)
+keep(int out, const struct acked *acked)
 {
     char text[ANSWER_LENGTH + 1];
 
-    snprintf(text, sizeof(text), "%020llu\n", (unsigned long long)seq);
+    snprintf(text, sizeof(text), "%020llu %s %05llu\n", acked->seq, acked->boot,
+             acked->back % 100000);
     return pwrite(out, text, ANSWER_LENGTH, 0) == ANSWER_LENGTH ? 0 : -1;
 }
 
+/* FALSE: it is no acknowledgement. */
+static int
+note(const char *line, struct acked *acked)
+{
+    struct acked now = {.back = acked->back};
+
+    if (sscanf(line, "ack %llu %32[0-9a-f]", &now.seq, now.boot) != 2 ||
+        strlen(now.boot) != BOOT_LENGTH)
+        return 0;
+    if (now.seq < acked->seq || (now.seq == acked->seq && strcmp(now.boot, acked->boot)))
+        acked->back++;
+    if (now.seq > acked->seq)
+        *acked = now;
+    return 1;
+}
+
 static void
-follow(const struct sockaddr_in *to, int out, uint64_t *highest)
+follow(const struct sockaddr_in *to, int out, struct acked *acked)
 {
     struct timeval limit = {.tv_sec = QUIET_S};
     char buf[4096];
@@ -60,24 +86,22 @@ follow(const struct sockaddr_in *to, int out, uint64_t *highest)
     while (!stop) {
         ssize_t n = read(fd, buf + have, sizeof(buf) - 1 - have);
         char *line = buf, *end;
-        uint64_t before = *highest;
+        int is_news = 0;
 
         if (n <= 0)
             break;
         have += n;
         buf[have] = '\0';
         while ((end = strchr(line, '\n'))) {
-            unsigned long long seq;
-
-            if (sscanf(line, "ack %llu", &seq) == 1 && seq > *highest)
-                *highest = seq;
+            *end = '\0';
+            is_news |= note(line, acked);
             line = end + 1;
         }
         have -= line - buf;
         memmove(buf, line, have);
         if (have == sizeof(buf) - 1)
             have = 0; /* no line is that long */
-        if (*highest != before && keep(out, *highest)) {
+        if (is_news && keep(out, acked)) {
             perror("lab-acks");
             exit(2);
         }
@@ -90,7 +114,7 @@ main(int argc, char **argv)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)};
     struct sigaction action = {.sa_handler = on_signal};
-    uint64_t highest = 0;
+    struct acked acked = {.boot = "00000000000000000000000000000000"};
     int out;
 
     if (argc != 3 || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) {
@@ -98,14 +122,14 @@ main(int argc, char **argv)
         return 2;
     }
     out = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (out < 0 || keep(out, 0)) {
+    if (out < 0 || keep(out, &acked)) {
         fprintf(stderr, "lab-acks: cannot write %s: %s\n", argv[2], strerror(errno));
         return 2;
     }
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     while (!stop)
-        follow(&to, out, &highest);
-    printf("%llu\n", (unsigned long long)highest);
+        follow(&to, out, &acked);
+    printf("%llu\n", acked.seq);
     return 0;
 }

@@ -25,6 +25,7 @@ struct slot {
     uint64_t seq;
     uint32_t prev_crc;
     uint32_t crc;
+    uint8_t boot[RING_BOOT_SIZE];
 };
 
 static void
@@ -51,7 +52,7 @@ seal(struct ring_record *r)
 
 void
 ring_make(struct ring_record *r, uint64_t seq, uint32_t prev_crc, uint64_t time_ns,
-          const uint8_t boot_id[16])
+          const uint8_t boot_id[RING_BOOT_SIZE])
 {
     memcpy(r->magic, MAGIC_RECORD, sizeof(r->magic));
     r->seq = seq;
@@ -81,6 +82,7 @@ look_at(const struct ring_record *r)
     s.seq = r->seq;
     s.prev_crc = r->prev_crc;
     s.crc = r->crc;
+    memcpy(s.boot, r->boot_id, sizeof(s.boot));
     if (!memcmp(r->magic, MAGIC_RECORD, sizeof(r->magic)) && r->seq > 0)
         s.state = SLOT_RECORD;
     else if (!memcmp(r->magic, MAGIC_EMPTY, sizeof(r->magic)))
@@ -165,6 +167,101 @@ report_finding(FILE *out, struct ring_report *report, const char *name, uint64_t
                 (unsigned long long)found);
 }
 
+void
+ring_boot_text(const uint8_t boot[RING_BOOT_SIZE], char text[RING_BOOT_TEXT])
+{
+    for (size_t i = 0; i < RING_BOOT_SIZE; i++)
+        snprintf(text + 2 * i, 3, "%02x", boot[i]);
+}
+
+int
+ring_boot_parse(const char *text, uint8_t boot[RING_BOOT_SIZE])
+{
+    if (strlen(text) != RING_BOOT_TEXT - 1 || strspn(text, "0123456789abcdef") != strlen(text))
+        return -1;
+    for (size_t i = 0; i < RING_BOOT_SIZE; i++) {
+        char digits[] = {text[2 * i], text[2 * i + 1], '\0'};
+
+        boot[i] = strtoul(digits, NULL, 16);
+    }
+    return 0;
+}
+
+static int
+is_boot(const struct slot *s, const uint8_t *boot)
+{
+    return !memcmp(s->boot, boot, RING_BOOT_SIZE);
+}
+
+static void
+report_boot(FILE *out, struct ring_report *report, const char *name, uint64_t seq,
+            const struct slot *s, const char *text, const uint8_t *other)
+{
+    char boot[RING_BOOT_TEXT], other_boot[RING_BOOT_TEXT];
+
+    ring_boot_text(s->boot, boot);
+    ring_boot_text(other, other_boot);
+    report->findings++;
+    if (out)
+        fprintf(out, "%s slot=%llu: record %llu is of boot %s, %s boot %s\n", name,
+                (unsigned long long)((seq - 1) % report->slots), (unsigned long long)seq, boot,
+                text, other_boot);
+}
+
+/* A guest's boots are its epochs: once a newer one has written, an older one must not write any
+ * more. Their order is that in which they appear. */
+static int
+check_boots(const struct slot *slots, FILE *out, struct ring_report *report)
+{
+    const struct slot **firsts = NULL; /* of each boot, in that order */
+    const struct slot *last = NULL;
+
+    for (uint64_t seq = report->first; seq <= report->head; seq++) {
+        const struct slot *s = &slots[(seq - 1) % report->slots];
+        unsigned i = 0;
+
+        if (!is_in_place(slots, report->slots, seq) || (last && is_boot(s, last->boot)))
+            continue;
+        while (i < report->boots && !is_boot(s, firsts[i]->boot))
+            i++;
+        if (i < report->boots) {
+            report_boot(out, report, "interleaved", seq, s, "after records of the newer",
+                        last->boot);
+        } else {
+            const struct slot **more = realloc(firsts, (i + 1) * sizeof(*firsts));
+
+            if (!more) {
+                free(firsts);
+                return -1;
+            }
+            firsts = more;
+            firsts[report->boots++] = s;
+        }
+        last = s;
+    }
+    free(firsts);
+    return 0;
+}
+
+static void
+check_acked(const struct slot *slots, const struct ring_acked *acked, FILE *out,
+            struct ring_report *report)
+{
+    static const uint8_t unknown[RING_BOOT_SIZE];
+    const struct slot *s = &slots[(acked->seq - 1) % report->slots];
+
+    if (acked->seq > report->head) {
+        report->findings++;
+        if (out)
+            fprintf(out, "lost slot=%llu: record %llu was acknowledged, the newest one is %llu\n",
+                    (unsigned long long)((acked->seq - 1) % report->slots),
+                    (unsigned long long)acked->seq, (unsigned long long)report->head);
+    } else if (acked->seq && memcmp(acked->boot, unknown, sizeof(unknown)) &&
+               is_in_place(slots, report->slots, acked->seq) && !is_boot(s, acked->boot)) {
+        report_boot(out, report, "epoch", acked->seq, s, "acknowledged was that of", acked->boot);
+    }
+}
+
 static void
 check_records(const struct slot *slots, uint64_t acked, FILE *out, struct ring_report *report)
 {
@@ -187,19 +284,14 @@ check_records(const struct slot *slots, uint64_t acked, FILE *out, struct ring_r
     }
     if (head < n && slots[head].state == SLOT_BAD)
         report->torn_tail = 1; /* first round: the slot after head was empty before */
-    if (acked > head) {
-        report->findings++;
-        if (out)
-            fprintf(out, "lost slot=%llu: record %llu was acknowledged, the newest one is %llu\n",
-                    (unsigned long long)((acked - 1) % n), (unsigned long long)acked,
-                    (unsigned long long)head);
-    }
 }
 
 int
-ring_check(int fd, uint64_t acked, FILE *out, struct ring_report *report)
+ring_check(int fd, const struct ring_acked *acked, FILE *out, struct ring_report *report)
 {
+    static const struct ring_acked none;
     struct slot *slots;
+    int rc;
 
     memset(report, 0, sizeof(*report));
     slots = load(fd, &report->slots);
@@ -210,14 +302,19 @@ ring_check(int fd, uint64_t acked, FILE *out, struct ring_report *report)
             slots[i].seq > report->head) {
             report->head = slots[i].seq;
             report->head_crc = slots[i].crc;
+            memcpy(report->head_boot, slots[i].boot, sizeof(report->head_boot));
         }
     report->first = report->head > report->slots ? report->head - report->slots + 1 : 1;
-    check_records(slots, acked, out, report);
+    if (!acked)
+        acked = &none;
+    check_records(slots, acked->seq, out, report);
+    check_acked(slots, acked, out, report);
+    rc = check_boots(slots, out, report);
     /* Slots beyond a head that never went round must be untouched. */
     for (uint64_t i = report->head + 1; i < report->slots; i++)
         if (slots[i].state != SLOT_EMPTY)
             report_finding(out, report, slots[i].state == SLOT_BAD ? "corrupt" : "doubled",
                            report->slots, i + 1, slots[i].seq);
     free(slots);
-    return 0;
+    return rc;
 }

@@ -16,13 +16,15 @@
 #include <stdio.h>
 
 #define RING_RECORD_SIZE 4096
+#define RING_BOOT_SIZE   16
+#define RING_BOOT_TEXT   (2 * RING_BOOT_SIZE + 1)
 #define RING_PATH        "/ring/records"
 
 struct ring_record {
     char magic[8];
     uint64_t seq;
     uint64_t time_ns; /* wall clock of the writer */
-    uint8_t boot_id[16];
+    uint8_t boot_id[RING_BOOT_SIZE];
     uint32_t prev_crc; /* checksum of record seq - 1, 0 for the first */
     uint32_t pad;
     uint8_t payload[RING_RECORD_SIZE -
@@ -39,20 +41,33 @@ struct ring_report {
     uint64_t head;     /* newest one, 0 for an empty ring */
     uint32_t head_crc; /* the next record's prev_crc */
     int torn_tail;     /* the write after head was cut: allowed, it was never acknowledged */
+    uint8_t head_boot[RING_BOOT_SIZE]; /* of the boot that wrote the newest one */
+    unsigned boots;                    /* that have written what is there */
     unsigned findings;
+};
+
+/* What a client saw acknowledged last. */
+struct ring_acked {
+    uint64_t seq;
+    uint8_t boot[RING_BOOT_SIZE]; /* of the boot that wrote it; all 0: not known */
 };
 
 /* Builds a record; prev_crc is the previous one's crc. */
 void ring_make(struct ring_record *r, uint64_t seq, uint32_t prev_crc, uint64_t time_ns,
-               const uint8_t boot_id[16]);
+               const uint8_t boot_id[RING_BOOT_SIZE]);
 
 /* Builds the marker of a slot never written. */
 void ring_make_empty(struct ring_record *r, uint64_t slot);
 
 /*
  * Judges the ring in `fd` (whole file). Every finding is a line "NAME slot=S ...: text" on `out`
- * (may be NULL); names are corrupt, lost, doubled, reordered, chain. Records up to `acked` must be
- * there. 0, or -1 with errno when it can't be read.
+ * (may be NULL); names are corrupt, lost, doubled, reordered, chain, interleaved, epoch. Records up
+ * to acked.seq must be there, and that one be of its boot; acked may be NULL. 0, or -1 with errno
+ * when it can't be read.
  */
-int ring_check(int fd, uint64_t acked, FILE *out, struct ring_report *report)
+int ring_check(int fd, const struct ring_acked *acked, FILE *out, struct ring_report *report)
     __attribute__((warn_unused_result));
+
+/* A boot id as 32 digits, and back: 0, or -1 where the text is none. */
+void ring_boot_text(const uint8_t boot[RING_BOOT_SIZE], char text[RING_BOOT_TEXT]);
+int ring_boot_parse(const char *text, uint8_t boot[RING_BOOT_SIZE]);

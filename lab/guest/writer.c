@@ -3,9 +3,9 @@
 
 /*
  * A record counts as acknowledged when its O_DIRECT|O_DSYNC write has returned, not before.
- * Acknowledgements go to whoever is connected to the port for them, as lines "ack SEQ" (the newest
- * one, older are implied). A guest that boots anew reads where the chain ended and goes on from
- * there.
+ * Acknowledgements go to whoever is connected to the port for them, as lines "ack SEQ BOOT" (the
+ * newest one, older are implied; BOOT is that of the record). A guest that boots anew reads where
+ * the chain ended and goes on from there.
  */
 #include "guest/guest.h"
 
@@ -26,7 +26,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int ring_fd = -1;
 static struct ring_report state; /* head and head_crc go on from here */
-static uint64_t acked;
+static struct ring_acked acked;
 static double rate;
 static unsigned long long errors;
 static int stopping;
@@ -45,7 +45,8 @@ write_one(struct ring_record *record)
     }
     state.head = seq;
     state.head_crc = record->crc;
-    acked = seq;
+    acked.seq = seq;
+    memcpy(acked.boot, guest_facts.boot_id, sizeof(acked.boot));
     pthread_cond_broadcast(&changed);
 }
 
@@ -85,18 +86,19 @@ static void *
 ack_connection(void *arg)
 {
     int fd = (int)(intptr_t)arg;
-    uint64_t seen = 0;
-    char line[64];
+    struct ring_acked seen = {0};
+    char line[80], boot[RING_BOOT_TEXT];
 
     for (;;) {
         int len;
 
         pthread_mutex_lock(&lock);
-        while (acked == seen)
+        while (acked.seq == seen.seq)
             pthread_cond_wait(&changed, &lock);
         seen = acked;
         pthread_mutex_unlock(&lock);
-        len = snprintf(line, sizeof(line), "ack %llu\n", (unsigned long long)seen);
+        ring_boot_text(seen.boot, boot);
+        len = snprintf(line, sizeof(line), "ack %llu %s\n", (unsigned long long)seen.seq, boot);
         if (write(fd, line, len) != len)
             break;
     }
@@ -126,12 +128,13 @@ recover_thread(void *arg)
     (void)arg;
     pthread_mutex_lock(&lock);
     ring_fd = open(RING_PATH, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
-    if (ring_fd < 0 || ring_check(ring_fd, 0, stderr, &state)) {
+    if (ring_fd < 0 || ring_check(ring_fd, NULL, stderr, &state)) {
         fprintf(stderr, "lab-guest: no ring of records: %s\n", strerror(errno));
         pthread_mutex_unlock(&lock);
         return NULL;
     }
-    acked = state.head;
+    acked.seq = state.head;
+    memcpy(acked.boot, state.head_boot, sizeof(acked.boot));
     pthread_mutex_unlock(&lock);
     guest_thread(ack_thread, NULL);
     return writer_thread(NULL);
@@ -157,7 +160,7 @@ writer_stats(FILE *out)
 {
     pthread_mutex_lock(&lock);
     fprintf(out, "\"writer\":{\"rate\":%.1f,\"acked\":%llu,\"errors\":%llu,\"slots\":%llu}", rate,
-            (unsigned long long)acked, errors, (unsigned long long)state.slots);
+            (unsigned long long)acked.seq, errors, (unsigned long long)state.slots);
     pthread_mutex_unlock(&lock);
 }
 
@@ -168,7 +171,7 @@ writer_verify(FILE *out)
     int rc;
 
     pthread_mutex_lock(&lock);
-    rc = ring_fd < 0 ? -1 : ring_check(ring_fd, acked, out, &report);
+    rc = ring_fd < 0 ? -1 : ring_check(ring_fd, &acked, out, &report);
     pthread_mutex_unlock(&lock);
     return rc ? -1 : (int)report.findings;
 }

@@ -169,7 +169,7 @@ cmd_http() {
 # Takes the ring out of an image or device and has it judged. The ring's blocks are all allocated
 # when the image is made, so a journal that was not replayed does not matter.
 cmd_verify() {
-    (($# == 1 || $# == 3)) || die "usage: lab verify IMAGE [--acked SEQ]"
+    (($# == 1 || $# == 3)) || die "usage: lab verify IMAGE [--acked SEQ[:BOOT]]"
     need_tools lab-verify
     local image=$1 work status=0
     shift

@@ -12,6 +12,8 @@
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+# shellcheck source=../lib/failures.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/failures.sh"
 
 IO_TIMEOUT=1
 SEED=${MIGRATED_SEED:-$((16#$(head -c 3 /dev/urandom | od -An -tx1 | tr -d ' \n')))}
@@ -39,10 +41,6 @@ vm_ip() {
 # between A B: a number of these
 between() {
     picked=$(($1 + RANDOM % ($2 - $1 + 1)))
-}
-
-cables() {
-    "$LAB" net "$1" mgmt "$2" && "$LAB" net "$1" mig "$2"
 }
 
 # mend NODE: whatever was done to it. What was fenced meanwhile, or killed, boots.
@@ -114,13 +112,6 @@ wait_for_mending() {
     ! compgen -G "$TMP/broken.*[A-H]" || cat "$TMP/broken.log"
 }
 
-all_up() {
-    local node
-    for node in "${NODES[@]}"; do
-        [[ $(status_of "$node" '[.nodes[] | select(.state == "up")] | length') == "$N" ]] || return 1
-    done
-}
-
 attach_all_again() {
     local node
     for node in "${NODES[@]}"; do
@@ -181,12 +172,12 @@ acks_all() {
 # verify_vm I: its records, as they are on the disk
 verify_vm() {
     local acked
-    acked=$((10#$(cat "$TMP/acked.$1")))
+    acked=$(acked "$TMP/acked.$1")
     ctl nodeA vm stop "vm$1" --force || return 1
     ctl nodeA image export "$VOLUME" "vm$1-disk" "$TMP/disk.img" --force || return 1
-    echo "acknowledged: $acked"
+    echo "acknowledged: $(cat "$TMP/acked.$1")"
     total=$((total + acked))
-    "$LAB" verify "$TMP/disk.img" --acked "$acked"
+    ! went_back "$TMP/acked.$1" && "$LAB" verify "$TMP/disk.img" --acked "$(acked_epoch "$TMP/acked.$1")"
 }
 
 echo "# seed $SEED: MIGRATED_SEED=$SEED repeats this; $N nodes, $N_VMS VMs, $RUN_S s"

@@ -54,7 +54,8 @@ stat_above() {
 }
 
 acked() {
-    echo $((10#$(cat "$TMP/acked")))
+    local seq
+    read -r seq _ <"$TMP/acked" && echo $((10#$seq))
 }
 
 move() {
@@ -65,10 +66,30 @@ is_gone() {
     ! "$LAB" on "$1" virsh -q domstate web 2>/dev/null
 }
 
-# Damages the newest record in the copy of the disk, where the filesystem says that it lies.
+# block_of RECORD: where it lies on the disk, as the filesystem says
+block_of() {
+    debugfs -R "bmap /ring/records $((($1 - 1) % 4096))" "$TMP/disk.img" 2>/dev/null
+}
+
+# without RECORD: a copy of the disk that lacks that write, with what was there before it
+without() {
+    local block
+    block=$(block_of "$1")
+    cp --sparse=always "$TMP/disk.img" "$TMP/without.img"
+    dd if="$TMP/guest.img" of="$TMP/without.img" bs=4096 count=1 skip="$block" seek="$block" conv=notrunc status=none
+}
+
+misses() {
+    local status=0
+    without "$1"
+    "$LAB" verify "$TMP/without.img" --acked "$(acked)" || status=$?
+    ((status == 1))
+}
+
+# Damages the newest record in the copy of the disk.
 damage_copy() {
     local block
-    block=$(debugfs -R "bmap /ring/records $((($(acked) - 1) % 4096))" "$TMP/disk.img" 2>/dev/null)
+    block=$(block_of "$(acked)")
     printf 'X' | dd of="$TMP/disk.img" bs=1 seek=$((block * 4096 + 2000)) conv=notrunc status=none
 }
 
@@ -114,6 +135,8 @@ ok "every acknowledged record is on the disk" "$LAB" on nodeB "$LAB" verify $DIS
 "$LAB" on nodeB dd if=$DISK bs=1M iflag=direct status=none >"$TMP/disk.img"
 ok "and in a copy of it" "$LAB" verify "$TMP/disk.img" --acked "$(acked)"
 not_ok "one more than was written is missed" "$LAB" verify "$TMP/disk.img" --acked $(($(acked) + 100))
+ok "its newest acknowledged write taken away is found" misses "$(acked)"
+ok "an earlier one, too" misses $(($(acked) - 50))
 damage_copy
 not_ok "damage to the newest record is found" "$LAB" verify "$TMP/disk.img" --acked "$(acked)"
 done_testing

@@ -85,6 +85,29 @@ cp "$ring" "$ring.good"
 cp "$ring.good" "$ring"
 copy_record "$ring.copy" 230 230
 ok "a record out of another history breaks the chain" finds chain
+# Each boot of a guest is an epoch: they follow one another.
+# fill WHO N
+fill() {
+    MIGRATED_LAB_BOOT_ID=$1 "$verify" --fill "$ring" "$2"
+}
+
+# boot_of WHO: as an acknowledgement names it
+boot_of() {
+    printf '%s' "$1" | od -An -v -tx1 | tr -d ' \n' | sed 's/$/00000000000000000000000000000000/' | cut -c1-32
+}
+
+fresh
+fill first 10
+fill second 10
+ok "boots that follow one another are good" bash -c "'$verify' '$ring' --acked '220:$(boot_of second)' | grep '\"boots\":3'"
+ok "an acknowledged record of another boot is found" finds epoch --acked "220:$(boot_of first)"
+ok "one whose boot is not known is not judged by it" "$verify" "$ring" --acked 220
+fill first 1
+ok "an older boot's record behind those of a newer one is interleaved" finds interleaved
+fill second 10
+ok "also where the newer one goes on" finds interleaved
+ok "a boot id that is none is refused" bash -c "'$verify' '$ring' --acked 220:xyz; [[ \$? == 2 ]]"
+
 fresh
 ok "a ring with an older half is lost" bash -c "
     dd if='$ring.old' of='$ring' bs=4096 count=32 conv=notrunc status=none
