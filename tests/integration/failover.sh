@@ -156,7 +156,9 @@ network_cut_restart() {
 qemu_dies() {
     local where
     where=$(nodes_with running $SAFE)
-    ok "QEMU dies: of the VM with restart=always" on "$where" virsh -q destroy $SAFE
+    ok "QEMU dies: where the VM with restart=always has moved to" retry 60 ctl "$where" move $SAFE nodeA
+    where=nodeA
+    ok "QEMU dies: of that VM" on "$where" virsh -q destroy $SAFE
     ok "QEMU dies: it runs again, on the same node" retry 40 runs_on "$where" $SAFE
     dies_again "$where"
 }
