@@ -301,9 +301,12 @@ test_two_in_a_slot(void)
     static const uint32_t offsets[] = {0, 7, 8, 12, 14};
     static const enum csv_kind kinds[] = {CSV_KIND_NODE, CSV_KIND_VM, CSV_KIND_IMAGE};
     struct csv_super super;
+    struct csv_dev *dev;
 
     reset();
-    g_assert_cmpint(csv_super_read_copy(lun_dev(&lun), 0, &super, NULL), ==, CSV_BLOCK_OK);
+    dev = lun_dev(&lun);
+    g_assert_cmpint(csv_super_read_copy(dev, 0, &super, NULL), ==, CSV_BLOCK_OK);
+    csv_dev_close(dev);
     for (unsigned k = 0; k < G_N_ELEMENTS(kinds); k++)
         for (int lost = 0; lost < 2; lost++)
             for (unsigned i = 0; i <= G_N_ELEMENTS(offsets); i++) {
