@@ -7,7 +7,7 @@
  * for regular files only, which one host alone uses.
  */
 
-#include "dev.h"
+#include "dev-stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 struct file_dev {
     struct csv_dev dev;
     char *path;
+    struct csv_stream stream;
 };
 
 static int
@@ -44,6 +45,12 @@ file_read(struct csv_dev *dev, uint64_t offset, void *buffer, size_t bytes)
         bytes -= (size_t)got;
     }
     return 0;
+}
+
+static int
+file_stream(struct csv_dev *dev, const struct csv_range *range, csv_dev_piece visit, void *data)
+{
+    return csv_stream_run(&((struct file_dev *)dev)->stream, dev, range, visit, data);
 }
 
 static int
@@ -137,6 +144,7 @@ file_close(struct csv_dev *dev)
 {
     struct file_dev *file = (struct file_dev *)dev;
 
+    csv_stream_close(&file->stream);
     close(dev->fd);
     free(file->path);
     free(file);
@@ -144,6 +152,7 @@ file_close(struct csv_dev *dev)
 
 static const struct csv_dev_ops file_ops = {
     .read = file_read,
+    .stream = file_stream,
     .write = file_write,
     .flush = file_flush,
     .zero = file_zero,
@@ -204,8 +213,32 @@ csv_dev_open(const char *path, bool read_only, uint32_t file_sector_bytes, struc
         free(file);
         return result;
     }
+    csv_stream_init(&file->stream);
     *dev = &file->dev;
     return 0;
+}
+
+int
+csv_dev_stream(struct csv_dev *dev, const struct csv_range *range, csv_dev_piece visit, void *data)
+{
+    size_t most = range->bytes < range->piece_bytes ? range->bytes : range->piece_bytes;
+    uint8_t *piece;
+    int result = -EAGAIN;
+
+    if (dev->ops->stream && range->bytes > range->piece_bytes)
+        result = dev->ops->stream(dev, range, visit, data);
+    if (result != -EAGAIN)
+        return result;
+    piece = csv_dev_buffer(most);
+    result = piece ? 0 : -ENOMEM;
+    for (uint64_t at = 0; !result && at < range->bytes; at += most) {
+        size_t bytes = range->bytes - at < most ? (size_t)(range->bytes - at) : most;
+        result = dev->ops->read(dev, range->offset + at, piece, bytes);
+        if (!result && visit(piece, bytes, data))
+            break;
+    }
+    free(piece);
+    return result;
 }
 
 void

@@ -20,8 +20,20 @@
 
 struct csv_dev;
 
+/* A range to read piece by piece; all three are multiples of 4096. */
+struct csv_range {
+    uint64_t offset, bytes;
+    size_t piece_bytes;
+};
+/* Gets one piece after the other, each once; what is in it may be changed. Not 0: no more. */
+typedef int (*csv_dev_piece)(void *piece, size_t bytes, void *data);
+
 struct csv_dev_ops {
     int (*read)(struct csv_dev *dev, uint64_t offset, void *buffer, size_t bytes);
+    /* Reads a long range in order, with several pieces under way at once. -EAGAIN: not now, nothing
+     * was done. NULL: cannot. See csv_dev_stream(). */
+    int (*stream)(struct csv_dev *dev, const struct csv_range *range, csv_dev_piece visit,
+                  void *data);
     int (*write)(struct csv_dev *dev, uint64_t offset, const void *buffer, size_t bytes);
     /* What was written before is durable after. */
     int (*flush)(struct csv_dev *dev);
@@ -72,6 +84,11 @@ struct csv_fault {
  */
 int csv_dev_memory(void *data, uint64_t size_bytes, uint32_t sector_bytes, struct csv_fault *fault,
                    struct csv_dev **dev);
+
+/* Reads a range and shows it to visit, the fastest way that the device has. 0 also where visit
+ * wanted no more. */
+int
+csv_dev_stream(struct csv_dev *dev, const struct csv_range *range, csv_dev_piece visit, void *data);
 
 void csv_dev_close(struct csv_dev *dev);
 

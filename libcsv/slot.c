@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-#define WALK_BYTES (1u << 20)
+#define WALK_BYTES (1u << 20) /* whole slots of every kind */
 /* A reader holds no lock: while a writer changes a slot and settles the other copy, both can be
  * caught half written, again and again where one changes the same slot without a pause. */
 #define DAMAGE_RETRIES  20
@@ -182,40 +182,52 @@ csv_slot_read(struct csv_volume *volume, enum csv_kind kind, uint32_t index, voi
     return look_again(volume, kind, index, buffer, slot, error);
 }
 
+struct walk {
+    struct csv_volume *volume;
+    enum csv_kind kind;
+    uint32_t next; /* slot */
+    csv_slot_visit visit;
+    void *data;
+    int result; /* of the last visit */
+    struct csv_error *error;
+};
+
+static int
+walk_piece(void *piece, size_t bytes, void *data)
+{
+    struct walk *walk = data;
+    const uint32_t pair = csv_block_bytes(walk->kind) * CSV_COPIES;
+
+    for (size_t at = 0; at < bytes && !walk->result; at += pair, walk->next++) {
+        uint8_t *buffer = (uint8_t *)piece + at;
+        struct csv_slot slot;
+        csv_slot_judge(&walk->volume->super, walk->kind, walk->next, buffer, &slot);
+        walk->result = look_again(walk->volume, walk->kind, walk->next, buffer, &slot, walk->error);
+        if (!walk->result)
+            walk->result = walk->visit(walk->next, buffer, &slot, walk->data);
+    }
+    return walk->result;
+}
+
 int
 csv_slot_walk(struct csv_volume *volume, enum csv_kind kind, csv_slot_visit visit, void *data,
               struct csv_error *error)
 {
     const uint32_t pair = csv_block_bytes(kind) * CSV_COPIES;
-    const uint32_t per_piece = WALK_BYTES / pair;
-    const uint32_t count = csv_slot_count(&volume->super, kind);
-    struct csv_dev *dev = volume->dev;
-    uint8_t *piece = csv_dev_buffer((size_t)(count < per_piece ? count : per_piece) * pair);
-    int result = 0;
+    const struct csv_range range = {
+        .offset = csv_slot_address(&volume->super, kind, 0, 0),
+        .bytes = (uint64_t)csv_slot_count(&volume->super, kind) * pair,
+        .piece_bytes = WALK_BYTES,
+    };
+    struct walk walk = {
+        .volume = volume, .kind = kind, .visit = visit, .data = data, .error = error};
+    int result = csv_dev_stream(volume->dev, &range, walk_piece, &walk);
 
-    if (!piece)
-        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read the slots");
-    for (uint32_t start = 0; start < count && !result; start += per_piece) {
-        uint32_t here = count - start < per_piece ? count - start : per_piece;
-        result = dev->ops->read(dev, csv_slot_address(&volume->super, kind, start, 0), piece,
-                                (size_t)here * pair);
-        if (result) {
-            result =
-                csv_fail(error, CSV_E_IO, -result, "volume %s: cannot read %ss from %u on",
-                         volume->super.name, csv_kind_name(kind), csv_slot_number(kind, start));
-            break;
-        }
-        for (uint32_t i = 0; i < here && !result; i++) {
-            uint8_t *buffer = piece + (size_t)i * pair;
-            struct csv_slot slot;
-            csv_slot_judge(&volume->super, kind, start + i, buffer, &slot);
-            result = look_again(volume, kind, start + i, buffer, &slot, error);
-            if (!result)
-                result = visit(start + i, buffer, &slot, data);
-        }
-    }
-    free(piece);
-    return result;
+    if (walk.result || !result)
+        return walk.result;
+    return csv_fail(error, result == -ENOMEM ? CSV_E_SYS : CSV_E_IO, -result,
+                    "volume %s: cannot read %ss from %u on", volume->super.name,
+                    csv_kind_name(kind), csv_slot_number(kind, walk.next));
 }
 
 /* Writes one copy and makes sure that it is there. back is a scratch block. */

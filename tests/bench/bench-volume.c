@@ -45,6 +45,12 @@ count_read(struct csv_dev *dev, uint64_t offset, void *buffer, size_t bytes)
 }
 
 static int
+count_stream(struct csv_dev *dev, const struct csv_range *range, csv_dev_piece visit, void *data)
+{
+    return BELOW(dev)->ops->stream(BELOW(dev), range, visit, data);
+}
+
+static int
 count_write(struct csv_dev *dev, uint64_t offset, const void *buffer, size_t bytes)
 {
     writes++;
@@ -72,6 +78,7 @@ count_close(struct csv_dev *dev)
 }
 
 static const struct csv_dev_ops count_ops = {.read = count_read,
+                                             .stream = count_stream,
                                              .write = count_write,
                                              .flush = count_flush,
                                              .zero = count_zero,
