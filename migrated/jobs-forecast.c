@@ -44,6 +44,7 @@ past_of(const MigJob *job, const MigJob *old)
 
     return (MigPast){.is_same_vm = g_ascii_strcasecmp(job->uuid, old->uuid) == 0,
                      .is_same_pair = g_str_equal(job->target, old->target),
+                     .has_moved = old->forecast.has_moved,
                      .used_bytes = old->forecast.used_bytes,
                      .first_bytes = old->first_bytes,
                      .link_bytes_s = old->forecast.link_bytes_s,
@@ -100,12 +101,14 @@ mig_job_forecast(MigJobs *jobs, const MigJob *job, gboolean is_patient, MigForec
                       .used_bytes = meter.used_bytes,
                       .dirty_bytes_s = meter.dirty_bytes_s,
                       .has_dirty = has_meter,
+                      .has_moved = meter.has_moved,
                       .link_bytes_s = mig_bandwidth_lower(mig_link_speed(daemon->link, job->target),
                                                           limit_of(daemon, job))};
     const MigPredictFacts facts = {.memory_bytes = job->memory_bytes,
                                    .used_bytes = forecast->used_bytes,
                                    .dirty_bytes_s = forecast->dirty_bytes_s,
                                    .has_dirty = forecast->has_dirty,
+                                   .has_moved = forecast->has_moved,
                                    .link_bytes_s = forecast->link_bytes_s,
                                    .is_encrypted = job->is_encrypted,
                                    .policy = job->policy,

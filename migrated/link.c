@@ -170,15 +170,15 @@ mig_link_await(MigLink *link, const char *from, char **word)
 
 /* Lock held. NULL: nothing, or too old. */
 static const Measured *
-find_new(MigLink *link, const char *node)
+find_new(MigLink *link, const char *node, gint64 keep_ms)
 {
     const Measured *measured = g_hash_table_lookup(link->measured, node);
-    gint64 keep_ms;
 
     if (!measured)
         return NULL;
     /* who mends a slow network wants to see that it is */
-    keep_ms = measured->bytes_s < MIG_LINK_SLOW_BYTES_S ? MIG_PROBE_SLOW_MS : MIG_PROBE_KEEP_MS;
+    if (measured->bytes_s < MIG_LINK_SLOW_BYTES_S)
+        keep_ms = MIG_PROBE_SLOW_MS;
     return g_get_monotonic_time() - measured->at_us < keep_ms * 1000 ? measured : NULL;
 }
 
@@ -193,12 +193,13 @@ mig_link_speed(MigLink *link, const char *node)
 
 /* Not while moves are on their way: it would slow them down, and find what they leave. */
 gboolean
-mig_link_wants_probe(MigLink *link, const char *node)
+mig_link_wants_probe(MigLink *link, const char *node, gboolean for_forecast)
 {
     gboolean has_moves = mig_turns_count(link->daemon->turns) > 0;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
 
-    return !has_moves && !find_new(link, node);
+    return !has_moves &&
+           !find_new(link, node, for_forecast ? MIG_METER_FRESH_MS : MIG_PROBE_KEEP_MS);
 }
 
 /* Where moves keep us from measuring, what is old refuses nothing; but what was new when the target

@@ -24,8 +24,9 @@ char **mig_link_warnings(MigLink *link);
 /* On the target: one measurement by a connection from that address is awaited for a few seconds.
  * The port, and a word that only who is to measure knows; 0: it cannot be. */
 guint16 mig_link_await(MigLink *link, const char *from, char **word);
-/* Is what was measured to that node too old to be told again? */
-gboolean mig_link_wants_probe(MigLink *link, const char *node);
+/* Is what was measured to that node too old to be told again? for_forecast: to whoever wants to
+ * know what a move will take, which nobody waits for. */
+gboolean mig_link_wants_probe(MigLink *link, const char *node, gboolean for_forecast);
 /* Bytes a second, as last measured to that node, however long ago; 0: never. */
 guint64 mig_link_speed(MigLink *link, const char *node);
 /* On the source: sends to the target's end. port 0: speed is not measured, or as it was. Blocks. */

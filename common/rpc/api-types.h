@@ -108,7 +108,8 @@
     F(INT, learnt_from, 0, NULL)       /* so many moves */ \
     F(INT, used, 0, NULL)              /* memory that is resident; 0: not known */ \
     F(INT, dirty_rate, 0, NULL)        /* bytes/s; -1: not measured */ \
-    F(INT, link_rate, 0, NULL)         /* bytes/s, of link or limit; 0: not known */
+    F(INT, link_rate, 0, NULL)         /* bytes/s, of link or limit; 0: not known */ \
+    F(BOOL, moved_here, 0, NULL)       /* its QEMU came by a move, and has touched less */
 
 #define MIG_FIELDS_ApiJob(F) \
     F(STRING, id, R, NULL) F(STRING, kind, R, NULL) F(STRING, vm, R, NULL) \

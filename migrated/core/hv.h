@@ -23,6 +23,7 @@ typedef struct {
 typedef struct {
     guint64 used_bytes;    /* resident in its QEMU; 0: not known */
     guint64 dirty_bytes_s; /* different pages in a second */
+    gboolean has_moved;    /* its QEMU came here by a move */
     gboolean is_done;      /* else it is still being counted */
 } MigMeter;
 

@@ -8,7 +8,10 @@
 #define RATE_TLS_BYTES_S   (300e6)
 #define RATE_CLEAR_BYTES_S (800e6)
 #define AROUND_MS          1000
-#define BASE_MS            80 /* a stop and a start, with nothing left to send */
+#define BASE_MS            60 /* a stop and a start, with nothing left to send */
+/* What QEMU has sent and the link has not when the guest stops (buffers on the way), and the state
+ * of the devices. */
+#define TAIL_BYTES (2e6)
 /* TCP and QEMU's headers leave so much of a link. */
 #define LINK_PART 0.94
 /* Slower than this part of the link a move was held up by something else than the link. */
@@ -16,14 +19,17 @@
 /* Of what is resident: not all of it is the guest's. */
 #define USED_PART 0.9
 /* Different pages that are written to in the long run, by those of one second. */
-#define SET_FACTOR 4
+#define SET_FACTOR 10
 /* QEMU looks whether the guest has to be slowed once a second at most. */
 #define THROTTLE_MS  1000
 #define THROTTLE_MAX 99
 /* A move that would take longer is not worth a better number. */
 #define LONGEST_MS (24 * 3600 * 1000)
-/* Of so many moves a spread can be told. */
+/* Of so many moves a spread can be told; so many, of those that are near, are better than more that
+ * are not; and older ones than so many say what was. */
 #define ENOUGH 4
+#define SOME   2
+#define RECENT 12
 
 typedef struct {
     double first_bytes, set_bytes, dirty_bytes_s, rate_bytes_s;
@@ -108,7 +114,7 @@ run(const MigPredictFacts *facts, const Guest *guest)
     result.bytes += left;
     /* what was around earlier moves has the stop and the start in it */
     result.duration_ms = guest->around_ms + rounds.now_ms + left / guest->rate_bytes_s * 1000;
-    result.downtime_ms = guest->base_ms + left / guest->rate_bytes_s * 1000;
+    result.downtime_ms = guest->base_ms + (left + TAIL_BYTES) / guest->rate_bytes_s * 1000;
     return result;
 }
 
@@ -136,10 +142,12 @@ at(const GArray *sorted, double part)
 /* Less than this is wanted of a past move: negative says nothing. */
 typedef double (*Look)(const MigPredictFacts *facts, const MigPast *past);
 
+/* The last ones. */
 static void
 collect(const MigPredictFacts *facts, Look look, guint nearness, GArray *values)
 {
-    for (guint i = 0; i < facts->n_past; i++) {
+    g_array_set_size(values, 0);
+    for (guint i = facts->n_past; i-- > 0 && values->len < RECENT;) {
         const MigPast *past = &facts->past[i];
         double value = look(facts, past);
 
@@ -156,10 +164,8 @@ learn(const MigPredictFacts *facts, Look look, double guess, double spread)
     g_autoptr(GArray) values = g_array_new(FALSE, FALSE, sizeof(double));
     Learnt learnt = {guess / spread / spread, guess, guess * spread * spread, 0};
 
-    for (guint nearness = 3; nearness-- > 0 && values->len < ENOUGH;) {
-        g_array_set_size(values, 0);
+    for (guint nearness = 3; nearness-- > 0 && values->len < SOME;)
         collect(facts, look, nearness, values);
-    }
     if (values->len == 0)
         return learnt;
     g_array_sort(values, by_value);
@@ -177,8 +183,19 @@ learn(const MigPredictFacts *facts, Look look, double guess, double spread)
 static double
 used_part(const MigPredictFacts *facts, const MigPast *past)
 {
-    return past->used_bytes && past->first_bytes
+    return past->used_bytes && past->first_bytes && past->has_moved == facts->has_moved
                ? (double)past->first_bytes / (double)past->used_bytes
+               : -1;
+}
+
+/* What of it is QEMU's own. One that was filled by a move has besides only what the guest had in
+ * use then; so that is the same for all, however much they use. */
+static double
+overhead(const MigPredictFacts *facts, const MigPast *past)
+{
+    return facts->has_moved && past->has_moved && past->first_bytes &&
+                   past->used_bytes > past->first_bytes
+               ? (double)(past->used_bytes - past->first_bytes)
                : -1;
 }
 
@@ -205,11 +222,16 @@ around(const MigPredictFacts *facts, const MigPast *past)
     return (double)past->around_ms;
 }
 
-/* Of moves that stopped the guest with next to nothing left to send. */
+/* Of moves that stopped the guest with next to nothing left to send, without what was on the way.
+ */
 static double
 base(const MigPredictFacts *facts, const MigPast *past)
 {
-    return past->limit_ms <= 2 * MIG_POLICY_FIRST_MS ? (double)past->blackout_ms : -1;
+    double tail_ms = past->rate_bytes_s ? TAIL_BYTES * 1000 / (double)past->rate_bytes_s : 0;
+
+    if (past->blackout_ms < 0 || past->limit_ms > 2 * MIG_POLICY_FIRST_MS)
+        return -1;
+    return MAX((double)past->blackout_ms - tail_ms, 0);
 }
 
 /* ---- the guests: a lucky one, a likely one, and one of the other kind ---- */
@@ -220,19 +242,33 @@ rate_of(double own, double link, double part)
     return MAX(link > 0 ? MIN(own, link * part) : own, 1);
 }
 
-static void
-make_guests(const MigPredictFacts *facts, Guest guests[3], guint *n_past)
+/* What the first round sends: at the least, likely, at the most. */
+static guint
+first_rounds(const MigPredictFacts *facts, double firsts[3])
 {
     double used = (double)(facts->used_bytes ? MIN(facts->used_bytes, facts->memory_bytes)
                                              : facts->memory_bytes);
+    Learnt part = learn(facts, used_part, USED_PART, facts->used_bytes ? 1.2 : 2);
+    Learnt over = learn(facts, overhead, 0, 1.2);
+    const double parts[] = {part.low, part.middle, part.high};
+    const double overs[] = {over.high, over.middle, over.low};
+
+    for (guint i = 0; i < 3; i++) {
+        firsts[i] = over.count && facts->used_bytes ? (double)facts->used_bytes - overs[i]
+                                                    : used * parts[i];
+        firsts[i] = CLAMP(firsts[i], used / 20 + 1, (double)facts->memory_bytes + 1);
+    }
+    return MAX(part.count, over.count);
+}
+
+static void
+make_guests(const MigPredictFacts *facts, Guest guests[3], guint *n_past)
+{
     double dirty = (double)facts->dirty_bytes_s, link = (double)facts->link_bytes_s;
-    double rough = facts->used_bytes ? 1.2 : 2;
-    Learnt part = learn(facts, used_part, USED_PART, rough);
     Learnt own =
         learn(facts, own_rate, facts->is_encrypted ? RATE_TLS_BYTES_S : RATE_CLEAR_BYTES_S, 1.5);
     Learnt of_link = learn(facts, link_part, LINK_PART, 1.05);
     Learnt besides = learn(facts, around, AROUND_MS, 1.5), stop = learn(facts, base, BASE_MS, 1.5);
-    const double parts[] = {part.low, part.middle, part.high};
     const double rates[] = {rate_of(own.high, link, MIN(of_link.high, 1)),
                             rate_of(own.middle, link, MIN(of_link.middle, 1)),
                             rate_of(own.low, link, of_link.low)};
@@ -241,8 +277,11 @@ make_guests(const MigPredictFacts *facts, Guest guests[3], guint *n_past)
     const double sets[] = {1, SET_FACTOR, G_MAXUINT16};
     const double dirties[] = {0.8, 1, 1.25};
 
+    double firsts[3];
+    guint n_first = first_rounds(facts, firsts);
+
     for (guint i = 0; i < 3; i++) {
-        guests[i].first_bytes = CLAMP(used * parts[i], 1, (double)facts->memory_bytes);
+        guests[i].first_bytes = firsts[i];
         guests[i].rate_bytes_s = rates[i];
         guests[i].dirty_bytes_s = dirty * dirties[i];
         if (!facts->has_dirty) /* nothing, as most; or enough to be noticed */
@@ -251,7 +290,7 @@ make_guests(const MigPredictFacts *facts, Guest guests[3], guint *n_past)
         guests[i].around_ms = arounds[i];
         guests[i].base_ms = bases[i];
     }
-    *n_past = MAX(MAX(part.count, own.count), MAX(besides.count, of_link.count));
+    *n_past = MAX(MAX(n_first, own.count), MAX(besides.count, of_link.count));
 }
 
 /* A lucky guest need not have the least of all: one that is slowed stands still for less. */

@@ -21,6 +21,7 @@
 /* One move that has ended well, and what was known before it. 0: not known. */
 typedef struct {
     gboolean is_same_vm, is_same_pair;
+    gboolean has_moved;              /* its QEMU had come by a move itself */
     guint64 used_bytes, first_bytes; /* resident, and what the first round sent of it */
     guint64 link_bytes_s;            /* the most that it could send by */
     guint64 rate_bytes_s;            /* what it sent by */
@@ -34,6 +35,7 @@ typedef struct {
     guint64 used_bytes;    /* resident in its QEMU; 0: not known */
     guint64 dirty_bytes_s; /* see above */
     gboolean has_dirty;    /* was it measured? */
+    gboolean has_moved;    /* its QEMU has come by a move */
     guint64 link_bytes_s;  /* as measured, or its limit, whichever is lower; 0: not known */
     gboolean is_encrypted;
     MigPolicyKind policy;
@@ -57,7 +59,7 @@ typedef struct {
 typedef struct {
     gboolean is_made;
     guint64 used_bytes, dirty_bytes_s, link_bytes_s; /* as of MigPredictFacts */
-    gboolean has_dirty;
+    gboolean has_dirty, has_moved;
     MigPrediction expected;
 } MigForecast;
 

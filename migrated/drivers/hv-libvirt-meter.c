@@ -40,6 +40,16 @@ mig_libvirt_start_meter(gpointer self, const char *vm, const char *uuid, guint s
     return ok;
 }
 
+/* A QEMU that was filled by a move has touched what the guest had in use, and no more. */
+static gboolean
+has_moved(virDomainPtr domain)
+{
+    int state = 0, reason = 0;
+
+    return virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_RUNNING &&
+           reason == VIR_DOMAIN_RUNNING_MIGRATED;
+}
+
 static void
 read_record(virDomainStatsRecordPtr record, MigMeter *meter)
 {
@@ -68,6 +78,7 @@ mig_libvirt_read_meter(gpointer self, const char *vm, const char *uuid, MigMeter
 
     *meter = (MigMeter){0};
     if (domain) {
+        meter->has_moved = has_moved(domain);
         count = virDomainListGetStats(
             domains, VIR_DOMAIN_STATS_DIRTYRATE | VIR_DOMAIN_STATS_BALLOON, &records, 0);
         if (count < 0)

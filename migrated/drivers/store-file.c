@@ -81,6 +81,7 @@ mig_forecast_to_message(const MigForecast *forecast)
     message->learnt_from = forecast->expected.n_past;
     message->used = (gint64)forecast->used_bytes;
     message->dirty_rate = forecast->has_dirty ? (gint64)forecast->dirty_bytes_s : -1;
+    message->moved_here = forecast->has_moved;
     message->link_rate = (gint64)forecast->link_bytes_s;
     return message;
 }
@@ -199,6 +200,7 @@ read_forecast(MigForecast *to, const MigApiForecast *from)
     to->used_bytes = (guint64)MAX(from->used, 0);
     to->has_dirty = from->dirty_rate >= 0;
     to->dirty_bytes_s = (guint64)MAX(from->dirty_rate, 0);
+    to->has_moved = from->moved_here;
     to->link_bytes_s = (guint64)MAX(from->link_rate, 0);
     to->expected = (MigPrediction){.duration_ms = mig_range_from_message(from->duration_ms),
                                    .downtime_ms = mig_range_from_message(from->downtime_ms),

@@ -4,8 +4,6 @@
 #include "core/predict.h"
 #include "rounds.h"
 
-#include <stdlib.h>
-
 #define MIB   1048576.0
 #define SEEDS 300
 
@@ -78,8 +76,9 @@ compare(GRand *random, MigPolicyKind kind, double most_dirty, Score *score)
     g_assert_cmpint(p.duration_ms.least, <=, p.duration_ms.likely);
     g_assert_cmpint(p.duration_ms.likely, <=, p.duration_ms.most);
     g_assert_cmpint(p.bytes.most, >=, p.bytes.least);
+    /* and what was on its way when the guest was stopped */
     g_assert_cmpint(p.downtime_ms.most, <=,
-                    MAX(MIG_POLICY_MAX_MS, mig_policy_rule(kind)->beyond_ms) + 1);
+                    MAX(MIG_POLICY_MAX_MS, mig_policy_rule(kind)->beyond_ms) + 250);
 }
 
 static void
@@ -202,17 +201,72 @@ test_learns(void)
     /* 400 MiB by 20 MiB/s, not by the 100 that the link has */
     g_assert_cmpint(p.duration_ms.likely, >, 22000);
     g_assert_cmpint(p.duration_ms.likely, <, 27000);
-    g_assert_cmpint(p.downtime_ms.likely, >=, 500);
+    g_assert_cmpint(ABS(p.downtime_ms.likely - 500), <=, 5);
     g_assert_cmpuint(p.n_past, ==, 8);
     facts.n_past = G_N_ELEMENTS(past);
     mig_predict(&facts, &p);
-    g_assert_cmpint(p.downtime_ms.likely, <, 60);
+    g_assert_cmpint(p.downtime_ms.likely, <, 120);
     g_assert_cmpint(p.duration_ms.likely, <, 23000);
     /* what was never known teaches nothing */
     for (guint i = 0; i < G_N_ELEMENTS(past); i++)
         past[i] = (MigPast){.is_same_vm = TRUE, .around_ms = -1, .blackout_ms = -1};
     mig_predict(&facts, &p);
     g_assert_cmpuint(p.n_past, ==, 0);
+}
+
+/* A QEMU that moved here has less of its own than one that was started here; of one VM it is the
+ * same each time, and in mebibytes, not in percent. */
+static void
+test_overhead(void)
+{
+    MigPast past[3];
+    MigPredictFacts facts = {.memory_bytes = G_GUINT64_CONSTANT(1) << 30,
+                             .used_bytes = 500 << 20,
+                             .has_dirty = TRUE,
+                             .has_moved = TRUE,
+                             .link_bytes_s = 100 << 20,
+                             .past = past,
+                             .n_past = G_N_ELEMENTS(past)};
+    MigPrediction p;
+
+    for (guint i = 0; i < G_N_ELEMENTS(past); i++)
+        past[i] = (MigPast){.has_moved = TRUE,
+                            .used_bytes = 160 << 20,
+                            .first_bytes = 100 << 20,
+                            .around_ms = -1,
+                            .blackout_ms = -1};
+    mig_predict(&facts, &p);
+    g_assert_cmpint(p.bytes.likely, ==, 440 << 20);
+    g_assert_cmpint(p.bytes.least, <, p.bytes.likely);
+    facts.has_moved = FALSE;
+    mig_predict(&facts, &p);
+    g_assert_cmpint(p.bytes.likely, ==, 450 << 20); /* a guess */
+    for (guint i = 0; i < G_N_ELEMENTS(past); i++)
+        past[i].has_moved = FALSE;
+    mig_predict(&facts, &p);
+    g_assert_cmpint(p.bytes.likely, >, 300 << 20);
+    g_assert_cmpint(p.bytes.likely, <, 320 << 20);
+}
+
+static void
+test_score(void)
+{
+    static const gint64 actual[] = {100, 200, 400, 1000};
+    MigRange expected[4];
+    MigMisses misses;
+
+    for (guint i = 0; i < G_N_ELEMENTS(actual); i++)
+        expected[i] = (MigRange){.likely = actual[i] + 10, .least = actual[i], .most = actual[i]};
+    expected[3] = (MigRange){.likely = 500, .least = 400, .most = 600};
+    mig_predict_score(expected, actual, 4, &misses);
+    g_assert_cmpuint(misses.count, ==, 4);
+    g_assert_cmpuint(misses.in_range, ==, 3);
+    g_assert_cmpint(misses.median_percent, ==, 10); /* of 3, 5, 10, 50: the upper one */
+    g_assert_cmpint(misses.p95_percent, ==, 50);
+    g_assert_cmpint(misses.p95_ms, ==, 500);
+    mig_predict_score(expected, actual, 0, &misses);
+    g_assert_cmpint(misses.median_percent, ==, -1);
+    g_assert_cmpuint(misses.count, ==, 0);
 }
 
 /* Whatever the facts: it ends, and soon. */
@@ -245,6 +299,8 @@ main(int argc, char **argv)
     g_test_add_func("/predict/directions", test_directions);
     g_test_add_func("/predict/gives-up", test_gives_up);
     g_test_add_func("/predict/learns", test_learns);
+    g_test_add_func("/predict/overhead", test_overhead);
+    g_test_add_func("/predict/score", test_score);
     g_test_add_func("/predict/any-facts", test_any_facts);
     return g_test_run();
 }

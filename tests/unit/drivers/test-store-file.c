@@ -113,6 +113,14 @@ test_round_trip(Fixture *f, gconstpointer data)
                                   .downtime_ms = 12};
     job->blackout_ms = 55;
     job->blackout_within_ms = 2;
+    job->first_bytes = 300;
+    job->progress.rate_bytes_s = 70;
+    job->forecast = (MigForecast){.is_made = TRUE,
+                                  .used_bytes = 333,
+                                  .dirty_bytes_s = 22,
+                                  .has_dirty = TRUE,
+                                  .has_moved = TRUE,
+                                  .expected = {.downtime_ms = {60, 30, 90}, .n_past = 7}};
     g_array_append_val(job->switchover, running);
     job->downtime_limit_ms = 40;
     job->error = g_error_new(MIG_ERROR, MIG_ERROR_TIMEOUT, "too \"slow\"\nby \xc3\xa4 lot");
@@ -147,6 +155,14 @@ test_round_trip(Fixture *f, gconstpointer data)
     g_assert_cmpint(back->progress.downtime_ms, ==, 12);
     g_assert_cmpint(back->blackout_ms, ==, 55);
     g_assert_cmpint(back->blackout_within_ms, ==, 2);
+    /* what is learnt from it, also after a restart */
+    g_assert_cmpuint(back->first_bytes, ==, 300);
+    g_assert_cmpuint(back->progress.rate_bytes_s, ==, 70);
+    g_assert_true(back->forecast.is_made && back->forecast.has_dirty && back->forecast.has_moved);
+    g_assert_cmpuint(back->forecast.used_bytes, ==, 333);
+    g_assert_cmpuint(back->forecast.dirty_bytes_s, ==, 22);
+    g_assert_cmpint(back->forecast.expected.downtime_ms.most, ==, 90);
+    g_assert_cmpuint(back->forecast.expected.n_past, ==, 7);
     g_assert_cmpuint(back->switchover->len, ==, 1);
     moment = &g_array_index(back->switchover, MigMoment, 0);
     g_assert_cmpstr(moment->what, ==, "running");
