@@ -70,6 +70,36 @@ test_whole(void)
     csv_dev_close(dev);
 }
 
+static int
+look_and_ask(void *piece, size_t bytes, void *data)
+{
+    const struct csv_range range = {0, FILE_BYTES, MIB};
+    struct csv_dev *dev = data;
+    struct seen none = {0};
+
+    (void)piece;
+    (void)bytes;
+    g_assert_cmpint(dev->ops->stream(dev, &range, look, &none), ==, -EAGAIN);
+    g_assert_cmpuint(none.pieces, ==, 0);
+    return 0;
+}
+
+/* A file has several pieces under way; and while one range is read so, another one is told to be
+ * read the plain way. */
+static void
+test_asynchronous(void)
+{
+    const struct csv_range range = {0, FILE_BYTES, MIB};
+    struct seen seen = {0};
+    struct csv_dev *dev;
+
+    g_assert_cmpint(csv_dev_open(path, true, 0, &dev), ==, 0);
+    g_assert_cmpint(dev->ops->stream(dev, &range, look_and_ask, dev), ==, 0);
+    g_assert_cmpint(dev->ops->stream(dev, &range, look, &seen), ==, 0);
+    g_assert_cmpuint(seen.at, ==, FILE_BYTES);
+    csv_dev_close(dev);
+}
+
 /* It ends where the visitor says, with pieces under way; and the device can be used again. */
 static void
 test_stop(void)
@@ -157,6 +187,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     set_up();
     g_test_add_func("/csv/stream/whole", test_whole);
+    g_test_add_func("/csv/stream/asynchronous", test_asynchronous);
     g_test_add_func("/csv/stream/stop", test_stop);
     g_test_add_func("/csv/stream/short", test_short);
     g_test_add_func("/csv/stream/threads", test_threads);
