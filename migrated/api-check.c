@@ -41,8 +41,9 @@ check_one(MigDaemon *daemon, const MigRunning *running, const MigVm *vm, const c
                                       .max_downtime_ms = asked->max_downtime_ms,
                                       .policy = asked->policy};
     MigForecast forecast = {0};
+    /* a second each would be too long for all of them */
     g_autoptr(GPtrArray) checks =
-        mig_jobs_check(daemon->jobs, &request, running, vm, &forecast, error);
+        mig_jobs_check(daemon->jobs, &request, running, vm, asked->vm != NULL, &forecast, error);
 
     if (checks)
         g_ptr_array_add(to, shape(running->name, daemon->node, target, checks, &forecast));

@@ -6,7 +6,9 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "core/plan.h"
+#include "core/timeouts.h"
 #include "jobs.h"
+#include "meters.h"
 #include "rpc/message.h"
 #include "vm-actions.h"
 #include "vms.h"
@@ -198,11 +200,16 @@ fill(Sheet *sheet, MigDaemon *daemon, GPtrArray *steps)
     sheet->moves = g_new0(MigPlanMove, sheet->running->len + 1);
     for (guint i = 0; i < sheet->running->len; i++) {
         const MigVm *vm = g_ptr_array_index(sheet->vms, i);
+        const MigRunning *one = g_ptr_array_index(sheet->running, i);
+        MigMeter meter; /* all 0 where nothing is known */
 
+        mig_meters_get(daemon->meters, one->name, one->uuid, MIG_METER_OLD_MS, FALSE, &meter);
         sheet->moves[i] = (MigPlanMove){
             .source = sheet->local,
             .target = MIG_PLAN_ANY,
-            .bytes = (double)MAX(vm->memory_bytes, 1u),
+            .bytes = (double)MAX(
+                meter.used_bytes ? MIN(meter.used_bytes, vm->memory_bytes) : vm->memory_bytes, 1u),
+            .dirty_bytes_s = (double)meter.dirty_bytes_s,
             .rate_bytes_s = (double)((guint64)daemon->config->default_bandwidth_mib_s << 20),
             .memory_bytes = vm->memory_bytes,
             .allowed = g_ptr_array_index(sheet->allowed, i)};

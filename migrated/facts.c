@@ -221,14 +221,13 @@ check_guest(MigDaemon *daemon, const MigJob *job, const MigNeeds *needs, const M
     mig_checks_guest(&facts, checks);
 }
 
-/* Without prefix length, where there is something to measure with it; else NULL. A job without an
- * id is one that is only thought of. */
+/* Without prefix length, where there is something to measure with it; else NULL. */
 static char *
-own_address(MigDaemon *daemon, const char *target, const char *job)
+own_address(MigDaemon *daemon, const MigJob *job)
 {
     const char *address = mig_link_address(daemon->link);
 
-    return address && mig_link_wants_probe(daemon->link, target, !*job)
+    return address && mig_link_wants_probe(daemon->link, job->target, job->wants_forecast)
                ? g_strndup(address, strcspn(address, "/"))
                : NULL;
 }
@@ -257,7 +256,7 @@ mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, c
     if (!cpu)
         return FALSE;
     here = mig_link_look(daemon->link);
-    request.probe_from = probe_from = own_address(daemon, job->target, job->id);
+    request.probe_from = probe_from = own_address(daemon, job);
     job->hugepage_bytes = needs->hugepage_bytes;
     *images = g_strdupv(definition->images);
     reply = mig_peer_rpc_call(daemon->peer, job->target, "GetFacts", &mig_type_PeerFactsRequest,

@@ -300,7 +300,7 @@ mig_jobs_forecast(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunni
 
 GPtrArray *
 mig_jobs_check(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
-               const MigVm *vm, MigForecast *forecast, GError **error)
+               const MigVm *vm, gboolean is_patient, MigForecast *forecast, GError **error)
 {
     g_autoptr(MigNodeView) view = NULL;
     g_autoptr(GError) busy = NULL;
@@ -313,6 +313,7 @@ mig_jobs_check(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning 
     if (!view)
         return NULL;
     entry = entry_new(jobs, job_from_request(jobs, request, running, vm));
+    entry->job->wants_forecast = is_patient;
     entry->target_host_id = view->node->host_id;
     entry->cpu_vendor = mig_volumes_cpu_vendor(jobs->daemon->volumes);
     checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
@@ -321,7 +322,7 @@ mig_jobs_check(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning 
     g_mutex_unlock(&jobs->lock);
     mig_checks_idle(running->name, busy ? busy->message : NULL, checks);
     mig_job_entry_check(entry, checks);
-    mig_job_forecast(jobs, entry->job, !busy, forecast);
+    mig_job_forecast(jobs, entry->job, is_patient && !busy, forecast);
     entry_free(entry);
     return checks;
 }

@@ -24,10 +24,12 @@ char *mig_jobs_move(MigJobs *jobs, const MigMoveVmRequest *request, const MigRun
  */
 char *mig_jobs_follow(MigJobs *jobs, const char *target, const MigRunning *running, const MigVm *vm,
                       GError **error);
-/* What mig_jobs_move() would find, and no move; and what that would take. GPtrArray of MigCheck, or
+/* What mig_jobs_move() would find, and no move; and what that would take. is_patient: as of
+ * mig_job_forecast(). GPtrArray of MigCheck, or
  * NULL where the request makes no sense. Blocks. */
-GPtrArray *mig_jobs_check(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
-                          const MigVm *vm, MigForecast *forecast, GError **error);
+GPtrArray *
+mig_jobs_check(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
+               const MigVm *vm, gboolean is_patient, MigForecast *forecast, GError **error);
 /* The latter alone, by what is known; quick. */
 void mig_jobs_forecast(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
                        const MigVm *vm, MigForecast *forecast);

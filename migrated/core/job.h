@@ -47,6 +47,7 @@ typedef struct {
     guint priority;       /* core/queue.h */
     MigPolicyKind policy; /* core/policy.h; unset: fast */
     gboolean no_wait;
+    gboolean wants_forecast; /* it is only thought of, and somebody waits for what is measured */
     gboolean
         by_virsh; /* somebody moves it past us: checked, prepared and followed, not performed */
 

@@ -59,6 +59,10 @@ ok "it is the limit that counts" forecast_has '.link_rate == 4194304 and .durati
 ok "nothing was moved" runs_once nodeA
 is "nor did it make a job" "$(ctl nodeA job list --json | jq '.jobs | length')" 0
 like "in words" "$(ctl nodeA move $VM nodeB --dry-run)" 'takes .* \(.* to .*\), stands still for'
+all_checked() {
+    ctl nodeB check --all --json | tee "$TMP/all" | jq -e '[.verdicts[] | select(.forecast.dirty_rate >= 0)] | length == 1'
+}
+ok "with the checks of all VMs" all_checked
 like "of a drain" "$(ctl nodeB drain nodeA --dry-run)" "^$VM .* nodeB .* \(.* to .*\)"
 for i in 1 2 3; do
     ok "idle: move $i" moved
