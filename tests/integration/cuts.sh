@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 250
-# timeout: 500
+# takes: 300
+# timeout: 600
 # full-timeout: 2400
 # A node loses its disk, its network or its time: its VMs have one copy, whatever comes back later.
 #
@@ -10,6 +10,8 @@
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+# shellcheck source=../lib/failures.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/failures.sh"
 
 IO_TIMEOUT=1
 SETTLE_S=${MIGRATED_SETTLE_S:-60}
@@ -27,50 +29,6 @@ runs_off() {
     local where
     where=$(copies_of "${2:-$VM}")
     [[ $where == node? && $where != "$1" ]] && here=$where
-}
-
-told() {
-    ctl "$1" why "$2" --json | jq -e --arg what "$3" '[.events[] | select(.what == $what)] | length > 0' >/dev/null
-}
-
-count_told() {
-    ctl "$1" why "$2" --json | jq --arg what "$3" '[.events[] | select(.what == $what)] | length'
-}
-
-state_is() {
-    [[ $(status_of "$1" ".nodes[] | select(.name == \"$2\") | .state") == "$3" ]]
-}
-
-all_up() {
-    local node
-    for node in "${NODES[@]}"; do
-        [[ $(status_of "$node" '[.nodes[] | select(.state == "up")] | length') == "${#NODES[@]}" ]] || return 1
-    done
-}
-
-stays() {
-    local until=$((SECONDS + $1))
-    shift
-    while ((SECONDS < until)); do
-        "$@" || return 1
-        sleep 0.3
-    done
-}
-
-# A node of the other ones, the first or (2) the second
-other() {
-    local node n=${2:-1}
-    for node in "${NODES[@]}"; do
-        [[ $node == "$1" ]] || ((--n)) || { echo "$node" && return; }
-    done
-}
-
-set_mode() {
-    echo "$1" >"$MIGRATED_LAB_DIR/fence/mode"
-}
-
-comes_back() {
-    "$LAB" boot "$1" && retry 60 cluster_attach_again "$1" && retry 60 all_up
 }
 
 settles() {
@@ -116,6 +74,8 @@ disk_long() {
     is "disk $1 past the leases: nowhere else was it started" "$(copies_of "$VM" | sed "s/$node//")" ""
     ok "disk $1 past the leases: it is back" "$LAB" disk "$node" ok
     ok "disk $1 past the leases: the node is one again, by itself" retry 60 all_up
+    # where an error has stopped it sanlock has nothing left to kill: it is ended for its lease
+    [[ $1 != error ]] || ok "disk $1 past the leases: what was left of it was ended" told "$node" "$VM" ended-here
     ok "disk $1 past the leases: the VM runs once" retry "$SETTLE_S" runs_somewhere
     ok "disk $1 past the leases: an agent works again" set_mode ok
     settles "disk $1 past the leases"
@@ -136,6 +96,30 @@ disk_for_ever() {
     settles "disk $1 for ever"
 }
 
+# lease_passes NODE VM: somebody has it and gives it back
+lease_passes() {
+    local path offset
+    read -r path offset < <(on "$1" virsh dumpxml "$2" |
+        sed -n "s/.*<target path='\([^']*\)' offset='\([0-9]*\)'.*/\1 \2/p")
+    on "$1" sanlock client command -r "$VOLUME:$2:$path:$offset" -c /bin/true
+}
+
+# Its disk has failed while no daemon looked after its lease, and that is free: nobody can tell who has written since.
+# What stands still is ended, and starts again as after a node's death, elsewhere.
+disk_unwatched() {
+    local node=$here
+    ok "disk $1, unwatched: $node has no migrated" "$LAB" service "$node" migrated stop
+    ok "disk $1, unwatched: $node's" "$LAB" disk "$node" "$1"
+    sleep 2
+    ok "disk $1, unwatched: it is back" "$LAB" disk "$node" ok
+    like "disk $1, unwatched: the VM stands still" "$(on "$node" virsh -q domstate "$VM" --reason)" "I/O error"
+    ok "disk $1, unwatched: its lease is had and given back meanwhile" lease_passes "$node" "$VM"
+    ok "disk $1, unwatched: migrated is back" "$LAB" service "$node" migrated start
+    ok "disk $1, unwatched: the VM runs elsewhere" retry "$SETTLE_S" runs_off "$node"
+    ok "disk $1, unwatched: why is told" eval 'told "$here" "$VM" ended-here && ctl "$here" why "$VM" | grep -q "with its disk"'
+    settles "disk $1, unwatched"
+}
+
 # ---- time ----
 
 # A machine that hangs answers nothing: fenced as a dead one. Its kernel may still answer (pings): when its leases
@@ -149,10 +133,6 @@ frozen() {
     not_ok "$text: so there is nothing to thaw" "$LAB" thaw "$node"
     ok "$text: the node comes back" comes_back "$node"
     settles "$text"
-}
-
-cables() {
-    "$LAB" net "$1" mgmt "$2" && "$LAB" net "$1" mig "$2"
 }
 
 # Within its leases: nothing has happened.
@@ -214,14 +194,18 @@ stopped() {
     settles "migrated stopped for $1 s"
 }
 
-# ---- recovery cut short ----
-
-# signal NODE SERVICE SIGNAL
-signal() {
-    local pid
-    pid=$("$LAB" service "$1" "$2" status | awk '{ print $3 }')
-    on "$1" kill "-$3" "$pid"
+hung() {
+    local node=$here fences
+    fences=$(count_told "$(other "$node")" "$node" fencing)
+    ok "migrated hangs for $1 s: on $node" signal "$node" migrated STOP
+    ok "migrated hangs for $1 s: the VM runs on" stays "$1" runs_at "$node"
+    ok "migrated hangs for $1 s: the guest answers" answers
+    is "migrated hangs for $1 s: nobody was fenced" "$(count_told "$(other "$node")" "$node" fencing)" "$fences"
+    ok "migrated hangs for $1 s: it goes on" signal "$node" migrated CONT
+    settles "migrated hangs for $1 s"
 }
+
+# ---- recovery cut short ----
 
 # Starts hang at libvirt, so that what dies, dies in their middle.
 begin_recovery() {
@@ -243,8 +227,7 @@ target_dies() {
     signal "$left" libvirtd CONT
     ok "$text: the VM runs on $left" retry "$SETTLE_S" runs_at "$left"
     here=$left
-    ok "$text: the nodes come back" eval '"$LAB" boot "$node" && "$LAB" boot "$target" &&
-        retry 60 cluster_attach_again "$node" && retry 60 cluster_attach_again "$target" && retry 60 all_up'
+    ok "$text: the nodes come back" comes_back "$node" "$target"
     settles "$text"
 }
 
@@ -265,8 +248,7 @@ two_die() {
     ok "two of three die: $node and $third" eval '"$LAB" kill "$node" & "$LAB" kill "$third" && wait $!'
     ok "two of three die: the VM runs on $first" retry "$SETTLE_S" runs_at "$first"
     here=$first
-    ok "two of three die: they come back" eval '"$LAB" boot "$node" && "$LAB" boot "$third" &&
-        retry 60 cluster_attach_again "$node" && retry 60 cluster_attach_again "$third" && retry 60 all_up'
+    ok "two of three die: they come back" comes_back "$node" "$third"
     settles "two of three die"
 }
 
@@ -279,6 +261,20 @@ agent_slow() {
     ok "agent takes 30 s: it is set back" set_mode ok
     ok "agent takes 30 s: the node comes back" comes_back "$node"
     settles "agent takes 30 s"
+}
+
+# The agent says that it has switched the node off, and has not: its own status says so.
+agent_pretends() {
+    local node=$here failed
+    failed=$(count_told "$(other "$node")" "$node" not-fenced)
+    ok "agent pretends: it is set" set_mode pretend
+    ok "agent pretends: $node hangs" eval '"$LAB" freeze "$node" && cables "$node" down'
+    ok "agent pretends: it is not believed" retry 60 eval '(($(count_told "$(other "$node")" "$node" not-fenced) > failed))'
+    ok "agent pretends: nothing is started" stays 5 runs_at "$node"
+    ok "agent pretends: the agent works" set_mode ok
+    ok "agent pretends: the VM runs elsewhere after the next try" retry 90 runs_off "$node"
+    ok "agent pretends: the node comes back" comes_back "$node"
+    settles "agent pretends"
 }
 
 cluster_up 3 --io-timeout $IO_TIMEOUT --fence --disk-faults
@@ -299,9 +295,12 @@ ok "the guest writes to its disk" "$LAB" http $IP '/writer?rate=20'
 ((TAP_FAILED == 0)) || bail "no cluster, no test"
 
 CASES=${MIGRATED_CASES:-"disk_short error 2
+disk_unwatched error
 network_restart
 disk_long error
 frozen down
+crash_loop 10
+stopped 10
 two_die"}
 [[ ${MIGRATED_TEST_FULL:-0} == 0 ]] || CASES+="
 disk_short stall 2
@@ -314,7 +313,9 @@ disk_for_ever error
 frozen up
 recoverer_dies
 agent_slow
+agent_pretends
 stopped 300
+hung 300
 crash_loop 300"
 while read -r -a words <&5; do
     # a case may have been the last of its guest: it writes again
