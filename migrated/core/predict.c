@@ -19,17 +19,19 @@
 /* Of what is resident: not all of it is the guest's. */
 #define USED_PART 0.9
 /* Different pages that are written to in the long run, by those of one second. */
-#define SET_FACTOR 10
+#define SET_FACTOR 6
 /* QEMU looks whether the guest has to be slowed once a second at most. */
 #define THROTTLE_MS  1000
 #define THROTTLE_MAX 99
 /* A move that would take longer is not worth a better number. */
 #define LONGEST_MS (24 * 3600 * 1000)
-/* Of so many moves a spread can be told; so many, of those that are near, are better than more that
- * are not; and older ones than so many say what was. */
+/* Of so many moves a spread can be told; and so many, of those that are near, are better than more
+ * that are not. */
 #define ENOUGH 4
 #define SOME   2
-#define RECENT 12
+/* Of a VM the last dozen; what hosts and links can do now only the last few say. */
+#define RECENT_OF_VM   12
+#define RECENT_OF_HOST 5
 
 typedef struct {
     double first_bytes, set_bytes, dirty_bytes_s, rate_bytes_s;
@@ -142,30 +144,34 @@ at(const GArray *sorted, double part)
 /* Less than this is wanted of a past move: negative says nothing. */
 typedef double (*Look)(const MigPredictFacts *facts, const MigPast *past);
 
+typedef enum { NEAR_ANY, NEAR_PAIR, NEAR_VM } Nearness;
+
 /* The last ones. */
 static void
-collect(const MigPredictFacts *facts, Look look, guint nearness, GArray *values)
+collect(const MigPredictFacts *facts, Look look, Nearness nearness, GArray *values)
 {
+    guint recent = nearness == NEAR_VM ? RECENT_OF_VM : RECENT_OF_HOST;
+
     g_array_set_size(values, 0);
-    for (guint i = facts->n_past; i-- > 0 && values->len < RECENT;) {
+    for (guint i = facts->n_past; i-- > 0 && values->len < recent;) {
         const MigPast *past = &facts->past[i];
         double value = look(facts, past);
 
-        if (value >= 0 && (nearness == 0 || (nearness == 1 && past->is_same_pair) ||
-                           (nearness == 2 && past->is_same_vm)))
+        if (value >= 0 && (nearness == NEAR_ANY || (nearness == NEAR_PAIR && past->is_same_pair) ||
+                           (nearness == NEAR_VM && past->is_same_vm)))
             g_array_append_val(values, value);
     }
 }
 
 /* The nearest moves of which there are any; of few of them the spread is that of a guess. */
 static Learnt
-learn(const MigPredictFacts *facts, Look look, double guess, double spread)
+learn(const MigPredictFacts *facts, Look look, Nearness nearest, double guess, double spread)
 {
     g_autoptr(GArray) values = g_array_new(FALSE, FALSE, sizeof(double));
     Learnt learnt = {guess / spread / spread, guess, guess * spread * spread, 0};
 
-    for (guint nearness = 3; nearness-- > 0 && values->len < SOME;)
-        collect(facts, look, nearness, values);
+    for (gint nearness = nearest; nearness >= NEAR_ANY && values->len < SOME; nearness--)
+        collect(facts, look, (Nearness)nearness, values);
     if (values->len == 0)
         return learnt;
     g_array_sort(values, by_value);
@@ -248,8 +254,8 @@ first_rounds(const MigPredictFacts *facts, double firsts[3])
 {
     double used = (double)(facts->used_bytes ? MIN(facts->used_bytes, facts->memory_bytes)
                                              : facts->memory_bytes);
-    Learnt part = learn(facts, used_part, USED_PART, facts->used_bytes ? 1.2 : 2);
-    Learnt over = learn(facts, overhead, 0, 1.2);
+    Learnt part = learn(facts, used_part, NEAR_VM, USED_PART, facts->used_bytes ? 1.2 : 2);
+    Learnt over = learn(facts, overhead, NEAR_VM, 0, 1.2);
     const double parts[] = {part.low, part.middle, part.high};
     const double overs[] = {over.high, over.middle, over.low};
 
@@ -265,10 +271,11 @@ static void
 make_guests(const MigPredictFacts *facts, Guest guests[3], guint *n_past)
 {
     double dirty = (double)facts->dirty_bytes_s, link = (double)facts->link_bytes_s;
-    Learnt own =
-        learn(facts, own_rate, facts->is_encrypted ? RATE_TLS_BYTES_S : RATE_CLEAR_BYTES_S, 1.5);
-    Learnt of_link = learn(facts, link_part, LINK_PART, 1.05);
-    Learnt besides = learn(facts, around, AROUND_MS, 1.5), stop = learn(facts, base, BASE_MS, 1.5);
+    Learnt own = learn(facts, own_rate, NEAR_PAIR,
+                       facts->is_encrypted ? RATE_TLS_BYTES_S : RATE_CLEAR_BYTES_S, 1.5);
+    Learnt of_link = learn(facts, link_part, NEAR_PAIR, LINK_PART, 1.05);
+    Learnt besides = learn(facts, around, NEAR_PAIR, AROUND_MS, 1.5);
+    Learnt stop = learn(facts, base, NEAR_VM, BASE_MS, 1.5);
     const double rates[] = {rate_of(own.high, link, MIN(of_link.high, 1)),
                             rate_of(own.middle, link, MIN(of_link.middle, 1)),
                             rate_of(own.low, link, of_link.low)};

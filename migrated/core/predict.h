@@ -10,8 +10,10 @@
  * use, each later one what was dirtied during the one before; the rules of the policy run along, as
  * in the real move, and say when the guest is slowed, when it may stop, and whether that is ever.
  *
- * What cannot be measured beforehand is learnt from moves that have ended: of this VM, else of this
- * pair, else of any from this node. What is not known at all has a wide range.
+ * What cannot be measured beforehand is learnt from moves that have ended. What is the guest's,
+ * from moves of this VM, else of this pair, else of any from this node; what is the hosts' and the
+ * link's, from the last few of this pair: a host that has much to do sends slowly. What is not
+ * known at all has a wide range.
  *
  * How fast a guest dirties its memory is measured over a second: so many different pages. How many
  * different ones it writes to in the long run that does not say. For the range it is what was seen
