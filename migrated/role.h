@@ -13,7 +13,7 @@
  * no sanlock may have called it dead. The last is a clock that is looked at before each single
  * write: a node that was frozen, and wakes when another one coordinates, writes nothing.
  *
- * Without [volumes] standing_coordinator=yes, and while a node is up whose version knows of none,
+ * With [volumes] standing_coordinator=no, and while a node is up whose version knows of none,
  * nobody stays coordinator: the lease is taken for one change by whoever makes it, and given back.
  * So does a node that reaches no other one: it gives the role to those that reach one another.
  * mig_role_may_stand() says which of the two it is; mig_role_need() does nothing then.

@@ -53,7 +53,7 @@ static const Key keys[] = {
     {"moves", "bandwidth_mib_s", KEY_INT, AT(default_bandwidth_mib_s), "0", 0, 1000000},
     {"moves", "encrypt", KEY_BOOL, AT(encrypt), "yes", 0, 0},
     {"volumes", "devices", KEY_PATHS, AT(volume_devices), "", 0, 0},
-    {"volumes", "standing_coordinator", KEY_BOOL, AT(standing_coordinator), "no", 0, 0},
+    {"volumes", "standing_coordinator", KEY_BOOL, AT(standing_coordinator), "yes", 0, 0},
     {"failover", "enabled", KEY_BOOL, AT(failover_enabled), "yes", 0, 0},
     {"failover", "suspect_after_ms", KEY_INT, AT(suspect_after_ms), "3000", 2000, 600000},
     {"failover", "restart_limit", KEY_INT, AT(restart_limit), "5", 1, 1000},

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Two nodes change one catalogue at the same time: every acknowledged change is there, once.
+# Two nodes change one catalogue at the same time: every acknowledged change is there, once. Nobody stays coordinator here:
+# each node takes the lease for each change. With one that stays: coordinator.sh
 #
 # Four workers on each of two nodes create and delete images and define and undefine VMs for a
 # while, each under names of its own, and write down what was acknowledged; one name is fought for by
@@ -120,13 +121,27 @@ no_slot_twice() {
     return $twice
 }
 
+# Before anything is attached.
+nobody_stays() {
+    local node
+    for node in "${NODES[@]}"; do
+        on "$node" sh -c "printf '[volumes]\nstanding_coordinator=no\n' >>/etc/migrated/migrated.conf" &&
+            "$LAB" service "$node" migrated restart >/dev/null || return 1
+    done
+}
+refuses_to_stay() {
+    refuses 30 ctl nodeA volume coordinator $VOLUME nodeB && grep -F "standing_coordinator=no" <<<"$ERR"
+}
+
 cluster_up 2
+ok "nobody stays coordinator" nobody_stays
 ok "both attach the volume" cluster_volume
 ok "both change the catalogue for $DURATION_S s" run_workers
 ok "nothing was refused but for a catalogue that is busy" nothing_bad
 echo "# acknowledged: $(cat "$TMP"/log.node?.? | wc -l) changes, and $(cat "$TMP"/fight.node? |
     wc -l) names won; refused as busy: $(cat "$TMP"/*.busy 2>/dev/null | wc -l)"
 ok "both nodes had their turns" bash -c "for log in '$TMP'/log.node?.1; do test -s \"\$log\" || exit 1; done"
+ok "the role is given to nobody" refuses_to_stay
 ok "the volume is in order" volume_clean
 for node in nodeA nodeB; do
     ok "$node lists all acknowledged images, and no other" same_as_acknowledged $node image
