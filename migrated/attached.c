@@ -2,6 +2,8 @@
 /* attached.c - one attached volume: lockspace, heartbeat, and what the other nodes write. */
 #include "attached.h"
 
+#include "attached-private.h"
+
 #include "base/error.h"
 #include "base/io.h"
 #include "core/timeouts.h"
@@ -9,37 +11,6 @@
 #include "link.h"
 #include "role.h"
 #include "times.h"
-
-/* When a node's counter was last seen to move, by our own clock: two nodes' clocks are never
- * compared. */
-typedef struct {
-    MigNode *node;
-    gint64 moved_ms;
-    MigHostState sanlock;
-} Seen;
-
-struct MigAttached {
-    gint references;
-    MigDaemon *daemon;
-    MigVolumesHooks hooks;
-    MigCsv *csv;
-    guint64 generation;
-    GMutex write_lock;   /* one writer of our slot at a time; guards heartbeat */
-    guint64 heartbeat;   /* as last written */
-    gboolean is_joining; /* sanlock has not told the generation yet; used by who joins alone */
-    GMutex join_lock;    /* held by who joins anew; guards the next one */
-    gboolean is_leaving; /* nobody joins any more */
-    GMutex lock;         /* guards what follows */
-    GCond wake;
-    GPtrArray *seen; /* Seen */
-    GArray *hosts;   /* MigSanlockHost, as of then; NULL: sanlock did not say */
-    gboolean should_stop, is_lost;
-    gboolean is_outside;  /* the LUN answers, but sanlock has given its lockspace up */
-    gint64 beat_since_ms; /* a heartbeat is under way since then; 0: none */
-    gboolean is_removed;  /* atomic: our slot is gone, so we are no node any more */
-    GThread *thread;
-    MigRole *role;
-};
 
 static const char *const node_state_names[] = {"up", "suspect", "down", "left"};
 
@@ -87,12 +58,27 @@ refuse_removed(MigAttached *attached, GError **error)
     return FALSE;
 }
 
-typedef gboolean (*Write)(MigCsv *csv, MigNode *node, GError **error);
+/* What ran here when this process was ended runs on; until libvirt has been asked nobody may be
+ * told that it does not: of a VM without its lease there is no other word. Write lock held. */
+static void
+fill_running(MigAttached *attached, MigNode *node)
+{
+    attached->hooks.running_bits(attached->hooks.self, mig_csv_name(attached->csv), node->running);
+    if (g_atomic_int_get(&attached->is_listed) ||
+        (!attached->is_joining && attached->kept_generation != attached->generation))
+        return;
+    for (guint i = 0; i < G_N_ELEMENTS(attached->kept); i++)
+        node->running[i] |= attached->kept[i];
+}
 
-/* write: mig_csv_node_write() takes the slot; mig_csv_node_beat() goes on only while it is ours. A
- * slot written otherwise would make us a member again by nobody's word. */
-static gboolean
-write_slot(MigAttached *attached, Write write, gboolean has_left, GError **error)
+void
+mig_attached_set_listed(MigAttached *attached)
+{
+    g_atomic_int_set(&attached->is_listed, TRUE);
+}
+
+gboolean
+mig_attached_write(MigAttached *attached, MigAttachedWrite write, gboolean has_left, GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->write_lock);
     g_autoptr(GError) refused = NULL;
@@ -113,7 +99,7 @@ write_slot(MigAttached *attached, Write write, gboolean has_left, GError **error
     node->certificates = mig_identity_published(daemon->identity);
     node->notes = daemon->events ? mig_events_notes(daemon->events) : NULL;
     mig_volumes_fill_host(daemon->volumes, node);
-    attached->hooks.running_bits(attached->hooks.self, mig_csv_name(attached->csv), node->running);
+    fill_running(attached, node);
     node->heartbeat = attached->heartbeat;
     if (!write(attached->csv, node, &refused)) {
         if (g_error_matches(refused, MIG_ERROR, MIG_ERROR_NO_CLUSTER))
@@ -128,7 +114,7 @@ write_slot(MigAttached *attached, Write write, gboolean has_left, GError **error
 gboolean
 mig_attached_publish(MigAttached *attached, GError **error)
 {
-    return write_slot(attached, mig_csv_node_beat, FALSE, error);
+    return mig_attached_write(attached, mig_csv_node_beat, FALSE, error);
 }
 
 /* ---- everybody's slots ---- */
@@ -200,115 +186,6 @@ read_slots(MigAttached *attached)
     g_mutex_unlock(&attached->lock);
 }
 
-/* sanlock may have been restarted, or have given the lockspace up: then this node can take no
- * lease. */
-static gboolean
-is_joined(MigAttached *attached, GError **error)
-{
-    g_autoptr(MigLease) lockspace = mig_csv_lockspace(attached->csv);
-
-    return mig_sanlock_is_joined(attached->daemon->sanlock, lockspace, attached->daemon->host_id,
-                                 error);
-}
-
-/* Of this start of this node, as sanlock has it. FALSE: it does not know yet. */
-static gboolean
-read_generation(MigAttached *attached, const GArray *hosts)
-{
-    for (guint i = 0; i < hosts->len; i++) {
-        const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, i);
-
-        if (host->host_id != attached->daemon->host_id)
-            continue;
-        g_mutex_lock(&attached->write_lock);
-        attached->generation = host->generation;
-        g_mutex_unlock(&attached->write_lock);
-        attached->is_joining = FALSE;
-        return TRUE;
-    }
-    return FALSE;
-}
-
-static gboolean
-join(MigAttached *attached, GError **error)
-{
-    MigDaemon *daemon = attached->daemon;
-    g_autoptr(MigLease) lockspace = mig_csv_lockspace(attached->csv);
-    g_autoptr(GArray) hosts = NULL;
-
-    attached->is_joining = TRUE;
-    if (!mig_sanlock_join(daemon->sanlock, lockspace, daemon->host_id,
-                          mig_csv_io_timeout_s(attached->csv), error))
-        return FALSE;
-    /* sanlock knows of no hosts until its first look at all delta leases, a renewal after joining
-     */
-    for (guint waited_ms = 0;; waited_ms += 100) {
-        g_autoptr(GError) refused = NULL;
-
-        hosts = mig_sanlock_hosts(daemon->sanlock, lockspace->lockspace, &refused);
-        if (hosts)
-            break;
-        if (waited_ms > mig_timeouts_join_ms(mig_csv_io_timeout_s(attached->csv))) {
-            g_propagate_error(error, g_steal_pointer(&refused));
-            return FALSE;
-        }
-        g_usleep(100 * 1000);
-    }
-    read_generation(attached, hosts);
-    return TRUE;
-}
-
-/* A join that was cut short has made a new generation all the same, and the old one must not be
- * told as ours. */
-static gboolean
-end_join(MigAttached *attached, GError **error)
-{
-    g_autoptr(MigLease) lockspace = mig_csv_lockspace(attached->csv);
-    g_autoptr(GArray) hosts =
-        mig_sanlock_hosts(attached->daemon->sanlock, lockspace->lockspace, error);
-
-    if (!hosts)
-        return FALSE;
-    if (read_generation(attached, hosts))
-        return TRUE;
-    g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
-                "sanlock does not list this node in lockspace %s yet", lockspace->lockspace);
-    return FALSE;
-}
-
-/* sanlock gives a lockspace up whose renewals have failed for too long, after all that held leases
- * in it are gone. When the LUN is back, so is this node: with a start of its own, so that nothing
- * of the last one counts. Not while libvirt has a VM of this volume here: it may have lost its
- * lease (self.h ends it). */
-static gboolean
-stay_joined(MigAttached *attached, gboolean *is_outside, GError **error)
-{
-    g_autofree char *vm = NULL;
-    g_autoptr(GError) gone = NULL;
-    g_autoptr(GMutexLocker) locker = NULL;
-
-    if (is_joined(attached, &gone))
-        return !attached->is_joining || end_join(attached, error);
-    locker = g_mutex_locker_new(&attached->join_lock);
-    if (attached->is_leaving)
-        return TRUE; /* what sanlock says is what the leaving has come to */
-    /* what sanlock does not answer is no reason to end anything */
-    *is_outside = g_error_matches(gone, MIG_ERROR, MIG_ERROR_NO_CLUSTER);
-    if (!*is_outside) {
-        g_propagate_error(error, g_steal_pointer(&gone));
-        return FALSE;
-    }
-    vm = attached->hooks.first_running(attached->hooks.self, mig_csv_name(attached->csv));
-    if (vm || !join(attached, error)) {
-        if (error && !*error)
-            g_propagate_error(error, g_steal_pointer(&gone));
-        return FALSE;
-    }
-    g_message("volume %s: joined again, generation %" G_GUINT64_FORMAT, mig_csv_name(attached->csv),
-              attached->generation);
-    return write_slot(attached, mig_csv_node_beat, FALSE, error);
-}
-
 static gpointer
 heartbeat_thread(gpointer data)
 {
@@ -322,8 +199,8 @@ heartbeat_thread(gpointer data)
 
         attached->beat_since_ms = now_ms();
         g_mutex_unlock(&attached->lock);
-        ok = write_slot(attached, mig_csv_node_beat, FALSE, &error) &&
-             stay_joined(attached, &is_outside, &error);
+        ok = mig_attached_write(attached, mig_csv_node_beat, FALSE, &error) &&
+             mig_attached_stay_joined(attached, &is_outside, &error);
         read_slots(attached);
         attached->hooks.nodes_seen(attached->hooks.self);
         g_mutex_lock(&attached->lock);
@@ -517,8 +394,11 @@ is_slot_ours(MigAttached *attached, GError **error)
                 attached->daemon->host_id);
             return FALSE;
         }
-        if (same_id) /* count on from there: the others must see it move */
+        if (same_id) { /* count on from there: the others must see it move */
             attached->heartbeat = node->heartbeat;
+            attached->kept_generation = node->host_generation;
+            memcpy(attached->kept, node->running, sizeof attached->kept);
+        }
     }
     return TRUE;
 }
@@ -556,8 +436,8 @@ static gboolean
 enter_slot(MigAttached *attached, GError **error)
 {
     return is_slot_ours(attached, error) &&
-           write_slot(attached, has_mark(attached) ? mig_csv_node_beat : mig_csv_node_write, FALSE,
-                      error);
+           mig_attached_write(attached, has_mark(attached) ? mig_csv_node_beat : mig_csv_node_write,
+                              FALSE, error);
 }
 
 static gboolean
@@ -581,6 +461,7 @@ MigAttached *
 mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv, GError **error)
 {
     g_autoptr(MigAttached) attached = g_new0(MigAttached, 1);
+    gboolean was_joined;
 
     attached->references = 1;
     attached->daemon = daemon;
@@ -594,7 +475,13 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
     if (!mig_times_check_volume(daemon->config, csv, error) || !is_slot_ours(attached, error) ||
         was_removed(attached, error) || !mig_csv_devices_attach(csv, error))
         return NULL;
-    if (!join(attached, error)) {
+    was_joined = mig_sanlock_joined_as(daemon->sanlock, mig_csv_name(csv)) != 0;
+    if (!mig_attached_join(attached, error)) {
+        g_autoptr(MigLease) lockspace = mig_csv_lockspace(csv);
+
+        /* it may have joined, and not been heard of in time; nobody would leave it */
+        if (!was_joined)
+            mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, NULL);
         mig_csv_devices_detach(csv, NULL);
         return NULL;
     }
@@ -624,16 +511,7 @@ mig_attached_stop(MigAttached *attached, gboolean has_left)
     g_thread_join(attached->thread);
     attached->thread = NULL;
     if (has_left)
-        write_slot(attached, mig_csv_node_beat, TRUE, NULL);
-}
-
-/* Waits for a join that is under way. */
-static void
-set_leaving(MigAttached *attached, gboolean is_leaving)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->join_lock);
-
-    attached->is_leaving = is_leaving;
+        mig_attached_write(attached, mig_csv_node_beat, TRUE, NULL);
 }
 
 gboolean
@@ -652,11 +530,11 @@ mig_attached_leave(MigAttached *attached, GError **error)
         return FALSE;
     }
     /* a heartbeat that finds the lockspace left would join it again, and nobody would leave it */
-    set_leaving(attached, TRUE);
+    mig_attached_set_leaving(attached, TRUE);
     /* sanlock has the last word: it knows of leases that we do not */
     if (!mig_role_end(attached->role, error) ||
         !mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, error)) {
-        set_leaving(attached, FALSE);
+        mig_attached_set_leaving(attached, FALSE);
         mig_role_resume(attached->role);
         return FALSE;
     }

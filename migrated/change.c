@@ -89,7 +89,8 @@ recall(const MigPeerChangeRequest *request, MigPeerChangeReply **reply, GError *
     return TRUE;
 }
 
-/* Of an I/O error nobody knows what it has left on the LUN: asked again, that is looked for. */
+/* Of an I/O error nobody knows what it has left on the LUN, and damage may be mended: asked again,
+ * that is looked for. */
 static void
 keep(const MigPeerChangeRequest *request, const MigPeerChangeReply *reply, const GError *error)
 {
@@ -98,7 +99,8 @@ keep(const MigPeerChangeRequest *request, const MigPeerChangeReply *reply, const
     gint64 now = g_get_monotonic_time();
     static gint64 swept_us;
 
-    if (g_error_matches(error, MIG_ERROR, MIG_ERROR_IO))
+    if (g_error_matches(error, MIG_ERROR, MIG_ERROR_IO) ||
+        g_error_matches(error, MIG_ERROR, MIG_ERROR_DAMAGED))
         return;
     if (!answers)
         answers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, answer_free);
@@ -119,11 +121,12 @@ keep(const MigPeerChangeRequest *request, const MigPeerChangeReply *reply, const
 /* ---- as coordinator ---- */
 
 static gboolean
-run(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean again,
+run(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_overtaken,
     MigPeerChangeReply *reply, GError **error)
 {
     MigChangeRun change = mig_change_find(request->change);
     g_autofree char *name = NULL;
+    g_autoptr(GError) unknown = NULL;
     gboolean is_begun = FALSE;
 
     if (!change) {
@@ -132,9 +135,16 @@ run(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean again,
                     catalog->daemon->node, request->volume);
         return FALSE;
     }
-    if (again && !mig_csv_request_find(mig_attached_csv(catalog->attached), request->id, &is_begun,
-                                       &name, error))
+    /* One slot that cannot be read must not stop what is asked for once, nor what may as well be
+     * done twice: VMs of a dead node are started by such changes. */
+    if ((request->again || is_overtaken) &&
+        !mig_csv_request_find(mig_attached_csv(catalog->attached), request->id, &is_begun, &name,
+                              &unknown) &&
+        !(g_error_matches(unknown, MIG_ERROR, MIG_ERROR_DAMAGED) &&
+          (!request->again || mig_change_is_repeatable(request->change)))) {
+        g_propagate_error(error, g_steal_pointer(&unknown));
         return FALSE;
+    }
     return change(catalog, request, is_begun, reply, error);
 }
 
@@ -154,7 +164,7 @@ mig_change_here(MigDaemon *daemon, MigAttached *attached, const MigPeerChangeReq
             g_propagate_error(error, g_steal_pointer(&failed));
             return NULL;
         }
-        reply->under_way = is_under_way(request->id);
+        reply->under_way = mig_role_is_held(role) && is_under_way(request->id);
         reply->coordinator = mig_role_coordinator(role);
         return g_steal_pointer(&reply);
     }
@@ -164,8 +174,8 @@ mig_change_here(MigDaemon *daemon, MigAttached *attached, const MigPeerChangeReq
      * coordinator meanwhile */
     is_known = recall(request, &reply, &failed);
     if (!is_known)
-        reply->done = run(&catalog, request, request->again || version != catalog.epoch.version,
-                          reply, &failed);
+        reply->done =
+            run(&catalog, request, !is_alone && version != catalog.epoch.version, reply, &failed);
     /* stopped by the guard, or overtaken: not an answer, another coordinator gives one */
     if (failed && g_error_matches(failed, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY)) {
         mig_role_lost(role);
@@ -295,6 +305,7 @@ mig_change(MigDaemon *daemon, MigAttached *attached, const MigPeerChangeRequest 
     g_autofree char *id = request->id ? g_ascii_strdown(request->id, -1) : g_uuid_string_random();
     guint wait_ms = mig_timeouts_change_ms(mig_csv_io_timeout_s(mig_attached_csv(attached)));
     gint64 deadline = g_get_monotonic_time() + (gint64)wait_ms * 1000;
+    gint64 longest = g_get_monotonic_time() + (gint64)MIG_CHANGE_LONGEST_MS * 1000;
     g_autofree char *why = NULL;
 
     if (!g_uuid_string_is_valid(id)) {
@@ -312,8 +323,8 @@ mig_change(MigDaemon *daemon, MigAttached *attached, const MigPeerChangeRequest 
             return g_steal_pointer(&reply);
         }
         asking.request.again = TRUE;
-        if (reply->under_way) /* however long it takes: whoever does it is alive */
-            deadline = g_get_monotonic_time() + (gint64)wait_ms * 1000;
+        if (reply->under_way) /* whoever does it is alive; a large image takes its time */
+            deadline = MIN(g_get_monotonic_time() + (gint64)wait_ms * 1000, longest);
         if (g_get_monotonic_time() > deadline)
             break;
         if (tries == PAUSES_MAX * 2)

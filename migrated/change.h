@@ -44,3 +44,5 @@ MIG_CHANGE_DECLARE(mig_vm_run_own);
 MIG_CHANGE_DECLARE(mig_vm_run_set);
 /* NULL: this version knows no such change. */
 MigChangeRun mig_change_find(const char *name);
+/* Does it come to the same where it is done twice, for the same asker? */
+gboolean mig_change_is_repeatable(const char *name);

@@ -100,23 +100,34 @@ image_grow(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is
     return image != NULL;
 }
 
+static const struct {
+    const char *name;
+    MigChangeRun run;
+    gboolean is_repeatable;
+} changes[] = {
+    {"image-create", image_create, FALSE},   {"image-delete", image_delete, FALSE},
+    {"image-rename", image_rename, FALSE},   {"image-grow", image_grow, TRUE},
+    {"vm-define", mig_vm_run_define, FALSE}, {"vm-undefine", mig_vm_run_undefine, FALSE},
+    {"vm-wanted", mig_vm_run_wanted, TRUE},  {"vm-own", mig_vm_run_own, TRUE},
+    {"vm-set", mig_vm_run_set, TRUE},
+};
+
 MigChangeRun
 mig_change_find(const char *name)
 {
-    static const struct {
-        const char *name;
-        MigChangeRun run;
-    } changes[] = {
-        {"image-create", image_create},   {"image-delete", image_delete},
-        {"image-rename", image_rename},   {"image-grow", image_grow},
-        {"vm-define", mig_vm_run_define}, {"vm-undefine", mig_vm_run_undefine},
-        {"vm-wanted", mig_vm_run_wanted}, {"vm-own", mig_vm_run_own},
-        {"vm-set", mig_vm_run_set},
-    };
-
     for (guint i = 0; i < G_N_ELEMENTS(changes); i++) {
         if (g_str_equal(changes[i].name, name))
             return changes[i].run;
     }
     return NULL;
+}
+
+gboolean
+mig_change_is_repeatable(const char *name)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(changes); i++) {
+        if (g_str_equal(changes[i].name, name))
+            return changes[i].is_repeatable;
+    }
+    return FALSE;
 }

@@ -289,18 +289,19 @@ mig_images_keep_at_rest(MigDaemon *daemon, const MigImage *image, MigLease **lea
 }
 
 static gboolean
-copy_out(MigCsv *csv, const char *name, const char *path, const char *format,
+copy_out(MigCsv *csv, const MigImage *image, const char *path, const char *format,
          const MigCopyHooks *hooks, GError **error)
 {
     g_autofree char *temporary = g_strconcat(path, ".part", NULL);
     g_autofree char *device = NULL;
 
-    if (!mig_csv_activate(csv, name, FALSE, &device, error))
+    if (!mig_csv_activate(csv, image->name, FALSE, &device, error))
         return FALSE;
     gboolean ok =
         mig_qemu_img_copy(device, "raw", temporary, format ? format : "raw", FALSE, hooks, error);
 
-    mig_csv_deactivate(csv, name, NULL);
+    mig_csv_deactivate(csv, image->name, NULL);
+    ok = ok && mig_images_is_unchanged(csv, image, error);
     if (ok && g_rename(temporary, path) < 0) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "cannot write %s: %s", path, g_strerror(errno));
         ok = FALSE;
@@ -328,7 +329,7 @@ mig_image_export(MigDaemon *daemon, const char *volume, const char *name, const 
     if (!mig_images_keep_at_rest(daemon, image, &lease, error))
         return NULL;
     mig_images_set_copying(volume, name, TRUE);
-    gboolean ok = copy_out(mig_attached_csv(attached), name, path, format, hooks, error);
+    gboolean ok = copy_out(mig_attached_csv(attached), image, path, format, hooks, error);
 
     mig_images_set_copying(volume, name, FALSE);
     if (lease)

@@ -5,6 +5,7 @@
 #include "core/io-pause.h"
 #include "core/timeouts.h"
 #include "events.h"
+#include "failover.h"
 #include "jobs.h"
 #include "recovery.h"
 #include "vm-actions.h"
@@ -77,7 +78,8 @@ end_isolated(MigSelf *self, const MigRunning *running, MigAttached *attached)
     gboolean ok;
 
     if (!vm || !vm->restarts_on_isolation || !vm->wants_running ||
-        running->state == MIG_DOMAIN_INCOMING || mig_jobs_has_vm(self->daemon->jobs, vm->name))
+        running->state == MIG_DOMAIN_INCOMING || mig_jobs_has_vm(self->daemon->jobs, vm->name) ||
+        !mig_failover_is_isolated(self->daemon->failover)) /* a look can take long */
         return;
     ok = self->daemon->hv->destroy(self->daemon->hv->self, running->name, running->uuid, &error);
     mig_events_add(self->daemon->events, running->name, self->daemon->node, "ended-here",
@@ -126,12 +128,20 @@ take_lease_again(MigSelf *self, const MigRunning *running, MigAttached *attached
         state != MIG_DOMAIN_RUNNING)
         return;
     pid = daemon->hv->get_pid(daemon->hv->self, running->name, &error);
-    if (pid && mig_sanlock_acquire_for(daemon->sanlock, lease, pid, &error))
+    if (pid && mig_sanlock_acquire_for(daemon->sanlock, lease, pid, &error)) {
+        /* stopped meanwhile: libvirt takes the lease itself when it goes on, and must not find it
+         * taken */
+        if (daemon->hv->get_state(daemon->hv->self, running->name, running->uuid, &state, NULL) &&
+            state != MIG_DOMAIN_RUNNING) {
+            mig_sanlock_release_for(daemon->sanlock, lease, pid, NULL);
+            return;
+        }
         mig_events_add(daemon->events, running->name, daemon->node, "lease-again",
                        "it ran on %s, and nobody had its lease; it has it again", daemon->node);
-    else
+    } else {
         g_warning("%s runs without its lease, and cannot get it yet: %s", running->name,
                   error->message);
+    }
 }
 
 static void
@@ -209,9 +219,15 @@ start_again(gpointer data)
     return NULL;
 }
 
+static gboolean
+is_standing_or_running(const MigRunning *running)
+{
+    return running->state == MIG_DOMAIN_RUNNING || running->state == MIG_DOMAIN_PAUSED;
+}
+
 /* Ended for good first; it runs again by its policy, as if its node had died. */
 static void
-end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached)
+end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, const char *why)
 {
     g_autoptr(MigVm) vm = mig_csv_vm(mig_attached_csv(attached), running->name, NULL);
     g_autoptr(GError) error = NULL;
@@ -221,8 +237,8 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached)
         g_warning("%s cannot be ended: %s", running->name, error->message);
         return;
     }
-    mig_events_add(self->daemon->events, running->name, self->daemon->node, "ended-here",
-                   "its disk had failed, and its lease has lapsed, or it could not go on");
+    mig_events_add(self->daemon->events, running->name, self->daemon->node, "ended-here", "%s",
+                   why);
     g_hash_table_remove(self->held, running->name);
     mig_vms_refresh_soon(self->daemon->vms);
     if (!vm || !vm->wants_running || vm->restart == MIG_RESTART_NEVER)
@@ -289,17 +305,30 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
         mig_vms_refresh_soon(self->daemon->vms);
         break;
     case MIG_IO_PAUSE_END:
-        end_failed(self, running, attached);
+        end_failed(self, running, attached,
+                   "its disk had failed, and its lease has lapsed, or it could not go on");
         break;
     }
+}
+
+static gboolean
+is_gone(gpointer name, gpointer held, gpointer all)
+{
+    const GPtrArray *list = all;
+
+    for (guint i = 0; i < list->len; i++) {
+        if (g_str_equal(((const MigRunning *)g_ptr_array_index(list, i))->name, name))
+            return FALSE;
+    }
+    return TRUE;
 }
 
 void
 mig_self_look(MigSelf *self, gboolean is_isolated)
 {
-    g_autoptr(GPtrArray) all = NULL;
+    g_autoptr(GPtrArray) all = mig_vms_list(self->daemon->vms);
 
-    all = mig_vms_list(self->daemon->vms);
+    g_hash_table_foreach_remove(self->held, is_gone, all);
     for (guint i = 0; i < all->len; i++) {
         const MigRunning *running = g_ptr_array_index(all, i);
         g_autoptr(MigAttached) attached =
@@ -312,10 +341,19 @@ mig_self_look(MigSelf *self, gboolean is_isolated)
             look_at_failed(self, running, attached, is_away);
             continue;
         }
+        /* sanlock has ended all that held leases before it gave the lockspace up: what is left has
+         * none, others may start it, and this node joins again only without it */
+        if (attached && mig_attached_is_outside(attached) && is_standing_or_running(running) &&
+            !mig_jobs_has_vm(self->daemon->jobs, running->name)) {
+            end_failed(self, running, attached, "it had no lease, and its lockspace is given up");
+            continue;
+        }
         if (!attached || is_away)
             continue; /* a LUN that does not answer is sanlock's case */
         if (running->state == MIG_DOMAIN_RUNNING)
             note_lease(self, running, attached);
+        else
+            held_of(self, running->name)->bare = 0;
         if (is_lost(self, running, attached, &owner))
             end_lost(self, running, owner);
         else

@@ -124,6 +124,7 @@ running_from(MigVms *vms, const MigDomain *domain)
     running->images = g_strdupv(domain->images);
     running->slot = slot;
     running->state = domain->state;
+    running->is_leaving = domain->is_leaving;
     return running;
 }
 
@@ -140,7 +141,7 @@ is_set_equal(GHashTable *a, GHashTable *b)
     while (g_hash_table_iter_next(&iter, (gpointer *)&name, (gpointer *)&running)) {
         const MigRunning *other = g_hash_table_lookup(b, name);
 
-        if (!other || other->state != running->state)
+        if (!other || other->state != running->state || other->is_leaving != running->is_leaving)
             return FALSE;
     }
     return TRUE;
@@ -168,6 +169,7 @@ mig_vms_refresh(MigVms *vms)
 {
     g_autoptr(GMutexLocker) one = g_mutex_locker_new(&vms->refresh_lock);
     g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) volumes = mig_volumes_list(vms->daemon->volumes);
     g_autoptr(GPtrArray) domains = vms->daemon->hv->list(vms->daemon->hv->self, &error);
     GHashTable *now, *before;
     GHashTableIter iter;
@@ -190,6 +192,8 @@ mig_vms_refresh(MigVms *vms)
     vms->running = now;
     has_changed = !is_set_equal(before, now);
     g_mutex_unlock(&vms->lock);
+    for (guint i = 0; i < volumes->len; i++) /* those whose VMs could be told by their volume */
+        mig_attached_set_listed(g_ptr_array_index(volumes, i));
     if (has_changed)
         publish_all(vms->daemon);
     g_hash_table_iter_init(&iter, before);
@@ -301,9 +305,10 @@ mig_vms_running_bits(MigVms *vms, const char *volume, guint8 bits[MIG_MAX_VM_SLO
 
     g_hash_table_iter_init(&iter, vms->running);
     while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&running)) {
-        /* the receiving half of a move does not run here yet */
-        if (running->state != MIG_DOMAIN_INCOMING && running->slot < MIG_MAX_VM_SLOTS &&
-            g_str_equal(running->volume, volume))
+        /* the receiving half of a move does not run here yet; the sending one may go on at any
+         * moment, though it stands still and has given its lease back */
+        if ((running->state != MIG_DOMAIN_INCOMING || running->is_leaving) &&
+            running->slot < MIG_MAX_VM_SLOTS && g_str_equal(running->volume, volume))
             bits[running->slot / 8] |= (guint8)(1u << (running->slot % 8));
     }
 }

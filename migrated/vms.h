@@ -17,6 +17,7 @@ typedef struct {
     guint32 slot;
     char **images;
     MigDomainState state;
+    gboolean is_leaving; /* INCOMING: the half of a move that sends */
 } MigRunning;
 
 void mig_running_free(MigRunning *running);

@@ -48,6 +48,9 @@ guint64 mig_attached_generation(MigAttached *attached);
 void mig_attached_forget(MigAttached *attached);
 /* Writes this node's slot now. */
 gboolean mig_attached_publish(MigAttached *attached, GError **error);
+/* libvirt has been asked since the volume was attached: what it did not name does not run here. Any
+ * thread. */
+void mig_attached_set_listed(MigAttached *attached);
 /* Reads all slots anew, where the last heartbeat's view is not good enough. Blocks. */
 void mig_attached_look(MigAttached *attached);
 /* GPtrArray of MigNodeView, from the last heartbeat. */

@@ -134,6 +134,9 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
  * of a request is kept for KEEP, longer than anybody asks for it. */
 #define MIG_CHANGE_TURN_MS 5000
 #define MIG_CHANGE_KEEP_MS (10 * 60 * 1000)
+/* For one change that its coordinator says it is at: a disk that hangs for good must not keep an
+ * asker for good. */
+#define MIG_CHANGE_LONGEST_MS (60 * 60 * 1000)
 /* The same for one that takes the role for itself: ten changes of others, each some tens of ms on a
  * healthy LUN, fit in many times over. */
 #define MIG_COORDINATOR_WAIT_MS 15000

@@ -153,6 +153,7 @@ typedef struct {
     char *volume;  /* lockspace of its lease; NULL: not a VM of ours */
     char **images; /* "volume/image" for each disk under /dev/csv */
     MigDomainState state;
+    gboolean is_leaving; /* INCOMING: the half that sends */
 } MigDomain;
 
 typedef struct {

@@ -97,30 +97,37 @@ mig_libvirt_lookup(virConnectPtr connection, const char *vm, const char *uuid, G
     return domain;
 }
 
-/* Is this half of a move that libvirt is not through with? Only asked of a domain that stands
- * still. The source's half has a job to ask about; the target's libvirt refuses that question, and
- * its half stands still for the reason "migration". */
-static gboolean
-is_in_migration(virDomainPtr domain, int reason)
+typedef enum { HALF_NONE, HALF_IN, HALF_OUT } Half;
+
+/* Is this half of a move that libvirt is not through with, and which one? Only asked of a domain
+ * that stands still. The source's half has a job to ask about; the target's libvirt refuses that
+ * question, and its half stands still for the reason "migration". */
+static Half
+half_of(virDomainPtr domain, int reason)
 {
     virTypedParameterPtr params = NULL;
     int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = 0;
-    gboolean result = FALSE;
+    Half result = HALF_NONE;
 
     if (virDomainGetJobStats(domain, &type, &params, &count, 0) < 0)
-        return reason == VIR_DOMAIN_PAUSED_MIGRATION || reason == VIR_DOMAIN_PAUSED_STARTING_UP;
+        return reason == VIR_DOMAIN_PAUSED_MIGRATION || reason == VIR_DOMAIN_PAUSED_STARTING_UP
+                   ? HALF_IN
+                   : HALF_NONE;
     if (type != VIR_DOMAIN_JOB_NONE &&
         virTypedParamsGetInt(params, count, VIR_DOMAIN_JOB_OPERATION, &operation) == 1)
-        result = operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN ||
-                 operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
+        result = operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN    ? HALF_IN
+                 : operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT ? HALF_OUT
+                                                                       : HALF_NONE;
     virTypedParamsFree(params, count);
     return result;
 }
 
+/* is_leaving: may be NULL */
 static MigDomainState
-domain_state(virDomainPtr domain)
+domain_state(virDomainPtr domain, gboolean *is_leaving)
 {
     int state = 0, reason = 0;
+    Half half;
 
     if (virDomainGetState(domain, &state, &reason, 0) < 0)
         return MIG_DOMAIN_UNKNOWN;
@@ -134,7 +141,10 @@ domain_state(virDomainPtr domain)
     case VIR_DOMAIN_PAUSED:
         if (reason == VIR_DOMAIN_PAUSED_IOERROR)
             return MIG_DOMAIN_IO_ERROR;
-        return is_in_migration(domain, reason) ? MIG_DOMAIN_INCOMING : MIG_DOMAIN_PAUSED;
+        half = half_of(domain, reason);
+        if (is_leaving)
+            *is_leaving = half == HALF_OUT;
+        return half == HALF_NONE ? MIG_DOMAIN_PAUSED : MIG_DOMAIN_INCOMING;
     default: /* crashed, suspended to RAM: exists and stands still */
         return MIG_DOMAIN_PAUSED;
     }
@@ -232,7 +242,7 @@ hv_get_state(gpointer self, const char *vm, const char *uuid, MigDomainState *st
     if (local) {
         g_propagate_error(error, g_steal_pointer(&local));
     } else {
-        *state = domain ? domain_state(domain) : MIG_DOMAIN_ABSENT;
+        *state = domain ? domain_state(domain, NULL) : MIG_DOMAIN_ABSENT;
         if (*state == MIG_DOMAIN_IO_ERROR) /* why it stands still is not a move's business */
             *state = MIG_DOMAIN_PAUSED;
         if (domain)
@@ -307,7 +317,7 @@ describe(virDomainPtr domain)
         result->uuid = g_steal_pointer(&definition->uuid);
         result->volume = g_steal_pointer(&definition->lockspace);
         result->images = g_steal_pointer(&definition->images);
-        result->state = domain_state(domain);
+        result->state = domain_state(domain, &result->is_leaving);
     }
     free(xml);
     return result;

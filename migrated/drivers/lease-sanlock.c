@@ -260,20 +260,34 @@ mig_sanlock_acquire_for(MigSanlock *sanlock, const MigLease *lease, int pid, GEr
                     error);
 }
 
+static gboolean
+released(int rv, const MigLease *lease, GError **error)
+{
+    if (rv == 0 || rv == -ENOENT)
+        return TRUE;
+    set_error(error, rv, MIG_ERROR_FAILED, "releasing", lease->resource);
+    return FALSE;
+}
+
+gboolean
+mig_sanlock_release_for(MigSanlock *sanlock, const MigLease *lease, int pid, GError **error)
+{
+    Resource buffer;
+    struct sanlk_resource *resources[] = {&buffer.resource};
+
+    fill_resource(&buffer, lease);
+    return released(sanlock_release(-1, pid, 0, 1, resources), lease, error);
+}
+
 gboolean
 mig_sanlock_release(MigSanlock *sanlock, const MigLease *lease, GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sanlock->lock);
     Resource buffer;
     struct sanlk_resource *resources[] = {&buffer.resource};
-    int rv;
 
     fill_resource(&buffer, lease);
-    rv = sanlock_release(sanlock->socket, -1, 0, 1, resources);
-    if (rv == 0 || rv == -ENOENT)
-        return TRUE;
-    set_error(error, rv, MIG_ERROR_FAILED, "releasing", lease->resource);
-    return FALSE;
+    return released(sanlock_release(sanlock->socket, -1, 0, 1, resources), lease, error);
 }
 
 gboolean

@@ -48,6 +48,8 @@ gboolean mig_sanlock_acquire(MigSanlock *sanlock, const MigLease *lease, GError 
  * sanlock driver is: what libvirt itself does before it lets a CPU run. */
 gboolean
 mig_sanlock_acquire_for(MigSanlock *sanlock, const MigLease *lease, int pid, GError **error);
+gboolean
+mig_sanlock_release_for(MigSanlock *sanlock, const MigLease *lease, int pid, GError **error);
 gboolean mig_sanlock_release(MigSanlock *sanlock, const MigLease *lease, GError **error);
 /* Asks the sanlock of the host that has the lease to kill the process that holds it, which frees
  * it: for one that hangs. version: of the lease as it was seen; a later owner is not meant. What

@@ -95,8 +95,20 @@ ok "the daemon hangs before it has looked" signal_daemon STOP
 ok "its heartbeat is late" retry 20 status_of nodeB '.nodes[] | select(.name == "nodeA" and .state != "up")'
 ok "the lease is free, and who wants to start it is refused" refuses 24 ctl nodeB vm start $VM --node nodeB
 ok "it runs on nodeA, and there alone" eval 'vm_runs nodeA && ! vm_runs nodeB'
-ok "the daemon is killed" "$LAB" service nodeA migrated kill
-ok "and back" "$LAB" service nodeA migrated start
+# A new daemon that cannot ask libvirt yet must not say that nothing runs here.
+stays_refused() {
+    local i
+    for i in 1 2 3 4 5 6; do
+        refuses 24 ctl nodeB vm start $VM --node nodeB || return 1
+        sleep 1
+    done
+}
+ok "the daemon is killed, and libvirt's" eval '"$LAB" service nodeA migrated kill && "$LAB" service nodeA libvirtd kill'
+ok "the daemon is back" "$LAB" service nodeA migrated start
+ok "which the other one sees" retry 30 status_of nodeB '.nodes[] | select(.name == "nodeA" and .state == "up")'
+ok "without libvirt's word, who wants to start it is still refused" stays_refused
+ok "nothing has started it" eval 'no_lease && ! vm_runs nodeB'
+ok "libvirt is back" "$LAB" service nodeA libvirtd start
 ok "it gets its lease again" retry 30 runs_once nodeA
 ok "why says so" eval 'ctl nodeA why $VM | grep -q "nobody had its lease; it has it again"'
 ok "the guest answers" retry "$WAIT_S" answers
