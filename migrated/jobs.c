@@ -322,7 +322,8 @@ mig_jobs_check(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning 
     g_mutex_unlock(&jobs->lock);
     mig_checks_idle(running->name, busy ? busy->message : NULL, checks);
     mig_job_entry_check(entry, checks);
-    mig_job_forecast(jobs, entry->job, is_patient && !busy, forecast);
+    if (!mig_checks_first_failure(checks)) /* else there will be no move */
+        mig_job_forecast(jobs, entry->job, is_patient && !busy, forecast);
     entry_free(entry);
     return checks;
 }
