@@ -18,6 +18,8 @@
 #define LINK_BOUND 0.75
 /* Of what is resident: not all of it is the guest's. */
 #define USED_PART 0.9
+/* What a QEMU has besides. */
+#define OWN_BYTES (50e6)
 /* Different pages that are written to in the long run, by those of one second. */
 #define SET_FACTOR 6
 /* QEMU looks whether the guest has to be slowed once a second at most. */
@@ -255,13 +257,13 @@ first_rounds(const MigPredictFacts *facts, double firsts[3])
     double used = (double)(facts->used_bytes ? MIN(facts->used_bytes, facts->memory_bytes)
                                              : facts->memory_bytes);
     Learnt part = learn(facts, used_part, NEAR_VM, USED_PART, facts->used_bytes ? 1.2 : 2);
-    Learnt over = learn(facts, overhead, NEAR_VM, 0, 1.2);
+    Learnt over = learn(facts, overhead, NEAR_VM, OWN_BYTES, 1.2);
     const double parts[] = {part.low, part.middle, part.high};
     const double overs[] = {over.high, over.middle, over.low};
 
     for (guint i = 0; i < 3; i++) {
-        firsts[i] = over.count && facts->used_bytes ? (double)facts->used_bytes - overs[i]
-                                                    : used * parts[i];
+        firsts[i] = facts->has_moved && facts->used_bytes ? (double)facts->used_bytes - overs[i]
+                                                          : used * parts[i];
         firsts[i] = CLAMP(firsts[i], used / 20 + 1, (double)facts->memory_bytes + 1);
     }
     return MAX(part.count, over.count);

@@ -69,6 +69,7 @@ for i in 1 2 3; do
 done
 ok "the guest writes to $SET_MIB MiB" retry "$WAIT_S" "$LAB" http $IP "/load?rate=$RATE_MIB_S&set=$SET_MIB"
 ok "at $RATE_MIB_S MiB/s" retry "$WAIT_S" dirties
+sleep 5 # a guest that has filled a new set catches up with what it missed
 ok "its forecast" asked
 ok "knows that it does" forecast_has ".dirty_rate > $((RATE_MIB_S * 262144)) and .bytes.most > .bytes.least"
 for i in 1 2 3; do
@@ -79,8 +80,8 @@ ok "would be given up" forecast_has '.gives_up'
 # the first two teach, each node for itself
 jq -c '{took, expected: .forecast.duration_ms, stood: .blackout_ms, stands: .forecast.downtime_ms, sent: .transferred, sends: .forecast.bytes.likely}' "$TMP/moves" |
     while read -r line; do note "$line"; done
-ok "what has been learnt is near: time" jq -es '.[2:] | map((.took - .forecast.duration_ms.likely | fabs) / .took) | sort | .[length / 2 | floor] < 0.5' "$TMP/moves"
-ok "and bytes" jq -es '.[2:] | map((.transferred - .forecast.bytes.likely | fabs) / .transferred) | sort | .[length / 2 | floor] < 0.4' "$TMP/moves"
+ok "what has been learnt is near: time" jq -es '.[2:] | map((.took - .forecast.duration_ms.likely | fabs) / .took) | sort | .[(length - 1) / 2 | floor] < 0.5' "$TMP/moves"
+ok "and bytes" jq -es '.[2:] | map((.transferred - .forecast.bytes.likely | fabs) / .transferred) | sort | .[(length - 1) / 2 | floor] < 0.4' "$TMP/moves"
 ctl nodeA job stats --json >"$TMP/stats"
 note "$(jq -c . "$TMP/stats")"
 ok "job stats: all of them" jq -e '.duration.count == 6 and .downtime.count == 6 and .duration.p95_percent >= .duration.median_percent' "$TMP/stats"
