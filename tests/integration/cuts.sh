@@ -87,6 +87,44 @@ runs_somewhere() {
     [[ $where == node? ]] && here=$where && vm_is_on "$here" "$here"
 }
 
+# Nobody can switch it off, and by a setting for labs its VMs start elsewhere once sanlock calls it dead. Then the
+# disk comes back: what was left of them there has ended, and stays so.
+disk_back() {
+    local node=$here where="" subject
+    ok "disk $1, back too late: no fence agent works" set_mode error
+    ok "disk $1, back too late: sanlock's word is enough" all_unsafe yes
+    ok "disk $1, back too late: $node's" "$LAB" disk "$node" "$1"
+    ok "disk $1, back too late: the VM runs elsewhere" retry $((LEASE_S + 60 + SETTLE_S)) vm_started_off "$node"
+    [[ -n $where ]] || for subject in "$VM" "$node"; do
+        ctl "$(other "$node")" why "$subject" | tail -n 12 | sed 's/^/# /'
+    done
+    here=${where:-$here}
+    ok "disk $1, back too late: it is back" "$LAB" disk "$node" ok
+    ok "disk $1, back too late: the node is one again, by itself" retry 90 all_up
+    ok "disk $1, back too late: the VM has one copy" retry 20 runs_at "$here"
+    ok "disk $1, back too late: and stays" stays 8 runs_at "$here"
+    ok "disk $1, back too late: a watchdog is wanted again" all_unsafe no
+    ok "disk $1, back too late: an agent works again" set_mode ok
+    settles "disk $1, back too late"
+}
+
+# all_unsafe yes|no
+all_unsafe() {
+    local node
+    for node in "${NODES[@]}"; do
+        # appended: the node sees this file, not another one of its name; what is said last counts
+        printf '[failover]\nunsafe_without_watchdog=%s\n' "$1" >>"$MIGRATED_LAB_DIR/$node/etc/migrated/migrated.conf"
+        "$LAB" service "$node" migrated restart || return 1
+    done
+    retry 30 eval 'ctl nodeA status && ctl nodeB status && ctl nodeC status' >/dev/null
+}
+
+# What is left of it on NODE may be there as long as it does not work: copy-watch judges that.
+vm_started_off() {
+    where=$(copies_of "$VM" | tr ' ' '\n' | grep -v "^$1$")
+    [[ $where == node? ]] && vm_is_on "$where" "$where"
+}
+
 disk_for_ever() {
     local node=$here
     ok "disk $1 for ever: $node's" "$LAB" disk "$node" "$1"
@@ -314,6 +352,7 @@ frozen up
 recoverer_dies
 agent_slow
 agent_pretends
+disk_back error
 stopped 300
 hung 300
 crash_loop 300"
