@@ -346,6 +346,7 @@ check_target(struct csv_dev *dev, const struct csv_super *super, bool force,
 {
     struct csv_volume old = {.dev = dev};
     uint32_t alive;
+    int result;
 
     if (super->sector_bytes != dev->sector_bytes)
         return csv_fail(error, CSV_E_SECTOR, 0,
@@ -363,7 +364,9 @@ check_target(struct csv_dev *dev, const struct csv_super *super, bool force,
             "volume %s is on it and can be opened; --force replaces its catalogue by that "
             "of the backup",
             old.super.name);
-    csv_lockspace_alive(&old, &alive);
+    result = csv_lockspace_alive(&old, &alive, error);
+    if (result)
+        return result;
     if (alive) /* its VMs write to what the backup says is others' */
         return csv_fail(error, CSV_BUSY, 0,
                         "host %u has volume %s attached, or has died with it; detach it there "

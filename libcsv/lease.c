@@ -351,15 +351,21 @@ write_free(struct csv_volume *volume, uint64_t offset, uint8_t *sector, struct d
     return read_delta(volume, offset, sector, leader, error);
 }
 
-void
-csv_lockspace_alive(struct csv_volume *volume, uint32_t *alive)
+int
+csv_lockspace_alive(struct csv_volume *volume, uint32_t *alive, struct csv_error *error)
 {
     struct csv_host_lease lease;
 
     *alive = 0;
-    for (uint32_t host_id = 1; volume->dev->path && host_id <= volume->super.max_nodes; host_id++)
-        if (csv_lockspace_read(volume, host_id, &lease, NULL) == 0 && !lease.is_free)
+    for (uint32_t host_id = 1; volume->dev->path && host_id <= volume->super.max_nodes; host_id++) {
+        int result = csv_lockspace_read(volume, host_id, &lease, error);
+
+        if (result == CSV_E_IO)
+            return result;
+        if (!result && !lease.is_free)
             *alive = host_id;
+    }
+    return 0;
 }
 
 int

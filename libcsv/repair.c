@@ -262,8 +262,10 @@ check_alone(struct csv_dev *dev, const struct csv_super *super, struct csv_error
 {
     struct csv_volume volume = {.dev = dev, .super = *super};
     uint32_t alive;
+    int result = csv_lockspace_alive(&volume, &alive, error);
 
-    csv_lockspace_alive(&volume, &alive);
+    if (result)
+        return result;
     return alive ? csv_fail(error, CSV_BUSY, 0,
                             "host %u has volume %s attached, or has died with it; detach it there, "
                             "or make sure that no node uses it and give --force",

@@ -275,8 +275,8 @@ mig_role_take(MigRole *role, guint wait_ms, GError **error)
                     mig_attached_name(role->attached),
                     mig_role_may_stand(role)
                         ? "another node has it; try again"
-                        : "nobody stays coordinator: [volumes] standing_coordinator=no, or a node "
-                          "of an older version is up");
+                        : "nobody stays coordinator: [volumes] standing_coordinator=no, a node of "
+                          "an older version is up, or this one is cut off from all others");
     return FALSE;
 }
 

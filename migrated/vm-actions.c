@@ -265,7 +265,7 @@ may_start(MigDaemon *daemon, const MigVmView *view, GError **error)
     if (g_str_equal(view->state, "moving")) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
                     "%s is being moved, or on a node that does not answer; see 'migratectl job "
-                    "list' and 'migratectl node list'",
+                    "list' and 'migratectl node list', and start migrated where it is not up",
                     view->vm->name);
         return FALSE;
     }
