@@ -188,7 +188,7 @@ peer_RecoverVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 void
 peer_AskRestart(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
-    const MigNameRequest *request = request_;
+    const MigPeerRestartRequest *request = request_;
     const MigEmpty reply = {0};
     GError *error = NULL;
     g_autoptr(MigVmView) view = mig_vm_find(daemon, request->name, &error);
@@ -197,7 +197,7 @@ peer_AskRestart(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
         mig_rpc_call_fail(call, error);
         return;
     }
-    mig_recovery_ask(daemon->recovery, view->vm->name);
+    mig_recovery_ask(daemon->recovery, view->vm->name, (guint64)MAX(request->version, 0));
     mig_rpc_call_reply(call, &reply);
 }
 

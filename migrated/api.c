@@ -51,7 +51,8 @@ pool_of_peers(MigApiMethod method)
     if (method == peer_Change)
         return change_pool;
     return method == peer_StartVm || method == peer_StopVm || method == peer_GrowImage ||
-                   method == peer_RecoverVm || method == peer_CheckVm || method == peer_FollowMove
+                   method == peer_RecoverVm || method == peer_CheckVm ||
+                   method == peer_FollowMove || method == peer_AskRestart
                ? slow_peer_pool
                : peer_pool;
 }

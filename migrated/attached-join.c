@@ -100,6 +100,11 @@ mig_attached_stay_joined(MigAttached *attached, gboolean *is_outside, GError **e
         return FALSE;
     }
     vm = attached->hooks.first_running(attached->hooks.self, mig_csv_name(attached->csv));
+    if (!vm) { /* from here on what runs here may have a lease again */
+        g_mutex_lock(&attached->lock);
+        attached->is_outside = FALSE;
+        g_mutex_unlock(&attached->lock);
+    }
     if (vm || !mig_attached_join(attached, error)) {
         if (error && !*error)
             g_propagate_error(error, g_steal_pointer(&gone));

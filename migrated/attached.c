@@ -63,9 +63,12 @@ refuse_removed(MigAttached *attached, GError **error)
 static void
 fill_running(MigAttached *attached, MigNode *node)
 {
+    gboolean is_listed = g_atomic_int_get(&attached->is_listed); /* before the list is read */
+
     attached->hooks.running_bits(attached->hooks.self, mig_csv_name(attached->csv), node->running);
-    if (g_atomic_int_get(&attached->is_listed) ||
-        (!attached->is_joining && attached->kept_generation != attached->generation))
+    /* sanlock may have been started anew alone: only a host that was has ended its VMs */
+    if (is_listed || (!attached->is_same_boot && !attached->is_joining &&
+                      attached->kept_generation != attached->generation))
         return;
     for (guint i = 0; i < G_N_ELEMENTS(attached->kept); i++)
         node->running[i] |= attached->kept[i];
@@ -404,12 +407,32 @@ is_slot_ours(MigAttached *attached, GError **error)
 }
 
 /* Remembers on this host's disk that it is a node of this very volume: should its slot be gone when
- * it comes back, it was removed meanwhile. */
+ * it comes back, it was removed meanwhile. In it: which start of this host that was. */
 static char *
 mark_path(MigAttached *attached)
 {
     return g_build_filename(attached->daemon->config->state_dir, "member",
                             mig_csv_uuid(attached->csv), NULL);
+}
+
+/* Of this host, as the kernel has it. g_free() */
+static char *
+boot_id(void)
+{
+    char *text = mig_io_read_file("/proc/sys/kernel/random/boot_id", 256, NULL, NULL);
+
+    return text ? g_strstrip(text) : g_strdup("");
+}
+
+/* Has the host not been started anew since it attached this volume the last time? */
+static gboolean
+is_same_boot(MigAttached *attached)
+{
+    g_autofree char *path = mark_path(attached);
+    g_autofree char *then = mig_io_read_file(path, 256, NULL, NULL);
+    g_autofree char *now = boot_id();
+
+    return then && *then && g_str_equal(then, now);
 }
 
 static gboolean
@@ -446,7 +469,10 @@ leave_mark(MigAttached *attached, GError **error)
     g_autofree char *path = mark_path(attached);
     g_autofree char *folder = g_path_get_dirname(path);
 
-    return mig_io_make_dir(folder, 0700, error) && mig_io_write_file(path, "", 0, 0600, error);
+    g_autofree char *boot = boot_id();
+
+    return mig_io_make_dir(folder, 0700, error) &&
+           mig_io_write_file(path, boot, strlen(boot), 0600, error);
 }
 
 void
@@ -475,6 +501,7 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
     if (!mig_times_check_volume(daemon->config, csv, error) || !is_slot_ours(attached, error) ||
         was_removed(attached, error) || !mig_csv_devices_attach(csv, error))
         return NULL;
+    attached->is_same_boot = is_same_boot(attached);
     was_joined = mig_sanlock_joined_as(daemon->sanlock, mig_csv_name(csv)) != 0;
     if (!mig_attached_join(attached, error)) {
         g_autoptr(MigLease) lockspace = mig_csv_lockspace(csv);

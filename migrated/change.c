@@ -135,13 +135,13 @@ run(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_overta
                     catalog->daemon->node, request->volume);
         return FALSE;
     }
-    /* One slot that cannot be read must not stop what is asked for once, nor what may as well be
-     * done twice: VMs of a dead node are started by such changes. */
+    /* One slot that cannot be read must not stop what may as well be done twice: VMs of a dead node
+     * are started by such changes. */
     if ((request->again || is_overtaken) &&
         !mig_csv_request_find(mig_attached_csv(catalog->attached), request->id, &is_begun, &name,
                               &unknown) &&
         !(g_error_matches(unknown, MIG_ERROR, MIG_ERROR_DAMAGED) &&
-          (!request->again || mig_change_is_repeatable(request->change)))) {
+          mig_change_is_repeatable(request->change))) {
         g_propagate_error(error, g_steal_pointer(&unknown));
         return FALSE;
     }
@@ -305,7 +305,8 @@ mig_change(MigDaemon *daemon, MigAttached *attached, const MigPeerChangeRequest 
     g_autofree char *id = request->id ? g_ascii_strdown(request->id, -1) : g_uuid_string_random();
     guint wait_ms = mig_timeouts_change_ms(mig_csv_io_timeout_s(mig_attached_csv(attached)));
     gint64 deadline = g_get_monotonic_time() + (gint64)wait_ms * 1000;
-    gint64 longest = g_get_monotonic_time() + (gint64)MIG_CHANGE_LONGEST_MS * 1000;
+    gint64 begun = g_get_monotonic_time();
+    gint64 longest = begun + (gint64)MIG_CHANGE_LONGEST_MS * 1000;
     g_autofree char *why = NULL;
 
     if (!g_uuid_string_is_valid(id)) {
@@ -334,6 +335,6 @@ mig_change(MigDaemon *daemon, MigAttached *attached, const MigPeerChangeRequest 
     why = asking.why;
     g_set_error(error, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY,
                 "not known to be done after %u s: %s; look whether it is, then try again",
-                wait_ms / 1000, why);
+                (guint)((g_get_monotonic_time() - begun) / G_USEC_PER_SEC), why);
     return NULL;
 }

@@ -57,7 +57,9 @@ await(MigMeters *meters, const char *vm, const char *uuid, MigMeter *meter)
 
     do {
         g_usleep(MIG_METER_LOOK_MS * 1000);
-        if (!hv->read_meter(hv->self, vm, uuid, meter, NULL))
+        /* a move that has begun meanwhile is not to be kept waiting by questions */
+        if (mig_jobs_has_vm(meters->daemon->jobs, vm) ||
+            !hv->read_meter(hv->self, vm, uuid, meter, NULL))
             break;
         if (meter->is_done) {
             keep(meters, uuid, meter);

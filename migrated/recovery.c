@@ -170,18 +170,19 @@ how_it_ended(const Look *look, const MigVm *vm, guint32 last_host_id, const MigL
     }
 }
 
-/* Fills place; is_running unless it is sure that it runs nowhere. */
-static void
+/* Fills place; is_running unless it is sure that it runs nowhere. FALSE: nobody can tell. */
+static gboolean
 classify(const Look *look, const MigVm *vm, MigPlaceVm *place, guint64 *lease_version)
 {
     MigLeaseOwner owner = {0};
     const MigNodeView *view;
+    gboolean has_ended;
 
     place->is_running = TRUE;
     if (!vm->wants_running)
         place->is_running = FALSE; /* and is not wanted: never placed either way */
     if (!mig_csv_vm_lease_owner(mig_attached_csv(look->attached), vm->slot, &owner, NULL))
-        return;
+        return FALSE;
     *lease_version = owner.version;
     /* the volume knows of its starts; the lease of its moves, too */
     if (owner.last_host_id)
@@ -191,21 +192,23 @@ classify(const Look *look, const MigVm *vm, MigPlaceVm *place, guint64 *lease_ve
         /* removed before it was started elsewhere (mig_members_remove() has seen to the proof) */
         place->down = MIG_DOWN_NODE;
         place->is_running = !mig_attached_is_removed(look->attached, &owner);
-        return;
+        return TRUE;
     }
     if (view && view->node->host_generation <= owner.host_generation) {
         place->node = view->node->name;
         place->down = MIG_DOWN_NODE;
         place->is_running = !is_proven_dead(look, view);
         place->cpu_vendor = view->node->cpu_vendor;
-        return;
+        return TRUE;
     }
     view = publisher(look, vm->slot);
     if (view) {
         place->node = view->node->name;
-        return;
+        return TRUE;
     }
-    place->is_running = !how_it_ended(look, vm, place->last_host_id, &owner, &place->down);
+    has_ended = how_it_ended(look, vm, place->last_host_id, &owner, &place->down);
+    place->is_running = !has_ended;
+    return has_ended;
 }
 
 /* ---- the plan ---- */
@@ -321,8 +324,8 @@ describe_vms(Look *look, gboolean is_real)
                                        .affinity = vm->affinity,
                                        .anti_affinity = vm->anti_affinity,
                                        .start_after = vm->start_after};
-        classify(look, vm, &look->places[i], &lease_version);
-        if (is_real)
+        /* what nobody can tell for a moment makes no tries undone */
+        if ((classify(look, vm, &look->places[i], &lease_version) || !vm->wants_running) && is_real)
             remember(look, vm, &look->places[i], lease_version);
     }
 }
@@ -529,10 +532,10 @@ mig_recovery_wake(MigRecovery *recovery)
 }
 
 void
-mig_recovery_ask(MigRecovery *recovery, const char *vm)
+mig_recovery_ask(MigRecovery *recovery, const char *vm, guint64 lease_version)
 {
     g_mutex_lock(&recovery->lock);
-    mig_try_ask(&try_of(recovery, vm)->book, now_ms());
+    mig_try_ask(&try_of(recovery, vm)->book, lease_version, now_ms());
     g_mutex_unlock(&recovery->lock);
     mig_recovery_wake(recovery);
 }

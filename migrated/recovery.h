@@ -17,9 +17,10 @@ void mig_recovery_start(MigRecovery *recovery);
 /* Looks at once. Any thread. */
 void mig_recovery_wake(MigRecovery *recovery);
 
-/* A node has ended this VM because its disk failed there: as if that node had died, so long as it
- * is said again. Looks at once. Any thread. */
-void mig_recovery_ask(MigRecovery *recovery, const char *vm);
+/* A node has ended this VM, which had its lease in that version (0: not known), because its disk
+ * failed there: as if that node had died, so long as it is said again. Looks at once. Any thread.
+ */
+void mig_recovery_ask(MigRecovery *recovery, const char *vm, guint64 lease_version);
 
 /* Whose volume is it? */
 gboolean mig_recovery_is_mine(MigDaemon *daemon, MigAttached *attached, GPtrArray *lives);

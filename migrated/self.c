@@ -170,25 +170,27 @@ note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
 typedef struct {
     MigDaemon *daemon;
     char *vm;
+    guint64 version; /* of its lease, as it ended; 0: not known */
 } Again;
 
 /* Who restarts for its volume may be another one by the next time: all are told. */
 static void
-ask_all(MigDaemon *daemon, const char *vm)
+ask_all(const Again *again)
 {
+    MigDaemon *daemon = again->daemon;
     g_autoptr(GPtrArray) nodes = mig_volumes_nodes(daemon->volumes);
-    MigNameRequest request = {.name = (char *)vm};
+    MigPeerRestartRequest request = {.name = again->vm, .version = (gint64)again->version};
 
-    mig_recovery_ask(daemon->recovery, vm);
+    mig_recovery_ask(daemon->recovery, again->vm, again->version);
     for (guint i = 0; i < nodes->len; i++) {
         const MigNodeView *view = g_ptr_array_index(nodes, i);
         g_autoptr(MigEmpty) reply = NULL;
 
         if (view->is_local || view->state != MIG_NODE_UP)
             continue;
-        reply =
-            mig_peer_rpc_call(daemon->peer, view->node->name, "AskRestart", &mig_type_NameRequest,
-                              &request, &mig_type_Empty, MIG_PEER_CONNECT_MS, NULL);
+        reply = mig_peer_rpc_call(daemon->peer, view->node->name, "AskRestart",
+                                  &mig_type_PeerRestartRequest, &request, &mig_type_Empty,
+                                  MIG_PEER_CONNECT_MS, NULL);
     }
 }
 
@@ -212,7 +214,7 @@ start_again(gpointer data)
         g_usleep(MIG_AGAIN_MS * 1000);
         if (is_settled(again->daemon, again->vm))
             break;
-        ask_all(again->daemon, again->vm);
+        ask_all(again);
     }
     g_free(again->vm);
     g_free(again);
@@ -231,8 +233,11 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
 {
     g_autoptr(MigVm) vm = mig_csv_vm(mig_attached_csv(attached), running->name, NULL);
     g_autoptr(GError) error = NULL;
+    MigLeaseOwner lease = {0};
     Again *again;
 
+    /* asked before: the run that ends is meant, and none that another node begins */
+    mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL);
     if (!self->daemon->hv->destroy(self->daemon->hv->self, running->name, running->uuid, &error)) {
         g_warning("%s cannot be ended: %s", running->name, error->message);
         return;
@@ -246,6 +251,7 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
     again = g_new0(Again, 1);
     again->daemon = self->daemon;
     again->vm = g_strdup(running->name);
+    again->version = lease.version;
     g_thread_unref(g_thread_new("again", start_again, again));
 }
 

@@ -90,8 +90,9 @@ mig_vms_deactivate(MigDaemon *daemon, const char *const *images)
 /* ---- the table ---- */
 
 static gboolean
-find_slot(MigVms *vms, const MigDomain *domain, guint32 *slot)
+find_slot(MigVms *vms, const MigDomain *domain, guint32 *slot, gboolean *are_all_told)
 {
+    g_autoptr(GError) error = NULL;
     g_autoptr(MigRunning) known = mig_vms_get(vms, domain->name);
     g_autoptr(MigAttached) attached = NULL;
     g_autoptr(MigVm) vm = NULL;
@@ -102,7 +103,9 @@ find_slot(MigVms *vms, const MigDomain *domain, guint32 *slot)
         return TRUE;
     }
     attached = mig_volumes_get(vms->daemon->volumes, domain->volume, NULL);
-    vm = attached ? mig_csv_vm(mig_attached_csv(attached), domain->name, NULL) : NULL;
+    vm = attached ? mig_csv_vm(mig_attached_csv(attached), domain->name, &error) : NULL;
+    if (error && !g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN))
+        *are_all_told = FALSE; /* its slot cannot be read, now or for good */
     if (!vm || g_strcmp0(vm->uuid, domain->uuid) != 0)
         return FALSE;
     *slot = vm->slot;
@@ -110,12 +113,12 @@ find_slot(MigVms *vms, const MigDomain *domain, guint32 *slot)
 }
 
 static MigRunning *
-running_from(MigVms *vms, const MigDomain *domain)
+running_from(MigVms *vms, const MigDomain *domain, gboolean *are_all_told)
 {
     MigRunning *running;
     guint32 slot;
 
-    if (!domain->volume || !find_slot(vms, domain, &slot))
+    if (!domain->volume || !find_slot(vms, domain, &slot, are_all_told))
         return NULL;
     running = g_new0(MigRunning, 1);
     running->name = g_strdup(domain->name);
@@ -175,7 +178,7 @@ mig_vms_refresh(MigVms *vms)
     GHashTableIter iter;
     const char *name;
     MigRunning *running;
-    gboolean has_changed;
+    gboolean has_changed, are_all_told = TRUE;
 
     if (!domains) {
         g_warning("%s", error->message);
@@ -183,7 +186,7 @@ mig_vms_refresh(MigVms *vms)
     }
     now = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)mig_running_free);
     for (guint i = 0; i < domains->len; i++) {
-        running = running_from(vms, g_ptr_array_index(domains, i));
+        running = running_from(vms, g_ptr_array_index(domains, i), &are_all_told);
         if (running)
             g_hash_table_insert(now, running->name, running);
     }
@@ -192,7 +195,7 @@ mig_vms_refresh(MigVms *vms)
     vms->running = now;
     has_changed = !is_set_equal(before, now);
     g_mutex_unlock(&vms->lock);
-    for (guint i = 0; i < volumes->len; i++) /* those whose VMs could be told by their volume */
+    for (guint i = 0; i < volumes->len && are_all_told; i++)
         mig_attached_set_listed(g_ptr_array_index(volumes, i));
     if (has_changed)
         publish_all(vms->daemon);

@@ -79,7 +79,7 @@
     X(StartVm, StartVmRequest, VmReply, 0) \
     X(StopVm, StopVmRequest, VmReply, 0) \
     X(RecoverVm, NameRequest, VmReply, 0) \
-    X(AskRestart, NameRequest, Empty, 0) \
+    X(AskRestart, PeerRestartRequest, Empty, 0) \
     X(GrowImage, CreateImageRequest, ImageReply, 0) \
     X(ListEvents, ListEventsRequest, ListEventsReply, MIG_RPC_METHOD_READ) \
     X(MoveVm, MoveVmRequest, JobReply, MIG_RPC_METHOD_MORE) \

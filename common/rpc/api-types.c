@@ -141,6 +141,8 @@
 #include "rpc/api-table.h"
 #define T PeerFinishRequest
 #include "rpc/api-table.h"
+#define T PeerRestartRequest
+#include "rpc/api-table.h"
 #define T PeerDomainRequest
 #include "rpc/api-table.h"
 #define T PeerFinishReply

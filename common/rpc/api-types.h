@@ -325,6 +325,7 @@
     F(INT, arrived_ago_us, 0, NULL) F(INT, running_ago_us, 0, NULL) /* before the answer; 0: not seen */ \
     F(INT, took_us, 0, NULL)           /* from the question's arrival to the answer */
 /* What a node's libvirt says about a VM, the truth about one side. */
+#define MIG_FIELDS_PeerRestartRequest(F) F(STRING, name, R, NULL) F(INT, version, 0, NULL)
 #define MIG_FIELDS_PeerDomainRequest(F) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL)
 #define MIG_FIELDS_PeerDomainReply(F) \
     F(STRING, state, R, NULL)          /* absent, running, paused, incoming, unknown */
@@ -396,7 +397,7 @@
     X(MoveVmRequest) X(JobReply) X(ListJobsReply) X(JobStatsReply) X(JobRequest) X(SetJobRequest) X(HookDomainRequest) \
     X(PeerPrepareRequest) X(PeerPrepareReply) X(PeerFinishRequest) X(PeerFinishReply) \
     X(PeerDomainRequest) X(PeerDomainReply) X(PeerReserveRequest) X(PeerReserveReply) \
-    X(PeerFollowRequest) X(PeerShareRequest) X(PeerChangeRequest) X(PeerChangeReply) \
+    X(PeerRestartRequest) X(PeerFollowRequest) X(PeerShareRequest) X(PeerChangeRequest) X(PeerChangeReply) \
     X(CoordinatorRequest) \
     X(PeerLink) X(PeerFactsRequest) X(PeerFactsReply)
 /* clang-format on */

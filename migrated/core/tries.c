@@ -5,8 +5,9 @@
 #include "core/timeouts.h"
 
 void
-mig_try_ask(MigTry *one, gint64 now_ms)
+mig_try_ask(MigTry *one, guint64 lease_version, gint64 now_ms)
 {
+    one->asked_version = lease_version;
     one->asked_ms = now_ms;
 }
 
@@ -17,7 +18,9 @@ mig_try_down(MigTry *one, guint64 lease_version, guint limit, gint64 now_ms, Mig
         one->down_ms = now_ms;
         one->down_version = lease_version;
     }
-    if (vm->down == MIG_DOWN_CRASH && one->asked_ms && now_ms - one->asked_ms <= MIG_AGAIN_VALID_MS)
+    if (vm->down == MIG_DOWN_CRASH && one->asked_ms &&
+        now_ms - one->asked_ms <= MIG_AGAIN_VALID_MS &&
+        (!one->asked_version || one->asked_version == lease_version))
         vm->down = MIG_DOWN_DISK;
     vm->is_held = vm->down == MIG_DOWN_CRASH && now_ms - one->down_ms < MIG_RECOVERY_CRASH_MS;
     vm->attempts = one->attempts;

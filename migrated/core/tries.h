@@ -18,16 +18,18 @@ typedef struct {
     guint attempts;
     gint64 next_ms; /* not before */
     guint32 not_host_id;
-    gint64 done_ms;       /* when its last start ended */
-    gboolean is_given_up; /* it was seen down, with no try left */
-    gint64 down_ms;       /* first seen so */
-    guint64 down_version; /* of its lease then */
-    gint64 asked_ms;      /* its node has said that it ended with its disk */
+    gint64 done_ms;        /* when its last start ended */
+    gboolean is_given_up;  /* it was seen down, with no try left */
+    gint64 down_ms;        /* first seen so */
+    guint64 down_version;  /* of its lease then */
+    gint64 asked_ms;       /* its node has said that it ended with its disk */
+    guint64 asked_version; /* of the lease with which it ended; 0: not known */
 } MigTry;
 
 /* Its node says, and goes on saying until it runs, that it was ended because its disk had failed.
+ * lease_version: which run of it that was; a later one, which its node may not see, ends by itself.
  */
-void mig_try_ask(MigTry *one, gint64 now_ms);
+void mig_try_ask(MigTry *one, guint64 lease_version, gint64 now_ms);
 
 /* It was found down, its lease in that version: fills down, is_held, attempts, wait_ms and
  * not_host_id of vm. limit: of tries. One that ended by itself is left alone for a while: its start

@@ -304,13 +304,23 @@ hv_get_host(gpointer self, GError **error)
     return g_steal_pointer(&host);
 }
 
-static MigDomain *
-describe(virDomainPtr domain)
+/* FALSE: libvirt does not say. *described NULL: gone meanwhile. */
+static gboolean
+describe(virDomainPtr domain, MigDomain **described, GError **error)
 {
     char *xml = virDomainGetXMLDesc(domain, 0);
     g_autoptr(MigDefinition) definition = xml ? mig_definition_parse(xml, NULL) : NULL;
     MigDomain *result = NULL;
 
+    *described = NULL;
+    if (!xml) {
+        const virError *reason = virGetLastError();
+
+        if (reason && reason->code == VIR_ERR_NO_DOMAIN)
+            return TRUE;
+        mig_libvirt_set_error(error, "asking for a domain");
+        return FALSE;
+    }
     if (definition && definition->name) {
         result = g_new0(MigDomain, 1);
         result->name = g_steal_pointer(&definition->name);
@@ -320,7 +330,8 @@ describe(virDomainPtr domain)
         result->state = domain_state(domain, &result->is_leaving);
     }
     free(xml);
-    return result;
+    *described = result;
+    return TRUE;
 }
 
 static GPtrArray *
@@ -339,8 +350,11 @@ hv_list(gpointer self, GError **error)
     else
         list = g_ptr_array_new_with_free_func((GDestroyNotify)mig_domain_free);
     for (int i = 0; i < count; i++) {
-        MigDomain *domain = describe(domains[i]); /* NULL: gone meanwhile */
+        MigDomain *domain = NULL;
 
+        /* a libvirtd that goes away in the middle has not said that the rest is gone */
+        if (list && !describe(domains[i], &domain, error))
+            g_clear_pointer(&list, g_ptr_array_unref);
         if (domain)
             g_ptr_array_add(list, domain);
         virDomainFree(domains[i]);

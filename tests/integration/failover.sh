@@ -100,7 +100,7 @@ move_to() {
 # A coordinator that hangs is ended by its own sanlock, and started anew.
 goes_on() { # NODE PID
     local process
-    process=$(host_pid "$1" "$2") || return 0
+    process=$(host_pid "$1" "$2") && [[ $process ]] || return 0
     kill -CONT "$process"
 }
 

@@ -99,21 +99,24 @@ test_disk(void)
     MigTry one = {0};
     MigPlaceVm vm;
 
-    mig_try_ask(&one, begun_ms);
+    mig_try_ask(&one, 0, begun_ms);
     vm = down(&one, MIG_DOWN_CRASH, 1, begun_ms + 1);
     g_assert_cmpint(vm.down, ==, MIG_DOWN_DISK);
     g_assert_false(vm.is_held);
     g_assert_cmpint(down(&one, MIG_DOWN_NODE, 1, begun_ms + 1).down, ==, MIG_DOWN_NODE);
     vm = down(&one, MIG_DOWN_CRASH, 1, begun_ms + MIG_AGAIN_VALID_MS + 1);
     g_assert_cmpint(vm.down, ==, MIG_DOWN_CRASH);
-    mig_try_ask(&one, begun_ms);
+    mig_try_ask(&one, 0, begun_ms);
     mig_try_done(&one, MIG_DOWN_DISK, TRUE, HERE, begun_ms + 1);
     vm = down(&one, MIG_DOWN_CRASH, 2, begun_ms + 2);
     g_assert_cmpint(vm.down, ==, MIG_DOWN_CRASH); /* what was asked for is done */
     g_assert_cmpuint(vm.attempts, ==, 1);
-    mig_try_ask(&one, begun_ms + 3);
+    mig_try_ask(&one, 0, begun_ms + 3);
     mig_try_up(&one, begun_ms + 4); /* or somebody else has done it */
     g_assert_cmpint(down(&one, MIG_DOWN_CRASH, 3, begun_ms + 5).down, ==, MIG_DOWN_CRASH);
+    mig_try_ask(&one, 3, begun_ms + 6); /* of that run, and of no later one */
+    g_assert_cmpint(down(&one, MIG_DOWN_CRASH, 3, begun_ms + 7).down, ==, MIG_DOWN_DISK);
+    g_assert_cmpint(down(&one, MIG_DOWN_CRASH, 4, begun_ms + 7).down, ==, MIG_DOWN_CRASH);
 }
 
 int
