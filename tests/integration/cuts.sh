@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 300
+# takes: 210
 # timeout: 600
 # full-timeout: 2400
 # A node loses its disk, its network or its time: its VMs have one copy, whatever comes back later.
@@ -334,13 +334,13 @@ ok "the guest writes to its disk" "$LAB" http $IP '/writer?rate=20'
 
 CASES=${MIGRATED_CASES:-"disk_short error 2
 disk_unwatched error
-network_restart
 disk_long error
 frozen down
 crash_loop 10
-stopped 10
 two_die"}
 [[ ${MIGRATED_TEST_FULL:-0} == 0 ]] || CASES+="
+network_restart
+stopped 10
 disk_short stall 2
 frozen_short
 crash_loop 15

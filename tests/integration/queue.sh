@@ -220,7 +220,7 @@ each_runs_once() {
         on "$node" virsh -q list --all | awk -v node="$node" '{ print $2, $3 == "running" ? node : node " " $3 }'
     done | sort >"$TMP/libvirt"
     for node in "${NODES[@]}"; do
-        on "$node" sanlock client status | sed -n "s/^r $VOLUME:\([^:]*\):.*/\1 $node/p"
+        on "$node" sanlock client status | sed -n "s/^r $VOLUME:\([^:.][^:]*\):.*/\1 $node/p"
     done | sort >"$TMP/sanlock"
     ctl nodeA vm list --json | jq -r '.vms[] | "\(.name) \(.node)"' | sort >"$TMP/cluster"
     diff "$TMP/libvirt" "$TMP/sanlock" && diff "$TMP/libvirt" "$TMP/cluster" || return 1
