@@ -21,7 +21,7 @@ plain() {
 }
 
 uuid_of() {
-    on nodeA virsh domuuid "$1" | head -n 1
+    on nodeA virsh domuuid "$1" | sed -n 1p # which reads on: nobody writes to a pipe that is gone
 }
 
 # All that must be the same after a refusal: local definitions, VMs, images, what the disks hold
