@@ -104,8 +104,11 @@ find_slot(MigVms *vms, const MigDomain *domain, guint32 *slot, gboolean *are_all
     }
     attached = mig_volumes_get(vms->daemon->volumes, domain->volume, NULL);
     vm = attached ? mig_csv_vm(mig_attached_csv(attached), domain->name, &error) : NULL;
-    if (error && !g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN))
-        *are_all_told = FALSE; /* its slot cannot be read, now or for good */
+    /* cannot be read now; one that is damaged no other node can read and start either, and must not
+     * keep what has ended here in our slot for good */
+    if (error && !g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN) &&
+        !g_error_matches(error, MIG_ERROR, MIG_ERROR_DAMAGED))
+        *are_all_told = FALSE;
     if (!vm || g_strcmp0(vm->uuid, domain->uuid) != 0)
         return FALSE;
     *slot = vm->slot;
