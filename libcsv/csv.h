@@ -234,9 +234,10 @@ struct csv_node {
     char notes[CSV_NODE_NOTES_MAX + 1];
 };
 #define CSV_NODE_DRAINING 1u
-#define CSV_NODE_WATCHDOG 2u /* sanlock's watchdog is armed there */
-#define CSV_NODE_LEFT     4u /* stopped in an orderly way */
-#define CSV_NODE_ENCRYPTS 8u /* memory of VMs on the move is encrypted from and to there */
+#define CSV_NODE_WATCHDOG 2u  /* sanlock's watchdog is armed there */
+#define CSV_NODE_LEFT     4u  /* stopped in an orderly way */
+#define CSV_NODE_ENCRYPTS 8u  /* memory of VMs on the move is encrypted from and to there */
+#define CSV_NODE_PASSIVE  16u /* it fences nobody and restarts no VM: others do */
 
 /* Writes node->host_id's slot, whoever's it is now, and counts node->heartbeat up. Caller: that
  * node, when it takes the slot. */

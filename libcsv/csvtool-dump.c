@@ -156,6 +156,7 @@ dump_node(const struct csv_node *node)
     put_bool("watchdog", (node->flags & CSV_NODE_WATCHDOG) != 0);
     put_bool("left", (node->flags & CSV_NODE_LEFT) != 0);
     put_bool("encrypts", (node->flags & CSV_NODE_ENCRYPTS) != 0);
+    put_bool("passive", (node->flags & CSV_NODE_PASSIVE) != 0);
     put_number("heartbeat", node->heartbeat);
     put_number("host_generation", node->host_generation);
     key("written_ms");

@@ -99,6 +99,7 @@ mig_cmd_node_show(MigCli *cli, char **arguments, GError **error)
     mig_print_field("Management", node->management);
     mig_print_field("Port", mig_show_int(node->port));
     mig_print_field("Migration", node->migration);
+    mig_print_field("Restarts VMs", mig_show_yes(!node->passive));
     mig_print_field("Encrypts moves", mig_show_yes(node->encrypts));
     mig_print_field("CPU vendor", node->cpu_vendor);
     mig_print_field("CPUs", mig_show_int(node->cpus));

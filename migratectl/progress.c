@@ -216,7 +216,7 @@ conclude(Follow *follow, const MigJobReply *reply, GError **error)
 
     if (follow->cli->json)
         mig_print_json(&mig_type_JobReply, reply, TRUE);
-    if (!job->ended) {
+    if (!job->ended && !job->outcome) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_PROTOCOL,
                     "migrated stopped reporting on job %s in state %s; see \"migratectl job show "
                     "%s\"",

@@ -62,6 +62,12 @@ add_node_warnings(MigDaemon *daemon, const MigApiNode *node, guint count, GStrvB
     }
 }
 
+static gboolean
+restarts_vms(const MigApiNode *node)
+{
+    return !node->passive && !g_str_equal(node->state, "left");
+}
+
 static void
 add_warnings(MigDaemon *daemon, const MigStatusReply *reply, GStrvBuilder *warnings)
 {
@@ -80,8 +86,17 @@ add_warnings(MigDaemon *daemon, const MigStatusReply *reply, GStrvBuilder *warni
 
         g_strv_builder_add(warnings, text);
     }
-    for (guint i = 0; i < reply->nodes->len; i++)
-        add_node_warnings(daemon, g_ptr_array_index(reply->nodes, i), reply->nodes->len, warnings);
+    gboolean has_restarter = reply->nodes->len < 2;
+
+    for (guint i = 0; i < reply->nodes->len; i++) {
+        const MigApiNode *node = g_ptr_array_index(reply->nodes, i);
+
+        add_node_warnings(daemon, node, reply->nodes->len, warnings);
+        has_restarter = has_restarter || restarts_vms(node);
+    }
+    if (!has_restarter)
+        g_strv_builder_add(warnings, "no node restarts the VMs of one that dies: all have "
+                                     "[failover] enabled = no");
     for (guint i = 0; i < reply->vms->len; i++) {
         const MigApiVm *vm = g_ptr_array_index(reply->vms, i);
 

@@ -73,6 +73,7 @@ mig_shape_node(MigDaemon *daemon, const MigNodeView *view)
     to->draining = from->is_draining;
     to->watchdog = from->has_watchdog;
     to->encrypts = from->encrypts;
+    to->passive = from->is_passive;
     to->certificates = mig_trust_fingerprints(from);
     to->heartbeat = (gint64)from->heartbeat;
     to->heartbeat_age_ms = MIN(view->age_ms, G_MAXINT32);

@@ -189,6 +189,36 @@ read_slots(MigAttached *attached)
     g_mutex_unlock(&attached->lock);
 }
 
+static gboolean
+has_failing(MigAttached *attached)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);
+
+    for (guint i = 0; i < attached->seen->len; i++) {
+        if (((const Seen *)g_ptr_array_index(attached->seen, i))->sanlock == MIG_HOST_STATE_FAIL)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+void
+mig_attached_ask_of_failing(MigAttached *attached)
+{
+    g_autoptr(GArray) hosts =
+        has_failing(attached)
+            ? mig_sanlock_hosts(attached->daemon->sanlock, mig_csv_name(attached->csv), NULL)
+            : NULL;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);
+
+    for (guint i = 0; hosts && i < hosts->len; i++) {
+        const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, i);
+        Seen *one = find_seen(attached->seen, host->host_id);
+
+        if (one && one->sanlock == MIG_HOST_STATE_FAIL)
+            one->sanlock = host->state;
+    }
+}
+
 static gpointer
 heartbeat_thread(gpointer data)
 {

@@ -168,6 +168,7 @@ merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigN
         return; /* of this volume; says nothing of the others */
     e->has_left = FALSE;
     e->is_armed = e->is_armed && view->node->has_watchdog;
+    e->is_passive = e->is_passive || view->node->is_passive;
     e->is_fenced = e->is_fenced && is_fenced(failover, volume, view->node);
     e->heartbeat_ms = MIN(e->heartbeat_ms, MIN(view->age_ms, G_MAXINT32));
     e->heartbeat_old_ms = MAX(e->heartbeat_old_ms, MIN(view->age_ms, G_MAXINT32));
@@ -193,6 +194,8 @@ collect(MigFailover *failover)
 
     for (guint i = 0; i < volumes->len; i++) {
         MigAttached *attached = g_ptr_array_index(volumes, i);
+
+        mig_attached_ask_of_failing(attached);
         g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
 
         for (guint k = 0; k < views->len; k++)
@@ -328,8 +331,8 @@ fence_thread(gpointer data)
     return NULL;
 }
 
-/* Whose turn it is: the living node of the lowest id goes first, each later one waits longer, and
- * looks again before it acts. */
+/* Whose turn it is: of the living nodes that fence the one of the lowest id goes first, each later
+ * one waits longer, and looks again before it acts. */
 static guint
 own_rank(GPtrArray *lives)
 {
@@ -340,7 +343,7 @@ own_rank(GPtrArray *lives)
 
         if (life->evidence.is_self)
             break;
-        rank += life->finding.life == MIG_LIFE_UP;
+        rank += life->finding.life == MIG_LIFE_UP && !life->evidence.is_passive;
     }
     return rank;
 }

@@ -17,6 +17,7 @@ typedef struct {
     gboolean is_from_journal; /* of an earlier life: to be taken up */
     gint64 told_ms;
     guint told_state;
+    gboolean told_arrival;
     GCond wake;
     /* for the environment of core/job-source.h */
     char *cpu_vendor;

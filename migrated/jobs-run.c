@@ -167,8 +167,10 @@ env_unlock_and_tell(gpointer self)
 
     leave_line(entry);
     g_cond_broadcast(&entry->jobs->changed);
-    if (entry->told_state != entry->job->state || now_ms - entry->told_ms >= TELL_MS) {
+    if (entry->told_state != entry->job->state || entry->told_arrival != entry->job->has_arrived ||
+        now_ms - entry->told_ms >= TELL_MS) {
         entry->told_state = entry->job->state;
+        entry->told_arrival = entry->job->has_arrived;
         entry->told_ms = now_ms;
         if (!has_ended) /* the last time is answer_the_last_time()'s */
             mig_watchers_tell(entry->watchers, entry->job);

@@ -190,6 +190,7 @@ on_domain_changed(const char *vm, const char *uuid, gboolean has_stopped, gpoint
     MigDaemon *daemon = user_data;
 
     mig_vms_refresh_soon(daemon->vms);
+    mig_jobs_wake_vm(daemon->jobs, vm);
 }
 
 /* ---- life ---- */

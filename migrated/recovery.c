@@ -52,8 +52,8 @@ mig_plan_line_free(MigPlanLine *line)
     g_free(line);
 }
 
-/* The node of the lowest host id among those that are up on it. Not the coordinator: that role may
- * be nobody's when it is needed most. */
+/* The node of the lowest host id among those that are up on it and restart VMs at all. Not the
+ * coordinator: that role may be nobody's when it is needed most. */
 gboolean
 mig_recovery_is_mine(MigDaemon *daemon, MigAttached *attached, GPtrArray *lives)
 {
@@ -66,7 +66,7 @@ mig_recovery_is_mine(MigDaemon *daemon, MigAttached *attached, GPtrArray *lives)
             const MigNodeView *view = g_ptr_array_index(views, k);
 
             if (view->node->host_id == life->host_id && view->state == MIG_NODE_UP &&
-                life->finding.life == MIG_LIFE_UP)
+                !view->node->is_passive && life->finding.life == MIG_LIFE_UP)
                 return life->evidence.is_self;
         }
     }

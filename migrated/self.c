@@ -144,29 +144,6 @@ take_lease_again(MigSelf *self, const MigRunning *running, MigAttached *attached
     }
 }
 
-static void
-note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
-{
-    Held *held = held_of(self, running->name);
-    MigLeaseOwner lease = {0};
-
-    held->failed = 0;
-    if (g_get_monotonic_time() - held->resumed_us > MIG_IO_PAUSE_QUIET_MS * 1000)
-        held->resumed = 0;
-    held->is_told = held->resumed >= RESUMES_TOLD;
-    if (!mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL))
-        return;
-    if (is_ours(self, attached, &lease)) {
-        held->version = lease.version;
-        held->bare = 0;
-    } else if (lease.host_id == 0 && !mig_jobs_has_vm(self->daemon->jobs, running->name)) {
-        if (++held->bare >= LOOKS_BARE)
-            take_lease_again(self, running, attached);
-    } else {
-        held->bare = 0;
-    }
-}
-
 typedef struct {
     MigDaemon *daemon;
     char *vm;
@@ -253,6 +230,35 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
     again->vm = g_strdup(running->name);
     again->version = lease.version;
     g_thread_unref(g_thread_new("again", start_again, again));
+}
+
+static void
+note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
+{
+    Held *held = held_of(self, running->name);
+    MigLeaseOwner lease = {0};
+
+    held->failed = 0;
+    if (g_get_monotonic_time() - held->resumed_us > MIG_IO_PAUSE_QUIET_MS * 1000)
+        held->resumed = 0;
+    held->is_told = held->resumed >= RESUMES_TOLD;
+    if (!mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL))
+        return;
+    if (is_ours(self, attached, &lease)) {
+        held->version = lease.version;
+        held->bare = 0;
+    } else if (lease.host_id == 0 && !mig_jobs_has_vm(self->daemon->jobs, running->name)) {
+        if (++held->bare < LOOKS_BARE)
+            return;
+        if (lease.last_host_id != self->daemon->host_id)
+            end_failed(self, running, attached,
+                       "it had no lease, and another node has had it since: its memory is older "
+                       "than its disk");
+        else
+            take_lease_again(self, running, attached);
+    } else {
+        held->bare = 0;
+    }
 }
 
 /* What it went on with, where it can still be told: its disk may have failed again by now, and only

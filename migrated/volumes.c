@@ -393,6 +393,7 @@ mig_volumes_fill_host(MigVolumes *volumes, MigNode *node)
     node->cpus = volumes->host.cpus;
     node->has_watchdog = volumes->is_armed;
     node->is_draining = volumes->is_draining;
+    node->is_passive = !volumes->daemon->config->failover_enabled;
 }
 
 guint64

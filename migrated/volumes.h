@@ -55,6 +55,9 @@ void mig_attached_set_listed(MigAttached *attached);
 void mig_attached_look(MigAttached *attached);
 /* GPtrArray of MigNodeView, from the last heartbeat. */
 GPtrArray *mig_attached_nodes(MigAttached *attached);
+/* Asks sanlock at once again of those whose renewals have failed: when it calls them dead, their
+ * VMs wait for nothing else. Nothing where there are none. */
+void mig_attached_ask_of_failing(MigAttached *attached);
 /* Of a host id that has no node: is what it held free? It was removed, and sanlock calls it dead or
  * free. Blocks on the LUN. */
 gboolean mig_attached_is_removed(MigAttached *attached, const MigLeaseOwner *owner);

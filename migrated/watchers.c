@@ -47,6 +47,13 @@ answer(const Watcher *watcher, const MigJob *job, gboolean is_last)
     mig_ApiJob_free(reply.job);
 }
 
+/* Who asked for a move wants the VM there; who watches a job wants its end. */
+static gboolean
+has_heard_all(const Watcher *watcher, const MigJob *job)
+{
+    return mig_job_has_ended(job) || (watcher->is_move && job->has_arrived);
+}
+
 static void
 drop_gone(MigWatchers *watchers, const MigJob *job)
 {
@@ -66,7 +73,7 @@ mig_watchers_add(MigWatchers *watchers, MigRpcCall *call, gboolean is_move, cons
     const Watcher watcher = {.call = call, .is_move = is_move};
 
     drop_gone(watchers, job);
-    if (mig_job_has_ended(job)) {
+    if (has_heard_all(&watcher, job)) {
         answer(&watcher, job, TRUE);
         return;
     }
@@ -84,13 +91,15 @@ mig_watchers_add(MigWatchers *watchers, MigRpcCall *call, gboolean is_move, cons
 void
 mig_watchers_tell(MigWatchers *watchers, const MigJob *job)
 {
-    gboolean has_ended = mig_job_has_ended(job);
-
     drop_gone(watchers, job);
-    for (guint i = 0; i < watchers->all->len; i++)
-        answer(&g_array_index(watchers->all, Watcher, i), job, has_ended);
-    if (has_ended)
-        g_array_set_size(watchers->all, 0);
+    for (guint i = watchers->all->len; i-- > 0;) {
+        const Watcher *watcher = &g_array_index(watchers->all, Watcher, i);
+        gboolean is_last = has_heard_all(watcher, job);
+
+        answer(watcher, job, is_last);
+        if (is_last)
+            g_array_remove_index_fast(watchers->all, i);
+    }
 }
 
 guint

@@ -45,6 +45,7 @@
     F(BOOL, fenceable, 0, NULL)        /* from the answering node */ \
     F(BOOL, flapping, 0, NULL)         /* died too often lately: VMs come last */ \
     F(BOOL, encrypts, 0, NULL)         /* memory of VMs on the move */ \
+    F(BOOL, passive, 0, NULL)          /* fences nobody, restarts no VM */ \
     F(STRV, certificates, 0, NULL)     /* SHA-256 of the roots in its slot */
 
 #define MIG_FIELDS_ApiVolume(F) \
@@ -118,7 +119,7 @@
     F(STRING, source, 0, NULL) F(STRING, target, 0, NULL) \
     F(STRING, state, R, NULL)          /* names of core/job-states.h */ \
     F(BOOL, ended, 0, NULL) \
-    F(STRING, outcome, 0, NULL)        /* done, failed, cancelled */ \
+    F(STRING, outcome, 0, NULL)        /* done, failed, cancelled; done while it has not ended: cleans up */ \
     F(STRING, error, 0, NULL)          /* wire name */ \
     F(STRING, message, 0, NULL) \
     F(INT, started, 0, NULL) F(INT, elapsed_ms, 0, NULL) \

@@ -2,6 +2,8 @@
 /* job-monitor.c - what job-monitor.h says. */
 #include "core/job-monitor.h"
 
+#include "core/job-arrival.h"
+
 #include "base/error.h"
 #include "core/timeouts.h"
 
@@ -155,12 +157,22 @@ gpointer
 mig_monitor_thread(gpointer data)
 {
     MigMonitor *monitor = data;
-    const MigClock *clock = monitor->env->clock;
+    const MigJobEnv *env = monitor->env;
+    gboolean is_near = FALSE;
+    gint64 watched_ms = env->clock->monotonic_ms(env->clock->self);
 
     while (!g_atomic_int_get(&monitor->has_ended)) {
-        clock->sleep_ms(clock->self, MIG_POLICY_POLL_MS);
-        if (!g_atomic_int_get(&monitor->has_ended))
+        env->clock->sleep_ms(env->clock->self, is_near ? MIG_ARRIVAL_POLL_MS : MIG_POLICY_POLL_MS);
+        if (g_atomic_int_get(&monitor->has_ended))
+            break;
+        gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
+
+        is_near = monitor->looks_for_arrival && mig_job_look_for_arrival(monitor->job, env);
+        /* a guest that never arrives can still be called back */
+        if (!is_near || now_ms - watched_ms >= MIG_POLICY_POLL_MS) {
             watch_once(monitor);
+            watched_ms = now_ms;
+        }
     }
     return NULL;
 }

@@ -9,13 +9,14 @@ typedef struct {
     MigJob *job;
     const MigJobEnv *env;
     MigPolicy policy;
-    gint64 deadline_ms;        /* monotonic; 0: none */
-    guint64 bandwidth_bytes_s; /* as QEMU has it; 0: nothing is known */
-    guint retuned;             /* the job's, as far as it was looked at */
-    gboolean is_lifted;        /* its bandwidth was changed: no limit has to be told, too */
-    gboolean is_limit_due;     /* raised, QEMU does not know of it yet */
-    gboolean has_given_up;     /* the policy, or the time limit */
-    gint has_ended;            /* atomic: the migrate call has returned */
+    gint64 deadline_ms;         /* monotonic; 0: none */
+    guint64 bandwidth_bytes_s;  /* as QEMU has it; 0: nothing is known */
+    guint retuned;              /* the job's, as far as it was looked at */
+    gboolean is_lifted;         /* its bandwidth was changed: no limit has to be told, too */
+    gboolean is_limit_due;      /* raised, QEMU does not know of it yet */
+    gboolean has_given_up;      /* the policy, or the time limit */
+    gboolean looks_for_arrival; /* at the target, once the guest stands still here */
+    gint has_ended;             /* atomic: the migrate call has returned */
 } MigMonitor;
 
 void mig_monitor_init(MigMonitor *monitor, MigJob *job, const MigJobEnv *env);

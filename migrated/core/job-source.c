@@ -2,6 +2,7 @@
 /* job-source.c - one move from begin to its end; the picture is in job-states.h. */
 #include "core/job-source.h"
 
+#include "core/job-arrival.h"
 #include "core/job-check.h"
 #include "core/job-monitor.h"
 #include "core/job-turn.h"
@@ -181,6 +182,7 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
             MIG_ID_MOVE_CLEAR, MIG_FIELDS(.job = job->id, .domain = job->vm, .peer = job->target),
             "the memory of %s goes to %s in clear text: [moves] encrypt=no", job->vm, job->target);
     mig_monitor_init(&monitor, job, env);
+    monitor.looks_for_arrival = TRUE;
     migration.downtime_ms = monitor.policy.limit_ms;
     migration.throttle_first = monitor.policy.rule->throttle_first;
     migration.throttle_step = monitor.policy.rule->throttle_step;
@@ -244,27 +246,14 @@ static void
 moved(MigJob *job, const MigJobEnv *env)
 {
     g_autoptr(GError) error = NULL;
-    MigOutcome outcome = {.downtime_ms = -1};
-    MigSwitchSeen seen = {0};
 
-    env->hv->get_switchover(env->hv->self, job->uuid, 0, &seen);
-    if (!env->peer->finish(env->peer->self, job, TRUE, &outcome, &error))
+    if (!job->has_arrived && !mig_job_arrive(job, env, &error))
         g_warning("job %s: %s was not told that %s is its own now, its own events will: %s",
                   job->id, job->target, job->vm, error->message);
     env->volume->deactivate(env->volume->self, (const char *const *)job->images, NULL);
     env->volume->publish(env->volume->self, job->volume, NULL);
     env->lock(env->self);
     g_clear_error(&job->error);
-    job->progress.downtime_ms = outcome.downtime_ms;
-    if (outcome.rate_bytes_s) { /* what was seen of it is older than its end */
-        job->progress.transferred_bytes = outcome.transferred_bytes;
-        job->progress.rate_bytes_s = outcome.rate_bytes_s;
-    }
-    if (!job->first_bytes) /* over before it was seen to end */
-        job->first_bytes = job->progress.transferred_bytes;
-    g_array_set_size(job->switchover, 0);
-    mig_switchover_line(&seen, &outcome.there, job->switchover, &job->blackout_ms,
-                        &job->blackout_within_ms);
     env->unlock_and_tell(env->self);
     close_job(job, env, MIG_JOB_STATE_DONE, "runs on the target");
 }

@@ -72,7 +72,7 @@ mig_job_set_state(MigJob *job, MigJobState state, const char *why, gint64 now_ms
     }
     mig_sm_move(&mig_job_sm, job->id, &job->state, state, why);
     open_phase(job, why, now_ms);
-    if (mig_job_has_ended(job))
+    if (mig_job_has_ended(job) && !job->has_arrived)
         job->elapsed_ms = now_ms - job->started_ms;
 }
 

@@ -25,8 +25,9 @@ typedef struct {
     guint32 cpus;
     gboolean is_draining;
     gboolean has_watchdog;
-    gboolean has_left; /* stopped in an orderly way */
-    gboolean encrypts; /* memory on the move; not set by versions that cannot */
+    gboolean has_left;   /* stopped in an orderly way */
+    gboolean is_passive; /* [failover] enabled = no: it fences nobody, restarts nothing */
+    gboolean encrypts;   /* memory on the move; not set by versions that cannot */
     guint64 heartbeat;
     guint64 host_generation;
     char *version;

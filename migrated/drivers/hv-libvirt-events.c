@@ -99,18 +99,31 @@ on_qemu_event(virConnectPtr connection, virDomainPtr domain, const char *event, 
 gboolean
 mig_libvirt_register(MigLibvirt *libvirt, virConnectPtr connection, GError **error)
 {
-    if (virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                                         VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), libvirt,
-                                         NULL) < 0) {
+    libvirt->qemu_id = -1;
+    libvirt->lifecycle_id =
+        virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                         VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), libvirt, NULL);
+    if (libvirt->lifecycle_id < 0) {
         mig_libvirt_set_error(error, "registering for events");
         return FALSE;
     }
-    if (virConnectDomainQemuMonitorEventRegister(
-            connection, NULL, QEMU_EVENTS, on_qemu_event, libvirt, NULL,
-            VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX) < 0)
+    libvirt->qemu_id = virConnectDomainQemuMonitorEventRegister(
+        connection, NULL, QEMU_EVENTS, on_qemu_event, libvirt, NULL,
+        VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX);
+    if (libvirt->qemu_id < 0)
         g_message("no blackout of a move will be known: libvirt does not pass on QEMU's events: %s",
                   virGetLastErrorMessage());
     return TRUE;
+}
+
+void
+mig_libvirt_unregister(MigLibvirt *libvirt, virConnectPtr connection)
+{
+    if (libvirt->lifecycle_id >= 0)
+        virConnectDomainEventDeregisterAny(connection, libvirt->lifecycle_id);
+    if (libvirt->qemu_id >= 0)
+        virConnectDomainQemuMonitorEventDeregister(connection, libvirt->qemu_id);
+    libvirt->lifecycle_id = libvirt->qemu_id = -1;
 }
 
 static void

@@ -9,9 +9,10 @@
 
 struct MigLibvirt {
     char *uri;
-    GMutex lock; /* guards the next three */
+    GMutex lock; /* guards the next five */
     virConnectPtr connection;
-    char *capabilities; /* said over this connection, see hv-libvirt-host.c; or NULL */
+    int lifecycle_id, qemu_id; /* its registrations for events; -1: none */
+    char *capabilities;        /* said over this connection, see hv-libvirt-host.c; or NULL */
     gint64 capabilities_at_us;
     GThread *thread;
     gint should_stop;
@@ -40,6 +41,9 @@ void mig_libvirt_set_error(GError **error, const char *doing);
 
 /* Asks for the events of this connection. */
 gboolean mig_libvirt_register(MigLibvirt *libvirt, virConnectPtr connection, GError **error);
+/* No more of them: each holds the connection, which would never be freed. One that is dead is fine.
+ */
+void mig_libvirt_unregister(MigLibvirt *libvirt, virConnectPtr connection);
 /* Its thread's function; data: the MigLibvirt. */
 gpointer mig_libvirt_event_thread(gpointer data);
 void mig_libvirt_watch_switchover(gpointer self, const char *uuid);

@@ -60,6 +60,7 @@ mig_libvirt_connect(MigLibvirt *libvirt, GError **error)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&libvirt->lock);
 
     if (libvirt->connection && virConnectIsAlive(libvirt->connection) != 1) {
+        mig_libvirt_unregister(libvirt, libvirt->connection);
         g_clear_pointer(&libvirt->connection, virConnectClose);
         g_clear_pointer(&libvirt->capabilities, free);
     }
@@ -97,7 +98,7 @@ mig_libvirt_lookup(virConnectPtr connection, const char *vm, const char *uuid, G
     return domain;
 }
 
-typedef enum { HALF_NONE, HALF_IN, HALF_OUT } Half;
+typedef enum { HALF_NONE, HALF_IN, HALF_OUT, HALF_UNKNOWN } Half;
 
 /* Is this half of a move that libvirt is not through with, and which one? Only asked of a domain
  * that stands still. The source's half has a job to ask about; the target's libvirt refuses that
@@ -109,10 +110,12 @@ half_of(virDomainPtr domain, int reason)
     int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = 0;
     Half result = HALF_NONE;
 
-    if (virDomainGetJobStats(domain, &type, &params, &count, 0) < 0)
-        return reason == VIR_DOMAIN_PAUSED_MIGRATION || reason == VIR_DOMAIN_PAUSED_STARTING_UP
-                   ? HALF_IN
-                   : HALF_NONE;
+    if (virDomainGetJobStats(domain, &type, &params, &count, 0) < 0) {
+        if (reason != VIR_DOMAIN_PAUSED_MIGRATION && reason != VIR_DOMAIN_PAUSED_STARTING_UP)
+            return HALF_NONE;
+        /* anything but a refusal says nothing: a monitor that is busy, a connection that broke */
+        return virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID ? HALF_IN : HALF_UNKNOWN;
+    }
     if (type != VIR_DOMAIN_JOB_NONE &&
         virTypedParamsGetInt(params, count, VIR_DOMAIN_JOB_OPERATION, &operation) == 1)
         result = operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN    ? HALF_IN
@@ -144,7 +147,9 @@ domain_state(virDomainPtr domain, gboolean *is_leaving)
         half = half_of(domain, reason);
         if (is_leaving)
             *is_leaving = half == HALF_OUT;
-        return half == HALF_NONE ? MIG_DOMAIN_PAUSED : MIG_DOMAIN_INCOMING;
+        return half == HALF_NONE      ? MIG_DOMAIN_PAUSED
+               : half == HALF_UNKNOWN ? MIG_DOMAIN_UNKNOWN
+                                      : MIG_DOMAIN_INCOMING;
     default: /* crashed, suspended to RAM: exists and stands still */
         return MIG_DOMAIN_PAUSED;
     }

@@ -105,20 +105,22 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
     to->target = g_strdup(job->target);
     to->state = g_strdup(mig_job_state_name(job->state));
     to->ended = has_ended;
-    to->outcome = has_ended ? g_strdup(mig_job_state_name(job->state)) : NULL;
+    if (has_ended || job->has_arrived)
+        to->outcome = g_strdup(mig_job_state_name(has_ended ? job->state : MIG_JOB_STATE_DONE));
     if (job->error) {
         to->error = g_strdup(mig_error_name(job->error->code));
         to->message = g_strdup(job->error->message);
     }
     to->started = job->started_ms;
-    to->elapsed_ms = has_ended ? job->elapsed_ms : MAX(now_ms - job->started_ms, 0);
+    to->elapsed_ms =
+        has_ended || job->has_arrived ? job->elapsed_ms : MAX(now_ms - job->started_ms, 0);
     to->total = (gint64)progress->total_bytes;
     to->transferred = (gint64)progress->transferred_bytes;
     to->remaining = (gint64)progress->remaining_bytes;
     to->rate = (gint64)progress->rate_bytes_s;
     to->dirty_rate = (gint64)progress->dirty_rate_bytes_s;
     to->iteration = (gint64)progress->iteration;
-    if (job->state == MIG_JOB_STATE_DONE)
+    if (job->state == MIG_JOB_STATE_DONE || job->has_arrived)
         to->percent = 100;
     else if (progress->total_bytes)
         to->percent = (gint64)(100 - 100 * progress->remaining_bytes / progress->total_bytes);

@@ -370,7 +370,8 @@ fill_node(const MigNode *node, struct csv_node *to, GError **error)
     to->cpus = node->cpus;
     to->flags = (node->is_draining ? CSV_NODE_DRAINING : 0) |
                 (node->has_watchdog ? CSV_NODE_WATCHDOG : 0) |
-                (node->has_left ? CSV_NODE_LEFT : 0) | (node->encrypts ? CSV_NODE_ENCRYPTS : 0);
+                (node->has_left ? CSV_NODE_LEFT : 0) | (node->encrypts ? CSV_NODE_ENCRYPTS : 0) |
+                (node->is_passive ? CSV_NODE_PASSIVE : 0);
     to->heartbeat = node->heartbeat;
     to->host_generation = node->host_generation;
     to->written_ms = g_get_real_time() / 1000;
@@ -461,6 +462,7 @@ node_from(const struct csv_node *from)
     node->cpus = from->cpus;
     node->is_draining = (from->flags & CSV_NODE_DRAINING) != 0;
     node->has_watchdog = (from->flags & CSV_NODE_WATCHDOG) != 0;
+    node->is_passive = (from->flags & CSV_NODE_PASSIVE) != 0;
     node->has_left = (from->flags & CSV_NODE_LEFT) != 0;
     node->encrypts = (from->flags & CSV_NODE_ENCRYPTS) != 0;
     node->heartbeat = from->heartbeat;

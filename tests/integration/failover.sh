@@ -65,7 +65,19 @@ pid_of_migrated() {
 
 # ---- cases ----
 
+# takes_part NODE yes|no: the others know of it, too
+takes_part() {
+    local other=nodeC
+    sed -i '/^enabled=/d' "$MIGRATED_LAB_DIR/$1/etc/migrated/migrated.conf"
+    sed -i "s/^\[failover\]/&\nenabled=$2/" "$MIGRATED_LAB_DIR/$1/etc/migrated/migrated.conf"
+    "$LAB" service "$1" migrated restart || return 1
+    [[ $1 != "$other" ]] || other=nodeB
+    retry 30 eval '[[ $(ctl '$other' node show '$1') =~ Restarts\ VMs:\ +'"$2"' ]]'
+}
+
+# The next in turn takes no part: it is passed over, by both who fences and who starts.
 plug_pulled() {
+    ok "plug pulled: nodeB takes no part" takes_part nodeB no
     ok "plug pulled: nodeA's" pull nodeA
     ok "plug pulled: the VM runs elsewhere" retry $SETTLE_S runs_on_one_of "$VM" nodeB nodeC
     echo "# it ran again $(($(now_ms) - plug_ms)) ms after the plug"
@@ -74,6 +86,9 @@ plug_pulled() {
     echo "# it answered $(($(now_ms) - plug_ms)) ms after the plug"
     ok "plug pulled: the node was fenced" told nodeB nodeA fence-confirmed
     ok "plug pulled: once" eval '[[ $(count_told nodeB nodeA fence-confirmed) == 1 ]]'
+    is "plug pulled: by nodeC" "$(tellers nodeB nodeA fence-confirmed)" nodeC
+    is "plug pulled: which had the VM started, too" "$(tellers nodeB "$VM" restart)" nodeC
+    ok "plug pulled: nodeB takes part again" takes_part nodeB yes
     ok "plug pulled: why is told of the VM" told nodeC "$VM" started
     ok "plug pulled: what starts after the other one did" in_order \
         "$(first_at nodeB $SAFE started "$plug_ms")" "$(first_at nodeB "$VM" restart "$plug_ms")"

@@ -73,8 +73,10 @@ done
 ok "the guest writes to $SET_MIB MiB" retry "$WAIT_S" "$LAB" http $IP "/load?rate=$RATE_MIB_S&set=$SET_MIB"
 ok "at $RATE_MIB_S MiB/s" retry "$WAIT_S" dirties
 sleep 5 # a guest that has filled a new set catches up with what it missed
-ok "its forecast" asked
-ok "knows that it does" forecast_has ".dirty_rate > $((RATE_MIB_S * 262144)) and .bytes.most > .bytes.least"
+knows_rate() { # measured for a second, in which a guest that shares its CPUs may have had no turn
+    asked && forecast_has ".dirty_rate > $((RATE_MIB_S * 262144)) and .bytes.most > .bytes.least"
+}
+ok "its forecast knows that it does" retry 30 knows_rate
 for i in 1 2 3; do
     ok "dirtying: move $i" moved
 done

@@ -7,7 +7,12 @@
 # ---- what is told ----
 
 # count_told NODE SUBJECT WHAT: events of that kind in the subject's time line, as that node knows it
-count_told() {
+count_# tellers NODE SUBJECT WHAT: which nodes tell of it
+tellers() {
+    ctl "$1" why "$2" --json | jq -r --arg what "$3" '[.events[] | select(.what == $what) | .node] | unique | join(" ")'
+}
+
+told() {
     ctl "$1" why "$2" --json | jq --arg what "$3" '[.events[] | select(.what == $what)] | length'
 }
 

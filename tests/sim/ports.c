@@ -22,6 +22,7 @@ typedef struct {
     GThread *job_thread;
     gboolean is_monitor_asleep, is_monitor_turn, is_monitor_woken;
     gint64 monitor_until_ms;
+    gboolean has_told_arrival;
     pthread_mutex_t job_lock; /* as the owner of the job table would have */
     MigJob *job;
 } Process;
@@ -264,6 +265,16 @@ hv_abort(gpointer self, const char *vm, GError **error)
     else if (has_effect(&call))
         world->abort = TRUE;
     return call_end(process, &call, why, error);
+}
+
+static void
+hv_get_switchover(gpointer self, const char *uuid, guint wait_ms, MigSwitchSeen *seen)
+{
+    Process *process = self;
+
+    pthread_mutex_lock(&process->lock);
+    world_get_switchover(process->world, uuid, wait_ms, seen);
+    pthread_mutex_unlock(&process->lock);
 }
 
 /* ---- peer ---- */
@@ -521,26 +532,6 @@ clock_wake(gpointer self)
 
 /* ---- environment ---- */
 
-static void
-env_look_at_target(gpointer self, gboolean *is_known, gboolean *is_up)
-{
-    *is_known = *is_up = TRUE;
-}
-
-/* The sim's moves are encrypted; how, is the drivers' business. */
-static char *
-env_look_at_encryption(gpointer self, MigSourceFacts *facts)
-{
-    facts->encrypts = facts->target_encrypts = TRUE;
-    return NULL;
-}
-
-static char *
-env_certificate(gpointer self)
-{
-    return g_strdup("A's");
-}
-
 static gboolean
 env_trust_target(gpointer self, const char *certificate, GError **error)
 {
@@ -572,13 +563,6 @@ env_bandwidth(gpointer self)
     return bytes_s;
 }
 
-/* The line of one's own node is jobs-run.c's. */
-static gboolean
-env_may_ask(gpointer self, MigTurn *turn)
-{
-    return TRUE;
-}
-
 static void
 env_lock(gpointer self)
 {
@@ -592,6 +576,12 @@ env_unlock_and_tell(gpointer self)
 {
     Process *process = self;
 
+    if (process->job->has_arrived && !process->has_told_arrival) {
+        process->has_told_arrival = TRUE;
+        pthread_mutex_lock(&process->lock);
+        world_arrived(process->world);
+        pthread_mutex_unlock(&process->lock);
+    }
     pthread_mutex_unlock(&process->job_lock);
 }
 
@@ -637,7 +627,7 @@ world_run_job(World *world)
                       .set_bandwidth = hv_set_bandwidth,
                       .abort = hv_abort,
                       .watch_switchover = world_watch_switchover,
-                      .get_switchover = world_get_switchover};
+                      .get_switchover = hv_get_switchover};
     const MigPeer peer = {.self = &process,
                           .reserve = peer_reserve,
                           .release = peer_release,
@@ -668,11 +658,11 @@ world_run_job(World *world)
                            .check_target = env_check_target,
                            .bandwidth = env_bandwidth,
                            .forecast = world_forecast,
-                           .look_at_target = env_look_at_target,
-                           .look_at_encryption = env_look_at_encryption,
-                           .certificate = env_certificate,
+                           .look_at_target = world_look_at_target,
+                           .look_at_encryption = world_look_at_encryption,
+                           .certificate = world_certificate,
                            .trust_target = env_trust_target,
-                           .may_ask = env_may_ask,
+                           .may_ask = world_may_ask,
                            .lock = env_lock,
                            .unlock_and_tell = env_unlock_and_tell,
                            .is_cancelled = env_is_cancelled,

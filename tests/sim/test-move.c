@@ -173,6 +173,8 @@ test_outcomes(void)
         g_test_message("libvirt fault %d", expected[i].libvirt);
         world_reset(world, &plan);
         told(expected[i].state, expected[i].text);
+        g_assert_cmpint(world->arrived_early, ==,
+                        expected[i].libvirt == LV_FINE || expected[i].libvirt == LV_HALF_LEFT);
         g_assert_cmpint(world->domain[SOURCE].state, ==, expected[i].source);
         g_assert_cmpint(world->domain[TARGET].state, ==, expected[i].target);
     }

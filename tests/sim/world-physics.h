@@ -14,10 +14,18 @@ void world_remove(World *world, int node);
 /* What the plan wants to happen at this call. */
 void world_trigger(World *world);
 
-/* Of MigHv: nothing is ever known of a switch-over, and nothing else changes by that. */
 void world_watch_switchover(gpointer self, const char *uuid);
+/* Whoever asked for the move is told that it runs on the target. */
+void world_arrived(World *world);
+/* Of MigHv: when the guest was stopped. self: the world. */
 void world_get_switchover(gpointer self, const char *uuid, guint wait_ms, MigSwitchSeen *seen);
 void world_forecast(gpointer self, MigJob *job);
+
+/* Of MigJobEnv, what is the same in all plans. */
+void world_look_at_target(gpointer self, gboolean *is_known, gboolean *is_up);
+char *world_look_at_encryption(gpointer self, MigSourceFacts *facts);
+char *world_certificate(gpointer self);
+gboolean world_may_ask(gpointer self, MigTurn *turn);
 
 /* The move of all plans, as it is asked for. */
 MigJob *world_new_job(const World *world);

@@ -318,6 +318,9 @@ step_target_lease(World *world)
     }
 }
 
+/* How long libvirt looks for the source's QEMU to have ended. */
+#define CONFIRM_MS 200
+
 static void
 step_target_run(World *world)
 {
@@ -361,6 +364,7 @@ step_move(World *world)
         break;
     case PHASE_STOP:
         source->state = MIG_DOMAIN_INCOMING;
+        world->stopped_ms = world->now_ms;
         world->lease_owner = NOBODY;
         enter_phase(world, PHASE_DEVICE);
         break;
@@ -387,6 +391,8 @@ step_move(World *world)
         step_target_run(world);
         break;
     case PHASE_CONFIRM:
+        if (world->phase_ticks < CONFIRM_MS / TICK_MS)
+            break;
         if (fault == LV_HALF_LEFT)
             source->state = MIG_DOMAIN_PAUSED;
         else
@@ -576,6 +582,43 @@ world_check_end(World *world, const MigJob *job)
 }
 
 void
+world_arrived(World *world)
+{
+    if (world->phase != PHASE_NONE)
+        world->arrived_early = TRUE;
+    if (!world->target_ran || (world->domain[TARGET].state != MIG_DOMAIN_RUNNING &&
+                               world->target_died_ms == 0 && !world->went_off))
+        world_violation(world, "told that it runs on B, which is not true");
+}
+
+void
+world_look_at_target(gpointer self, gboolean *is_known, gboolean *is_up)
+{
+    *is_known = *is_up = TRUE;
+}
+
+/* The sim's moves are encrypted; how, is the drivers' business. */
+char *
+world_look_at_encryption(gpointer self, MigSourceFacts *facts)
+{
+    facts->encrypts = facts->target_encrypts = TRUE;
+    return NULL;
+}
+
+char *
+world_certificate(gpointer self)
+{
+    return g_strdup("A's");
+}
+
+/* The line of one's own node is jobs-run.c's. */
+gboolean
+world_may_ask(gpointer self, MigTurn *turn)
+{
+    return TRUE;
+}
+
+void
 world_watch_switchover(gpointer self, const char *uuid)
 {
 }
@@ -583,6 +626,9 @@ world_watch_switchover(gpointer self, const char *uuid)
 void
 world_get_switchover(gpointer self, const char *uuid, guint wait_ms, MigSwitchSeen *seen)
 {
+    const World *world = self;
+
+    *seen = (MigSwitchSeen){.stopped_us = world->stopped_ms * 1000};
 }
 
 void

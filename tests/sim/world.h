@@ -104,6 +104,8 @@ typedef struct {
     gboolean target_alive;
     gint64 target_died_ms, cut_until_ms, cut_since_ms;
     gboolean target_ran, went_off;
+    gint64 stopped_ms;      /* the guest, on A, for the switch-over */
+    gboolean arrived_early; /* who asked was answered while libvirt was at it still */
 
     /* libvirt's job on A, and what B's libvirt does on its own later */
     Phase phase;

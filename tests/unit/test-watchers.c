@@ -33,6 +33,13 @@ count(Fixture *f)
 }
 
 static void
+arrive(Fixture *f)
+{
+    job->has_arrived = TRUE;
+    mig_watchers_tell(watchers, job);
+}
+
+static void
 set_up(Fixture *f, gconstpointer data)
 {
     fixture_set_up(f, data);
@@ -118,6 +125,31 @@ test_limit(Fixture *f, gconstpointer data)
     fixture_invoke(f, tell);
 }
 
+/* Who asked for the move has the last answer when the VM has arrived, who watches goes on. */
+static void
+test_arrived(Fixture *f, gconstpointer data)
+{
+    int watching = begin_watching(f, "\"continues\":true"), asking;
+
+    is_move = TRUE;
+    asking = begin_watching(f, "\"continues\":true");
+    is_move = FALSE;
+    fixture_invoke(f, arrive);
+    g_autofree char *last = raw_read_frame(asking);
+    g_autofree char *next = raw_read_frame(watching);
+
+    g_assert_null(strstr(last, "\"continues\":true"));
+    g_assert_nonnull(strstr(last, "\"outcome\":\"done\""));
+    g_assert_null(strstr(last, "\"ended\":true"));
+    g_assert_nonnull(strstr(next, "\"continues\":true"));
+    fixture_invoke(f, count);
+    g_assert_cmpuint(counted, ==, 1);
+    close(asking);
+    close(watching);
+    g_usleep(50000);
+    fixture_invoke(f, tell);
+}
+
 #define ADD(name, test) g_test_add("/watchers/" name, Fixture, NULL, set_up, test, tear_down)
 
 int
@@ -126,5 +158,6 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("gone", test_gone);
     ADD("limit", test_limit);
+    ADD("arrived", test_arrived);
     return g_test_run();
 }
