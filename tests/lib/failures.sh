@@ -7,13 +7,13 @@
 # ---- what is told ----
 
 # count_told NODE SUBJECT WHAT: events of that kind in the subject's time line, as that node knows it
-count_# tellers NODE SUBJECT WHAT: which nodes tell of it
-tellers() {
-    ctl "$1" why "$2" --json | jq -r --arg what "$3" '[.events[] | select(.what == $what) | .node] | unique | join(" ")'
+count_told() {
+    ctl "$1" why "$2" --json | jq --arg what "$3" '[.events[] | select(.what == $what)] | length'
 }
 
-told() {
-    ctl "$1" why "$2" --json | jq --arg what "$3" '[.events[] | select(.what == $what)] | length'
+# tellers NODE SUBJECT WHAT: which nodes tell of it
+tellers() {
+    ctl "$1" why "$2" --json | jq -r --arg what "$3" '[.events[] | select(.what == $what) | .node] | unique | join(" ")'
 }
 
 told() {
