@@ -259,8 +259,9 @@ mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, c
     request.probe_from = probe_from = own_address(daemon, job);
     job->hugepage_bytes = needs->hugepage_bytes;
     *images = g_strdupv(definition->images);
-    reply = mig_peer_rpc_call(daemon->peer, job->target, "GetFacts", &mig_type_PeerFactsRequest,
-                              &request, &mig_type_PeerFactsReply, MIG_PEER_CALL_MS, &bad);
+    reply =
+        mig_peer_rpc_call_kept(daemon->peer, job->target, "GetFacts", &mig_type_PeerFactsRequest,
+                               &request, &mig_type_PeerFactsReply, MIG_PEER_CALL_MS, &bad);
     if (!reply && g_error_matches(bad, MIG_ERROR, MIG_ERROR_PROTOCOL)) {
         mig_checks_no_answer(job->target, bad->message, checks);
         return TRUE;

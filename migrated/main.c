@@ -207,6 +207,7 @@ wire(MigDaemon *daemon, GError **error)
                                    .release = release_here,
                                    .libvirt_socket = libvirt_socket,
                                    .secure = mig_trusted_connect,
+                                   .stands = mig_tls_stands,
                                    .hears_callers = hears_callers,
                                    .look = mig_trusted_look,
                                    .self = daemon};

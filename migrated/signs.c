@@ -154,6 +154,7 @@ signs_thread(gpointer data)
         last_ms = now_ms();
         ask_daemons(signs, views);
         ping_all(signs, views);
+        mig_peer_rpc_sweep(signs->daemon->peer);
         if (now_ms() - last_ms < MIG_SIGN_EVERY_MS)
             g_usleep((gulong)(MIG_SIGN_EVERY_MS - (now_ms() - last_ms)) * 1000);
     }

@@ -278,6 +278,22 @@ send_request(MigRpcClient *client, const char *method, const MigType *type, gcon
 
 /* ---- public ---- */
 
+gboolean
+mig_rpc_client_is_idle(MigRpcClient *client)
+{
+    GPollableInputStream *in =
+        G_POLLABLE_INPUT_STREAM(g_io_stream_get_input_stream(client->stream));
+
+    return !client->is_broken && mig_frame_buffer_length(&client->received) == 0 &&
+           !g_pollable_input_stream_is_readable(in);
+}
+
+GIOStream *
+mig_rpc_client_stream(MigRpcClient *client)
+{
+    return client->stream;
+}
+
 static GIOStream *
 secure_stream(GSocket *socket, MigRpcClientSecure secure, gpointer user_data, const char *where,
               GError **error)

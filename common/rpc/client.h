@@ -29,6 +29,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRpcClient, mig_rpc_client_free)
  * be one that knows of this (mig_node_hears_callers()). */
 void mig_rpc_client_set_caller(MigRpcClient *client, guint32 uid);
 
+/* Can it take another call: the last one was answered whole, and the other end has neither closed
+ * it nor said anything unasked? Does not block. */
+gboolean mig_rpc_client_is_idle(MigRpcClient *client);
+/* For asking whether it is still trusted. Not referenced. */
+GIOStream *mig_rpc_client_stream(MigRpcClient *client);
+
 /* timeout_ms 0: none. The reply is a new struct of reply_type, mig_message_free() it. method is
  * the full name, "io.migrated.MoveVm". request NULL: {}. */
 gpointer mig_rpc_client_call(MigRpcClient *client, const char *method, const MigType *request_type,

@@ -9,7 +9,15 @@ struct MigPeerRpc {
     char *node;
     MigPeerRpcHooks hooks;
     MigPeer port;
+    GMutex lock;
+    GHashTable *kept; /* node -> Kept; of those that were there at once the last one */
 };
+
+/* A connection between two calls. */
+typedef struct {
+    MigRpcClient *client;
+    gint64 made_us, idle_us;
+} Kept;
 
 typedef struct {
     MigPeerRpc *rpc;
@@ -112,9 +120,126 @@ mig_peer_rpc_upgrade(MigPeerRpc *rpc, const char *node, const char *method, GErr
     return stream;
 }
 
-#define CALL(rpc, node, method, Request, request, Reply, error)                           \
-    mig_peer_rpc_call(rpc, node, method, &mig_type_##Request, request, &mig_type_##Reply, \
-                      MIG_PEER_CALL_MS, error)
+/* ---- kept connections ---- */
+
+static void
+kept_free(gpointer data)
+{
+    Kept *kept = data;
+
+    mig_rpc_client_free(kept->client);
+    g_free(kept);
+}
+
+static gboolean
+is_old(const Kept *kept, gint64 now_us)
+{
+    return now_us - kept->idle_us > MIG_PEER_KEEP_MS * 1000 ||
+           now_us - kept->made_us > MIG_PEER_KEPT_MOST_MS * 1000;
+}
+
+static gboolean
+is_old_one(gpointer node, gpointer kept, gpointer now_us)
+{
+    return is_old(kept, *(const gint64 *)now_us);
+}
+
+void
+mig_peer_rpc_sweep(MigPeerRpc *rpc)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&rpc->lock);
+    gint64 now_us = g_get_monotonic_time();
+
+    g_hash_table_foreach_remove(rpc->kept, is_old_one, &now_us);
+}
+
+/* NULL: none that is worth a try. */
+static Kept *
+take_kept(MigPeerRpc *rpc, const char *node)
+{
+    gint64 now_us = g_get_monotonic_time();
+    gpointer name = NULL, value = NULL;
+
+    g_mutex_lock(&rpc->lock);
+    g_hash_table_steal_extended(rpc->kept, node, &name, &value);
+    g_mutex_unlock(&rpc->lock);
+    g_free(name);
+    Kept *kept = value;
+
+    if (!kept || (!is_old(kept, now_us) && mig_rpc_client_is_idle(kept->client) &&
+                  (!rpc->hooks.stands || rpc->hooks.stands(mig_rpc_client_stream(kept->client)))))
+        return kept;
+    kept_free(kept);
+    return NULL;
+}
+
+static void
+keep(MigPeerRpc *rpc, const char *node, Kept *kept)
+{
+    if (!mig_rpc_client_is_idle(kept->client)) {
+        kept_free(kept);
+        return;
+    }
+    kept->idle_us = g_get_monotonic_time();
+    g_mutex_lock(&rpc->lock);
+    g_hash_table_replace(rpc->kept, g_strdup(node), kept);
+    g_mutex_unlock(&rpc->lock);
+}
+
+static Kept *
+open_to_keep(MigPeerRpc *rpc, const char *node, GError **error)
+{
+    MigRpcClient *client = mig_peer_rpc_open(rpc, node, error);
+    Kept *kept;
+
+    if (!client)
+        return NULL;
+    kept = g_new0(Kept, 1);
+    kept->client = client;
+    kept->made_us = g_get_monotonic_time();
+    return kept;
+}
+
+gpointer
+mig_peer_rpc_call_kept(MigPeerRpc *rpc, const char *node, const char *method,
+                       const MigType *request_type, gconstpointer request,
+                       const MigType *reply_type, guint timeout_ms, GError **error)
+{
+    g_autofree char *name = g_strconcat(MIG_PEER_INTERFACE ".", method, NULL);
+    Kept *kept = take_kept(rpc, node);
+    gboolean was_kept = kept != NULL, is_again = FALSE;
+    GError *bad = NULL;
+    gint64 since = 0;
+
+    for (;;) {
+        gpointer reply = NULL;
+
+        if (!kept)
+            kept = open_to_keep(rpc, node, &bad);
+        if (kept) {
+            reply = mig_rpc_client_call(kept->client, name, request_type, request, reply_type,
+                                        timeout_ms, NULL, &bad);
+            is_again = was_kept && !reply && !mig_rpc_client_is_idle(kept->client) &&
+                       !g_error_matches(bad, MIG_ERROR, MIG_ERROR_TIMEOUT);
+            keep(rpc, node, g_steal_pointer(&kept));
+        }
+        if (reply)
+            return reply;
+        if (is_again)
+            g_clear_error(&bad); /* the other end had closed it, as far as can be told */
+        else if (!mig_peer_rpc_again(rpc, &since, &bad))
+            break;
+        was_kept = is_again = FALSE;
+    }
+    g_propagate_error(error, bad);
+    return NULL;
+}
+
+/* ---- the port ---- */
+
+#define CALL(rpc, node, method, Request, request, Reply, error)                                \
+    mig_peer_rpc_call_kept(rpc, node, method, &mig_type_##Request, request, &mig_type_##Reply, \
+                           MIG_PEER_CALL_MS, error)
 
 static gboolean
 peer_reserve(gpointer self, const char *node, const MigJob *job, gint64 waited_ms, MigTurn *turn,
@@ -248,6 +373,8 @@ mig_peer_rpc_new(const char *this_node, const MigPeerRpcHooks *hooks)
 
     rpc->node = g_strdup(this_node);
     rpc->hooks = *hooks;
+    g_mutex_init(&rpc->lock);
+    rpc->kept = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, kept_free);
     rpc->port = (MigPeer){.self = rpc,
                           .reserve = peer_reserve,
                           .release = peer_release,
@@ -263,6 +390,8 @@ mig_peer_rpc_free(MigPeerRpc *rpc)
 {
     if (!rpc)
         return;
+    g_hash_table_unref(rpc->kept);
+    g_mutex_clear(&rpc->lock);
     g_free(rpc->node);
     g_free(rpc);
 }

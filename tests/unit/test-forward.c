@@ -2,6 +2,7 @@
 /* test-forward.c - streams of another node: they end with their client, and keep nobody waiting. */
 #include "forward.h"
 
+#include "base/error.h"
 #include "rpc-fixture.h"
 
 #include <string.h>
@@ -181,6 +182,84 @@ test_busy(Fixture *f, gconstpointer data)
         close(fds[i]);
 }
 
+static void
+echo(MigPeerRpc *from, const char *method, const char *name)
+{
+    MigNameRequest request = {.name = (char *)name};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigErrorReply) reply = mig_peer_rpc_call_kept(
+        from, "nodeB", method, &mig_type_NameRequest, &request, &mig_type_ErrorReply, 5000, &error);
+
+    if (g_str_equal(method, "Fail")) {
+        g_assert_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY);
+        return;
+    }
+    g_assert_no_error(error);
+    g_assert_cmpstr(reply->message, ==, name);
+}
+
+/* The other node's side of security: nothing but that it can change its mind. */
+static gint refusals; /* atomic: so many calls are not looked at, and their connections closed */
+
+static void
+let_in(GSocket *socket, guint timeout_ms, MigRpcSecured secured, gpointer secured_data,
+       gpointer user_data)
+{
+    secured(G_IO_STREAM(g_socket_connection_factory_create_connection(socket)), "nodeA",
+            secured_data);
+}
+
+static gboolean
+is_welcome(GIOStream *stream)
+{
+    return refusals == 0 || g_atomic_int_add(&refusals, -1) == 0;
+}
+
+static void
+make_choosy(Fixture *f)
+{
+    mig_rpc_server_set_peer_security(f->server, let_in, is_welcome, NULL);
+}
+
+static gboolean stands;
+
+static gboolean
+does_stand(GIOStream *stream)
+{
+    return stands;
+}
+
+/* One connection for all calls that follow one another, also where one is refused; a new one where
+ * that one is gone, is not trusted any more, or is old. */
+static void
+test_kept(Fixture *f, gconstpointer data)
+{
+    const MigPeerRpcHooks hooks = {.locate = locate, .stands = does_stand, .self = f};
+    MigPeerRpc *keeping = mig_peer_rpc_new("nodeA", &hooks);
+
+    stands = TRUE;
+    fixture_invoke(f, make_choosy);
+    echo(keeping, "Echo", "one");
+    echo(keeping, "Fail", "VmBusy");
+    echo(keeping, "Echo", "two");
+    g_assert_cmpuint(fixture_connections(f), ==, 1);
+    g_atomic_int_set(&refusals, 1); /* closed as the next call comes: that one is made again */
+    echo(keeping, "Echo", "three");
+    fixture_wait_connections(f, 1);
+    stands = FALSE;
+    echo(keeping, "Echo", "four");
+    fixture_wait_connections(f, 1); /* the one that had lost its trust was closed */
+    stands = TRUE;
+    mig_peer_rpc_sweep(keeping);
+    g_assert_cmpuint(fixture_connections(f), ==, 1);
+    g_usleep((MIG_PEER_KEEP_MS + 200) * 1000);
+    mig_peer_rpc_sweep(keeping);
+    fixture_wait_connections(f, 0);
+    echo(keeping, "Echo", "five");
+    mig_peer_rpc_free(keeping);
+    fixture_wait_connections(f, 0);
+}
+
 #define ADD(name, test) g_test_add("/forward/" name, Fixture, NULL, set_up, test, tear_down)
 
 int
@@ -190,5 +269,6 @@ main(int argc, char **argv)
     ADD("gone", test_gone);
     ADD("gone-at-once", test_gone_at_once);
     ADD("busy", test_busy);
+    ADD("kept", test_kept);
     return g_test_run();
 }
