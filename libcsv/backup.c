@@ -348,11 +348,15 @@ check_target(struct csv_dev *dev, const struct csv_super *super, bool force,
     uint32_t alive;
     int result;
 
+    if (csv_is_directory(super) != dev->is_directory)
+        return csv_fail(error, CSV_BAD_VALUE, 0, "the backup is of %s, and this is %s",
+                        dev->is_directory ? "a LUN" : "a directory",
+                        dev->is_directory ? "a directory" : "none");
     if (super->sector_bytes != dev->sector_bytes)
         return csv_fail(error, CSV_E_SECTOR, 0,
                         "the backup is of a LUN with sectors of %u bytes, this one has %u",
                         super->sector_bytes, dev->sector_bytes);
-    if (super->size_bytes > dev->size_bytes)
+    if (super->size_bytes > dev->size_bytes && !dev->is_directory)
         return csv_fail(error, CSV_E_TRUNCATED, 0,
                         "the LUN has %llu bytes, the volume of the backup needs %llu",
                         (unsigned long long)dev->size_bytes, (unsigned long long)super->size_bytes);
@@ -398,6 +402,9 @@ csv_restore_dev(struct csv_dev *dev, int fd, bool force, struct csv_error *error
         result = walk(&bytes, &super, review_slot, &review, error);
     if (!result)
         result = check_target(dev, &super, force, error);
+    if (!result && dev->is_directory && dev->size_bytes < super.size_bytes &&
+        (result = csv_dev_resize(dev, super.size_bytes)))
+        result = csv_fail(error, CSV_E_IO, -result, "cannot make the catalogue");
     if (!result)
         result = csv_volume_write(dev, &super, fill, &restore, error);
     free(bytes.data);
@@ -409,9 +416,14 @@ int
 csv_restore(const char *path, int fd, bool force, struct csv_error *error)
 {
     struct csv_dev *dev;
-    int result = strlen(path) < CSV_PATH_MAX ? csv_dev_open(path, false, 0, &dev) : -ENAMETOOLONG;
+    bool is_new = false;
+    int result =
+        strlen(path) < CSV_PATH_MAX ? csv_dev_open_or_make(path, &dev, &is_new) : -ENAMETOOLONG;
 
     if (result)
-        return csv_fail(error, CSV_E_SYS, -result, "cannot open %s", path);
-    return csv_restore_dev(dev, fd, force, error);
+        return csv_dev_fail(path, result, CSV_E_SYS, error);
+    result = csv_restore_dev(dev, fd, force, error);
+    if (result && is_new)
+        csv_dev_unmake(path);
+    return result;
 }

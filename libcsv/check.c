@@ -9,12 +9,15 @@
 #include "catalog.h"
 
 #include "error.h"
+#include "files.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct check {
     struct csv_volume *volume;
@@ -192,6 +195,64 @@ check_overlap(struct check *check, const struct csv_catalog *catalog, struct csv
     return 0;
 }
 
+struct files {
+    struct check *check;
+    const struct csv_catalog *catalog;
+};
+
+static void
+check_file(const char *uuid, bool is_unfinished, uint64_t bytes, void *data)
+{
+    const struct files *files = data;
+    unsigned long long mib = bytes / CSV_MIB;
+
+    if (is_unfinished) {
+        found(files->check, "file-unfinished", false,
+              "file %s.new of %llu MiB: an image's making was cut short; the next one made removes "
+              "it",
+              uuid, mib);
+        return;
+    }
+    for (size_t i = 0; i < files->catalog->image_count; i++)
+        if (strcmp(files->catalog->images[i]->image.uuid, uuid) == 0)
+            return;
+    found(files->check, "file-left", false,
+          "file %s.img of %llu MiB is no image's: a crash left it, or the catalogue is a restored "
+          "one; remove it if nobody needs what is in it",
+          uuid, mib);
+}
+
+/* An image is as good as its file; a file without an image is lost space. */
+static int
+check_files(struct check *check, const struct csv_catalog *catalog, struct csv_error *error)
+{
+    struct files files = {.check = check, .catalog = catalog};
+    struct csv_volume *volume = check->volume;
+    struct csv_error problem;
+    struct stat st;
+    int fd, result;
+
+    if (!csv_is_directory(&volume->super))
+        return 0;
+    for (size_t i = 0; i < catalog->image_count; i++) {
+        const struct csv_image *image = &catalog->images[i]->image;
+        if (csv_files_open(volume, image, false, &fd, &problem)) {
+            found(check, "image-file", true, "%s", problem.text);
+            continue;
+        }
+        if (fstat(fd, &st) == 0 && (uint64_t)st.st_size > image->size_bytes)
+            found(
+                check, "file-longer", false,
+                "the file of image %s is %llu bytes longer than the image: a growth was cut short",
+                image->name, (unsigned long long)st.st_size - image->size_bytes);
+        close(fd);
+    }
+    if (catalog->images_damaged) /* whose images have files, too */
+        return 0;
+    result = csv_files_walk(volume->dev, check_file, &files);
+    return result ? csv_fail(error, CSV_E_IO, -result, "cannot read the directory") : 0;
+}
+
 static void
 check_owners(struct check *check, const struct csv_catalog *catalog)
 {
@@ -253,6 +314,8 @@ csv_check(struct csv_volume *volume, void (*report)(const struct csv_finding *fi
     if (!result) {
         check_names(&check, &catalog);
         result = check_overlap(&check, &catalog, error);
+        if (!result)
+            result = check_files(&check, &catalog, error);
         check_owners(&check, &catalog);
         check_leases(&check, &catalog);
     }

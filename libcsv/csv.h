@@ -30,6 +30,8 @@
  * people
  *   1  superblocks: their generation is one higher with each growth of the volume, and the second
  * one is where the first one says, not always at the end of the LUN
+ *   1  superblocks: incompatible feature 1, a directory: the volume is a file there, without a data
+ * region, and images without extents are files beside it
  */
 
 #include <stdbool.h>
@@ -109,6 +111,7 @@ struct csv_info {
     uint64_t device_bytes; /* of the LUN as seen now */
     uint64_t data_offset_bytes, data_bytes;
     uint32_t feature_compat, feature_ro_compat, feature_incompat;
+    bool is_directory; /* path is one; images are files in it, and data_bytes is 0 */
 };
 
 struct csv_format_options {
@@ -121,7 +124,12 @@ struct csv_format_options {
     bool force;            /* overwrite what is there */
 };
 
-/* Writes an empty volume: superblocks, slots, sanlock's lockspace and the two fixed leases. The
+/* A volume is on a LUN, or in a directory that all nodes see (NFS, a cluster file system): what
+ * path is decides. In a directory the file CSV_CATALOGUE_FILE takes the LUN's place, and each image
+ * is a file UUID.img beside it; whatever else lies there is left alone. Without force only an empty
+ * directory is taken; force removes the images of a volume that was there.
+ *
+ * Writes an empty volume: superblocks, slots, sanlock's lockspace and the two fixed leases. The
  * first superblock is written last, so that a format cut short leaves no volume. Without force
  * it refuses a LUN that carries a volume or anything else that is not all zero in the first MiB.
  * The caller makes sure that no node has it attached (csv_open() tells its uuid). */
@@ -414,7 +422,7 @@ int csv_image_write(struct csv_volume *volume, const struct csv_image *image, ui
 /* /dev/csv/<volume>/<image> and /dev/csv/<volume>/.lun are symbolic links that mean the same on
  * every node. Behind an image's link is a device-mapper linear table where the kernel has
  * device-mapper, else a loop device with offset over the LUN (one extent, direct I/O, autoclear: it
- * goes away with its last user). */
+ * goes away with its last user). Of a directory it is the image's file, and .lun the catalogue. */
 
 /* Makes the .lun link and sweeps links and devices of this volume that nobody has open. */
 int csv_device_attach(struct csv_volume *volume, struct csv_error *error);

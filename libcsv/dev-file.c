@@ -9,9 +9,13 @@
 
 #include "dev-stream.h"
 
+#include "error.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -22,7 +26,7 @@
 
 struct file_dev {
     struct csv_dev dev;
-    char *path;
+    char *path, *directory;
     struct csv_stream stream;
 };
 
@@ -140,14 +144,24 @@ file_measure(struct csv_dev *dev)
 }
 
 static void
+drop(struct file_dev *file)
+{
+    if (file->dev.fd >= 0)
+        close(file->dev.fd);
+    if (file->dev.is_directory)
+        close(file->dev.directory_fd);
+    free(file->path);
+    free(file->directory);
+    free(file);
+}
+
+static void
 file_close(struct csv_dev *dev)
 {
     struct file_dev *file = (struct file_dev *)dev;
 
     csv_stream_close(&file->stream);
-    close(dev->fd);
-    free(file->path);
-    free(file);
+    drop(file);
 }
 
 static const struct csv_dev_ops file_ops = {
@@ -185,37 +199,193 @@ measure(struct csv_dev *dev, uint32_t file_sector_bytes)
     return 0;
 }
 
-int
-csv_dev_open(const char *path, bool read_only, uint32_t file_sector_bytes, struct csv_dev **dev)
+static int
+open_file(struct file_dev *file, int flags)
 {
-    struct file_dev *file;
-    int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK;
-    int result;
+    struct csv_dev *dev = &file->dev;
 
-    file = calloc(1, sizeof(*file));
+    if (!dev->is_directory) {
+        dev->fd = open(file->path, flags | O_NONBLOCK | O_DIRECT);
+        if (dev->fd < 0 && errno == EINVAL)
+            dev->fd = open(file->path, flags | O_NONBLOCK);
+    } else {
+        /* several hosts write it: without O_DIRECT they would not see one another */
+        dev->fd =
+            openat(dev->directory_fd, CSV_CATALOGUE_FILE, flags | O_NOFOLLOW | O_DIRECT, 0600);
+        if (dev->fd < 0 && errno == EINVAL)
+            return -EMEDIUMTYPE;
+    }
+    return dev->fd < 0 ? -errno : 0;
+}
+
+/* sanlock runs as a user of its own, and has to get at the leases. Where it does not exist, or the
+ * server of a file system does not let us, the administrator has to see to it. */
+static void
+give_to_sanlock(int fd)
+{
+    struct group group, *found = NULL;
+    char buffer[4096];
+
+    if (getgrnam_r("sanlock", &group, buffer, sizeof(buffer), &found) == 0 && found &&
+        fchown(fd, (uid_t)-1, group.gr_gid) == 0)
+        (void)fchmod(fd, 0660);
+}
+
+/* Files are trusted as far as nobody but root could have put them there. */
+static int
+check_trust(int fd, bool is_catalogue)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (is_catalogue && (!S_ISREG(st.st_mode) || st.st_nlink != 1))
+        return -ELOOP;
+    if (st.st_uid != 0 && st.st_uid != geteuid())
+        return -EPERM;
+    return st.st_mode & S_IWOTH || (st.st_mode & S_IWGRP && !is_catalogue) ? -EPERM : 0;
+}
+
+static int
+open_directory(struct file_dev *file)
+{
+    struct csv_dev *dev = &file->dev;
+    size_t length = strlen(file->path);
+
+    dev->directory_fd = open(file->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dev->directory_fd < 0)
+        return -errno;
+    dev->is_directory = true;
+    file->directory = file->path;
+    file->path = NULL;
+    while (length > 1 && file->directory[length - 1] == '/')
+        file->directory[--length] = 0;
+    if (asprintf(&file->path, "%s/" CSV_CATALOGUE_FILE, file->directory) < 0)
+        file->path = NULL;
+    dev->path = file->path;
+    dev->directory = file->directory;
+    return file->path ? check_trust(dev->directory_fd, false) : -ENOMEM;
+}
+
+static int
+open_any(const char *path, int flags, uint32_t file_sector_bytes, struct csv_dev **dev)
+{
+    struct file_dev *file = calloc(1, sizeof(*file));
+    struct stat st;
+    int result = 0;
+
     if (!file)
         return -ENOMEM;
     file->dev.ops = &file_ops;
-    file->dev.is_read_only = read_only;
+    file->dev.is_read_only = (flags & O_ACCMODE) == O_RDONLY;
+    file->dev.fd = -1;
     file->path = strdup(path);
     file->dev.path = file->path;
-    file->dev.fd = open(path, flags | O_DIRECT);
-    if (file->dev.fd < 0 && errno == EINVAL)
-        file->dev.fd = open(path, flags);
-    if (file->dev.fd < 0)
-        result = -errno;
+    if (!file->path)
+        result = -ENOMEM;
+    else if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        result = open_directory(file);
     else
-        result = file->path ? measure(&file->dev, file_sector_bytes) : -ENOMEM;
+        flags &= ~(O_CREAT | O_EXCL);
+    if (!result)
+        result = open_file(file, flags | O_CLOEXEC);
+    if (!result && file->dev.is_directory)
+        result = check_trust(file->dev.fd, true);
+    if (!result)
+        result = measure(&file->dev, file_sector_bytes);
     if (result) {
-        if (file->dev.fd >= 0)
-            close(file->dev.fd);
-        free(file->path);
-        free(file);
+        drop(file);
         return result;
     }
     csv_stream_init(&file->stream);
     *dev = &file->dev;
     return 0;
+}
+
+int
+csv_dev_open(const char *path, bool read_only, uint32_t file_sector_bytes, struct csv_dev **dev)
+{
+    return open_any(path, read_only ? O_RDONLY : O_RDWR, file_sector_bytes, dev);
+}
+
+int
+csv_dev_open_or_make(const char *path, struct csv_dev **dev, bool *is_new)
+{
+    int result = open_any(path, O_RDWR, 0, dev);
+
+    *is_new = false;
+    if (result != -ENOENT)
+        return result;
+    result = open_any(path, O_RDWR | O_CREAT | O_EXCL, 0, dev);
+    *is_new = result == 0;
+    if (*is_new)
+        give_to_sanlock((*dev)->fd);
+    return result;
+}
+
+void
+csv_dev_unmake(const char *directory)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        unlinkat(fd, CSV_CATALOGUE_FILE, 0);
+        close(fd);
+    }
+}
+
+int
+csv_dev_fail(const char *path, int result, int otherwise, struct csv_error *error)
+{
+    struct stat st;
+
+    switch (-result) {
+    case ENOTBLK:
+        return csv_fail(error, CSV_E_NO_VOLUME, 0, "%s is no block device, file or directory",
+                        path);
+    case ELOOP:
+        return csv_fail(error, CSV_E_DAMAGED, 0,
+                        "%s: its " CSV_CATALOGUE_FILE " is no regular file of one name", path);
+    case ENOENT:
+        if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+            return csv_fail(
+                error, CSV_E_NO_VOLUME, 0,
+                "%s has no file " CSV_CATALOGUE_FILE ", and is no volume; format it first", path);
+        return csv_fail(error, otherwise, ENOENT, "cannot open %s", path);
+    case EPERM:
+        return csv_fail(error, CSV_E_DAMAGED, 0,
+                        "%s: it or its " CSV_CATALOGUE_FILE
+                        " belongs to another user than root, or others may write to it; chown and "
+                        "chmod it, and export NFS with no_root_squash",
+                        path);
+    case EMEDIUMTYPE:
+        return csv_fail(error, CSV_E_SYS, 0, "%s: its filesystem has no direct I/O", path);
+    default:
+        return csv_fail(error, otherwise, -result, "cannot open %s", path);
+    }
+}
+
+int
+csv_dev_resize(struct csv_dev *dev, uint64_t bytes)
+{
+    int result = 0;
+
+    if (dev->is_block || dev->fd < 0)
+        return dev->size_bytes >= bytes ? 0 : -EINVAL;
+    if (dev->size_bytes > bytes ||
+        (dev->size_bytes < bytes && fallocate(dev->fd, 0, 0, (off_t)bytes) < 0)) {
+        /* NFS before 4.2 cannot fallocate: then all is written once */
+        uint64_t from = dev->size_bytes;
+        if (from < bytes && errno != EOPNOTSUPP)
+            return -errno;
+        if (ftruncate(dev->fd, (off_t)bytes) < 0)
+            return -errno;
+        if (from < bytes)
+            result = zero_by_writing(dev, from, bytes - from);
+    }
+    if (!result)
+        result = file_flush(dev);
+    return result ? result : file_measure(dev);
 }
 
 int

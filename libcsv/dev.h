@@ -12,6 +12,8 @@
  * in part, in any order of its sectors).
  */
 
+#include "csv.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,12 +56,26 @@ struct csv_dev {
     bool is_block;    /* a block device, not a regular file */
     const char *path; /* NULL: memory; sanlock and image devices are out of reach */
     int fd;           /* -1: memory */
+    /* A directory: path is its catalogue's, and images are files beside it. */
+    bool is_directory;
+    const char *directory; /* as given to open */
+    int directory_fd;      /* where is_directory */
 };
 
-/* Opens a block device or a regular file with O_DIRECT. A regular file has no sectors of its own:
- * file_sector_bytes says how many bytes it shall count as, 0 means 512. */
+#define CSV_CATALOGUE_FILE "catalogue"
+
+/* Opens a block device, a regular file or a directory's catalogue with O_DIRECT. A regular file has
+ * no sectors of its own: file_sector_bytes says how many bytes it shall count as, 0 means 512. */
 int
 csv_dev_open(const char *path, bool read_only, uint32_t file_sector_bytes, struct csv_dev **dev);
+/* As it, of a directory too that has no catalogue yet: it gets an empty one, *is_new then. */
+int csv_dev_open_or_make(const char *path, struct csv_dev **dev, bool *is_new);
+/* Takes the catalogue away that csv_dev_open_or_make() made. */
+void csv_dev_unmake(const char *directory);
+/* Says why one of the two failed, and returns a code: otherwise, where it is none of their own. */
+int csv_dev_fail(const char *path, int result, int otherwise, struct csv_error *error);
+/* Makes a regular file that long; what is new is there and zero. */
+int csv_dev_resize(struct csv_dev *dev, uint64_t bytes);
 
 /* What may go wrong with the one write (or zeroing, or flush) that is number `at`, from 1. */
 enum csv_fault_kind {

@@ -111,8 +111,11 @@ open_link(const struct csv_volume *volume, int directory, const char *name,
 {
     char target[CSV_PATH_MAX];
 
-    if (!read_link(directory, name, target) || strlen(target) >= sizeof(device->path) ||
-        (strncmp(target, "/dev/loop", 9) != 0 && strncmp(target, "/dev/dm-", 8) != 0))
+    if (!read_link(directory, name, target) || strlen(target) >= sizeof(device->path))
+        return false;
+    if (csv_is_directory(&volume->super))
+        return csv_file_is(volume, image, target, device);
+    if ((strncmp(target, "/dev/loop", 9) != 0 && strncmp(target, "/dev/dm-", 8) != 0))
         return false;
     memcpy(device->path, target, strlen(target) + 1);
     device->fd = open(target, O_RDONLY | O_CLOEXEC);
@@ -157,6 +160,8 @@ static int
 fit(const struct csv_volume *volume, const struct csv_image *image,
     const struct csv_node_device *device, struct csv_error *error)
 {
+    if (csv_is_directory(&volume->super)) /* the coordinator has made it as long already */
+        return 0;
     return strncmp(device->path, "/dev/dm-", 8) == 0 ? csv_dm_fit(volume, image, error)
                                                      : csv_loop_fit(device->fd, image, error);
 }
@@ -175,6 +180,8 @@ get_device(struct csv_volume *volume, int directory, const struct csv_image *ima
                         image->name);
     }
     unlinkat(directory, image->name, 0);
+    if (csv_is_directory(&volume->super))
+        return csv_file_activate(volume, image, writable, device, error);
     if (uses_dm(volume))
         return csv_dm_activate(volume, image, writable, device, error);
     if (image->extent_count != 1)
@@ -196,6 +203,16 @@ refit(const struct csv_volume *volume, const struct csv_image *image, struct csv
 
     if (active->image.size_bytes >= image->size_bytes)
         return 0;
+    if (csv_is_directory(&volume->super)) {
+        struct csv_node_device device;
+        result = csv_file_activate(volume, image, active->device.is_writable, &device, error);
+        if (!result) {
+            close(active->device.fd);
+            active->device = device;
+            active->image = *image;
+        }
+        return result;
+    }
     if (!csv_loop_is(active->device.fd, volume, image, &is_writable) &&
         !csv_dm_is(active->device.fd, volume, image, &is_writable))
         return csv_fail(error, CSV_BUSY, 0,
@@ -342,6 +359,20 @@ open_any(struct csv_volume *volume, int directory, const char *name, struct csv_
     return open_link(volume, directory, name, found == 0 ? &image : NULL, device);
 }
 
+/* The same, where somebody has it: a loop device goes with its last user, a file does not. */
+static bool
+open_in_use(struct csv_volume *volume, int directory, const char *name,
+            struct csv_node_device *device)
+{
+    if (!open_any(volume, directory, name, device))
+        return false;
+    if (!csv_is_directory(&volume->super) || *find_active(volume, name) ||
+        csv_file_is_busy(device->fd))
+        return true;
+    close(device->fd);
+    return false;
+}
+
 static void
 sweep_link(struct csv_volume *volume, int directory, const char *name, void *data)
 {
@@ -350,7 +381,7 @@ sweep_link(struct csv_volume *volume, int directory, const char *name, void *dat
     (void)data;
     if (*find_active(volume, name))
         return;
-    if (name[0] != '.' && open_any(volume, directory, name, &device))
+    if (name[0] != '.' && open_in_use(volume, directory, name, &device))
         close(device.fd);
     else
         unlinkat(directory, name, 0);
@@ -362,7 +393,7 @@ check_lun_link(const struct csv_volume *volume, int directory, struct csv_error 
 {
     struct csv_volume *other;
     struct stat ours, theirs;
-    char target[CSV_PATH_MAX];
+    char target[CSV_PATH_MAX], *base;
     bool differs;
 
     if (!read_link(directory, LUN_LINK, target) || stat(target, &theirs) < 0 ||
@@ -370,6 +401,9 @@ check_lun_link(const struct csv_volume *volume, int directory, struct csv_error 
         return 0;
     if (ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)
         return 0;
+    base = strrchr(target, '/');
+    if (base && strcmp(base, "/" CSV_CATALOGUE_FILE) == 0)
+        *base = 0; /* a directory's: it is opened by that */
     if (csv_open(target, CSV_OPEN_READ_ONLY, &other, NULL) != 0)
         return 0;
     differs = strcmp(other->info.uuid, volume->info.uuid) != 0 &&
@@ -428,7 +462,7 @@ detach_link(struct csv_volume *volume, int directory, const char *name, void *da
     for (int i = 0; is_there && i < GONE_TRIES; i++) {
         if (i)
             nanosleep(&pause, NULL);
-        is_there = open_any(volume, directory, name, &device);
+        is_there = open_in_use(volume, directory, name, &device);
         if (is_there)
             close(device.fd);
     }
@@ -478,7 +512,7 @@ collect(struct csv_volume *volume, int directory, const char *name, void *data)
     struct names *list = data;
     struct csv_node_device device;
 
-    if (name[0] == '.' || list->is_failed || !open_any(volume, directory, name, &device))
+    if (name[0] == '.' || list->is_failed || !open_in_use(volume, directory, name, &device))
         return;
     close(device.fd);
     if (list->count == list->room) {

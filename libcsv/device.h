@@ -4,9 +4,9 @@
 
 #include "volume.h"
 
-/* A block device that maps an image, open. */
+/* A block device that maps an image, or the image's file, open. */
 struct csv_node_device {
-    char path[64]; /* /dev/loop7, /dev/dm-3 */
+    char path[CSV_PATH_MAX]; /* /dev/loop7, /dev/dm-3 */
     int fd;
     bool is_writable;
 };
@@ -24,6 +24,17 @@ bool csv_loop_find(const struct csv_volume *volume, const struct csv_image *imag
                    struct csv_node_device *device);
 int csv_loop_create(const struct csv_volume *volume, const struct csv_image *image, bool writable,
                     struct csv_node_device *device, struct csv_error *error);
+
+/* ---- device-file.c ------------------------------------------------------------------------ */
+
+/* Is target, which a link of this volume points to, the image's file? It is opened then. image
+ * NULL: that of any image. */
+bool csv_file_is(const struct csv_volume *volume, const struct csv_image *image, const char *target,
+                 struct csv_node_device *device);
+int csv_file_activate(const struct csv_volume *volume, const struct csv_image *image, bool writable,
+                      struct csv_node_device *device, struct csv_error *error);
+/* Has any other process of this node that file open? */
+bool csv_file_is_busy(int fd);
 
 /* ---- device-dm.c -------------------------------------------------------------------------- */
 

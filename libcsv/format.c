@@ -205,6 +205,12 @@ csv_layout(struct csv_super *super)
     super->vms_offset = super->nodes_offset + slots_bytes(super, CSV_KIND_NODE);
     super->images_offset = super->vms_offset + slots_bytes(super, CSV_KIND_VM);
     super->data_offset = super->images_offset + slots_bytes(super, CSV_KIND_IMAGE);
+    if (csv_is_directory(super)) {
+        super->size_bytes = super->data_offset + CSV_MIB;
+        super->tail_offset = super->data_offset;
+        super->data_bytes = 0;
+        return true;
+    }
     if (super->size_bytes < super->data_offset + super->extent_bytes + CSV_MIB)
         return false;
     super->tail_offset = super->size_bytes - CSV_MIB;
@@ -328,7 +334,8 @@ super_problem(const struct csv_super *super)
         return "extent size out of range";
     if (super->size_bytes % CSV_MIB || super->size_bytes > INT64_MAX)
         return "volume size out of range";
-    if (super->data_bytes == 0 || super->data_bytes % super->extent_bytes)
+    if ((super->data_bytes == 0) != csv_is_directory(super) ||
+        super->data_bytes % super->extent_bytes)
         return "data region is no whole number of extents";
     return regions_problem(super);
 }

@@ -31,7 +31,8 @@ enum csv_kind { CSV_KIND_SUPER, CSV_KIND_NODE, CSV_KIND_VM, CSV_KIND_IMAGE };
 /* Feature bits that this version knows. */
 #define CSV_FEATURES_COMPAT    0u
 #define CSV_FEATURES_RO_COMPAT 0u
-#define CSV_FEATURES_INCOMPAT  0u
+#define CSV_FEATURE_DIRECTORY  1u /* incompatible: images are files beside the catalogue */
+#define CSV_FEATURES_INCOMPAT  CSV_FEATURE_DIRECTORY
 
 /* ---- on the LUN: little-endian ---------------------------------------------------------- */
 
@@ -189,6 +190,13 @@ struct csv_super {
     uint64_t generation; /* of the superblock: 1, and one more with each growth of the volume */
 };
 
+/* Is it the catalogue of a directory, whose images are files? */
+static inline bool
+csv_is_directory(const struct csv_super *super)
+{
+    return (super->feature_incompat & CSV_FEATURE_DIRECTORY) != 0;
+}
+
 struct csv_head {
     uint64_t generation;
     struct csv_epoch epoch;
@@ -284,7 +292,8 @@ const char *csv_node_problem(const struct csv_node *node, const struct csv_super
 const char *csv_image_problem(const struct csv_image_record *record, const struct csv_super *super);
 
 /* Fills the region offsets from sizes and counts: size_bytes (a multiple of 1 MiB), max_*,
- * extent_bytes. False: no room for the regions and one extent. */
+ * extent_bytes. False: no room for the regions and one extent. Of a directory size_bytes is filled,
+ * too: its catalogue has no data in it. */
 bool csv_layout(struct csv_super *super);
 
 /* Where a copy of a slot is. Nodes count from 0 here: slot = host id - 1. */

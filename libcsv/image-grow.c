@@ -10,6 +10,7 @@
 #include "image.h"
 
 #include "error.h"
+#include "files.h"
 
 #include <string.h>
 
@@ -22,6 +23,10 @@ plan_growth(const struct csv_volume *volume, const struct csv_catalog *catalog, 
     uint64_t room = 0;
     int result = csv_catalog_space(catalog, &space, error);
 
+    if (csv_is_directory(&volume->super)) {
+        image->size_bytes = size_bytes;
+        return result;
+    }
     for (uint32_t i = 0; i < image->extent_count; i++)
         room += image->extents[i].bytes;
     if (!result && size_bytes > room)
@@ -68,7 +73,9 @@ csv_image_grow(struct csv_volume *volume, const struct csv_epoch *epoch, const c
         result = plan_growth(volume, &catalog, wanted, (flags & CSV_CREATE_ONE_PIECE) != 0,
                              &record.image, error);
     if (!result && wanted > before)
-        result = csv_image_zero(volume, &record.image, before, error);
+        result = csv_is_directory(&volume->super)
+                     ? csv_files_grow(volume, &found->image, wanted, error)
+                     : csv_image_zero(volume, &record.image, before, error);
     if (!result && wanted > before)
         result = csv_image_commit(volume, epoch, record.image.generation++, &record, true, error);
     if (!result && image)

@@ -10,6 +10,7 @@
 #include "image.h"
 
 #include "error.h"
+#include "files.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -199,9 +200,10 @@ plan(struct csv_volume *volume, const struct csv_catalog *catalog, bool one_piec
     struct csv_space space = {0};
     uint8_t uuid[CSV_UUID_BYTES];
     int64_t slot = csv_catalog_free_slot(catalog, CSV_KIND_IMAGE);
+    bool is_file = csv_is_directory(&volume->super);
     int result = csv_catalog_space(catalog, &space, error);
 
-    if (!result)
+    if (!result && !is_file)
         result = csv_space_pick(&volume->super, &space, image->size_bytes, one_piece,
                                 image->extents, &image->extent_count, error);
     if (!result && slot < 0)
@@ -216,6 +218,18 @@ plan(struct csv_volume *volume, const struct csv_catalog *catalog, bool one_piec
     }
     csv_space_clear(&space);
     return result;
+}
+
+/* Its space, so that nothing of what was there before shows. */
+static int
+prepare(struct csv_volume *volume, const struct csv_image *image, unsigned flags,
+        struct csv_error *error)
+{
+    bool no_zero = (flags & CSV_CREATE_NO_ZERO) != 0;
+
+    if (csv_is_directory(&volume->super))
+        return csv_files_create(volume, image, no_zero, error);
+    return no_zero ? 0 : csv_image_zero(volume, image, 0, error);
 }
 
 int
@@ -245,12 +259,15 @@ csv_image_create(struct csv_volume *volume, const struct csv_epoch *epoch, const
         result = csv_fail(error, CSV_EXISTS, 0, "image %s exists already", name);
     } else {
         result = plan(volume, &catalog, (flags & CSV_CREATE_ONE_PIECE) != 0, &record.image, error);
-        if (!result && !(flags & CSV_CREATE_NO_ZERO))
-            result = csv_image_zero(volume, &record.image, 0, error);
+        if (!result)
+            result = prepare(volume, &record.image, flags, error);
         if (!result) {
             result =
                 csv_image_commit(volume, epoch, record.image.generation - 1, &record, true, error);
             csv_catalog_unsure(volume, CSV_UNSURE_IMAGE_CREATE, name, record.image.uuid, result);
+            /* where it may have landed, the file may be an image's: better one too many */
+            if (result && result != CSV_E_IO && csv_is_directory(&volume->super))
+                csv_files_remove(volume, &record.image);
         }
     }
     if (!result && image)
@@ -288,7 +305,9 @@ csv_image_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const
     } else if ((result = csv_catalog_owner_known(&catalog, found, error)) == 0) {
         result = csv_image_commit(volume, epoch, found->image.generation, found, false, error);
         csv_catalog_unsure(volume, CSV_UNSURE_IMAGE_DELETE, name, found->image.uuid, result);
-        if (!result && discard)
+        if (!result && csv_is_directory(&volume->super))
+            csv_files_remove(volume, &found->image);
+        else if (!result && discard)
             discard_extents(volume, &found->image);
     }
 out:
@@ -392,6 +411,8 @@ transfer(struct csv_volume *volume, const struct csv_image *image, uint64_t offs
         bytes > image->size_bytes - offset)
         return csv_fail(error, CSV_BAD_VALUE, 0, "image %s: %zu bytes at %llu are out of range",
                         image->name, bytes, (unsigned long long)offset);
+    if (csv_is_directory(&volume->super))
+        return csv_files_transfer(volume, image, offset, buffer, source, bytes, error);
     for (uint32_t i = 0; i < image->extent_count && bytes && !result; i++) {
         const struct csv_extent *extent = &image->extents[i];
         size_t piece = bytes;

@@ -12,6 +12,7 @@
 #include "volume.h"
 
 #include "error.h"
+#include "files.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -79,6 +80,11 @@ plan(const struct csv_dev *dev, const struct csv_format_options *options, struct
     super->extent_bytes = options->extent_bytes ? options->extent_bytes : CSV_EXTENT_DEFAULT;
     super->size_bytes = size;
     super->generation = 1;
+    if (dev->is_directory) {
+        super->feature_incompat = CSV_FEATURE_DIRECTORY;
+        super->max_vms = options->max_vms ? options->max_vms : 256;
+        super->max_images = options->max_images ? options->max_images : 1024;
+    }
     if (size > INT64_MAX || !csv_layout(super))
         return csv_fail(error, CSV_TOO_SMALL, 0,
                         "LUN of %llu MiB is too small for %u VMs and %u images; ask for fewer, or "
@@ -103,7 +109,8 @@ check_blank(struct csv_dev *dev, struct csv_error *error)
 
     if (!piece)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot look at the LUN");
-    result = dev->ops->read(dev, 0, piece, PIECE);
+    result =
+        dev->is_directory && dev->size_bytes < PIECE ? 0 : dev->ops->read(dev, 0, piece, PIECE);
     if (result)
         result = csv_fail(error, CSV_E_IO, -result, "cannot read the LUN");
     else if (csv_super_read(dev, &old, NULL) == 0)
@@ -112,6 +119,8 @@ check_blank(struct csv_dev *dev, struct csv_error *error)
     else if (!is_zero(piece, PIECE))
         result = csv_fail(error, CSV_ALREADY_FORMATTED, 0,
                           "something is on it (its first MiB is not blank); --force overwrites it");
+    if (!result && dev->is_directory)
+        result = csv_files_check_empty(dev, error);
     free(piece);
     return result;
 }
@@ -194,6 +203,23 @@ csv_volume_write(struct csv_dev *dev, const struct csv_super *super, csv_fill fi
     return result;
 }
 
+/* The catalogue gets as long as it has to be, the images of the one before go. */
+static int
+make_room(struct csv_dev *dev, const struct csv_super *super, struct csv_error *error)
+{
+    int result = 0;
+
+    if (dev->size_bytes >= CSV_MIB)
+        result = zero_and_verify(dev, 0, CSV_MIB, error);
+    if (!result)
+        result = csv_files_clear(dev, error);
+    if (!result && (result = csv_dev_resize(dev, super->size_bytes)))
+        result = csv_fail(error, result == -ENOSPC ? CSV_TOO_SMALL : CSV_E_IO, -result,
+                          "cannot make a catalogue of %llu MiB",
+                          (unsigned long long)(super->size_bytes / CSV_MIB));
+    return result;
+}
+
 int
 csv_format_dev(struct csv_dev *dev, const struct csv_format_options *options, struct csv_info *info,
                struct csv_error *error)
@@ -203,6 +229,8 @@ csv_format_dev(struct csv_dev *dev, const struct csv_format_options *options, st
 
     if (!result && !options->force)
         result = check_blank(dev, error);
+    if (!result && dev->is_directory)
+        result = make_room(dev, &super, error);
     if (!result)
         result = csv_volume_write(dev, &super, NULL, NULL, error);
     if (!result && info) {
@@ -223,13 +251,17 @@ csv_format(const char *path, const struct csv_format_options *options, struct cs
            struct csv_error *error)
 {
     struct csv_dev *dev;
+    bool is_new;
     int result;
 
     if (strlen(path) >= CSV_PATH_MAX)
         return csv_fail(error, CSV_BAD_VALUE, 0, "path too long (at most %d bytes)",
                         CSV_PATH_MAX - 1);
-    result = csv_dev_open(path, false, 0, &dev);
+    result = csv_dev_open_or_make(path, &dev, &is_new);
     if (result)
-        return csv_fail(error, CSV_E_SYS, -result, "cannot open %s", path);
-    return csv_format_dev(dev, options, info, error);
+        return csv_dev_fail(path, result, CSV_E_SYS, error);
+    result = csv_format_dev(dev, options, info, error);
+    if (result && is_new)
+        csv_dev_unmake(path);
+    return result;
 }

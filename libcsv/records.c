@@ -256,6 +256,10 @@ extents_problem(const struct csv_image *image, const struct csv_super *super)
 {
     uint64_t total = 0;
 
+    if (csv_is_directory(super))
+        return image->extent_count             ? "extents, and its volume is a directory"
+               : image->size_bytes > INT64_MAX ? "image size out of range"
+                                               : NULL;
     if (image->extent_count < 1 || image->extent_count > CSV_MAX_EXTENTS)
         return "number of extents out of range";
     for (uint32_t i = 0; i < image->extent_count; i++) {

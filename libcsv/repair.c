@@ -327,6 +327,6 @@ csv_repair(const char *path, bool force,
     int result = strlen(path) < CSV_PATH_MAX ? csv_dev_open(path, false, 0, &dev) : -ENAMETOOLONG;
 
     if (result)
-        return csv_fail(error, CSV_E_SYS, -result, "cannot open %s", path);
+        return csv_dev_fail(path, result, CSV_E_SYS, error);
     return csv_repair_dev(dev, force, report, data, count, error);
 }

@@ -11,6 +11,7 @@
 #include "catalog.h"
 
 #include "error.h"
+#include "files.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -54,6 +55,33 @@ draw(const struct csv_super *super, const struct csv_space *space, uint8_t cells
     }
 }
 
+/* Of a directory: what its images have, and what the file system has left for more. */
+static int
+files_usage(struct csv_volume *volume, const struct csv_catalog *catalog, struct csv_usage *usage,
+            struct csv_error *error)
+{
+    uint64_t left, used = 0;
+    int result = csv_files_free_bytes(volume, &left, error);
+
+    if (result)
+        return result;
+    for (size_t i = 0; i < catalog->image_count; i++)
+        used += catalog->images[i]->image.size_bytes;
+    memset(usage, 0, sizeof(*usage));
+    usage->total_bytes = used + left;
+    usage->used_bytes = used;
+    usage->free_bytes = usage->largest_free_bytes = left;
+    usage->device_bytes = volume->dev->size_bytes;
+    usage->free_runs = left > 0;
+    usage->images = (uint32_t)catalog->image_count;
+    usage->vms = (uint32_t)catalog->vm_count;
+    for (uint64_t i = 0; i < CSV_USAGE_CELLS; i++) {
+        uint64_t cell = usage->total_bytes / CSV_USAGE_CELLS + 1, start = i * cell;
+        usage->cells[i] = used >= start + cell ? 100 : used <= start ? 0 : 50;
+    }
+    return 0;
+}
+
 int
 csv_volume_usage(struct csv_volume *volume, struct csv_usage *usage, struct csv_error *error)
 {
@@ -62,6 +90,11 @@ csv_volume_usage(struct csv_volume *volume, struct csv_usage *usage, struct csv_
     struct csv_dev *dev = volume->dev;
     int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
 
+    if (!result && csv_is_directory(&volume->super)) {
+        result = files_usage(volume, &catalog, usage, error);
+        csv_catalog_clear(&catalog);
+        return result;
+    }
     if (!result)
         result = csv_catalog_space(&catalog, &space, error);
     if (!result && dev->ops->measure && (result = dev->ops->measure(dev)))
@@ -259,7 +292,13 @@ csv_space_plan(struct csv_volume *volume, uint64_t bytes, struct csv_space_move 
 
     if (!result)
         result = csv_catalog_space(&catalog, &space, error);
-    if (!result)
+    if (!result && csv_is_directory(&volume->super)) { /* files are in one piece for all we know */
+        result = csv_files_free_bytes(volume, &space.free_bytes, error);
+        if (!result && bytes > space.free_bytes)
+            result = csv_fail(error, CSV_FULL, 0, "no room for %llu MiB: %llu MiB are free",
+                              (unsigned long long)(bytes / CSV_MIB),
+                              (unsigned long long)(space.free_bytes / CSV_MIB));
+    } else if (!result)
         result = make_plan(&catalog, &space, bytes, &best, error);
     if (result) {
         free(best.moves);

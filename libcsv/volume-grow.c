@@ -111,9 +111,9 @@ csv_volume_grow(struct csv_volume *volume, const struct csv_epoch *epoch, struct
     struct csv_super super;
     int result = csv_catalog_begin(volume, epoch, &catalog, error);
 
-    if (!result)
+    if (!result && !csv_is_directory(&volume->super))
         result = measure(volume, error);
-    if (!result) {
+    if (!result && !csv_is_directory(&volume->super)) {
         super = volume->super;
         super.size_bytes = volume->dev->size_bytes / CSV_MIB * CSV_MIB;
         super.generation++;

@@ -134,6 +134,11 @@ csv_super_check_fit(const struct csv_dev *dev, const struct csv_super *super, bo
         return csv_fail(error, CSV_E_FUTURE, 0,
                         "%s: uses features unknown here (0x%x); can be opened read-only", path,
                         unknown);
+    if (csv_is_directory(super) != dev->is_directory)
+        return csv_fail(error, CSV_E_NO_VOLUME, 0, "%s: %s", path,
+                        dev->is_directory
+                            ? "what this directory has as " CSV_CATALOGUE_FILE " is a LUN's volume"
+                            : "the catalogue of a directory; give the directory instead");
     if (super->sector_bytes != dev->sector_bytes)
         return csv_fail(error, CSV_E_SECTOR, 0,
                         "%s: formatted for sectors of %u bytes, the LUN has %u now", path,
@@ -151,7 +156,11 @@ fill_info(const struct csv_dev *dev, const struct csv_super *super, struct csv_i
     memset(info, 0, sizeof(*info));
     memcpy(info->name, super->name, sizeof(info->name));
     csv_uuid_print(super->uuid, info->uuid);
-    snprintf(info->path, sizeof(info->path), "%s", dev->path ? dev->path : "");
+    snprintf(info->path, sizeof(info->path), "%s",
+             dev->is_directory ? dev->directory
+             : dev->path       ? dev->path
+                               : "");
+    info->is_directory = dev->is_directory;
     info->version = CSV_FORMAT_VERSION;
     info->sector_bytes = super->sector_bytes;
     info->io_timeout_s = super->io_timeout_s;
@@ -233,8 +242,7 @@ csv_open(const char *path, unsigned flags, struct csv_volume **volume, struct cs
                         CSV_PATH_MAX - 1);
     result = csv_dev_open(path, (flags & CSV_OPEN_READ_ONLY) != 0, 0, &dev);
     if (result)
-        return csv_fail(error, result == -ENOTBLK ? CSV_E_NO_VOLUME : CSV_E_SYS, -result,
-                        "cannot open %s", path);
+        return csv_dev_fail(path, result, CSV_E_SYS, error);
     return csv_open_dev(dev, flags, volume, error);
 }
 

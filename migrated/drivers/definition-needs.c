@@ -95,11 +95,13 @@ read_ties(MigNeeds *needs, xmlXPathContext *context)
         {"/domain/os/initrd", "initrd ", FALSE},
         {"/domain/os/nvram", "firmware variables ", FALSE},
         {"/domain/devices/disk[(not(@device) or @device='disk' or @device='lun') and "
-         "not(starts-with(source/@dev,'" IMAGES "'))]/source/@*[name()='file' or name()='dev' or "
+         "not(starts-with(source/@*[name()='file' or name()='dev'],'" IMAGES
+         "'))]/source/@*[name()='file' or name()='dev' or "
          "name()='dir' or name()='name']",
          "disk ", FALSE},
         {"/domain/devices/disk[(@device='cdrom' or @device='floppy') and not(readonly) and "
-         "not(starts-with(source/@dev,'" IMAGES "'))]/source/@*[name()='file' or name()='dev']",
+         "not(starts-with(source/@*[name()='file' or name()='dev'],'" IMAGES
+         "'))]/source/@*[name()='file' or name()='dev']",
          "medium ", FALSE},
         {"/domain/devices/memory/source/path", "memory ", FALSE},
         {"/domain/devices/tpm/backend[@type='emulator']/@type", "a TPM's state: ", FALSE},
@@ -129,7 +131,8 @@ read_plugs(MigNeeds *needs, xmlXPathContext *context)
         values(context, "/domain/devices/interface[@type='direct']/source[not(@network)]/@dev");
     needs->media = values(
         context, "/domain/devices/disk[(@device='cdrom' or @device='floppy') and readonly and "
-                 "not(starts-with(source/@dev,'" IMAGES "'))]/source/@*[name()='file' or "
+                 "not(starts-with(source/@*[name()='file' or name()='dev'],'" IMAGES
+                 "'))]/source/@*[name()='file' or "
                  "name()='dev']");
 }
 

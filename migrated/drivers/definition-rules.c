@@ -94,7 +94,7 @@ const MigVetRule mig_vet_rules[] = {
      "rerror_policy iothread queues queue_size ioeventfd event_idx copy_on_read=off "
      "packed iommu ats", NULL,
      "an image is raw: the header of another format can name files of the host"},
-    {"devices/disk/source", "dev startupPolicy index", NULL, NULL},
+    {"devices/disk/source", "dev file startupPolicy index", NULL, NULL},
     {"devices/disk/backingStore", "", NULL, NULL},
     {"devices/disk/target", "dev bus tray removable rotation_rate", NULL, NULL},
     {"devices/disk/boot", "order loadparm", NULL, NULL},

@@ -166,7 +166,8 @@ read_disk(MigDefinition *definition, xmlXPathContext *context, xmlNode *node, GP
     context->node = node;
     g_autofree char *device = mig_definition_get(context, "@device");
     g_autofree char *type = mig_definition_get(context, "@type");
-    g_autofree char *path = mig_definition_get(context, "source/@dev");
+    gboolean is_file = g_strcmp0(type, "file") == 0; /* of a volume that is a directory */
+    g_autofree char *path = mig_definition_get(context, is_file ? "source/@file" : "source/@dev");
     g_autofree char *cache = mig_definition_get(context, "driver/@cache");
     g_autofree char *target = mig_definition_get(context, "target/@dev");
     g_autofree char *image = image_of_path(path);
@@ -174,7 +175,7 @@ read_disk(MigDefinition *definition, xmlXPathContext *context, xmlNode *node, GP
 
     if (is_medium && !has(context, "source"))
         return; /* an empty drive */
-    if (!image || g_strcmp0(type, "block") != 0) {
+    if (!image || (g_strcmp0(type, "block") != 0 && !is_file)) {
         complain(
             definition,
             g_strdup_printf("disk %s is not an image of a volume; use <disk type='block'> with "
@@ -183,6 +184,10 @@ read_disk(MigDefinition *definition, xmlXPathContext *context, xmlNode *node, GP
                             target ? target : "?"));
         return;
     }
+    if (has(context, is_file ? "source/@dev" : "source/@file"))
+        complain(definition,
+                 g_strdup_printf("disk %s has two sources; leave %s= out of its <source>",
+                                 target ? target : "?", is_file ? "dev" : "file"));
     /* the host's page cache of one node knows nothing of another node's writes */
     if (g_strcmp0(cache, "none") != 0 && g_strcmp0(cache, "directsync") != 0)
         complain(definition, g_strdup_printf("disk %s has cache='%s'; a shared disk needs <driver "

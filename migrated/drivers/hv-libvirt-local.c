@@ -222,8 +222,10 @@ mig_libvirt_copy_start(MigLibvirt *libvirt, const char *name, const char *uuid, 
                        const char *device, GError **error)
 {
     virDomainPtr domain = open_running(libvirt, name, uuid, error);
+    gboolean is_file = g_file_test(device, G_FILE_TEST_IS_REGULAR);
     g_autofree char *xml = g_markup_printf_escaped(
-        "<disk type='block'><driver name='qemu' type='raw'/><source dev='%s'/></disk>", device);
+        "<disk type='%s'><driver name='qemu' type='raw'/><source %s='%s'/></disk>",
+        is_file ? "file" : "block", is_file ? "file" : "dev", device);
 
     if (!domain)
         return FALSE;

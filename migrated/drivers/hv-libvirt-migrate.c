@@ -3,6 +3,9 @@
 #include "drivers/hv-libvirt-private.h"
 
 #include "base/error.h"
+#include "drivers/definition-disks.h"
+
+#include <stdlib.h>
 
 /* The domain if it is active here. connection is taken where this fails; NULL with the error set
  * passes through. */
@@ -56,7 +59,21 @@ lift_bandwidth(virDomainPtr domain)
         g_message("libvirt does not lift the bandwidth: %s", virGetLastErrorMessage());
 }
 
+static gboolean
+has_files(virDomainPtr domain)
+{
+    char *xml = virDomainGetXMLDesc(domain, 0);
+    gboolean result = xml && mig_definition_has_files(xml);
+
+    free(xml);
+    return result;
+}
+
 /*
+ * UNSAFE where images are files: libvirt has a list of file systems that it holds for shared, and
+ * knows of no other one. That all disks are images of a volume attached at both ends, without the
+ * host's cache, is a check of ours.
+ *
  * PEER2PEER: the source's libvirtd drives the move, so it does not hang on this process's life
  * beyond the tunnel. AUTO_CONVERGE only bites where rounds do not shrink; whether it may, and how
  * hard, is the policy's. No PERSIST_DEST: our VMs
@@ -74,6 +91,8 @@ mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error
 
     if (!domain)
         return FALSE;
+    if (has_files(domain))
+        flags |= VIR_MIGRATE_UNSAFE;
     virTypedParamsAddString(&params, &count, &capacity, VIR_MIGRATE_PARAM_URI, migration->ram_uri);
     virTypedParamsAddString(&params, &count, &capacity, VIR_MIGRATE_PARAM_LISTEN_ADDRESS,
                             migration->ram_address);

@@ -6,6 +6,7 @@
 #include "drivers/hv-libvirt-private.h"
 
 #include "base/error.h"
+#include "drivers/definition-disks.h"
 #include "drivers/definition-xml.h"
 
 #include <string.h>
@@ -187,12 +188,13 @@ with_domain(MigLibvirt *libvirt, const char *vm, const char *uuid, const char *d
 static gboolean
 hv_start(gpointer self, const char *xml, GError **error)
 {
-    virConnectPtr connection = mig_libvirt_connect_alone(self, error);
+    g_autofree char *fitted = mig_definition_fit_disks(xml, error);
+    virConnectPtr connection = fitted ? mig_libvirt_connect_alone(self, error) : NULL;
     virDomainPtr domain;
 
     if (!connection)
         return FALSE;
-    domain = virDomainCreateXML(connection, xml, 0);
+    domain = virDomainCreateXML(connection, fitted, 0);
     if (domain)
         virDomainFree(domain);
     else

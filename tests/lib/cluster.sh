@@ -15,6 +15,8 @@ VOLUME=vol1
 VM=web
 IP=10.77.2.10
 LUN=/dev/lab/lun0
+# MIGRATED_TEST_DIRECTORY=1: the volume is a directory that all nodes see, and its images are files
+[[ -z ${MIGRATED_TEST_DIRECTORY:-} ]] || LUN=$TMP/share
 WAIT_S=90 # for what takes a second on an idle machine
 NODES=()
 acks_pid=""
@@ -38,6 +40,7 @@ cluster_attach() {
 cluster_volume() {
     local node failed=0
     local -a jobs=()
+    [[ -z ${MIGRATED_TEST_DIRECTORY:-} ]] || mkdir -p -m 755 "$LUN" || return 1
     ctl nodeA volume format "$LUN" --name "$VOLUME" --io-timeout "${1:-2}" || return 1
     for node in "${NODES[@]}"; do
         cluster_attach "$node" &
@@ -54,7 +57,7 @@ cluster_up() {
     local letter
     [[ -x $MIGRATED_BUILD/migrated/migrated ]] || "$lab_tree/lab/build" || exit 1
     use_own_lab
-    for letter in A B C D E F G H; do
+    for letter in {A..P}; do
         ((${#NODES[@]} == $1)) || NODES+=("node$letter")
     done
     ok "a lab of $1 nodes is up" "$LAB" up "$@"

@@ -287,7 +287,7 @@ test_super_rules(void)
            "data region out of place");
     BROKEN(super.tail_offset -= 4 * MIB, "second superblock out of place");
     BROKEN(super.size_bytes += MIB, "second superblock not at the end");
-    BROKEN(super.feature_incompat = 1; super.max_vms = 0, NULL); /* refused later, as the future */
+    BROKEN(super.feature_incompat = 2; super.max_vms = 0, NULL); /* refused later, as the future */
 #undef BROKEN
     head.payload_bytes = 8;
     g_assert_cmpstr(csv_super_decode(block, &head, &out), ==,

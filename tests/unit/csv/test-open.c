@@ -140,7 +140,7 @@ test_not_a_volume(void)
     assert_code(lun_open(&lun, 0, &volume, error), CSV_E_FUTURE);
 
     memcpy(lun.data, good, lun.size);
-    edit_super(&lun, 0, incompat, 1, true);
+    edit_super(&lun, 0, incompat, 2, true);
     assert_code(lun_open(&lun, 0, &volume, error), CSV_E_FUTURE);
     assert_code(lun_open(&lun, CSV_OPEN_READ_ONLY, &volume, error), CSV_E_FUTURE);
 

@@ -64,6 +64,7 @@ test_devices(void)
         "<filesystem><source dir='/srv'/></filesystem>");
     HAS(local_files, "disk /a.img",
         "<disk type='file' device='disk'><source file='/a.img'/></disk>");
+    HAS(local_files, NULL, "<disk type='file'><source file='/dev/csv/vol/disk'/></disk>");
     HAS(local_files, "disk /dev/sda", "<disk type='block'><source dev='/dev/sda'/></disk>");
     HAS(local_files, "medium /a.iso",
         "<disk type='file' device='floppy'><source file='/a.iso'/></disk>");

@@ -116,7 +116,20 @@ test_disks(void)
         {DISK("", "<backingStore><source file='/etc/shadow'/></backingStore>"), "backingStore"},
         {DISK("", "<auth username='u'><secret type='iscsi' usage='x'/></auth>"), "disk/auth>"},
         {DISK("", "<encryption format='luks'/>"), "disk/encryption>"},
-        {DISK("", "<source file='/etc/shadow'/>"), "file of <devices/disk/source>"},
+        {DISK("", "<source file='/etc/shadow'/>"), "two sources"},
+        {DOMAIN("", "<disk type='file'><driver name='qemu' type='raw' cache='none'/>"
+                    "<source file='/dev/csv/vol/disk'/><target dev='vda'/></disk>"),
+         NULL},
+        {DOMAIN("", "<disk type='file'><driver name='qemu' type='raw' cache='none'/>"
+                    "<source file='/etc/shadow'/><target dev='vda'/></disk>"),
+         "not an image of a volume"},
+        {DOMAIN("", "<disk type='file'><driver name='qemu' type='raw' cache='none'/>"
+                    "<source file='/dev/csv/vol/../../sda'/><target dev='vda'/></disk>"),
+         "not an image of a volume"},
+        {DOMAIN("",
+                "<disk type='block'><driver name='qemu' type='raw' cache='none'/><source "
+                "dev='/dev/csv/vol/disk' file='/dev/csv/vol/other'/><target dev='vda'/></disk>"),
+         "two sources"},
         {DISK("", "<source dev='/dev/csv/vol/disk'><reservations managed='yes'/></source>"),
          "source/reservations>"},
         {DISK("", "<source dev='/dev/csv/vol/disk'><slices/></source>"), "source/slices>"},

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* device-file.c - an image of a directory: its file is what QEMU opens. */
+
+/*
+ * No device lies in between, so nothing tells by itself whether a file is in use. Who on this node
+ * has it open is read from /proc: locks would say that another node has it, and leases are not to
+ * be had on NFS.
+ */
+
+#include "device.h"
+
+#include "error.h"
+#include "files.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The same on every node that has the directory at the same place; where not, the link differs. */
+static bool
+make_path(const struct csv_volume *volume, const char *name, char path[CSV_PATH_MAX])
+{
+    char *directory = realpath(volume->dev->directory, NULL);
+    int length = directory ? snprintf(path, CSV_PATH_MAX, "%s/%s", directory, name) : -1;
+
+    free(directory);
+    return length > 0 && length < CSV_PATH_MAX;
+}
+
+int
+csv_file_activate(const struct csv_volume *volume, const struct csv_image *image, bool writable,
+                  struct csv_node_device *device, struct csv_error *error)
+{
+    char name[CSV_FILE_NAME_MAX], path[CSV_PATH_MAX];
+    int fd, result = csv_files_open(volume, image, writable, &fd, error);
+
+    if (result)
+        return result;
+    csv_files_name(image, name);
+    if (!make_path(volume, name, path)) {
+        close(fd);
+        return csv_fail(error, CSV_E_SYS, 0, "the path of image %s is too long", image->name);
+    }
+    memcpy(device->path, path, sizeof(path));
+    device->fd = fd;
+    device->is_writable = writable;
+    return 0;
+}
+
+bool
+csv_file_is(const struct csv_volume *volume, const struct csv_image *image, const char *target,
+            struct csv_node_device *device)
+{
+    const char *base = strrchr(target, '/');
+    struct csv_image any = {0};
+    char name[CSV_FILE_NAME_MAX], path[CSV_PATH_MAX];
+
+    if (!base || strlen(base + 1) >= CSV_FILE_NAME_MAX)
+        return false;
+    if (!image) {
+        snprintf(any.uuid, sizeof(any.uuid), "%.36s", base + 1);
+        image = &any;
+    }
+    csv_files_name(image, name);
+    if (strcmp(base + 1, name) != 0 || !make_path(volume, name, path) || strcmp(path, target) != 0)
+        return false;
+    return csv_file_activate(volume, image, true, device, NULL) == 0 ||
+           csv_file_activate(volume, image, false, device, NULL) == 0;
+}
+
+/* Has process pid the file open? */
+static bool
+has_open(const char *pid, const struct stat *file)
+{
+    char path[64];
+    struct dirent *entry;
+    struct stat st;
+    bool is_found = false;
+    DIR *fds;
+
+    snprintf(path, sizeof(path), "/proc/%.16s/fd", pid);
+    fds = opendir(path);
+    while (fds && !is_found && (entry = readdir(fds)))
+        is_found = fstatat(dirfd(fds), entry->d_name, &st, 0) == 0 && st.st_dev == file->st_dev &&
+                   st.st_ino == file->st_ino;
+    if (fds)
+        closedir(fds);
+    return is_found;
+}
+
+bool
+csv_file_is_busy(int fd)
+{
+    DIR *processes = opendir("/proc");
+    struct dirent *entry;
+    struct stat st;
+    bool is_busy = false;
+
+    if (fstat(fd, &st) < 0) {
+        if (processes)
+            closedir(processes);
+        return true;
+    }
+    while (processes && !is_busy && (entry = readdir(processes)))
+        is_busy = isdigit((unsigned char)entry->d_name[0]) &&
+                  strtol(entry->d_name, NULL, 10) != getpid() && has_open(entry->d_name, &st);
+    if (processes)
+        closedir(processes);
+    else
+        is_busy = true; /* nobody knows */
+    return is_busy;
+}
