@@ -16,7 +16,7 @@ else
     STORE=$STATE/store
 fi
 
-NODE_LETTERS=ABCDEFGH
+NODE_LETTERS=ABCDEFGHIJKLMNOP
 MGMT_NET=10.77.0
 MIG_NET=10.77.1
 GUEST_NET=10.77.2
@@ -60,7 +60,7 @@ with_lock() {
 # nodeA -> 1. Fails on anything that is not a node's name.
 node_id() {
     local letter=${1#node} before
-    [[ $1 == node[A-H] ]] || return 1
+    [[ $1 == node[A-P] ]] || return 1
     before=${NODE_LETTERS%%"$letter"*}
     echo $((${#before} + 1))
 }

@@ -37,7 +37,7 @@ serve_request() {
     local request=$1 action plug answer
     read -r action plug <"$request" || return 0
     answer=error
-    if [[ $plug == node[A-H] ]]; then
+    if [[ $plug == node[A-P] ]]; then
         case $action in
         off) "$lab_dir/lab" kill "$plug" && answer=$(plug_status "$plug") ;;
         on) "$lab_dir/lab" boot "$plug" && answer=$(plug_status "$plug") ;;

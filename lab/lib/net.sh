@@ -52,8 +52,9 @@ END
 }
 
 wire_node() {
-    local name=$1 id pid
+    local name=$1 id pid card
     id=$(node_id "$name")
+    card=$(printf %02x "$id")
     in_net "$name" ip link show br-guest >/dev/null 2>&1 && return 0
     pid=$(machine_pid "$name")
     quiet_ipv6 "$pid"
@@ -68,8 +69,8 @@ wire_node() {
     # would go on sending to the old ones for seconds.
     in_net "$name" ip -batch - <<END || die "cannot set up the network of $name"
 link set lo up
-link set mgmt0 address $CARD_PREFIX:00:0$id
-link set mig0 address $CARD_PREFIX:01:0$id
+link set mgmt0 address $CARD_PREFIX:00:$card
+link set mig0 address $CARD_PREFIX:01:$card
 addr add $MGMT_NET.$id/24 dev mgmt0
 link set mgmt0 up
 addr add $MIG_NET.$id/24 dev mig0

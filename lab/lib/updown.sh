@@ -20,7 +20,7 @@ parse_up_options() {
         *) N_NODES=$1 && shift ;;
         esac
     done
-    is_number "$N_NODES" && ((N_NODES >= 2 && N_NODES <= 8)) || die "a lab has 2 to 8 nodes"
+    is_number "$N_NODES" && ((N_NODES >= 2 && N_NODES <= 16)) || die "a lab has 2 to 16 nodes"
     is_number "$N_LUNS" && ((N_LUNS >= 1 && N_LUNS <= 10)) || die "--luns takes 1 to 10"
     [[ $SECTOR == 512 || $SECTOR == 4096 ]] || die "--sector takes 512 or 4096"
     is_number "$LUN_MIB" && ((LUN_MIB >= 64)) || die "--lun-size takes MiB, at least 64"
@@ -110,7 +110,7 @@ cmd_down() {
     local -a jobs=()
     load_settings || true
     stop_fence_server
-    for name in client switch node{A..H}; do
+    for name in client switch node{A..P}; do
         end_machine "$name" &
         jobs+=($!)
     done

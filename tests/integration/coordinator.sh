@@ -4,7 +4,8 @@
 # Any node takes any change of the catalogue; its coordinator is handed over, stopped, killed, hung and cut off meanwhile,
 # and every change that was acknowledged is there, once. Without a standing coordinator: catalogue.sh
 #
-# MIGRATED_TEST_FULL=1: eight nodes for two minutes, their coordinator killed every ten seconds.
+# MIGRATED_TEST_FULL=1: sixteen nodes create, rename, grow and delete at random for two minutes, their coordinator killed
+# every ten seconds.
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
@@ -221,6 +222,112 @@ all_up() {
 
 # ---- the long form ----
 
+# change NODE ARGUMENTS...: 0 done, 1 nobody knows, 2 no room; waits while the node's own daemon is away
+change() {
+    local node=$1 status
+    while true; do
+        status=0
+        ctl "$@" >/dev/null 2>"$TMP/error.$node" || status=$?
+        if ((status == 12)); then
+            [[ ! -e $TMP/stop ]] || return 1
+            sleep 0.5
+        elif ((status == 60)) || grep -q "lost the connection" "$TMP/error.$node"; then
+            sleep 0.2
+            return 1
+        else
+            break
+        fi
+    done
+    ((status != 40)) || return 2
+    ((status == 0)) || echo "$*: $status: $(<"$TMP/error.$node")" >>"$TMP/bad"
+    return $((status != 0))
+}
+
+# Creates, renames, grows and deletes images of its own at random; what must be there in the end is in churn.NODE, "NAME MIB".
+# A name of which nobody told what became of it goes to unknown, and is left alone from then on.
+churn() {
+    local node=$1 name next status count=0
+    local -A mib=()
+    RANDOM=$2
+    while [[ ! -e $TMP/stop ]]; do
+        name=""
+        ((${#mib[@]} == 0)) || name=$(printf '%s\n' "${!mib[@]}" | shuf -n 1 --random-source=<(yes "$RANDOM"))
+        next=$node-$((++count))
+        case $((${#mib[@]} < 2 ? 0 : ${#mib[@]} > 8 ? 3 : RANDOM % 4)) in
+        0)
+            if change "$node" image create $VOLUME "$next" 1M; then
+                mib[$next]=1
+                echo create >>"$TMP/done.$node"
+            else
+                echo "$next" >>"$TMP/unknown"
+            fi
+            ;;
+        1)
+            if change "$node" image rename $VOLUME "$name" "$next"; then
+                mib[$next]=${mib[$name]}
+                echo rename >>"$TMP/done.$node"
+            else
+                printf '%s\n%s\n' "$name" "$next" >>"$TMP/unknown"
+            fi
+            unset "mib[$name]"
+            ;;
+        2) # an extent has room for four; beyond it there may be another image, and without device-mapper that is the end
+            status=0
+            change "$node" image grow $VOLUME "$name" $((mib[$name] + 1))M || status=$?
+            case $status in
+            0)
+                ((mib[$name] += 1))
+                echo grow >>"$TMP/done.$node"
+                ;;
+            1)
+                echo "$name" >>"$TMP/unknown"
+                unset "mib[$name]"
+                ;;
+            2) echo "no-room" >>"$TMP/done.$node" ;;
+            esac
+            ;;
+        3)
+            if change "$node" image delete $VOLUME "$name"; then
+                echo delete >>"$TMP/done.$node"
+            else
+                echo "$name" >>"$TMP/unknown"
+            fi
+            unset "mib[$name]"
+            ;;
+        esac
+    done
+    for name in "${!mib[@]}"; do
+        echo "$name ${mib[$name]}"
+    done >"$TMP/churn.$node"
+}
+
+begin_churn() {
+    local node seed=$RANDOM
+    echo "# seed $seed"
+    for node in "${NODES[@]}"; do
+        churn "$node" $((seed++)) &
+        workers+=($!)
+    done
+    at_exit touch "$TMP/stop"
+}
+
+# Names and sizes are those acknowledged; nothing else is there but what nobody knows of.
+all_as_churned() {
+    cat "$TMP"/churn.node? | sort >"$TMP/wanted"
+    on nodeA csvtool dump $LUN | jq -r '.images[] | "\(.name) \(.size_bytes / 1048576)"' | sort >"$TMP/listed"
+    touch "$TMP/unknown"
+    sort "$TMP"/done.node? | uniq -c | paste -sd' '
+    echo "$(wc -l <"$TMP/wanted") wanted, $(wc -l <"$TMP/listed") there, $(wc -l <"$TMP/unknown") unknown"
+    [[ -z $(cut -d' ' -f1 "$TMP/listed" | uniq -d) && -z $(comm -23 "$TMP/wanted" "$TMP/listed") ]] || return 1
+    [[ -z $(comm -13 "$TMP/wanted" "$TMP/listed" | cut -d' ' -f1 | grep -vxFf "$TMP/unknown") ]]
+}
+
+# By its own reckoning, beside csvtool's check
+no_byte_twice() {
+    on nodeA csvtool dump $LUN | jq -r '.images[].extents[] | "\(.offset_bytes) \(.bytes)"' | sort -n |
+        awk '{ if ($1 < end) bad = 1; end = $1 + $2 } END { print NR, "extents"; exit bad }'
+}
+
 killing_spree() {
     local until=$((SECONDS + 120)) kills=0
     while ((SECONDS < until)); do
@@ -232,15 +339,18 @@ killing_spree() {
 }
 
 long_form() {
-    cluster_up 8
-    ok "eight nodes attach the volume" cluster_volume
-    begin_work
+    cluster_up 16 --lun-size 8192
+    ok "sixteen nodes attach the volume" cluster_volume
+    ok "one coordinates, and all say which" retry $SETTLE_S all_agree
+    begin_churn
     ok "their coordinator is killed every ten seconds" killing_spree
-    ok "all come back" retry $SETTLE_S all_up
+    sed -n '/^#/p' "$TMP/said"
+    ok "all come back" retry 120 all_up
     ok "all changes come to an end" end_work
     ok "none was refused" nothing_bad
-    ok "every acknowledged change is there, once" all_there_once
+    ok "every acknowledged change is there, once" all_as_churned
     sed 's/^/# /' "$TMP/said"
+    ok "no two images share a byte" no_byte_twice
     ok "the volume is in order" volume_clean
     done_testing
     exit
