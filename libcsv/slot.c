@@ -85,6 +85,27 @@ is_same(enum csv_kind kind, const void *buffer, const struct csv_head heads[CSV_
            memcmp(first, first + bytes, bytes - sizeof(struct csv_disk_header)) == 0;
 }
 
+/* The copy that a generation is committed to, unless the other one is no good. */
+static int
+committed_to(uint64_t generation)
+{
+    return (int)((generation + 1) & 1);
+}
+
+/* Of two sound ones. Where they are the same, the next change goes over the copy that was settled
+ * last: nothing was flushed behind that, so it may be gone when the power is, and the other is not.
+ * Which one it is follows from the generation, for whoever comes next does not know it otherwise.
+ */
+static int
+choose(enum csv_kind kind, const struct csv_head heads[CSV_COPIES])
+{
+    int order = compare_heads(&heads[0], &heads[1]);
+
+    if (order == 0 && kind != CSV_KIND_NODE)
+        return 1 - committed_to(heads[0].generation + 1);
+    return order >= 0 ? 0 : 1;
+}
+
 void
 csv_slot_judge(const struct csv_super *super, enum csv_kind kind, uint32_t index,
                const void *buffer, struct csv_slot *slot)
@@ -111,7 +132,7 @@ csv_slot_judge(const struct csv_super *super, enum csv_kind kind, uint32_t index
     }
     if (is_sound[0] || is_sound[1]) {
         if (is_sound[0] && is_sound[1])
-            slot->winner = compare_heads(&heads[0], &heads[1]) >= 0 ? 0 : 1;
+            slot->winner = choose(kind, heads);
         else
             slot->winner = is_sound[0] ? 0 : 1;
         slot->next = 1 - slot->winner;
@@ -230,6 +251,17 @@ csv_slot_walk(struct csv_volume *volume, enum csv_kind kind, csv_slot_visit visi
                     csv_kind_name(kind), csv_slot_number(kind, walk.next));
 }
 
+/* Writes one copy. */
+static int
+write_copy(struct csv_volume *volume, enum csv_kind kind, uint32_t index, int copy,
+           const struct csv_head *head, void *block)
+{
+    uint64_t address = csv_slot_address(&volume->super, kind, index, copy);
+
+    csv_block_seal(block, kind, volume->super.uuid, address, head);
+    return volume->dev->ops->write(volume->dev, address, block, csv_block_bytes(kind));
+}
+
 /* Writes one copy and makes sure that it is there. back is a scratch block. */
 static int
 put_copy(struct csv_volume *volume, enum csv_kind kind, uint32_t index, int copy,
@@ -238,10 +270,8 @@ put_copy(struct csv_volume *volume, enum csv_kind kind, uint32_t index, int copy
     struct csv_dev *dev = volume->dev;
     uint64_t address = csv_slot_address(&volume->super, kind, index, copy);
     uint32_t bytes = csv_block_bytes(kind);
-    int result;
+    int result = write_copy(volume, kind, index, copy, head, block);
 
-    csv_block_seal(block, kind, volume->super.uuid, address, head);
-    result = dev->ops->write(dev, address, block, bytes);
     if (!result)
         result = dev->ops->flush(dev);
     if (!result)
@@ -259,8 +289,14 @@ csv_slot_put(struct csv_volume *volume, enum csv_kind kind, uint32_t index,
     void *back = csv_dev_buffer(csv_block_bytes(kind));
     int result = back ? put_copy(volume, kind, index, slot->next, head, block, back) : -ENOMEM;
 
-    if (!result && settle && (kind == CSV_KIND_NODE || csv_guard_ask(volume, NULL) == 0))
-        (void)put_copy(volume, kind, index, 1 - slot->next, head, block, back);
+    if (!result && settle && (kind == CSV_KIND_NODE || csv_guard_ask(volume, NULL) == 0)) {
+        /* the next change goes over this copy, and its flush is soon enough; where it does not, now
+         */
+        if (kind != CSV_KIND_NODE && slot->next == committed_to(head->generation))
+            (void)write_copy(volume, kind, index, 1 - slot->next, head, block);
+        else
+            (void)put_copy(volume, kind, index, 1 - slot->next, head, block, back);
+    }
     free(back);
     if (result == -EREMOTEIO)
         return csv_fail(error, CSV_E_IO, 0, "volume %s: the LUN did not keep %s %u",

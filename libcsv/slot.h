@@ -50,7 +50,7 @@ int csv_slot_walk(struct csv_volume *volume, enum csv_kind kind, csv_slot_visit 
  * The older copy is written, flushed and read back: from then on the change is committed. Then,
  * with settle, the other copy is written too, with the same generation; whether that works does
  * not matter to the result. It is there so that one rotten sector later on does not bring back the
- * past. */
+ * past, and needs no flush of its own: see csv-format(5). */
 int csv_slot_put(struct csv_volume *volume, enum csv_kind kind, uint32_t index,
                  const struct csv_slot *slot, const struct csv_head *head, void *block, bool settle,
                  struct csv_error *error);
