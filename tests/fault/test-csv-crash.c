@@ -224,7 +224,8 @@ test_crash(const void *data)
 static int
 vm_define(struct csv_volume *volume, const struct csv_epoch *epoch, int number)
 {
-    g_autofree char *definition = g_strdup_printf("<domain><name>%d</name></domain>", number);
+    g_autofree char *definition =
+        g_strnfill(20000, (char)('a' + number)); /* every sector differs */
     struct csv_vm vm = test_vm("web", 1);
 
     vm.definition = definition;
@@ -235,7 +236,7 @@ static int
 last_definition(struct csv_volume *volume, const struct csv_epoch *epoch, struct csv_error *error)
 {
     (void)error;
-    return vm_define(volume, epoch, 900);
+    return vm_define(volume, epoch, 20);
 }
 
 /* A change right behind others of the same slot, of whose last one the second copy was written and
