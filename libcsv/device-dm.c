@@ -31,6 +31,13 @@
 #define DM_UUID_SIZE 129
 #define DM_NAME_SIZE 128
 
+/* What is on an image is its guest's: the host looks for no filesystem, volume group or RAID there,
+ * and names nothing by what a guest wrote. With each change of the device, for udev keeps the flags
+ * of the last one. */
+#define UDEV_FLAGS                                                            \
+    (DM_UDEV_DISABLE_SUBSYSTEM_RULES_FLAG | DM_UDEV_DISABLE_DISK_RULES_FLAG | \
+     DM_UDEV_DISABLE_OTHER_RULES_FLAG)
+
 static pthread_mutex_t dm_lock = PTHREAD_MUTEX_INITIALIZER;
 
 __attribute__((format(printf, 5, 6))) static void
@@ -220,7 +227,7 @@ create(const struct csv_volume *volume, const struct csv_image *image, bool writ
     make_name(volume, image, name);
     done = dm_task_set_name(task, name) && dm_task_set_uuid(task, uuid) &&
            (writable || dm_task_set_ro(task)) && add_targets(task, volume, image) &&
-           dm_task_set_cookie(task, &cookie, 0) && dm_task_run(task);
+           dm_task_set_cookie(task, &cookie, UDEV_FLAGS) && dm_task_run(task);
     if (cookie)
         dm_udev_wait(cookie);
     dm_task_destroy(task);
@@ -272,7 +279,7 @@ reload(const struct csv_volume *volume, const struct csv_image *image, const cha
     if (task)
         dm_task_destroy(task);
     task = done ? dm_task_create(DM_DEVICE_RESUME) : NULL;
-    done = task && dm_task_set_uuid(task, uuid) && dm_task_set_cookie(task, &cookie, 0) &&
+    done = task && dm_task_set_uuid(task, uuid) && dm_task_set_cookie(task, &cookie, UDEV_FLAGS) &&
            dm_task_run(task);
     if (cookie)
         dm_udev_wait(cookie);
@@ -307,8 +314,8 @@ remove_one(const char *name, const char *uuid)
     if (!task)
         return;
     done = (name ? dm_task_set_name(task, name) : dm_task_set_uuid(task, uuid)) &&
-           (name || dm_task_deferred_remove(task)) && dm_task_set_cookie(task, &cookie, 0) &&
-           dm_task_run(task);
+           (name || dm_task_deferred_remove(task)) &&
+           dm_task_set_cookie(task, &cookie, UDEV_FLAGS) && dm_task_run(task);
     (void)done;
     if (cookie)
         dm_udev_wait(cookie);
