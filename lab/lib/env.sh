@@ -25,11 +25,11 @@ PEER_PORT=7420
 RELAY_PORT=7490
 
 say() {
-    echo "lab: $*" >&2
+    echo "${0##*/}: $*" >&2
 }
 
 die() {
-    echo "lab: $*" >&2
+    echo "${0##*/}: $*" >&2
     exit 1
 }
 

@@ -114,12 +114,17 @@ machine_path() {
 cmd_on() {
     need_root
     (($# >= 2)) || die "usage: lab on NODE CMD..."
+    case $1 in
+    client | switch) need_lab ;;
+    *) need_node "$1" ;;
+    esac
+    run_inside "$@"
+}
+
+# run_inside NAME CMD...: in all namespaces of that machine, in place of this process
+run_inside() {
     local name=$1 pid wd
     shift
-    case $name in
-    client | switch) need_lab ;;
-    *) need_node "$name" ;;
-    esac
     pid=$(need_machine "$name")
     # The caller's directory where the machine has it, so that relative file names work.
     wd=$PWD

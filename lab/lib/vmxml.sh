@@ -29,7 +29,7 @@ cpu_xml() {
 # A serial number may not hold what XML needs quoted; a VM's name neither.
 print_domain() {
     local name=$1 disk=$2 memory=$3 suffix=$4 lease=$5 accel type=qemu
-    accel=$("$lab_dir/lib/accel")
+    accel=${GUEST_ACCEL:-$("$lab_dir/lib/accel")}
     [[ $accel != kvm ]] || type=kvm
     cat <<END
 <domain type='$type'>

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The LUN of the machines: one file, served over iSCSI on a network of its own.
+#
+# The target runs in the switch's network, at SAN_IP, and belongs to this lab alone. A machine's kernel sees a SCSI
+# disk, and knows it by the link /dev/lab/lun0. To take the LUN from one machine, pull its cable 'san'.
+# shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
+
+SAN_NET=10.77.3
+SAN_IP=$SAN_NET.254
+LUN_TARGET=iqn.2026-01.migrated.lab:lun0
+TARGET_SOCKET=1
+
+# The target's admin tool finds its daemon by this.
+target_admin() {
+    TGT_IPC_SOCKET=$STATE/target tgtadm -C $TARGET_SOCKET --lld iscsi "$@"
+}
+
+target_up() {
+    is_machine_up target
+}
+
+start_target() {
+    local tries shim=""
+    target_up && return 0
+    mkdir -p "$STATE/target.d" "$STORE"
+    [[ -f $STORE/lun0.img ]] || truncate -s "${LUN_MIB}M" "$STORE/lun0.img"
+    # where the limits of this machine are not ours to raise
+    can_raise_limits || shim=$BUILD/lab/liblab-rlimit-shim.so
+    start_process target env TGT_IPC_SOCKET="$STATE/target" LD_PRELOAD="$shim" \
+        tgtd -f -C $TARGET_SOCKET --iscsi "portal=$SAN_IP:3260"
+    for ((tries = 0; tries < 100; tries++)); do
+        target_admin --op show --mode sys >/dev/null 2>&1 && break
+        sleep 0.1
+    done
+    target_admin --op new --mode target --tid 1 --targetname $LUN_TARGET &&
+        target_admin --op new --mode logicalunit --tid 1 --lun 1 --bstype rdwr --blocksize "$SECTOR" \
+            --backing-store "$STORE/lun0.img" &&
+        target_admin --op bind --mode target --tid 1 --initiator-address ALL ||
+        die "the iSCSI target does not come up, see $STATE/target.d/log"
+}
+
+# In place of lib/lun.sh's, for lib/proc.sh: what waited for the LUN goes with its QEMU.
+drop_waiting_io() {
+    :
+}

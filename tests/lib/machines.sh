@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# machines.sh - cluster.sh for lab/machines: the same words, other nodes.
+#
+# A script sources this and calls machines_run. Where machines are up already that no test brought up
+# (MIGRATED_TEST_MACHINES names their MIGRATED_LAB_DIR), they are used and left as they are, which saves minutes.
+# shellcheck shell=bash disable=SC2034 # scripts read these
+
+# shellcheck source=cluster.sh
+. "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
+LAB=$lab_tree/lab/machines
+WAIT_S=240
+IO_TIMEOUT=5
+NODES=(nodeA nodeB)
+
+machines_up() {
+    if [[ -n ${MIGRATED_TEST_MACHINES:-} ]]; then
+        export MIGRATED_LAB_DIR=$MIGRATED_TEST_MACHINES
+        return 0
+    fi
+    use_own_lab
+    "$LAB" up 2 --blank
+}
+
+join() {
+    ctl nodeA cluster create "$LUN" --name "$VOLUME" --io-timeout $IO_TIMEOUT --management 10.77.0.1 --migration 10.77.1.1/24 &&
+        ctl nodeB cluster join "$LUN"
+}
+
+sees() {
+    [[ $(status_of "$1" '[.nodes[] | select(.state == "up")] | length') == 2 ]]
+}
+
+define() {
+    "$LAB" vm-xml "$VM" "/dev/csv/$VOLUME/$VM-disk" --ip-suffix "${IP##*.}" --memory 256 >"$TMP/$VM.xml" &&
+        ctl nodeA image import "$VOLUME" "$VM-disk" /dev/vdc --format raw &&
+        ctl nodeA vm define "$VOLUME" - <"$TMP/$VM.xml"
+}
+
+# Two machines, one cluster, and the VM runs on nodeA.
+machines_run() {
+    local begun=$SECONDS
+    ok "two machines are up" machines_up
+    ((TAP_FAILED == 0)) || bail "no machines, no test"
+    note "up after $((SECONDS - begun)) s"
+    ok "they make a cluster" join
+    ok "each sees both" retry "$WAIT_S" sees nodeA
+    ok "the other one, too" retry "$WAIT_S" sees nodeB
+    ok "a VM is defined" define
+    ok "it starts on nodeA" ctl nodeA vm start "$VM"
+    ok "its web server answers" retry "$WAIT_S" answers
+    note "it answers after $((SECONDS - begun)) s"
+    ((TAP_FAILED == 0)) || bail "the VM does not run"
+}
+
+# mapped NODE N: the VM's disk is a device of N pieces there (0: there is none)
+mapped() {
+    local table
+    table=$(on "$1" dmsetup table "csv-$VOLUME-$VM--disk" 2>&1) || table=""
+    echo "$table"
+    [[ $(grep -c linear <<<"$table") == "$2" ]]
+}
+
+# capacity NODE: of the running VM's disk, as its QEMU sees it
+capacity() {
+    on "$1" virsh -q domblkinfo "$VM" vda | awk '$1 == "Capacity:" { print $2 }'
+}
+
+# armed NODE...: its watchdog is fed by somebody, and sanlock, as its own user, is one who asks for that
+armed() {
+    local node
+    for node in "$@"; do
+        on "$node" sh -c 'pgrep -u sanlock -x sanlock && cat /sys/class/watchdog/watchdog0/state &&
+            grep -qx active /sys/class/watchdog/watchdog0/state' || return 1
+    done
+}
+
+# stop_and_verify, without a file that machine and node share
+stop_and_verify_here() {
+    ctl "$1" vm stop "$VM" || return 1
+    acks_stop
+    ctl "$1" image export "$VOLUME" "$VM-disk" /var/tmp/disk.img --force || return 1
+    echo "acknowledged: $(cat "$TMP/acked")"
+    on "$1" sh -c 'cd /var/tmp && tar -cSf - disk.img && rm disk.img' | tar -C "$TMP" -xf - || return 1
+    ! went_back && "$LAB" verify "$TMP/disk.img" --acked "$(acked_epoch)"
+}
