@@ -18,6 +18,7 @@ install_into() {
 
 ok "the tree is installed" install_into "$TMP/host"
 for path in bin/migratectl sbin/migrated sbin/csvtool lib/systemd/system/migrated.service lib/sysusers.d/migrated.conf \
+    lib/systemd/system/wdmd.service.d/50-migrated.conf \
     lib/tmpfiles.d/migrated.conf share/bash-completion/completions/migratectl share/man/man1/migratectl.1 \
     share/man/man8/migrated.8 share/man/man5/migrated.conf.5 share/doc/migrated/migrated.conf; do
     ok "there is $path" test -s "$TMP/host$prefix/$path"
