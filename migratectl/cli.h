@@ -113,6 +113,7 @@ MIG_CLI_COMMAND(mig_cmd_job_show);
 MIG_CLI_COMMAND(mig_cmd_job_watch);
 MIG_CLI_COMMAND(mig_cmd_job_cancel);
 MIG_CLI_COMMAND(mig_cmd_job_set);
+MIG_CLI_COMMAND(mig_cmd_job_resume);
 MIG_CLI_COMMAND(mig_cmd_job_stats);
 MIG_CLI_COMMAND(mig_cmd_setup);
 MIG_CLI_COMMAND(mig_cmd_names);

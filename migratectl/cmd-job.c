@@ -12,12 +12,15 @@
 #define MIB (1024 * 1024)
 
 static gint option_bandwidth_mib = -1, option_max_downtime_ms;
+static gboolean option_postcopy_now;
 
 const GOptionEntry mig_options_job_set[] = {
     {"bandwidth", 0, 0, G_OPTION_ARG_INT, &option_bandwidth_mib,
      "Send no faster, MiB/s; 0: no limit", "MIB"},
     {"max-downtime", 0, 0, G_OPTION_ARG_INT, &option_max_downtime_ms,
      "Longest standstill of the guest, ms", "MS"},
+    {"postcopy-now", 0, 0, G_OPTION_ARG_NONE, &option_postcopy_now,
+     "The target runs it at once, the rest follows", NULL},
     {NULL},
 };
 
@@ -147,6 +150,9 @@ print_job(const MigApiJob *job)
 
         mig_print_field("Guest slowed", throttle);
     }
+    mig_print_field("Post-copy", job->can_postcopy ? "possible" : "no");
+    if (job->channels)
+        mig_print_field("Connections", mig_show_int(job->channels));
     mig_print_field("Encrypted", mig_show_yes(job->encrypted));
     mig_print_field("Downtime limit", mig_show_ms(job->downtime_limit_ms));
     if (job->ended) {
@@ -220,16 +226,17 @@ mig_cmd_job_set(MigCli *cli, char **arguments, GError **error)
     MigSetJobRequest request = {
         .id = arguments[0],
         .bandwidth = option_bandwidth_mib == 0 ? -1 : MAX((gint64)option_bandwidth_mib, 0) * MIB,
-        .max_downtime_ms = option_max_downtime_ms};
+        .max_downtime_ms = option_max_downtime_ms,
+        .postcopy_now = option_postcopy_now};
     g_autoptr(MigJobReply) reply = NULL;
     const MigApiJob *job;
 
     if (!mig_cli_check_range("--bandwidth", option_bandwidth_mib, -1, 1000000, error) ||
         !mig_cli_check_range("--max-downtime", option_max_downtime_ms, 0, 60000, error))
         return FALSE;
-    if (!request.bandwidth && !request.max_downtime_ms) {
+    if (!request.bandwidth && !request.max_downtime_ms && !request.postcopy_now) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_USAGE,
-                    "nothing to set; name --bandwidth or --max-downtime");
+                    "nothing to set; name --bandwidth, --max-downtime or --postcopy-now");
         return FALSE;
     }
     reply = mig_cli_call(cli, "io.migrated.SetJob", &mig_type_SetJobRequest, &request,
@@ -240,9 +247,27 @@ mig_cmd_job_set(MigCli *cli, char **arguments, GError **error)
     if (cli->json)
         mig_print_json(&mig_type_JobReply, reply, FALSE);
     else
-        mig_talk("job %s: bandwidth %s%s, downtime at most %s", job->id,
+        mig_talk("job %s: bandwidth %s%s, downtime at most %s%s", job->id,
                  job->bandwidth ? mig_show_size(job->bandwidth) : "without limit",
-                 job->bandwidth ? "/s" : "", mig_show_ms(job->max_downtime_ms));
+                 job->bandwidth ? "/s" : "", mig_show_ms(job->max_downtime_ms),
+                 option_postcopy_now ? ", post-copy now" : "");
+    return TRUE;
+}
+
+gboolean
+mig_cmd_job_resume(MigCli *cli, char **arguments, GError **error)
+{
+    MigJobRequest request = {.id = arguments[0]};
+    g_autoptr(MigJobReply) reply = mig_cli_call(cli, "io.migrated.ResumeJob", &mig_type_JobRequest,
+                                                &request, &mig_type_JobReply, 0, error);
+
+    if (!reply)
+        return FALSE;
+    if (cli->json)
+        mig_print_json(&mig_type_JobReply, reply, FALSE);
+    else
+        mig_talk("job %s takes its link up again; 'migratectl job watch %s' follows it",
+                 arguments[0], arguments[0]);
     return TRUE;
 }
 

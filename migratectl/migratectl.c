@@ -95,6 +95,8 @@ static const MigCommand commands[] = {
     {"job", "cancel", "JOB", 1, 1, mig_cmd_job_cancel, NULL, "Cancel a move", NULL},
     {"job", "set", "JOB", 1, 1, mig_cmd_job_set, mig_options_job_set, "Change a move as it runs",
      "What is not named stays."},
+    {"job", "resume", "JOB", 1, 1, mig_cmd_job_resume, NULL,
+     "Take up a link lost in post-copy", NULL},
     {"job", "stats", "", 0, 0, mig_cmd_job_stats, NULL, "How good the forecasts of moves were", NULL},
     {"setup", NULL, "", 0, 0, mig_cmd_setup, mig_options_setup, "Make this host ready: libvirt, sanlock",
      "Needs no daemon. Each line that is set in a file of another package is printed\n"

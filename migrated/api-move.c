@@ -164,6 +164,25 @@ api_CancelJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
 }
 
 void
+peer_ResumeJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
+{
+    const MigJobRequest *request = request_;
+    GError *error = NULL;
+
+    if (mig_jobs_resume(daemon->jobs, request->id, &error))
+        peer_GetJob(daemon, call, request);
+    else
+        mig_rpc_call_fail(call, error);
+}
+
+void
+api_ResumeJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
+{
+    if (!is_forwarded(daemon, call, request, "ResumeJob", MIG_PEER_CALL_MS))
+        peer_ResumeJob(daemon, call, request);
+}
+
+void
 peer_SetJob(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigSetJobRequest *request = request_;

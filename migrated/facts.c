@@ -87,6 +87,8 @@ gather_fit(MigDaemon *daemon, const char *vm, const MigNeeds *needs, const MigFi
     reply->cpu = g_strdup(mig_cpu_fit_name(fit->cpu));
     reply->cpu_problem = g_strdup(fit->cpu_problem);
     reply->numa_problem = g_strdup(fit->numa_problem);
+    reply->postcopy = !fit->postcopy_problem;
+    reply->postcopy_problem = g_strdup(fit->postcopy_problem);
     reply->memory_free = (gint64)(needs->hugepage_bytes ? fit->hugepages_free_bytes
                                                         : mig_volumes_memory_free(daemon->volumes));
     reply->memory_reserved =
@@ -273,6 +275,11 @@ mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, c
     check_target(daemon, job, cpu_vendor, reply, checks);
     check_guest(daemon, job, needs, cpu, reply, checks);
     check_link(daemon, job, here, reply, checks);
+    job->can_postcopy = mig_checks_postcopy(
+        job->vm, job->target, job->policy,
+        reply->postcopy ? NULL
+                        : (reply->postcopy_problem ? reply->postcopy_problem : "it does not say"),
+        checks);
     mig_checks_pair(waits_for ? waits_for : reply->waits_for, daemon->node, job->target, checks);
     return TRUE;
 }

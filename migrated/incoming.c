@@ -351,7 +351,8 @@ sweep_one(MigIncoming *incoming, const Reservation *reservation)
     if (mig_turns_ask_fate(daemon, reservation->source, reservation->job) == MIG_JOB_GOES_ON ||
         !daemon->hv->get_state(daemon->hv->self, reservation->vm, reservation->uuid, &state, NULL))
         return;
-    if (state == MIG_DOMAIN_INCOMING || state == MIG_DOMAIN_UNKNOWN)
+    if (state == MIG_DOMAIN_INCOMING || state == MIG_DOMAIN_UNKNOWN ||
+        state == MIG_DOMAIN_POSTCOPY || state == MIG_DOMAIN_POSTCOPY_FAILED)
         return;
     g_message("reservation of job %s from %s is dropped: its source knows it no more",
               reservation->job, reservation->source);

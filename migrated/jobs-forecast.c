@@ -112,6 +112,7 @@ mig_job_forecast(MigJobs *jobs, const MigJob *job, gboolean is_patient, MigForec
                                    .link_bytes_s = forecast->link_bytes_s,
                                    .is_encrypted = job->is_encrypted,
                                    .policy = job->policy,
+                                   .can_postcopy = job->can_postcopy,
                                    .max_downtime_ms = job->max_downtime_ms,
                                    .past = (const MigPast *)(gconstpointer)past->data,
                                    .n_past = past->len};

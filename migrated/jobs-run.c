@@ -8,6 +8,7 @@
 #include "core/job-check.h"
 #include "core/queue.h"
 #include "facts.h"
+#include "halves.h"
 #include "link.h"
 #include "trusted.h"
 #include "volumes.h"
@@ -319,9 +320,26 @@ env_forecast(gpointer self, MigJob *job)
 }
 
 static gboolean
+env_is_target_dead(gpointer self)
+{
+    MigJobEntry *entry = self;
+
+    return mig_halves_is_dead(entry->jobs->daemon, entry->job->target);
+}
+
+static void
+env_restart(gpointer self, const MigJob *job)
+{
+    MigJobEntry *entry = self;
+
+    mig_halves_restart(entry->jobs->daemon, job->volume, job->vm);
+}
+
+static gboolean
 is_sending(const MigJob *job)
 {
-    return job->state == MIG_JOB_STATE_PERFORM || job->state == MIG_JOB_STATE_CONFIRM;
+    return job->state == MIG_JOB_STATE_PERFORM || job->state == MIG_JOB_STATE_CONFIRM ||
+           job->state == MIG_JOB_STATE_POSTCOPY;
 }
 
 /* Who is told by its target to take less leaves the rest to the others here. */
@@ -376,6 +394,9 @@ make_env(MigJobEntry *entry, MigClock *clock)
                        .migration = mig_link_address(daemon->link),
                        .check_target = env_check_target,
                        .bandwidth = env_bandwidth,
+                       .channels = (guint)daemon->config->multifd,
+                       .is_target_dead = env_is_target_dead,
+                       .restart = env_restart,
                        .forecast = env_forecast,
                        .look_at_target = env_look_at_target,
                        .look_at_encryption = env_look_at_encryption,

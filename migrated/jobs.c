@@ -265,6 +265,7 @@ wait_for_perform(MigJobs *jobs, const char *id, GError **error)
             return FALSE;
         }
         if (entry->job->state == MIG_JOB_STATE_PERFORM ||
+            mig_job_state_is_postcopy(entry->job->state) ||
             entry->job->state == MIG_JOB_STATE_CONFIRM)
             return TRUE;
         if (!g_cond_wait_until(&jobs->changed, &jobs->lock, until_us)) {
@@ -405,6 +406,12 @@ may_set(const MigJob *job, const MigSetJobRequest *request, GError **error)
                     "job %s was begun with virsh, and so are its limits: 'virsh "
                     "migrate-setmaxdowntime %s MS' changes one",
                     job->id, job->vm);
+    else if (request->postcopy_now && !job->can_postcopy)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+                    "job %s cannot be switched over to post-copy: its policy is against it, or the "
+                    "target cannot, or it has not come so far; see 'postcopy' in 'migratectl job "
+                    "show %s'",
+                    job->id, job->id);
     else if (request->bandwidth < -1 || request->max_downtime_ms < 0 ||
              request->max_downtime_ms > 60000)
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
@@ -426,6 +433,8 @@ mig_jobs_set(MigJobs *jobs, const MigSetJobRequest *request, GError **error)
         entry->job->bandwidth_bytes_s = (guint64)MAX(request->bandwidth, 0);
     if (request->max_downtime_ms)
         entry->job->max_downtime_ms = (guint)request->max_downtime_ms;
+    if (request->postcopy_now)
+        entry->job->postcopy_wanted = TRUE;
     entry->job->retuned++;
     mig_job_entry_wake(entry);
     return TRUE;
@@ -444,7 +453,39 @@ mig_jobs_cancel(MigJobs *jobs, const char *id, GError **error)
                     mig_job_state_name(entry->job->state));
         return FALSE;
     }
+    if (entry->job->progress.is_postcopy || entry->job->state == MIG_JOB_STATE_POSTCOPY_PAUSED) {
+        g_set_error(
+            error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
+            "job %s has passed the point of no return: %s runs %s by now, and only the rest "
+            "of its memory is on %s still; %s",
+            id, entry->job->target, entry->job->vm, entry->job->source,
+            entry->job->state == MIG_JOB_STATE_POSTCOPY_PAUSED
+                ? "mend the link, then 'migratectl job resume' lets it follow"
+                : "it follows, see 'migratectl job watch'");
+        return FALSE;
+    }
     entry->is_cancelled = TRUE;
+    mig_job_entry_wake(entry);
+    return TRUE;
+}
+
+gboolean
+mig_jobs_resume(MigJobs *jobs, const char *id, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
+    MigJobEntry *entry = find_or_error(jobs, id, error);
+
+    if (!entry)
+        return FALSE;
+    if (entry->job->state != MIG_JOB_STATE_POSTCOPY_PAUSED) {
+        g_set_error(error, MIG_ERROR,
+                    mig_job_has_ended(entry->job) ? MIG_ERROR_JOB_ENDED : MIG_ERROR_BAD_VALUE,
+                    "job %s is in state %s; only one whose link was lost (postcopy-paused) is "
+                    "resumed",
+                    id, mig_job_state_name(entry->job->state));
+        return FALSE;
+    }
+    entry->job->resume_wanted = TRUE;
     mig_job_entry_wake(entry);
     return TRUE;
 }

@@ -46,6 +46,8 @@ MigApiJob *mig_jobs_get(MigJobs *jobs, const char *id, GError **error);
 GPtrArray *mig_jobs_list(MigJobs *jobs, gboolean only_running);
 /* MIG_ERROR_JOB_ENDED where there is nothing to cancel any more. */
 gboolean mig_jobs_cancel(MigJobs *jobs, const char *id, GError **error);
+/* One whose link was lost in its post-copy phase takes it up again, soon. */
+gboolean mig_jobs_resume(MigJobs *jobs, const char *id, GError **error);
 /* What the target takes of that job from now on; 0: no limit. FALSE: its target is another node, or
  * it is not known. */
 gboolean mig_jobs_grant(MigJobs *jobs, const char *id, const char *target, guint64 bytes_s);

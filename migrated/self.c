@@ -6,6 +6,7 @@
 #include "core/timeouts.h"
 #include "events.h"
 #include "failover.h"
+#include "halves.h"
 #include "jobs.h"
 #include "recovery.h"
 #include "vm-actions.h"
@@ -30,11 +31,16 @@ typedef struct {
     guint resumed;   /* times that it did, and had failed again before it was quiet for long */
     gint64 resumed_us;
     gboolean is_told;
-    guint bare; /* looks in a row at which it ran and nobody had its lease */
+    guint bare;      /* looks in a row at which it ran and nobody had its lease */
+    gint64 asked_us; /* for its other half; 0: it is whole */
+    guint alone;     /* times in a row that there was none */
 } Held;
 
 /* So many of these are no late answer any more. */
 #define LOOKS_BARE 3
+
+/* A half is given up when it was found to be alone so often, MIG_POSTCOPY_LOOK_MS apart. */
+#define LOOKS_ALONE 2
 
 /* Has another node, in the start that it has now, the lease? *owner: its name. */
 static gboolean
@@ -198,6 +204,17 @@ start_again(gpointer data)
     return NULL;
 }
 
+void
+mig_self_start_again(MigDaemon *daemon, const char *vm, guint64 lease_version)
+{
+    Again *again = g_new0(Again, 1);
+
+    again->daemon = daemon;
+    again->vm = g_strdup(vm);
+    again->version = lease_version;
+    g_thread_unref(g_thread_new("again", start_again, again));
+}
+
 static gboolean
 is_standing_or_running(const MigRunning *running)
 {
@@ -211,7 +228,6 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
     g_autoptr(MigVm) vm = mig_csv_vm(mig_attached_csv(attached), running->name, NULL);
     g_autoptr(GError) error = NULL;
     MigLeaseOwner lease = {0};
-    Again *again;
 
     /* asked before: the run that ends is meant, and none that another node begins */
     mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL);
@@ -225,11 +241,29 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
     mig_vms_refresh_soon(self->daemon->vms);
     if (!vm || !vm->wants_running || vm->restart == MIG_RESTART_NEVER)
         return;
-    again = g_new0(Again, 1);
-    again->daemon = self->daemon;
-    again->vm = g_strdup(running->name);
-    again->version = lease.version;
-    g_thread_unref(g_thread_new("again", start_again, again));
+    mig_self_start_again(self->daemon, running->name, lease.version);
+}
+
+/* A half of a move in its post-copy phase, with no link to the other one. TRUE: it is ended. */
+static gboolean
+look_at_half(MigSelf *self, const MigRunning *running, MigAttached *attached)
+{
+    Held *held = held_of(self, running->name);
+    gint64 now_us = g_get_monotonic_time();
+
+    if (!running->is_broken) {
+        held->asked_us = held->alone = 0;
+        return FALSE;
+    }
+    if (held->asked_us && now_us - held->asked_us < MIG_POSTCOPY_LOOK_MS * 1000)
+        return FALSE;
+    held->asked_us = now_us;
+    held->alone = mig_halves_is_alone(self->daemon, running) ? held->alone + 1 : 0;
+    if (held->alone < LOOKS_ALONE)
+        return FALSE;
+    end_failed(self, running, attached,
+               "the other half of it is gone, with a part of its memory; it starts again");
+    return TRUE;
 }
 
 static void
@@ -360,6 +394,8 @@ mig_self_look(MigSelf *self, gboolean is_isolated)
             end_failed(self, running, attached, "it had no lease, and its lockspace is given up");
             continue;
         }
+        if (attached && running->is_half && look_at_half(self, running, attached))
+            continue;
         if (!attached || is_away)
             continue; /* a LUN that does not answer is sanlock's case */
         if (running->state == MIG_DOMAIN_RUNNING)

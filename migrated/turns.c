@@ -292,7 +292,7 @@ has_incoming_domain(MigDaemon *daemon)
     for (guint i = 0; domains && i < domains->len; i++) {
         const MigDomain *domain = g_ptr_array_index(domains, i);
 
-        if (domain->state == MIG_DOMAIN_INCOMING)
+        if (domain->state == MIG_DOMAIN_INCOMING || domain->is_half)
             return TRUE;
     }
     return domains == NULL;

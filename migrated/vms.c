@@ -131,6 +131,8 @@ running_from(MigVms *vms, const MigDomain *domain, gboolean *are_all_told)
     running->slot = slot;
     running->state = domain->state;
     running->is_leaving = domain->is_leaving;
+    running->is_half = domain->is_half;
+    running->is_broken = domain->is_broken;
     return running;
 }
 
@@ -147,7 +149,8 @@ is_set_equal(GHashTable *a, GHashTable *b)
     while (g_hash_table_iter_next(&iter, (gpointer *)&name, (gpointer *)&running)) {
         const MigRunning *other = g_hash_table_lookup(b, name);
 
-        if (!other || other->state != running->state || other->is_leaving != running->is_leaving)
+        if (!other || other->state != running->state || other->is_leaving != running->is_leaving ||
+            other->is_half != running->is_half || other->is_broken != running->is_broken)
             return FALSE;
     }
     return TRUE;

@@ -51,6 +51,7 @@ static const Key keys[] = {
     {"moves", "policy", KEY_POLICY, AT(default_policy), "fast", 0, 0},
     {"moves", "timeout_s", KEY_INT, AT(default_timeout_s), "0", 0, 7 * 86400},
     {"moves", "bandwidth_mib_s", KEY_INT, AT(default_bandwidth_mib_s), "0", 0, 1000000},
+    {"moves", "multifd", KEY_INT, AT(multifd), "0", 0, 16},
     {"moves", "encrypt", KEY_BOOL, AT(encrypt), "yes", 0, 0},
     {"volumes", "devices", KEY_PATHS, AT(volume_devices), "", 0, 0},
     {"volumes", "standing_coordinator", KEY_BOOL, AT(standing_coordinator), "yes", 0, 0},

@@ -36,6 +36,7 @@ typedef struct {
     char *default_policy;           /* fast, gentle, must-finish, never-postcopy */
     gint64 default_timeout_s;       /* of a whole move; 0: none */
     gint64 default_bandwidth_mib_s; /* 0: no limit */
+    gint64 multifd;                 /* connections of a move that cannot use post-copy; 0: one */
     gint64 encrypt;                 /* memory of VMs on the move */
     /* [volumes] */
     char **volume_devices; /* attached at start; NULL-terminated, never NULL */

@@ -62,6 +62,7 @@
     X(WatchJob, JobRequest, JobReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_READ) \
     X(CancelJob, JobRequest, JobReply, 0) \
     X(SetJob, SetJobRequest, JobReply, 0) \
+    X(ResumeJob, JobRequest, JobReply, 0) \
     X(HookDomain, HookDomainRequest, Empty, MIG_RPC_METHOD_ROOT)
 
 #define MIG_PEER_METHODS(X) \
@@ -88,6 +89,7 @@
     X(WatchJob, JobRequest, JobReply, MIG_RPC_METHOD_MORE | MIG_RPC_METHOD_READ) \
     X(CancelJob, JobRequest, JobReply, 0) \
     X(SetJob, SetJobRequest, JobReply, 0) \
+    X(ResumeJob, JobRequest, JobReply, 0) \
     X(DrainNode, DrainNodeRequest, DrainNodeReply, 0) \
     X(UndrainNode, NameRequest, Empty, 0) \
     X(PardonNode, NameRequest, Empty, 0) \

@@ -144,6 +144,9 @@
     F(BOOL, encrypted, 0, NULL)        /* its memory, on the wire */ \
     F(STRING, policy, 0, NULL)         /* fast, gentle, must-finish, never-postcopy */ \
     F(INT, throttle, 0, NULL)          /* percent of its CPU time, taken from the guest */ \
+    F(BOOL, can_postcopy, 0, NULL)     /* it may be switched over to that */ \
+    F(STRING, ram_address, 0, NULL)    /* where the target takes its memory */ \
+    F(INT, channels, 0, NULL)          /* connections that it goes over; 0: one */ \
     F(ARRAY, checks, 0, &mig_type_ApiCheck) F(ARRAY, phases, 0, &mig_type_ApiPhase)
 
 /* One thing that was seen, decided or done. */
@@ -295,7 +298,8 @@
 #define MIG_FIELDS_SetJobRequest(F) \
     F(STRING, id, R, NULL) \
     F(INT, bandwidth, Z, NULL)         /* bytes/s; 0: as it is, -1: no limit */ \
-    F(INT, max_downtime_ms, Z, NULL)   /* 0: as it is */
+    F(INT, max_downtime_ms, Z, NULL)   /* 0: as it is */ \
+    F(BOOL, postcopy_now, 0, NULL)     /* let the target run it at once */
 /* op: libvirt's word; lockspace, lease: of its <lease> */
 #define MIG_FIELDS_HookDomainRequest(F) \
     F(STRING, op, R, NULL) F(STRING, vm, R, NULL) F(STRING, uuid, 0, NULL) \
@@ -380,7 +384,9 @@
     F(STRING, cpu_problem, 0, NULL) F(STRING, numa_problem, 0, NULL) \
     F(STRV, missing_networks, 0, NULL) F(STRV, missing_media, 0, NULL) \
     F(STRING, waits_for, 0, NULL) F(OBJECT, link, 0, &mig_type_PeerLink) \
-    F(INT, probe_port, 0, NULL) F(STRING, probe_word, 0, NULL) /* a measurement is awaited there */
+    F(INT, probe_port, 0, NULL) F(STRING, probe_word, 0, NULL) /* a measurement is awaited there */ \
+    F(BOOL, postcopy, 0, NULL)         /* its QEMU can receive that way; not said before 0.3 */ \
+    F(STRING, postcopy_problem, 0, NULL) /* why not */
 
 /* X(type) for each message above, elements before their users */
 #define MIG_API_TYPES(X) \

@@ -2,6 +2,8 @@
 /* checks-guest.c - the rules about what the guest is made of, and what it finds at the target. */
 #include "core/checks.h"
 
+#include "core/policy.h"
+
 static void
 add(GPtrArray *checks, const char *name, MigVerdict verdict, char *text_take, const char *advice)
 {
@@ -218,4 +220,27 @@ mig_checks_idle(const char *vm, const char *why, GPtrArray *checks)
     add(checks, "vm-idle", why ? MIG_VERDICT_FAIL : MIG_VERDICT_PASS,
         why ? g_strdup(why) : g_strdup_printf("no job has %s", vm),
         "wait until that is over; see 'migratectl job list'");
+}
+
+/* ---- post-copy ---- */
+
+gboolean
+mig_checks_postcopy(const char *vm, const char *target, MigPolicyKind policy, const char *problem,
+                    GPtrArray *checks)
+{
+    const MigPolicyRule *rule = mig_policy_rule(policy);
+    /* who must finish would have to stand still instead; the others give up in time, as ever */
+    gboolean is_missed = problem && policy == MIG_POLICY_MUST_FINISH;
+    char *text;
+
+    if (!rule->allows_postcopy)
+        text = g_strdup_printf("policy %s: %s is not moved that way", mig_policy_kind_name(policy),
+                               vm);
+    else if (problem)
+        text = g_strdup_printf("%s cannot receive that way: %s", target, problem);
+    else
+        text = g_strdup_printf("%s can receive that way, should %s not converge", target, vm);
+    add(checks, "postcopy", is_missed ? MIG_VERDICT_WARN : MIG_VERDICT_PASS, text,
+        "let QEMU there catch page faults: 'sysctl vm.unprivileged_userfaultfd=1'");
+    return rule->allows_postcopy && !problem;
 }

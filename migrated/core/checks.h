@@ -71,6 +71,10 @@ void mig_checks_guest(const MigGuestFacts *facts, GPtrArray *checks);
 /* What a move to that node would wait for: NULL for nothing. Only ever a warning. */
 void
 mig_checks_pair(const char *waits_for, const char *source, const char *target, GPtrArray *checks);
+/* Can and may it go on by post-copy (core/policy.h)? problem: why the target cannot; NULL: it can.
+ * Only ever a warning: moves that converge never need it. */
+gboolean mig_checks_postcopy(const char *vm, const char *target, MigPolicyKind policy,
+                             const char *problem, GPtrArray *checks);
 /* The target cannot be asked. */
 void mig_checks_no_answer(const char *target, const char *why, GPtrArray *checks);
 /* Another action has the VM; why: as it is told to who asks for a move. NULL: none. */

@@ -17,6 +17,9 @@ typedef struct {
     guint64 bandwidth_bytes_s; /* 0: no limit */
     guint downtime_ms;         /* the limit to begin with */
     guint throttle_first, throttle_step; /* of the guest's CPU time, percent; 0: it is not slowed */
+    gboolean may_postcopy;               /* start_postcopy() shall work; not with channels */
+    gboolean is_recovery; /* the rest of one whose link was lost in its post-copy phase */
+    guint channels;       /* parallel connections; 0: one */
 } MigMigration;
 
 /* How much of its memory a guest uses, and how fast it dirties it. */
@@ -52,7 +55,12 @@ typedef struct {
     gboolean (*set_max_downtime)(gpointer self, const char *vm, guint ms, GError **error);
     /* bytes_s: not 0; at once, also of a migration that runs. */
     gboolean (*set_bandwidth)(gpointer self, const char *vm, guint64 bytes_s, GError **error);
+    /* Refused by libvirt once the target has been let run it. */
     gboolean (*abort)(gpointer self, const char *vm, GError **error);
+    /* The target runs it as soon as QEMU can; again and again does no harm. */
+    gboolean (*start_postcopy)(gpointer self, const char *vm, GError **error);
+    /* In its post-copy phase: QEMU gives the link up, so that it can be taken up again. */
+    gboolean (*pause_postcopy)(gpointer self, const char *vm, GError **error);
     /* From now on what is told of that VM's stop and start is kept; what was told before is
      * forgotten. */
     void (*watch_switchover)(gpointer self, const char *uuid);

@@ -5,6 +5,7 @@
 #include "core/job-arrival.h"
 
 #include "base/error.h"
+#include "core/job-postcopy.h"
 #include "core/timeouts.h"
 
 void
@@ -27,6 +28,7 @@ mig_monitor_init(MigMonitor *monitor, MigJob *job, const MigJobEnv *env)
     monitor->retuned = job->retuned;
     monitor->deadline_ms = job->timeout_ms ? now_ms + job->timeout_ms : 0;
     mig_policy_init(&monitor->policy, job->policy, job->max_downtime_ms, now_ms);
+    monitor->policy.can_postcopy = job->can_postcopy;
 }
 
 /* The link is shared: each move that begins or ends changes what is left for the others. */
@@ -50,12 +52,16 @@ look_at_wishes(MigMonitor *monitor, gint64 now_ms)
     const MigJob *job = monitor->job;
     const MigJobEnv *env = monitor->env;
     guint retuned, max_downtime_ms;
+    gboolean postcopy_wanted;
     g_autoptr(GError) error = NULL;
 
     env->lock(env->self);
     retuned = job->retuned;
     max_downtime_ms = job->max_downtime_ms;
+    postcopy_wanted = job->postcopy_wanted;
     env->unlock_and_tell(env->self);
+    if (postcopy_wanted)
+        mig_postcopy_begin(monitor, "asked for");
     if (retuned == monitor->retuned || job->by_virsh)
         return;
     monitor->retuned = retuned;
@@ -104,11 +110,48 @@ take_step(MigMonitor *monitor, MigPolicyStep step, GError *error_take)
     case MIG_POLICY_RAISED:
         monitor->is_limit_due = TRUE;
         break;
+    case MIG_POLICY_POSTCOPY:
+        mig_postcopy_begin(monitor, "rounds do not get smaller");
+        break;
     case MIG_POLICY_GIVE_UP:
         monitor->has_given_up = TRUE;
         mig_job_keep_error(monitor->job, monitor->env, g_steal_pointer(&error));
         break;
     }
+}
+
+/* Ends it, if that can be. FALSE: the target runs it already. */
+static gboolean
+end(const MigMonitor *monitor)
+{
+    const MigJobEnv *env = monitor->env;
+    MigProgress progress = {0};
+
+    if (monitor->job->progress.is_postcopy)
+        return FALSE;
+    /* repeated until libvirt is through: an abort can come too early for it; too late it is refused
+     */
+    env->hv->abort(env->hv->self, monitor->job->vm, NULL);
+    return !env->hv->get_progress(env->hv->self, monitor->job->vm, &progress, NULL) ||
+           !progress.is_postcopy;
+}
+
+/* Where the target does not run it yet. */
+static void
+converge(MigMonitor *monitor, const MigProgress *progress, gint64 now_ms)
+{
+    const MigJobEnv *env = monitor->env;
+
+    if (!monitor->job->by_virsh && !mig_job_state_is_postcopy(monitor->job->state)) {
+        MigPolicyStep step = mig_policy_feed(&monitor->policy, progress, now_ms);
+
+        take_step(monitor, step, step == MIG_POLICY_GIVE_UP ? no_convergence(monitor) : NULL);
+    }
+    if (progress->is_active)
+        share_link(monitor);
+    if (monitor->is_limit_due)
+        monitor->is_limit_due = !env->hv->set_max_downtime(env->hv->self, monitor->job->vm,
+                                                           monitor->policy.limit_ms, NULL);
 }
 
 static void
@@ -120,23 +163,16 @@ watch_once(MigMonitor *monitor)
     MigProgress progress = {.downtime_ms = -1};
 
     if (monitor->deadline_ms && now_ms >= monitor->deadline_ms && !monitor->has_given_up &&
-        !env->is_cancelled(env->self))
+        !env->is_cancelled(env->self) && !mig_job_state_is_postcopy(job->state))
         take_step(monitor, mig_policy_expire(&monitor->policy, now_ms), too_late(job));
-    if (env->is_cancelled(env->self) || monitor->has_given_up) {
-        /* repeated until libvirt is through: an abort can come too early for it */
-        env->hv->abort(env->hv->self, job->vm, NULL);
+    if ((env->is_cancelled(env->self) || monitor->has_given_up) && end(monitor))
         return;
-    }
     look_at_wishes(monitor, now_ms);
     if (!env->hv->get_progress(env->hv->self, job->vm, &progress, NULL))
         return;
     /* QEMU never takes it back before the end, and then has forgotten it */
     progress.throttle_percent = MAX(progress.throttle_percent, job->progress.throttle_percent);
-    if (!job->by_virsh) { /* who moves it by hand sets this by hand */
-        MigPolicyStep step = mig_policy_feed(&monitor->policy, &progress, now_ms);
-
-        take_step(monitor, step, step == MIG_POLICY_GIVE_UP ? no_convergence(monitor) : NULL);
-    }
+    mig_postcopy_watch(monitor, &progress, now_ms);
 
     env->lock(env->self);
     if (progress.is_active) {
@@ -144,13 +180,12 @@ watch_once(MigMonitor *monitor)
         if (!job->first_bytes && progress.iteration >= 2)
             job->first_bytes = progress.transferred_bytes;
     }
+    env->unlock_and_tell(env->self);
+    if (!progress.is_postcopy) /* who moves it by hand sets his limits by hand */
+        converge(monitor, &progress, now_ms);
+    env->lock(env->self);
     job->downtime_limit_ms = monitor->policy.limit_ms;
     env->unlock_and_tell(env->self);
-    if (progress.is_active)
-        share_link(monitor);
-    if (monitor->is_limit_due)
-        monitor->is_limit_due =
-            !env->hv->set_max_downtime(env->hv->self, job->vm, monitor->policy.limit_ms, NULL);
 }
 
 gpointer
@@ -167,7 +202,8 @@ mig_monitor_thread(gpointer data)
             break;
         gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
 
-        is_near = monitor->looks_for_arrival && mig_job_look_for_arrival(monitor->job, env);
+        is_near = monitor->looks_for_arrival && !mig_job_state_is_postcopy(monitor->job->state) &&
+                  mig_job_look_for_arrival(monitor->job, env);
         /* a guest that never arrives can still be called back */
         if (!is_near || now_ms - watched_ms >= MIG_POLICY_POLL_MS) {
             watch_once(monitor);
@@ -195,6 +231,7 @@ mig_monitor_wait(MigMonitor *monitor)
             was_moving = TRUE;
             heard_ms = now_ms;
             watch_once(monitor);
+            mig_postcopy_tend(monitor, now_ms);
         } else if (g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_STOPPED) ||
                    now_ms - heard_ms > MIG_CONFIRM_MS) {
             return was_moving;

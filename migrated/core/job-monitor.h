@@ -16,6 +16,12 @@ typedef struct {
     gboolean is_limit_due;      /* raised, QEMU does not know of it yet */
     gboolean has_given_up;      /* the policy, or the time limit */
     gboolean looks_for_arrival; /* at the target, once the guest stands still here */
+    gint64 begun_ms;            /* post-copy was asked for last; 0: never */
+    guint64 seen_bytes;         /* sent when that last changed in the post-copy phase, */
+    gint64 moved_ms;            /* and since when; 0: it has not been seen in there */
+    guint moves;                /* looks in a row at which more was sent */
+    gint64 given_up_ms;         /* the link, last; 0: never, or not since it was lost */
+    gint64 looked_ms;           /* for the other half */
     gint has_ended;             /* atomic: the migrate call has returned */
 } MigMonitor;
 

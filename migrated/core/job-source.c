@@ -5,6 +5,7 @@
 #include "core/job-arrival.h"
 #include "core/job-check.h"
 #include "core/job-monitor.h"
+#include "core/job-postcopy.h"
 #include "core/job-turn.h"
 
 #include "base/error.h"
@@ -155,6 +156,8 @@ prepare(MigJob *job, const MigJobEnv *env, MigReady *to, GError **error)
     }
     env->lock(env->self);
     job->granted_bytes_s = to->granted_bytes_s;
+    g_free(job->ram_address);
+    job->ram_address = g_strdup(to->ram_address);
     env->unlock_and_tell(env->self);
     return ready && trust_target(job, env, to, error);
 }
@@ -186,6 +189,7 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
     migration.downtime_ms = monitor.policy.limit_ms;
     migration.throttle_first = monitor.policy.rule->throttle_first;
     migration.throttle_step = monitor.policy.rule->throttle_step;
+    mig_postcopy_choose(job, env, &migration);
     GThread *thread = g_thread_new("monitor", mig_monitor_thread, &monitor);
     gboolean ok = env->hv->migrate(env->hv->self, &migration, error);
 
@@ -212,6 +216,7 @@ gather(MigJob *job, const MigJobEnv *env, MigRecoverFacts *facts, char **owner)
     facts->is_moving = progress.is_active;
     if (!env->hv->get_state(env->hv->self, job->vm, job->uuid, &facts->source, NULL))
         facts->source = MIG_DOMAIN_UNKNOWN;
+    facts->is_target_dead = mig_postcopy_was(job) && env->is_target_dead(env->self);
     /* while the guest runs here nobody else need be asked */
     if (facts->is_moving || facts->source == MIG_DOMAIN_RUNNING)
         return;
@@ -280,6 +285,24 @@ stopped(MigJob *job, const MigJobEnv *env)
     close_job(job, env, MIG_JOB_STATE_FAILED, "the VM stopped during the move");
 }
 
+/* A half of it was lost in the post-copy phase: what is left of the other one is ended by its node.
+ */
+static void
+lost(MigJob *job, const MigJobEnv *env)
+{
+    env->volume->deactivate(env->volume->self, (const char *const *)job->images, NULL);
+    env->volume->publish(env->volume->self, job->volume, NULL);
+    env->lock(env->self);
+    g_clear_error(&job->error);
+    job->error = g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
+                             "one half of %s was lost in the post-copy phase, and with it its "
+                             "memory; it is started again from its disk, as if its node had died",
+                             job->vm);
+    env->unlock_and_tell(env->self);
+    env->restart(env->self, job);
+    close_job(job, env, MIG_JOB_STATE_FAILED, "half of its memory is gone");
+}
+
 static void
 unclear(MigJob *job, const MigJobEnv *env, const MigRecoverFacts *facts, const char *owner)
 {
@@ -329,7 +352,15 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
         stayed(job, env);
         return TRUE;
     case MIG_RECOVER_START:
-        stopped(job, env);
+        if (mig_postcopy_was_broken(job)) {
+            env->peer->finish(env->peer->self, job, FALSE, NULL, NULL);
+            lost(job, env);
+        } else {
+            stopped(job, env);
+        }
+        return TRUE;
+    case MIG_RECOVER_LOST:
+        lost(job, env);
         return TRUE;
     case MIG_RECOVER_DESTROY_SOURCE:
         if (!env->hv->destroy(env->hv->self, job->vm, job->uuid, &error))

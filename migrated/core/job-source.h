@@ -35,6 +35,11 @@ typedef struct {
     gboolean (*trust_target)(gpointer self, const char *certificate, GError **error);
     /* Fills job->forecast, with what is known at once. */
     void (*forecast)(gpointer self, MigJob *job);
+    guint channels; /* connections of a move that cannot use post-copy; 0: one */
+    /* Is it proven that nothing of the target's runs any more? */
+    gboolean (*is_target_dead)(gpointer self);
+    /* Its memory is lost: whoever restarts for its volume shall start it, as its policy says. */
+    void (*restart)(gpointer self, const MigJob *job);
     /* FALSE: another waiting job of this node goes first on that pair; *turn says which. */
     gboolean (*may_ask)(gpointer self, MigTurn *turn);
     void (*lock)(gpointer self);

@@ -9,8 +9,11 @@ static const MigSmState job_states[] = {
                              FALSE},
     [MIG_JOB_STATE_WAITING] = {"waiting", TO(PREPARE) | TO(FAILED) | TO(CANCELLED), FALSE, FALSE},
     [MIG_JOB_STATE_PREPARE] = {"prepare", TO(PERFORM) | TO(CONFIRM), FALSE, FALSE},
-    [MIG_JOB_STATE_PERFORM] = {"perform", TO(CONFIRM), FALSE, FALSE},
-    [MIG_JOB_STATE_CONFIRM] = {"confirm", TO(DONE) | TO(FAILED) | TO(CANCELLED), FALSE, FALSE},
+    [MIG_JOB_STATE_PERFORM] = {"perform", TO(POSTCOPY) | TO(CONFIRM), FALSE, FALSE},
+    [MIG_JOB_STATE_POSTCOPY] = {"postcopy", TO(POSTCOPY_PAUSED) | TO(CONFIRM), FALSE, FALSE},
+    [MIG_JOB_STATE_POSTCOPY_PAUSED] = {"postcopy-paused", TO(POSTCOPY) | TO(CONFIRM), FALSE, FALSE},
+    [MIG_JOB_STATE_CONFIRM] = {"confirm", TO(POSTCOPY) | TO(DONE) | TO(FAILED) | TO(CANCELLED),
+                               FALSE, FALSE},
     [MIG_JOB_STATE_DONE] = {"done", 0, FALSE, TRUE},
     [MIG_JOB_STATE_FAILED] = {"failed", 0, FALSE, TRUE},
     [MIG_JOB_STATE_CANCELLED] = {"cancelled", 0, FALSE, TRUE},
@@ -29,6 +32,8 @@ mig_job_state_resume(MigJobState state)
     case MIG_JOB_STATE_PREPARE:
         return MIG_JOB_RESUME_CLEAN;
     case MIG_JOB_STATE_PERFORM:
+    case MIG_JOB_STATE_POSTCOPY:
+    case MIG_JOB_STATE_POSTCOPY_PAUSED:
     case MIG_JOB_STATE_CONFIRM:
         return MIG_JOB_RESUME_WAIT_CONFIRM;
     case MIG_JOB_STATE_DONE:
@@ -44,4 +49,10 @@ mig_job_state_name(MigJobState state)
 {
     g_return_val_if_fail(state < mig_job_sm.count, "?");
     return mig_job_sm.states[state].name;
+}
+
+gboolean
+mig_job_state_is_postcopy(MigJobState state)
+{
+    return state == MIG_JOB_STATE_POSTCOPY || state == MIG_JOB_STATE_POSTCOPY_PAUSED;
 }

@@ -9,13 +9,15 @@
  * A move, as the source node lives it. Words are libvirt's phases; its finish phase, on the target,
  * is a part of perform here, since libvirt runs it inside of the same call.
  *
- *     begin ──────────────► prepare ──► perform ──► confirm ──► done
- *       │  └──► waiting ──────►│           │           │
- *       │          │           └───────────┴───────────┤
- *       │          │        every failure goes through │
- *       ▼          ▼        confirm, which asks both   └──────► failed, cancelled
- *     failed, cancelled     sides what is true          (the VM runs on the source, or the text says
- *     (nothing was touched)                              where it is)
+ *     begin ──────────────► prepare ──► perform ──────────────────► confirm ──► done
+ *       │  └──► waiting ──────►│           │  └──► postcopy ────────►│  │
+ *       │          │           │           │       ▲  ▼ link lost    │  │
+ *       │          │           │           │       postcopy-paused ─►│  │
+ *       │          │           └───────────┴─────────────────────────┤  │
+ *       │          │        every failure goes through confirm,      │  │
+ *       ▼          ▼        which asks both sides what is true       │  └─► failed, cancelled
+ *     failed, cancelled                                     (the VM runs on the source, or the text
+ *     (nothing was touched)                                  says where it is)
  *
  * The state is in the journal *before* its first action. So a daemon that finds a job in state X
  * after a restart knows that X's actions may have been done in part, and that X+1's have not:
@@ -33,6 +35,14 @@
  *             | over while the guest stands still,     | aborts or ends the move. Restart: waits for
  *             | lets it run there                      | libvirt, then confirm. Node dead: the lease
  *             |                                        | says whether the target has the VM already.
+ *   postcopy  | the target is let run it; the rest | migrated dead: QEMUs go on by themselves.
+ *             | of its memory follows              | Restart: watches on. No way back from here:
+ *             |                                    | neither half alone is the VM. Node dead: the
+ *             |                                    | half on the target is ended there, and the VM
+ *             |                                    | started anew (halves.c).
+ *   postcopy-paused: both halves are kept    | the same. The job goes on with 'job resume',
+ *             | until the link is back, or one of  | never by itself (core/job-postcopy.h).
+ *             | them is known to be gone for good  |
  *   confirm   | truth from both libvirts and the lease | idempotent: done again at restart
  *             | (core/recover.h); target publishes the |
  *             | VM; what is left over is removed       |
@@ -47,6 +57,8 @@ typedef enum {
     MIG_JOB_STATE_WAITING,
     MIG_JOB_STATE_PREPARE,
     MIG_JOB_STATE_PERFORM,
+    MIG_JOB_STATE_POSTCOPY,
+    MIG_JOB_STATE_POSTCOPY_PAUSED,
     MIG_JOB_STATE_CONFIRM,
     MIG_JOB_STATE_DONE,
     MIG_JOB_STATE_FAILED,
@@ -65,3 +77,5 @@ typedef enum {
 extern const MigSm mig_job_sm;
 MigJobResume mig_job_state_resume(MigJobState state);
 const char *mig_job_state_name(MigJobState state);
+/* May its memory be on two nodes? */
+gboolean mig_job_state_is_postcopy(MigJobState state);

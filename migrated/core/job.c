@@ -38,6 +38,7 @@ mig_job_free(MigJob *job)
     g_free(job->source);
     g_free(job->target);
     g_free(job->waits_for);
+    g_free(job->ram_address);
     g_strfreev(job->images);
     g_ptr_array_unref(job->phases);
     g_ptr_array_unref(job->checks);

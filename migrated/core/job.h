@@ -24,6 +24,8 @@ typedef struct {
     guint throttle_percent; /* of the guest's CPU time, taken from it */
     gint64 downtime_ms;     /* QEMU's own figure; -1 not known */
     gboolean is_active;     /* libvirt knows of a running migration */
+    gboolean is_postcopy;   /* the target has been let run it: no way back */
+    gboolean is_broken;     /* is_postcopy: libvirt does not believe in it any more */
 } MigProgress;
 
 typedef struct {
@@ -50,6 +52,13 @@ typedef struct {
     gboolean wants_forecast; /* it is only thought of, and somebody waits for what is measured */
     gboolean
         by_virsh; /* somebody moves it past us: checked, prepared and followed, not performed */
+
+    /* Post-copy. can: it may be switched to, libvirt and QEMU were told so as it began. */
+    gboolean can_postcopy;
+    gboolean postcopy_wanted; /* somebody asked for it at once */
+    gboolean resume_wanted;   /* somebody asks for the rest of its memory again */
+    char *ram_address;        /* where the target takes it; known from prepare on */
+    guint channels;           /* connections that the memory goes over; 0: one, as usual */
 
     guint retuned;     /* how often bandwidth or downtime was changed since it began */
     guint state;       /* MigJobState; moved by mig_job_set_state() only */

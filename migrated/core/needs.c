@@ -77,6 +77,7 @@ mig_fit_free(MigFit *fit)
     g_free(fit->cpu_problem);
     g_free(fit->numa_problem);
     g_free(fit->uuid_owner);
+    g_free(fit->postcopy_problem);
     g_strfreev(fit->missing_networks);
     g_free(fit);
 }

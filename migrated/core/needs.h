@@ -45,6 +45,7 @@ typedef struct {
     char *numa_problem;           /* nodes that are not there or too full, or NULL */
     char *uuid_owner;             /* another domain with that uuid, or NULL */
     char **missing_networks;      /* of the hypervisor */
+    char *postcopy_problem;       /* why its QEMU cannot receive by post-copy; NULL: it can */
 } MigFit;
 
 MigFit *mig_fit_new(void);

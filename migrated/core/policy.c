@@ -8,10 +8,10 @@
 #define STEP_MAX_MS 5000
 
 static const MigPolicyRule rules[MIG_POLICY_COUNT] = {
-    [MIG_POLICY_FAST] = {30, 20, 120000, 6, 0},
-    [MIG_POLICY_GENTLE] = {0, 0, 20000, 3, 0},
-    [MIG_POLICY_MUST_FINISH] = {30, 20, 10000, 3, 30000},
-    [MIG_POLICY_NEVER_POSTCOPY] = {20, 10, 60000, 4, 0},
+    [MIG_POLICY_FAST] = {30, 20, 120000, 6, 0, 10000, 3, TRUE},
+    [MIG_POLICY_GENTLE] = {0, 0, 20000, 3, 0, 0, 0, TRUE},
+    [MIG_POLICY_MUST_FINISH] = {30, 20, 10000, 3, 30000, 5000, 2, TRUE},
+    [MIG_POLICY_NEVER_POSTCOPY] = {20, 10, 60000, 4, 0, 0, 0, FALSE},
 };
 
 const MigPolicyRule *
@@ -38,7 +38,7 @@ mig_policy_init(MigPolicy *policy, MigPolicyKind kind, guint max_downtime_ms, gi
     policy->max_ms = max_downtime_ms ? max_downtime_ms : MIG_POLICY_MAX_MS;
     policy->limit_ms = MIN(MIG_POLICY_FIRST_MS, policy->max_ms);
     policy->least_remaining = G_MAXUINT64;
-    policy->since_ms = policy->begun_ms = policy->progress_ms = now_ms;
+    policy->since_ms = policy->begun_ms = policy->progress_ms = policy->smaller_ms = now_ms;
 }
 
 gint64
@@ -51,7 +51,7 @@ static MigPolicyStep
 set_limit(MigPolicy *policy, guint limit_ms, gint64 now_ms)
 {
     policy->limit_ms = limit_ms;
-    policy->since_ms = policy->progress_ms = now_ms;
+    policy->since_ms = policy->progress_ms = policy->smaller_ms = now_ms;
     return MIG_POLICY_RAISED;
 }
 
@@ -69,7 +69,7 @@ has_stalled(MigPolicy *policy, const MigProgress *progress, gint64 now_ms)
     policy->iteration = progress->iteration;
     policy->least_remaining = MIN(least, remaining);
     if (is_less)
-        policy->progress_ms = now_ms;
+        policy->progress_ms = policy->smaller_ms = now_ms;
     return !is_less;
 }
 
@@ -85,6 +85,17 @@ go_beyond(MigPolicy *policy, const MigProgress *progress, gint64 now_ms)
     return set_limit(policy, policy->max_ms, now_ms);
 }
 
+/* Rounds have not got smaller for as long as this policy waits with it. */
+static gboolean
+wants_postcopy(const MigPolicy *policy, gint64 now_ms)
+{
+    const MigPolicyRule *rule = policy->rule;
+
+    return policy->can_postcopy && rule->postcopy_ms &&
+           now_ms - policy->smaller_ms >=
+               MAX(rule->postcopy_ms, rule->postcopy_rounds * policy->first_round_ms);
+}
+
 MigPolicyStep
 mig_policy_feed(MigPolicy *policy, const MigProgress *progress, gint64 now_ms)
 {
@@ -92,7 +103,7 @@ mig_policy_feed(MigPolicy *policy, const MigProgress *progress, gint64 now_ms)
 
     /* the first round copies everything and says nothing about convergence */
     if (!progress->is_active || progress->iteration < 2) {
-        policy->since_ms = policy->progress_ms = now_ms;
+        policy->since_ms = policy->progress_ms = policy->smaller_ms = now_ms;
         return MIG_POLICY_STAY;
     }
     if (!policy->first_round_ms)
@@ -101,6 +112,8 @@ mig_policy_feed(MigPolicy *policy, const MigProgress *progress, gint64 now_ms)
         policy->progress_ms = now_ms;
     policy->throttle_percent = progress->throttle_percent;
     stalled = has_stalled(policy, progress, now_ms);
+    if (policy->limit_ms >= policy->max_ms && wants_postcopy(policy, now_ms))
+        return MIG_POLICY_POSTCOPY;
     if (policy->limit_ms >= policy->max_ms)
         return now_ms - policy->progress_ms < mig_policy_patience_ms(policy)
                    ? MIG_POLICY_STAY
@@ -118,6 +131,8 @@ mig_policy_expire(MigPolicy *policy, gint64 now_ms)
 {
     if (!policy->rule->beyond_ms)
         return MIG_POLICY_GIVE_UP;
+    if (policy->can_postcopy)
+        return MIG_POLICY_POSTCOPY;
     policy->max_ms = MAX(policy->max_ms, policy->rule->beyond_ms);
     return policy->limit_ms >= policy->max_ms ? MIG_POLICY_STAY
                                               : set_limit(policy, policy->max_ms, now_ms);
@@ -126,7 +141,7 @@ mig_policy_expire(MigPolicy *policy, gint64 now_ms)
 MigPolicyStep
 mig_policy_retune(MigPolicy *policy, guint max_downtime_ms, gint64 now_ms)
 {
-    policy->progress_ms = now_ms;
+    policy->progress_ms = policy->smaller_ms = now_ms;
     policy->max_ms = max_downtime_ms ? max_downtime_ms : MIG_POLICY_MAX_MS;
     if (policy->limit_ms <= policy->max_ms)
         return MIG_POLICY_STAY;

@@ -54,19 +54,23 @@ typedef struct {
     guint high; /* rounds that left more than half of what they sent */
 } Rounds;
 
-/* The policy's looks during a round that ends at end_ms. FALSE: it gives up. */
-static gboolean
+/* The policy's looks during a round that ends at end_ms; an end of the rounds that it has decided
+ * on.
+ */
+static MigPolicyStep
 poll(Rounds *rounds, double left, double rate, double end_ms)
 {
     for (; rounds->poll_ms < end_ms; rounds->poll_ms += MIG_POLICY_POLL_MS) {
         double sent = (rounds->poll_ms - rounds->now_ms) * rate / 1000;
 
         rounds->progress.remaining_bytes = (guint64)MAX(left - sent, 0);
-        if (mig_policy_feed(&rounds->policy, &rounds->progress, (gint64)rounds->poll_ms) ==
-            MIG_POLICY_GIVE_UP)
-            return FALSE;
+        MigPolicyStep step =
+            mig_policy_feed(&rounds->policy, &rounds->progress, (gint64)rounds->poll_ms);
+
+        if (step == MIG_POLICY_GIVE_UP || step == MIG_POLICY_POSTCOPY)
+            return step;
     }
-    return TRUE;
+    return MIG_POLICY_STAY;
 }
 
 static void
@@ -84,6 +88,20 @@ slow_down(Rounds *rounds, double sent, double dirtied)
     *percent = *percent ? MIN(*percent + rule->throttle_step, THROTTLE_MAX) : rule->throttle_first;
 }
 
+/* In the middle of a round: what is left of it goes over, and what the guest has changed since. It
+ * stands still for its devices only. */
+static void
+run_postcopy(const Rounds *rounds, const Guest *guest, double left, Run *result)
+{
+    double into_ms = rounds->poll_ms - rounds->now_ms;
+    double dirtied = MIN(guest->dirty_bytes_s * into_ms / 1000, guest->set_bytes);
+    double rest = MAX(left - into_ms * guest->rate_bytes_s / 1000, 0) + dirtied;
+
+    result->bytes += left + dirtied;
+    result->duration_ms = guest->around_ms + rounds->poll_ms + rest / guest->rate_bytes_s * 1000;
+    result->downtime_ms = guest->base_ms + TAIL_BYTES / guest->rate_bytes_s * 1000;
+}
+
 static Run
 run(const MigPredictFacts *facts, const Guest *guest)
 {
@@ -94,14 +112,19 @@ run(const MigPredictFacts *facts, const Guest *guest)
     Run result = {0};
 
     mig_policy_init(&rounds.policy, facts->policy, facts->max_downtime_ms, 0);
+    rounds.policy.can_postcopy = facts->can_postcopy;
     for (;;) {
         double took_ms = MAX(left / guest->rate_bytes_s * 1000, 1);
         double speed = (100.0 - rounds.progress.throttle_percent) / 100, dirtied;
 
         double end_ms = rounds.now_ms + took_ms;
+        MigPolicyStep step = poll(&rounds, left, guest->rate_bytes_s, MIN(end_ms, LONGEST_MS));
 
-        if (!poll(&rounds, left, guest->rate_bytes_s, MIN(end_ms, LONGEST_MS)) ||
-            end_ms > LONGEST_MS) {
+        if (step == MIG_POLICY_POSTCOPY) {
+            run_postcopy(&rounds, guest, left, &result);
+            return result;
+        }
+        if (step == MIG_POLICY_GIVE_UP || end_ms > LONGEST_MS) {
             result.gives_up = TRUE;
             result.duration_ms = guest->around_ms + rounds.poll_ms;
             return result;

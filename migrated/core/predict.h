@@ -41,6 +41,7 @@ typedef struct {
     guint64 link_bytes_s;  /* as measured, or its limit, whichever is lower; 0: not known */
     gboolean is_encrypted;
     MigPolicyKind policy;
+    gboolean can_postcopy; /* the move, at both ends */
     guint max_downtime_ms; /* 0: the default */
     const MigPast *past;
     guint n_past;

@@ -16,6 +16,10 @@ mig_recover_decide(const MigRecoverFacts *facts)
         return MIG_RECOVER_WAIT;
     if (facts->source == MIG_DOMAIN_ABSENT && facts->target == MIG_DOMAIN_RUNNING)
         return MIG_RECOVER_MOVED;
+    if (facts->source == MIG_DOMAIN_ABSENT && facts->is_target_dead)
+        return MIG_RECOVER_START;
+    if (facts->source == MIG_DOMAIN_ABSENT && facts->target == MIG_DOMAIN_POSTCOPY_FAILED)
+        return MIG_RECOVER_LOST;
 
     /* Nobody runs it, or a half is left here. From here on the lease must be known. */
     if (!facts->is_lease_known)
@@ -29,7 +33,8 @@ mig_recover_decide(const MigRecoverFacts *facts)
         return MIG_RECOVER_WAIT;
     }
     /* The target is still receiving, or about to take the lease: libvirt is not through yet. */
-    if (facts->target == MIG_DOMAIN_INCOMING || facts->target == MIG_DOMAIN_PAUSED)
+    if (facts->target == MIG_DOMAIN_INCOMING || facts->target == MIG_DOMAIN_PAUSED ||
+        facts->target == MIG_DOMAIN_POSTCOPY || facts->target == MIG_DOMAIN_POSTCOPY_FAILED)
         return MIG_RECOVER_WAIT;
     /* Here it stands, target absent or out of reach, lease ours or free: resuming takes the
      * lease first, so it cannot become a second one. Nor an old one: nobody has had the lease. */
@@ -42,11 +47,17 @@ mig_recover_decide(const MigRecoverFacts *facts)
 }
 
 static const char *const names[] = {"moved",         "destroy-source", "stayed", "resume-source",
-                                    "resume-target", "start",          "wait"};
+                                    "resume-target", "start",          "lost",   "wait"};
 
 const char *
 mig_recover_name(MigRecover decision)
 {
     g_return_val_if_fail((guint)decision < G_N_ELEMENTS(names), "?");
     return names[decision];
+}
+
+gboolean
+mig_recover_is_half_useless(MigDomainState other, gboolean is_other_dead)
+{
+    return is_other_dead || other == MIG_DOMAIN_ABSENT || other == MIG_DOMAIN_RUNNING;
 }

@@ -16,6 +16,7 @@ typedef struct {
     gboolean is_lease_known; /* the LUN could be read */
     gboolean has_source_lease, has_target_lease; /* both FALSE: free */
     gboolean is_lease_newer;                     /* somebody has taken it since the move began */
+    gboolean is_target_dead; /* proven; only of a move that was in its post-copy phase */
 } MigRecoverFacts;
 
 /*
@@ -30,11 +31,16 @@ typedef struct {
  *   paused            | absent, unknown    | ours or free, not | resume-source
  *                     |                    | taken since       |
  *   absent            | absent             | free              | start
+ *   absent            | any, node dead     | any               | start
+ *   absent            | postcopy-failed    | any               | lost
  *   everything else                                             | wait
  *
  * "Not taken since": libvirt does not compare lease versions, so it would let a half go on here
  * that the target had taken over, run for a while, and lost. Its memory would not fit to the disk
  * any more.
+ *
+ * A half of a move in its post-copy phase (postcopy, postcopy-failed; on the source libvirt is not
+ * through with it) is never let run, nor removed, by this table.
  */
 
 typedef enum {
@@ -44,8 +50,12 @@ typedef enum {
     MIG_RECOVER_RESUME_SOURCE,  /* stands still here, nobody else can have it: let it run */
     MIG_RECOVER_RESUME_TARGET,  /* stands still there with its lease, nothing here */
     MIG_RECOVER_START,          /* nowhere, lease free: start it again */
+    MIG_RECOVER_LOST,           /* half of its memory is gone: the target ends the other half */
     MIG_RECOVER_WAIT,           /* not clear yet: ask again */
 } MigRecover;
 
 MigRecover mig_recover_decide(const MigRecoverFacts *facts);
 const char *mig_recover_name(MigRecover decision);
+/* Halves wait for one another in the post-copy phase. May this one be given up, with the other one
+ * as it was found? It is gone (its libvirt says so, or its node is proven dead), or whole. */
+gboolean mig_recover_is_half_useless(MigDomainState other, gboolean is_other_dead);

@@ -201,6 +201,18 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
  * is on its way then. Without it the move's blackout stays unknown, and nothing else is lost. */
 #define MIG_EVENT_LATE_MS 200
 
+/* Post-copy. A link that has carried nothing for SILENT is lost: TCP alone would wait for a quarter
+ * of an hour, and each page that the guest misses stands still for as long. Given up it can be
+ * taken up again. libvirt also loses faith where only its own connection breaks, and QEMU goes on:
+ * so it must have been STILL, too, before a job says that it is lost. Every LOOK it is asked
+ * whether the other half is gone for good. A resume is tried for RESUME: the target's kernel hears
+ * of a link that was given up with the next packet that comes through, which TCP sends at ever
+ * longer intervals. */
+#define MIG_POSTCOPY_SILENT_MS 10000
+#define MIG_POSTCOPY_STILL_MS  3000
+#define MIG_POSTCOPY_LOOK_MS   5000
+#define MIG_POSTCOPY_RESUME_MS 60000
+
 /* The dirty pages of a guest are counted for METER_S, which makes a second the time that a forecast
  * is about; anew after METER_EVERY. Whoever asks for a forecast gets one of what is not older than
  * METER_FRESH, a move what there is at once, up to METER_OLD: most guests do what they did. QEMU is

@@ -6,6 +6,7 @@ static const char *const domain_state_names[] = {
     [MIG_DOMAIN_UNKNOWN] = "unknown",   [MIG_DOMAIN_ABSENT] = "absent",
     [MIG_DOMAIN_RUNNING] = "running",   [MIG_DOMAIN_PAUSED] = "paused",
     [MIG_DOMAIN_INCOMING] = "incoming", [MIG_DOMAIN_IO_ERROR] = "io-error",
+    [MIG_DOMAIN_POSTCOPY] = "postcopy", [MIG_DOMAIN_POSTCOPY_FAILED] = "postcopy-failed",
 };
 
 const char *

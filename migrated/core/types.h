@@ -143,6 +143,10 @@ typedef enum {
     MIG_DOMAIN_PAUSED,   /* exists, stands still */
     MIG_DOMAIN_INCOMING, /* either half of a move that libvirt is not through with */
     MIG_DOMAIN_IO_ERROR, /* stands still since its disk failed; only in MigHv.list() */
+    /* the receiving half of a move in its post-copy phase: it runs, and part of its memory is still
+     * on the other node. In MigHv.list() that is RUNNING, with is_half */
+    MIG_DOMAIN_POSTCOPY,
+    MIG_DOMAIN_POSTCOPY_FAILED, /* the same, and the link to the other half is lost */
 } MigDomainState;
 
 const char *mig_domain_state_name(MigDomainState state);
@@ -155,6 +159,8 @@ typedef struct {
     char **images; /* "volume/image" for each disk under /dev/csv */
     MigDomainState state;
     gboolean is_leaving; /* INCOMING: the half that sends */
+    gboolean is_half;    /* RUNNING: as MIG_DOMAIN_POSTCOPY says */
+    gboolean is_broken;  /* is_half: as MIG_DOMAIN_POSTCOPY_FAILED says */
 } MigDomain;
 
 typedef struct {

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define USERFAULTFD "/proc/sys/vm/unprivileged_userfaultfd"
+
 /* libvirt reads the whole host anew for each of these questions, 30 ms and more, and both ends of a
  * move ask: it is kept for a while. A libvirtd that started anew has another connection. */
 #define CAPABILITIES_KEEP_US (60 * G_USEC_PER_SEC)
@@ -247,6 +249,18 @@ fit_uuid(virConnectPtr connection, const char *vm, const char *uuid, MigFit *fit
     virDomainFree(domain);
 }
 
+/* The receiving QEMU of a post-copy catches its guest's faults in the kernel, too, and libvirt has
+ * taken all privileges from it. Asked for beforehand: libvirt would refuse the whole move. */
+static char *
+postcopy_problem(void)
+{
+    g_autofree char *text = NULL;
+
+    if (!g_file_get_contents(USERFAULTFD, &text, NULL, NULL))
+        return g_strdup("its kernel has no userfaultfd");
+    return text[0] == '1' ? NULL : g_strdup("vm.unprivileged_userfaultfd is not 1 there");
+}
+
 MigFit *
 mig_libvirt_fit(gpointer self, const MigNeeds *needs, const char *vm, const char *uuid,
                 GError **error)
@@ -263,6 +277,7 @@ mig_libvirt_fit(gpointer self, const MigNeeds *needs, const char *vm, const char
     fit_numa(connection, needs, fit);
     fit_networks(connection, needs, fit);
     fit_uuid(connection, vm, uuid, fit);
+    fit->postcopy_problem = postcopy_problem();
     virConnectClose(connection);
     return fit;
 }

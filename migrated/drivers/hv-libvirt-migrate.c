@@ -77,7 +77,8 @@ has_files(virDomainPtr domain)
  * PEER2PEER: the source's libvirtd drives the move, so it does not hang on this process's life
  * beyond the tunnel. AUTO_CONVERGE only bites where rounds do not shrink; whether it may, and how
  * hard, is the policy's. No PERSIST_DEST: our VMs
- * are transient on purpose, and libvirt would write the definition inside of the blackout.
+ * are transient on purpose, and libvirt would write the definition inside of the blackout. POSTCOPY
+ * changes nothing by itself, but cannot be had later; the call returns when the last page is there.
  * ABORT_ON_ERROR: an I/O error on the way ends the move, not the guest.
  */
 gboolean
@@ -101,6 +102,15 @@ mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error
         virTypedParamsAddString(&params, &count, &capacity, VIR_MIGRATE_PARAM_TLS_DESTINATION,
                                 migration->tls_name);
     }
+    if (migration->may_postcopy)
+        flags |= VIR_MIGRATE_POSTCOPY;
+    if (migration->is_recovery)
+        flags |= VIR_MIGRATE_POSTCOPY_RESUME;
+    if (migration->channels) {
+        flags |= VIR_MIGRATE_PARALLEL;
+        virTypedParamsAddInt(&params, &count, &capacity, VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS,
+                             (int)migration->channels);
+    }
     if (migration->throttle_first) {
         flags |= VIR_MIGRATE_AUTO_CONVERGE;
         virTypedParamsAddInt(&params, &count, &capacity, VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL,
@@ -111,16 +121,17 @@ mig_libvirt_migrate(gpointer self, const MigMigration *migration, GError **error
     if (migration->bandwidth_bytes_s)
         virTypedParamsAddULLong(&params, &count, &capacity, VIR_MIGRATE_PARAM_BANDWIDTH,
                                 MAX(migration->bandwidth_bytes_s >> 20, 1)); /* MiB/s */
-    else
+    else if (!migration->is_recovery)
         lift_bandwidth(domain);
     /* there is no typed parameter for it; QEMU keeps it for the move that follows */
-    if (virDomainMigrateSetMaxDowntime(domain, migration->downtime_ms, 0) < 0)
+    if (!migration->is_recovery &&
+        virDomainMigrateSetMaxDowntime(domain, migration->downtime_ms, 0) < 0)
         g_message("libvirt takes no downtime limit before the move: %s", virGetLastErrorMessage());
     result = virDomainMigrateToURI3(domain, migration->target_uri, params, (unsigned)count, flags);
     if (result < 0) {
         mig_libvirt_set_error(error, "moving"); /* before another call of libvirt's forgets it */
         error = NULL;
-        if (virDomainIsActive(domain) == 1)
+        if (!migration->is_recovery && virDomainIsActive(domain) == 1)
             lift_bandwidth(domain);
     }
     gboolean ok = close_domain(domain, connection, result, "moving", error);
@@ -144,10 +155,14 @@ mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress, G
     virDomainPtr domain = active_domain(self, vm, NULL, &connection, error);
     virTypedParameterPtr params = NULL;
     int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = 0, throttle = 0;
+    int state = VIR_DOMAIN_NOSTATE, why = 0;
 
     if (!domain)
         return FALSE;
     int result = virDomainGetJobStats(domain, &type, &params, &count, 0);
+
+    if (result == 0)
+        result = virDomainGetState(domain, &state, &why, 0);
 
     if (!close_domain(domain, connection, result, "asking for the job's statistics", error))
         return FALSE;
@@ -164,6 +179,9 @@ mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress, G
                               get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE),
         .iteration = get_u64(params, count, VIR_DOMAIN_JOB_MEMORY_ITERATION),
         .throttle_percent = (guint)CLAMP(throttle, 0, 100),
+        .is_postcopy = state == VIR_DOMAIN_PAUSED && (why == VIR_DOMAIN_PAUSED_POSTCOPY ||
+                                                      why == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED),
+        .is_broken = state == VIR_DOMAIN_PAUSED && why == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED,
         .downtime_ms = -1,
     };
     virTypedParamsFree(params, count);
@@ -205,6 +223,31 @@ mig_libvirt_abort(gpointer self, const char *vm, GError **error)
     if (!domain)
         return FALSE;
     return close_domain(domain, connection, virDomainAbortJob(domain), "cancelling", error);
+}
+
+gboolean
+mig_libvirt_start_postcopy(gpointer self, const char *vm, GError **error)
+{
+    virConnectPtr connection;
+    virDomainPtr domain = active_domain(self, vm, NULL, &connection, error);
+
+    if (!domain)
+        return FALSE;
+    return close_domain(domain, connection, virDomainMigrateStartPostCopy(domain, 0),
+                        "beginning with post-copy", error);
+}
+
+gboolean
+mig_libvirt_pause_postcopy(gpointer self, const char *vm, GError **error)
+{
+    virConnectPtr connection;
+    virDomainPtr domain = active_domain(self, vm, NULL, &connection, error);
+
+    if (!domain)
+        return FALSE;
+    return close_domain(domain, connection,
+                        virDomainAbortJobFlags(domain, VIR_DOMAIN_ABORT_JOB_POSTCOPY),
+                        "giving up the link", error);
 }
 
 void

@@ -61,6 +61,8 @@ mig_libvirt_get_progress(gpointer self, const char *vm, MigProgress *progress, G
 gboolean mig_libvirt_set_max_downtime(gpointer self, const char *vm, guint ms, GError **error);
 gboolean mig_libvirt_set_bandwidth(gpointer self, const char *vm, guint64 bytes_s, GError **error);
 gboolean mig_libvirt_abort(gpointer self, const char *vm, GError **error);
+gboolean mig_libvirt_start_postcopy(gpointer self, const char *vm, GError **error);
+gboolean mig_libvirt_pause_postcopy(gpointer self, const char *vm, GError **error);
 
 MigHostCpu *mig_libvirt_get_cpu(gpointer self, GError **error);
 char *mig_libvirt_get_definition(gpointer self, const char *vm, const char *uuid, GError **error);

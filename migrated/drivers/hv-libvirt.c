@@ -111,6 +111,8 @@ half_of(virDomainPtr domain, int reason)
     int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = 0;
     Half result = HALF_NONE;
 
+    if (reason == VIR_DOMAIN_PAUSED_POSTCOPY || reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+        return HALF_OUT;
     if (virDomainGetJobStats(domain, &type, &params, &count, 0) < 0) {
         if (reason != VIR_DOMAIN_PAUSED_MIGRATION && reason != VIR_DOMAIN_PAUSED_STARTING_UP)
             return HALF_NONE;
@@ -126,6 +128,20 @@ half_of(virDomainPtr domain, int reason)
     return result;
 }
 
+/* In its post-copy phase the source's half is one that leaves, as before; the target's runs. */
+static MigDomainState
+state_of_running(int reason)
+{
+    switch (reason) {
+    case VIR_DOMAIN_RUNNING_POSTCOPY:
+        return MIG_DOMAIN_POSTCOPY;
+    case VIR_DOMAIN_RUNNING_POSTCOPY_FAILED:
+        return MIG_DOMAIN_POSTCOPY_FAILED;
+    default:
+        return MIG_DOMAIN_RUNNING;
+    }
+}
+
 /* is_leaving: may be NULL */
 static MigDomainState
 domain_state(virDomainPtr domain, gboolean *is_leaving)
@@ -137,6 +153,7 @@ domain_state(virDomainPtr domain, gboolean *is_leaving)
         return MIG_DOMAIN_UNKNOWN;
     switch (state) {
     case VIR_DOMAIN_RUNNING:
+        return state_of_running(reason);
     case VIR_DOMAIN_BLOCKED:
     case VIR_DOMAIN_SHUTDOWN: /* still running, on its way out */
         return MIG_DOMAIN_RUNNING;
@@ -335,6 +352,10 @@ describe(virDomainPtr domain, MigDomain **described, GError **error)
         result->volume = g_steal_pointer(&definition->lockspace);
         result->images = g_steal_pointer(&definition->images);
         result->state = domain_state(domain, &result->is_leaving);
+        result->is_broken = result->state == MIG_DOMAIN_POSTCOPY_FAILED;
+        result->is_half = result->is_broken || result->state == MIG_DOMAIN_POSTCOPY;
+        if (result->is_half) /* the guest does, and that is what most want to know */
+            result->state = MIG_DOMAIN_RUNNING;
     }
     free(xml);
     *described = result;
@@ -403,6 +424,8 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
                             .set_max_downtime = mig_libvirt_set_max_downtime,
                             .set_bandwidth = mig_libvirt_set_bandwidth,
                             .abort = mig_libvirt_abort,
+                            .start_postcopy = mig_libvirt_start_postcopy,
+                            .pause_postcopy = mig_libvirt_pause_postcopy,
                             .start_meter = mig_libvirt_start_meter,
                             .read_meter = mig_libvirt_read_meter,
                             .watch_switchover = mig_libvirt_watch_switchover,

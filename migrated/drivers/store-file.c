@@ -141,6 +141,9 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
     to->encrypted = job->is_encrypted;
     to->policy = g_strdup(mig_policy_kind_name(job->policy));
     to->throttle = progress->throttle_percent;
+    to->can_postcopy = job->can_postcopy;
+    to->ram_address = g_strdup(job->ram_address);
+    to->channels = job->channels;
     to->phases = mig_message_array_new(&mig_type_ApiPhase);
     for (guint i = 0; i < job->phases->len; i++) {
         const MigJobPhase *phase = g_ptr_array_index(job->phases, i);
@@ -254,6 +257,9 @@ mig_job_from_message(const MigApiJob *from, GError **error)
     job->is_encrypted = from->encrypted;
     if (!mig_policy_kind_from_name(from->policy, &job->policy))
         job->policy = MIG_POLICY_UNSET; /* of a later version */
+    job->can_postcopy = from->can_postcopy;
+    job->ram_address = g_strdup(from->ram_address);
+    job->channels = (guint)CLAMP(from->channels, 0, G_MAXUINT8);
     job->by_virsh = g_strcmp0(from->kind, "virsh") == 0;
     if (from->error)
         job->error = g_error_new(MIG_ERROR, mig_error_from_name(from->error), "%s",

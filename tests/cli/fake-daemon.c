@@ -455,6 +455,18 @@ set_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
 }
 
 static void
+resume_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
+{
+    const MigJobRequest *request = data;
+    g_autoptr(MigJobReply) reply = NULL;
+
+    if (fails(call, request->id))
+        return;
+    reply = fake_new_job(NULL, 3, "postcopy");
+    mig_rpc_call_reply(call, reply);
+}
+
+static void
 cancel_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
 {
     const MigJobRequest *request = data;
@@ -571,6 +583,7 @@ static const MigRpcMethod methods[] = {
     METHOD("WatchJob", JobRequest, JobReply, MIG_RPC_METHOD_MORE, watch_job),
     METHOD("CancelJob", JobRequest, JobReply, 0, cancel_job),
     METHOD("SetJob", SetJobRequest, JobReply, 0, set_job),
+    METHOD("ResumeJob", JobRequest, JobReply, 0, resume_job),
     METHOD("HookDomain", HookDomainRequest, Empty, MIG_RPC_METHOD_ROOT, hook_domain),
     {NULL},
 };

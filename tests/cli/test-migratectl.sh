@@ -101,6 +101,7 @@ job show
 job watch
 job cancel
 job set
+job resume
 job stats
 LIST
 
@@ -352,6 +353,13 @@ like "job set --json: what was asked" "$OUT" '"max_downtime_ms": ?1000'
 exits "job set of nothing" 2 "$CTL" job set 17
 exits "job set out of range" 51 "$CTL" job set 17 --max-downtime 60001
 exits "job set of an ended one" 27 "$CTL" job set JobEnded --bandwidth 1
+exits "job set --postcopy-now" 0 "$CTL" job set 17 --postcopy-now
+like "job set --postcopy-now: says so" "$ERR" 'post-copy now$'
+exits "job resume" 0 "$CTL" job resume 17
+like "job resume: says how it is followed" "$ERR" "^job 17 takes its link up again; 'migratectl job watch 17'"
+exits "job resume of an ended one" 27 "$CTL" job resume JobEnded
+exits "job resume --json" 0 "$CTL" --json job resume 17
+like "job resume --json: the job" "$OUT" '"state": ?"postcopy"'
 
 # Ctrl-C: the first cancels and waits for the end, the second leaves
 "$CTL" move web nodeS >"$TMP/out" 2>"$TMP/err" &
@@ -390,7 +398,7 @@ complete_words() {
         _migratectl
         printf "%s\n" "${COMPREPLY[@]}" | sort | tr "\n" " "' - "$ROOT" "$(dirname "$CTL")" "$@"
 }
-is "completion: verbs" "$(complete_words migratectl job '')" "cancel list set show stats watch "
+is "completion: verbs" "$(complete_words migratectl job '')" "cancel list resume set show stats watch "
 is "completion: VMs" "$(complete_words migratectl move '')" "web "
 is "completion: nodes" "$(complete_words migratectl move web n)" "nodeA nodeB "
 is "completion: policies" "$(complete_words migratectl move --policy '')" \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* ports.c - core's ports as fakes over a World; every call can fail, be the last one, or take long.
  */
-#include "world-physics.h"
+#include "ports.h"
 
 #include "base/error.h"
 #include "drivers/store-file.h"
@@ -9,29 +9,6 @@
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
-
-/*
- * What a real process has of its own: threads and locks. Only one thread is awake at a time: the
- * job's in migrate() hands the turn to the monitor when that one's sleep is over, and waits until
- * it sleeps again. So a run depends on its plan alone.
- */
-typedef struct {
-    World *world;
-    pthread_mutex_t lock; /* not GMutex: the thread sanitizer does not know that */
-    pthread_cond_t turn;
-    GThread *job_thread;
-    gboolean is_monitor_asleep, is_monitor_turn, is_monitor_woken;
-    gint64 monitor_until_ms;
-    gboolean has_told_arrival;
-    pthread_mutex_t job_lock; /* as the owner of the job table would have */
-    MigJob *job;
-} Process;
-
-typedef struct {
-    guint number;
-    gboolean fails;
-    FailKind kind;
-} Call;
 
 static void
 trace(World *world, const char *name)
@@ -42,8 +19,8 @@ trace(World *world, const char *name)
                mig_domain_state_name(world->domain[TARGET].state));
 }
 
-static Call
-call_begin(Process *process, const char *name)
+Call
+port_call_begin(Process *process, const char *name)
 {
     World *world = process->world;
     const Plan *plan = &world->plan;
@@ -70,8 +47,8 @@ call_begin(Process *process, const char *name)
 }
 
 /* TRUE: the caller is told that it went well. */
-static gboolean
-call_end(Process *process, const Call *call, GError *why, GError **error)
+gboolean
+port_call_end(Process *process, const Call *call, GError *why, GError **error)
 {
     const Plan *plan = &process->world->plan;
 
@@ -89,201 +66,31 @@ call_end(Process *process, const Call *call, GError *why, GError **error)
     return FALSE;
 }
 
-static gboolean
-has_effect(const Call *call)
+gboolean
+port_has_effect(const Call *call)
 {
     return !call->fails || call->kind != FAIL_BEFORE;
 }
 
-static GError *
-stopped(void)
+GError *
+port_stopped(void)
 {
     return g_error_new(MIG_ERROR, MIG_ERROR_VM_STOPPED, "does not run here");
 }
 
-static GError *
-unreachable(void)
+GError *
+port_unreachable(void)
 {
     return g_error_new(MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE, "B does not answer");
 }
 
-/* ---- hypervisor ---- */
-
-static gboolean
-hv_destroy(gpointer self, const char *vm, const char *uuid, GError **error)
-{
-    Process *process = self;
-    World *world = process->world;
-    Call call = call_begin(process, "destroy");
-
-    if (has_effect(&call)) {
-        /* B may die in this very moment; then what is here is old, and no copy to keep */
-        if (world->domain[TARGET].state != MIG_DOMAIN_RUNNING &&
-            world->domain[SOURCE].epoch == world->disk_epoch)
-            world_violation(world, "the only good copy is destroyed");
-        world_remove(world, SOURCE);
-    }
-    return call_end(process, &call, NULL, error);
-}
-
-static gboolean
-hv_resume(gpointer self, const char *vm, const char *uuid, GError **error)
-{
-    Process *process = self;
-    World *world = process->world;
-    Call call = call_begin(process, "resume");
-    GError *why = NULL;
-
-    if (has_effect(&call)) {
-        if (world->domain[SOURCE].state != MIG_DOMAIN_PAUSED)
-            why = stopped();
-        else if (world->lease_owner == TARGET)
-            world_violation(world, "the source is resumed while B has the lease");
-        else if (world_take_lease(world, SOURCE))
-            world_let_run(world, SOURCE);
-    }
-    return call_end(process, &call, why, error);
-}
-
-static gboolean
-hv_get_state(gpointer self, const char *vm, const char *uuid, MigDomainState *state, GError **error)
-{
-    Process *process = self;
-    Call call = call_begin(process, "get-state");
-
-    *state = process->world->domain[SOURCE].state;
-    return call_end(process, &call, NULL, error);
-}
-
-/* The monitor's sleep is over: its turn, until it sleeps again. */
-static void
-give_turn(Process *process)
-{
-    process->is_monitor_turn = TRUE;
-    pthread_cond_broadcast(&process->turn);
-    while (process->is_monitor_turn)
-        pthread_cond_wait(&process->turn, &process->lock);
-}
-
-static gboolean
-hv_migrate(gpointer self, const MigMigration *migration, GError **error)
-{
-    Process *process = self;
-    World *world = process->world;
-
-    /* when the monitor falls asleep first decides when it wakes: not a matter of luck */
-    pthread_mutex_lock(&process->lock);
-    while (!process->is_monitor_asleep)
-        pthread_cond_wait(&process->turn, &process->lock);
-    pthread_mutex_unlock(&process->lock);
-
-    Call call = call_begin(process, "migrate");
-    GError *why = NULL;
-
-    if (world->plan.by_virsh)
-        world_violation(world, "what virsh moves is moved by us, too");
-    if (g_strcmp0(migration->tls_name, "B") != 0)
-        world_violation(world, "the memory goes in clear text");
-    guint patience = call.fails && call.kind == FAIL_LOST ? 12 : G_MAXUINT;
-
-    if (has_effect(&call)) {
-        g_autofree char *journal = g_strdup(world->journal);
-
-        if (!world->reserve_failed && (!world->pair[SOURCE] || !world->pair[TARGET]) &&
-            world->target_alive && !world->target_died_ms)
-            world_violation(world, "libvirt is told to move, and it is not the job's turn");
-        if (!strstr(journal, "\"perform\""))
-            world_violation(world, "libvirt is told to move, the journal knows nothing of it");
-        world_begin_move(world, migration->downtime_ms);
-        while (world->phase != PHASE_NONE && patience-- > 0) {
-            world_tick(world);
-            if (process->monitor_until_ms <= world->now_ms)
-                give_turn(process);
-        }
-        if (!world->succeeded)
-            why = g_error_new(MIG_ERROR, world->abort ? MIG_ERROR_CANCELLED : MIG_ERROR_FAILED,
-                              "libvirt says no");
-    }
-    return call_end(process, &call, why, error);
-}
-
-static gboolean
-hv_get_progress(gpointer self, const char *vm, MigProgress *progress, GError **error)
-{
-    Process *process = self;
-    World *world = process->world;
-    Call call = call_begin(process, "get-progress");
-    GError *why = NULL;
-
-    *progress = (MigProgress){.downtime_ms = -1};
-    if (world->domain[SOURCE].state == MIG_DOMAIN_ABSENT)
-        why = stopped();
-    if (world->phase != PHASE_NONE) {
-        progress->is_active = TRUE;
-        progress->iteration = world->iteration;
-        progress->total_bytes = 1000;
-        progress->remaining_bytes = 100;
-        if (!world->pair[SOURCE] && !world->reserve_failed)
-            world_violation(world, "libvirt moves, and the pair is not reserved");
-    }
-    return call_end(process, &call, why, error);
-}
-
-static gboolean
-hv_set_max_downtime(gpointer self, const char *vm, guint ms, GError **error)
-{
-    Process *process = self;
-    Call call = call_begin(process, "set-downtime");
-
-    if (process->world->plan.by_virsh)
-        world_violation(process->world, "limits of a move by hand are changed");
-    if (has_effect(&call))
-        process->world->limit_ms = ms;
-    return call_end(process, &call, NULL, error);
-}
-
-static gboolean
-hv_set_bandwidth(gpointer self, const char *vm, guint64 bytes_s, GError **error)
-{
-    Process *process = self;
-    Call call = call_begin(process, "set-bandwidth");
-
-    return call_end(process, &call, NULL, error);
-}
-
-static gboolean
-hv_abort(gpointer self, const char *vm, GError **error)
-{
-    Process *process = self;
-    World *world = process->world;
-    Call call = call_begin(process, "abort");
-    GError *why = NULL;
-
-    /* too early and too late are errors of libvirt's */
-    if (world->phase != PHASE_COPY)
-        why = stopped();
-    else if (has_effect(&call))
-        world->abort = TRUE;
-    return call_end(process, &call, why, error);
-}
-
-static void
-hv_get_switchover(gpointer self, const char *uuid, guint wait_ms, MigSwitchSeen *seen)
-{
-    Process *process = self;
-
-    pthread_mutex_lock(&process->lock);
-    world_get_switchover(process->world, uuid, wait_ms, seen);
-    pthread_mutex_unlock(&process->lock);
-}
-
-/* ---- peer ---- */
-
-static gboolean
-is_target_there(const World *world)
+gboolean
+port_is_target_there(const World *world)
 {
     return world->target_alive && world->now_ms >= world->cut_until_ms;
 }
+
+/* ---- peer ---- */
 
 static int
 end_of(const char *node)
@@ -297,7 +104,7 @@ peer_reserve(gpointer self, const char *node, const MigJob *job, gint64 waited_m
 {
     Process *process = self;
     World *world = process->world;
-    Call call = call_begin(process, "reserve");
+    Call call = port_call_begin(process, "reserve");
     int which = end_of(node), first = world->plan.is_source_first ? SOURCE : TARGET;
     GError *why = NULL;
 
@@ -309,9 +116,9 @@ peer_reserve(gpointer self, const char *node, const MigJob *job, gint64 waited_m
     if (which != first && !world->pair[first] && world->phase == PHASE_NONE &&
         job->state < MIG_JOB_STATE_PREPARE && first == SOURCE)
         world_violation(world, "asks the other end without a turn at the first");
-    if (which == TARGET && !is_target_there(world)) {
-        why = unreachable();
-    } else if (has_effect(&call)) {
+    if (which == TARGET && !port_is_target_there(world)) {
+        why = port_unreachable();
+    } else if (port_has_effect(&call)) {
         gboolean is_busy =
             !world->pair[which] && world->now_ms < 1000000 + (gint64)world->plan.busy_ms[which];
 
@@ -325,7 +132,7 @@ peer_reserve(gpointer self, const char *node, const MigJob *job, gint64 waited_m
         world->reserve_failed = TRUE;
     if (call.fails)
         mig_turn_clear(turn);
-    return call_end(process, &call, why, error);
+    return port_call_end(process, &call, why, error);
 }
 
 static gboolean
@@ -333,19 +140,19 @@ peer_release(gpointer self, const char *node, const MigJob *job, GError **error)
 {
     Process *process = self;
     World *world = process->world;
-    Call call = call_begin(process, "release");
+    Call call = port_call_begin(process, "release");
     int which = end_of(node);
     GError *why = NULL;
 
     if (which == SOURCE)
         call.fails = FALSE;
-    if (which == TARGET && !is_target_there(world)) {
-        why = unreachable();
-    } else if (has_effect(&call)) {
+    if (which == TARGET && !port_is_target_there(world)) {
+        why = port_unreachable();
+    } else if (port_has_effect(&call)) {
         world->pair[which] = FALSE;
         world->place_ms[which] = 0;
     }
-    return call_end(process, &call, why, error);
+    return port_call_end(process, &call, why, error);
 }
 
 static gboolean
@@ -354,21 +161,21 @@ peer_prepare(gpointer self, const MigJob *job, const char *cpu_vendor, const cha
 {
     Process *process = self;
     World *world = process->world;
-    Call call = call_begin(process, "prepare");
+    Call call = port_call_begin(process, "prepare");
     GError *why = NULL;
 
-    if (!is_target_there(world)) {
-        why = unreachable();
+    if (!port_is_target_there(world)) {
+        why = port_unreachable();
     } else if (!world->pair[TARGET]) {
         why = g_error_new(MIG_ERROR, MIG_ERROR_BAD_VALUE, "no pair");
-    } else if (has_effect(&call)) {
+    } else if (port_has_effect(&call)) {
         world->reservation = world->images[TARGET] = TRUE;
         world->reserved_ms = world->now_ms;
         g_ptr_array_add(checks, mig_check_new("name-free", MIG_VERDICT_PASS, g_strdup("ok"), NULL));
     }
     if (!why && !call.fails)
         *ready = (MigReady){.ram_address = g_strdup("10.0.1.2"), .certificate = g_strdup("B's")};
-    return call_end(process, &call, why, error);
+    return port_call_end(process, &call, why, error);
 }
 
 /* As incoming.c does it. */
@@ -377,13 +184,13 @@ peer_finish(gpointer self, const MigJob *job, gboolean keep, MigOutcome *outcome
 {
     Process *process = self;
     World *world = process->world;
-    Call call = call_begin(process, keep ? "finish-keep" : "finish-drop");
+    Call call = port_call_begin(process, keep ? "finish-keep" : "finish-drop");
     Domain *target = &world->domain[TARGET];
     GError *why = NULL;
 
-    if (!is_target_there(world)) {
-        why = unreachable();
-    } else if (keep && has_effect(&call)) {
+    if (!port_is_target_there(world)) {
+        why = port_unreachable();
+    } else if (keep && port_has_effect(&call)) {
         if (target->state == MIG_DOMAIN_PAUSED && world_take_lease(world, TARGET))
             world_let_run(world, TARGET);
         world->reservation = world->pair[TARGET] = FALSE;
@@ -391,10 +198,10 @@ peer_finish(gpointer self, const MigJob *job, gboolean keep, MigOutcome *outcome
             world->images[TARGET] = FALSE; /* its own event did that */
     } else if (!keep && target->state != MIG_DOMAIN_ABSENT) {
         why = g_error_new(MIG_ERROR, MIG_ERROR_VM_RUNNING, "nothing was removed");
-    } else if (has_effect(&call)) {
+    } else if (port_has_effect(&call)) {
         world->reservation = world->pair[TARGET] = world->images[TARGET] = FALSE;
     }
-    return call_end(process, &call, why, error);
+    return port_call_end(process, &call, why, error);
 }
 
 static gboolean
@@ -403,19 +210,20 @@ peer_get_domain(gpointer self, const char *node, const char *vm, const char *uui
 {
     Process *process = self;
     World *world = process->world;
-    Call call = call_begin(process, "get-domain");
+    Call call = port_call_begin(process, "get-domain");
 
     *state = world->domain[TARGET].state;
-    return call_end(process, &call, is_target_there(world) ? NULL : unreachable(), error);
+    return port_call_end(process, &call, port_is_target_there(world) ? NULL : port_unreachable(),
+                         error);
 }
 
 static char *
 peer_libvirt_uri(gpointer self, const char *node, GError **error)
 {
     Process *process = self;
-    Call call = call_begin(process, "libvirt-uri");
+    Call call = port_call_begin(process, "libvirt-uri");
 
-    return call_end(process, &call, NULL, error) ? g_strdup("qemu:///system") : NULL;
+    return port_call_end(process, &call, NULL, error) ? g_strdup("qemu:///system") : NULL;
 }
 
 /* ---- volume ---- */
@@ -425,11 +233,11 @@ volume_deactivate(gpointer self, const char *const *images, GError **error)
 {
     Process *process = self;
     World *world = process->world;
-    Call call = call_begin(process, "deactivate");
+    Call call = port_call_begin(process, "deactivate");
 
-    if (has_effect(&call) && world->domain[SOURCE].state == MIG_DOMAIN_ABSENT)
+    if (port_has_effect(&call) && world->domain[SOURCE].state == MIG_DOMAIN_ABSENT)
         world->images[SOURCE] = FALSE;
-    return call_end(process, &call, NULL, error);
+    return port_call_end(process, &call, NULL, error);
 }
 
 static gboolean
@@ -438,22 +246,22 @@ volume_lease_owner(gpointer self, const char *volume, guint32 slot, char **node,
 {
     Process *process = self;
     World *world = process->world;
-    Call call = call_begin(process, "lease-owner");
+    Call call = port_call_begin(process, "lease-owner");
 
     *version = call.fails ? 0 : world->lease_version;
     *node = call.fails || world->lease_owner == NOBODY
                 ? NULL
                 : g_strdup(world->lease_owner == SOURCE ? "A" : "B");
-    return call_end(process, &call, NULL, error);
+    return port_call_end(process, &call, NULL, error);
 }
 
 static gboolean
 volume_publish(gpointer self, const char *volume, GError **error)
 {
     Process *process = self;
-    Call call = call_begin(process, "publish");
+    Call call = port_call_begin(process, "publish");
 
-    return call_end(process, &call, NULL, error);
+    return port_call_end(process, &call, NULL, error);
 }
 
 /* ---- journal and clock ---- */
@@ -466,19 +274,19 @@ store_save(gpointer self, const MigJob *job, GError **error)
     g_autoptr(MigApiJob) message = mig_job_to_message(job, world->now_ms);
     g_autofree char *json = mig_message_encode(&mig_type_ApiJob, message, FALSE);
     g_autofree char *name = g_strdup_printf("save %s", mig_job_state_name(job->state));
-    Call call = call_begin(process, name);
+    Call call = port_call_begin(process, name);
 
-    if (has_effect(&call) &&
+    if (port_has_effect(&call) &&
         g_strlcpy(world->journal, json, sizeof world->journal) >= sizeof world->journal)
         world_violation(world, "the journal is too long");
-    if (job->by_virsh && job->state == MIG_JOB_STATE_PERFORM && has_effect(&call)) {
+    if (job->by_virsh && job->state == MIG_JOB_STATE_PERFORM && port_has_effect(&call)) {
         /* also where the caller is told that it failed: the answer to the hook may be under way */
         if (world->target_alive && !world->target_died_ms && !world->reserve_failed &&
             (!world->reservation || !world->images[TARGET] || !world->pair[SOURCE]))
             world_violation(world, "virsh is let begin, and the target is not ready");
         world_begin_move(world, VIRSH_LIMIT_MS);
     }
-    return call_end(process, &call, NULL, error);
+    return port_call_end(process, &call, NULL, error);
 }
 
 static gint64
@@ -516,6 +324,8 @@ clock_sleep(gpointer self, guint ms)
     else
         for (guint i = 0; i < ms; i += TICK_MS)
             world_tick(process->world);
+    if (g_thread_self() == process->job_thread)
+        process->is_monitor_woken = FALSE; /* that one has ended; another one may follow */
     pthread_mutex_unlock(&process->lock);
 }
 
@@ -536,19 +346,22 @@ static gboolean
 env_trust_target(gpointer self, const char *certificate, GError **error)
 {
     Process *process = self;
-    Call call = call_begin(process, "trust-target");
+    Call call = port_call_begin(process, "trust-target");
 
     if (!g_str_equal(certificate, "B's"))
         world_violation(process->world, "trusts %s, not B", certificate);
-    return call_end(process, &call, NULL, error);
+    return port_call_end(process, &call, NULL, error);
 }
 
 static gboolean
 env_check_target(gpointer self, MigJob *job, GPtrArray *checks, GError **error)
 {
     Process *process = self;
-    Call call = call_begin(process, "check-target");
-    return call_end(process, &call, is_target_there(process->world) ? NULL : unreachable(), error);
+    Call call = port_call_begin(process, "check-target");
+
+    job->can_postcopy = process->world->plan.can_postcopy;
+    return port_call_end(process, &call,
+                         port_is_target_there(process->world) ? NULL : port_unreachable(), error);
 }
 
 /* Another move begins on the link. */
@@ -561,6 +374,32 @@ env_bandwidth(gpointer self)
     guint64 bytes_s = process->world->iteration < 2 ? 2 << 20 : 1 << 20;
     pthread_mutex_unlock(&process->lock);
     return bytes_s;
+}
+
+/* By sanlock's word, some time later. */
+static gboolean
+env_is_target_dead(gpointer self)
+{
+    Process *process = self;
+    gboolean is_dead;
+
+    pthread_mutex_lock(&process->lock);
+    is_dead = !process->world->target_alive &&
+              process->world->now_ms - process->world->target_died_ms > 80000;
+    pthread_mutex_unlock(&process->lock);
+    return is_dead;
+}
+
+static void
+env_restart(gpointer self, const MigJob *job)
+{
+    Process *process = self;
+    World *world = process->world;
+
+    if (world->domain[SOURCE].state != MIG_DOMAIN_ABSENT ||
+        world->domain[TARGET].state == MIG_DOMAIN_RUNNING)
+        world_violation(world, "a restart is asked for, and it is not gone");
+    world->restart_asked = TRUE;
 }
 
 static void
@@ -617,17 +456,7 @@ MigJob *
 world_run_job(World *world)
 {
     Process process = {.world = world, .job_thread = g_thread_self()};
-    const MigHv hv = {.self = &process,
-                      .destroy = hv_destroy,
-                      .resume = hv_resume,
-                      .get_state = hv_get_state,
-                      .migrate = hv_migrate,
-                      .get_progress = hv_get_progress,
-                      .set_max_downtime = hv_set_max_downtime,
-                      .set_bandwidth = hv_set_bandwidth,
-                      .abort = hv_abort,
-                      .watch_switchover = world_watch_switchover,
-                      .get_switchover = hv_get_switchover};
+    const MigHv hv = world_hv(&process);
     const MigPeer peer = {.self = &process,
                           .reserve = peer_reserve,
                           .release = peer_release,
@@ -657,6 +486,9 @@ world_run_job(World *world)
                            .migration = "10.0.1.1/24",
                            .check_target = env_check_target,
                            .bandwidth = env_bandwidth,
+                           .channels = 4,
+                           .is_target_dead = env_is_target_dead,
+                           .restart = env_restart,
                            .forecast = world_forecast,
                            .look_at_target = world_look_at_target,
                            .look_at_encryption = world_look_at_encryption,

@@ -86,6 +86,27 @@ static const Plan scenarios[] = {
     {.needs_downtime_ms = 5, .libvirt = LV_ANSWER_LOST},
     {.needs_downtime_ms = 5, .libvirt = LV_TARGET_RAN_AND_GONE},
     {.needs_downtime_ms = 5, .libvirt = LV_HALF_LEFT},
+    {.needs_downtime_ms = 1000, .policy = MIG_POLICY_MUST_FINISH, .can_postcopy = TRUE},
+    {.needs_downtime_ms = 1000,
+     .policy = MIG_POLICY_MUST_FINISH,
+     .can_postcopy = TRUE,
+     .postcopy = PC_LINK_LOST},
+    {.needs_downtime_ms = 1000,
+     .policy = MIG_POLICY_MUST_FINISH,
+     .can_postcopy = TRUE,
+     .postcopy = PC_TARGET_GONE},
+    {.needs_downtime_ms = 1000,
+     .policy = MIG_POLICY_MUST_FINISH,
+     .can_postcopy = TRUE,
+     .postcopy = PC_SOURCE_GONE},
+    {.needs_downtime_ms = 1000,
+     .policy = MIG_POLICY_MUST_FINISH,
+     .can_postcopy = TRUE,
+     .libvirt = LV_ANSWER_LOST},
+    {.needs_downtime_ms = 1000,
+     .policy = MIG_POLICY_MUST_FINISH,
+     .can_postcopy = TRUE,
+     .libvirt = LV_FINISH_LOST},
     {.needs_downtime_ms = 5, .by_virsh = TRUE},
     {.needs_downtime_ms = 5, .by_virsh = TRUE, .libvirt = LV_FINISH_LOST},
     {.needs_downtime_ms = 5, .by_virsh = TRUE, .libvirt = LV_LOST_WITH_LEASE},
@@ -105,7 +126,9 @@ at_every_call(void (*change)(Plan *plan, guint call))
 
             plan.seed = 1;
             /* far out it is the same wait, again and again: 7 has no part in its length */
-            call += call < 100 ? 1 : 7;
+            call += call >= 100 ? 7 : plan.can_postcopy ? 3 : 1;
+            if (plan.can_postcopy && call >= 200)
+                call += 24;
             change(&plan, call);
             happened = run(&plan);
             g_assert_cmpuint(call, <, MANY_CALLS);
@@ -284,6 +307,39 @@ test_policies(void)
 }
 
 static void
+test_postcopy(void)
+{
+    static const struct {
+        PcFault fault;
+        MigJobState state;
+        const char *text;
+        MigDomainState source, target;
+        gboolean restart_asked;
+    } expected[] = {
+        {PC_FINE, MIG_JOB_STATE_DONE, NULL, MIG_DOMAIN_ABSENT, MIG_DOMAIN_RUNNING, FALSE},
+        {PC_LINK_LOST, MIG_JOB_STATE_DONE, NULL, MIG_DOMAIN_ABSENT, MIG_DOMAIN_RUNNING, FALSE},
+        {PC_TARGET_GONE, MIG_JOB_STATE_FAILED, "one half of web was lost", MIG_DOMAIN_ABSENT,
+         MIG_DOMAIN_ABSENT, TRUE},
+        {PC_SOURCE_GONE, MIG_JOB_STATE_FAILED, "one half of web was lost", MIG_DOMAIN_ABSENT,
+         MIG_DOMAIN_ABSENT, TRUE},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
+        const Plan plan = {.seed = 1,
+                           .needs_downtime_ms = 1000,
+                           .can_postcopy = TRUE,
+                           .postcopy = expected[i].fault};
+
+        g_test_message("fault %d", expected[i].fault);
+        world_reset(world, &plan);
+        told(expected[i].state, expected[i].text);
+        g_assert_cmpint(world->domain[SOURCE].state, ==, expected[i].source);
+        g_assert_cmpint(world->domain[TARGET].state, ==, expected[i].target);
+        g_assert_true(world->restart_asked == expected[i].restart_asked);
+    }
+}
+
+static void
 fail_before(Plan *plan, guint call)
 {
     plan->fail_at = call;
@@ -383,6 +439,10 @@ run_seed(guint64 seed)
     plan.needs_downtime_ms = world_random(world, 4) == 0 ? 100 : 5;
     plan.timeout_ms = world_random(world, 3) == 0 ? 2000 : 0;
     plan.policy = world_random(world, MIG_POLICY_COUNT);
+    plan.can_postcopy = plan.policy != MIG_POLICY_NEVER_POSTCOPY && world_random(world, 2);
+    if (plan.can_postcopy && world_random(world, 2))
+        plan.needs_downtime_ms = 1000;
+    plan.postcopy = world_random(world, PC_N);
     plan.is_source_first = world_random(world, 2);
     plan.fail_percent = world_random(world, 3) * 5;
     plan.event_permille = world_random(world, 3) * 20;
@@ -448,6 +508,7 @@ main(int argc, char **argv)
     g_test_add_func("/sim/move/by-virsh", test_by_virsh);
     g_test_add_func("/sim/move/not-converging", test_not_converging);
     g_test_add_func("/sim/move/policies", test_policies);
+    g_test_add_func("/sim/move/postcopy", test_postcopy);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++)
         g_test_add_data_func(tests[i].name, (gconstpointer)tests[i].change, test_at_every_call);
     g_test_add_func("/sim/move/seeds", test_seeds);

@@ -11,6 +11,24 @@ void world_let_run(World *world, int node);
 /* Whoever tells libvirt to: nothing happens where the guest does not run. */
 void world_begin_move(World *world, guint limit_ms);
 void world_remove(World *world, int node);
+/* Does its guest write there, all of its memory or not? */
+gboolean world_runs(const World *world, int node);
+/* The halves of a post-copy whose link was lost go on; FALSE: one of them cannot. */
+gboolean world_take_up(World *world);
+/* Nothing goes over: QEMU gives the link up. */
+void world_give_up_link(World *world);
+
+/* libvirt's move, for the parts that it is in */
+void world_enter_phase(World *world, Phase phase);
+void world_end_move(World *world, gboolean succeeded);
+void world_fail_move(World *world);
+gboolean world_is_cut(const World *world);
+gboolean world_is_reachable(const World *world);
+void world_lose_link(World *world);
+void world_step_postcopy_stop(World *world);
+void world_step_postcopy(World *world);
+void world_step_halves(World *world);
+
 /* What the plan wants to happen at this call. */
 void world_trigger(World *world);
 

@@ -68,17 +68,18 @@ world_violation(World *world, const char *format, ...)
     fprintf(stderr,
             "# VIOLATION: %s\n"
             "# seed %" G_GUINT64_FORMAT
-            " libvirt %d cannot-resume %d needs %u timeout %u policy %u first %d "
+            " postcopy %d/%d libvirt %d cannot-resume %d needs %u timeout %u policy %u first %d "
             "fail %u/%d kill %u/%d cancel %u die %u cut %u/%u off %u dead %u busy %u/%u "
             "no-wait %d percent %u permille %u\n"
             "# life %u call %u at %" G_GINT64_FORMAT " ms: A %s, B %s, lease %d v%" G_GUINT64_FORMAT
             ", phase %d, B %s\n",
-            text, plan->seed, plan->libvirt, plan->source_cannot_resume, plan->needs_downtime_ms,
-            plan->timeout_ms, plan->policy, plan->is_source_first, plan->fail_at, plan->fail_kind,
-            plan->kill_at, plan->kill_after, plan->cancel_at, plan->die_at, plan->cut_at,
-            plan->cut_ms, plan->off_at, plan->dead_ms, plan->busy_ms[SOURCE], plan->busy_ms[TARGET],
-            plan->no_wait, plan->fail_percent, plan->event_permille, world->life, world->calls,
-            world->now_ms, mig_domain_state_name(world->domain[SOURCE].state),
+            text, plan->seed, plan->can_postcopy, plan->postcopy, plan->libvirt,
+            plan->source_cannot_resume, plan->needs_downtime_ms, plan->timeout_ms, plan->policy,
+            plan->is_source_first, plan->fail_at, plan->fail_kind, plan->kill_at, plan->kill_after,
+            plan->cancel_at, plan->die_at, plan->cut_at, plan->cut_ms, plan->off_at, plan->dead_ms,
+            plan->busy_ms[SOURCE], plan->busy_ms[TARGET], plan->no_wait, plan->fail_percent,
+            plan->event_permille, world->life, world->calls, world->now_ms,
+            mig_domain_state_name(world->domain[SOURCE].state),
             mig_domain_state_name(world->domain[TARGET].state), world->lease_owner,
             world->lease_version, world->phase, world->target_alive ? "alive" : "dead");
     fflush(stderr);
@@ -87,16 +88,16 @@ world_violation(World *world, const char *format, ...)
 
 /* ---- domains and their lease ---------------------------------------------------------------- */
 
-static gboolean
-is_cut(const World *world)
+gboolean
+world_is_cut(const World *world)
 {
     return world->now_ms < world->cut_until_ms;
 }
 
-static gboolean
-is_reachable(const World *world)
+gboolean
+world_is_reachable(const World *world)
 {
-    return world->target_alive && !is_cut(world);
+    return world->target_alive && !world_is_cut(world);
 }
 
 gboolean
@@ -133,12 +134,21 @@ world_remove(World *world, int node)
         world->lease_owner = NOBODY;
 }
 
+gboolean
+world_runs(const World *world, int node)
+{
+    MigDomainState state = world->domain[node].state;
+
+    return state == MIG_DOMAIN_RUNNING || state == MIG_DOMAIN_POSTCOPY ||
+           state == MIG_DOMAIN_POSTCOPY_FAILED;
+}
+
 /* The guest powers itself off, or its QEMU crashes. */
 static void
 go_off(World *world)
 {
     for (int node = SOURCE; node <= TARGET; node++) {
-        if (world->domain[node].state == MIG_DOMAIN_RUNNING) {
+        if (world_runs(world, node)) {
             world_remove(world, node);
             world->images[node] = FALSE; /* its migrated sees the event */
             world->went_off = TRUE;
@@ -185,17 +195,17 @@ world_trigger(World *world)
 
 /* ---- libvirt's move ------------------------------------------------------------------------- */
 
-static void
-enter_phase(World *world, Phase phase)
+void
+world_enter_phase(World *world, Phase phase)
 {
     world->phase = phase;
     world->phase_ticks = 0;
 }
 
-static void
-end_move(World *world, gboolean succeeded)
+void
+world_end_move(World *world, gboolean succeeded)
 {
-    enter_phase(world, PHASE_NONE);
+    world_enter_phase(world, PHASE_NONE);
     world->succeeded = succeeded;
 }
 
@@ -212,7 +222,7 @@ clean_target(World *world)
 {
     if (world->domain[TARGET].state != MIG_DOMAIN_INCOMING)
         return;
-    if (is_reachable(world))
+    if (world_is_reachable(world))
         world_remove(world, TARGET);
     else if (world->target_alive)
         do_later(world, LATER_CLEAN, KEEPALIVE_MS);
@@ -232,12 +242,12 @@ source_goes_on(World *world)
         source->state = MIG_DOMAIN_PAUSED;
 }
 
-static void
-fail_move(World *world)
+void
+world_fail_move(World *world)
 {
     clean_target(world);
     source_goes_on(world);
-    end_move(world, FALSE);
+    world_end_move(world, FALSE);
 }
 
 void
@@ -247,7 +257,7 @@ world_begin_move(World *world, guint limit_ms)
         return;
     world->phase = PHASE_BEGIN;
     world->phase_ticks = 0;
-    world->abort = world->succeeded = FALSE;
+    world->abort = world->succeeded = world->postcopy_asked = world->postcopy_broken = FALSE;
     world->limit_ms = limit_ms;
 }
 
@@ -256,34 +266,36 @@ step_begin(World *world)
 {
     if (world->phase_ticks < 2)
         return;
-    if (!is_reachable(world) || !world->images[TARGET] ||
+    if (!world_is_reachable(world) || !world->images[TARGET] ||
         world->domain[TARGET].state != MIG_DOMAIN_ABSENT ||
         world->plan.libvirt == LV_FAIL_IN_PREPARE) {
-        end_move(world, FALSE);
+        world_end_move(world, FALSE);
         return;
     }
     world->domain[TARGET].state = MIG_DOMAIN_INCOMING;
     world->iteration = 1;
-    enter_phase(world, PHASE_COPY);
+    world_enter_phase(world, PHASE_COPY);
 }
 
 static void
 step_copy(World *world)
 {
-    gboolean is_stalled = is_cut(world);
+    gboolean is_stalled = world_is_cut(world);
 
     if (world->abort || !world->target_alive ||
         (world->plan.libvirt == LV_FAIL_IN_COPY && world->iteration == 2) ||
         (is_stalled && world->now_ms - world->cut_since_ms > KEEPALIVE_MS)) {
-        fail_move(world);
+        world_fail_move(world);
         return;
     }
     if (is_stalled)
         return;
     if (world->phase_ticks % 8 == 0)
         world->iteration++;
-    if (world->iteration >= 3 && world->limit_ms >= world->plan.needs_downtime_ms)
-        enter_phase(world, PHASE_STOP);
+    if (world->postcopy_asked && world->iteration >= 2)
+        world_enter_phase(world, PHASE_POSTCOPY_STOP);
+    else if (world->iteration >= 3 && world->limit_ms >= world->plan.needs_downtime_ms)
+        world_enter_phase(world, PHASE_STOP);
 }
 
 static void
@@ -293,28 +305,28 @@ step_target_lease(World *world)
     LvFault fault = world->plan.libvirt;
 
     if (!world->target_alive) {
-        fail_move(world);
+        world_fail_move(world);
         return;
     }
     if (fault == LV_TARGET_LEASE || !world_take_lease(world, TARGET)) {
         world_remove(world, TARGET);
-        fail_move(world);
+        world_fail_move(world);
         return;
     }
     target->epoch = world->domain[SOURCE].epoch;
     if (fault == LV_TARGET_CONT) {
         world_remove(world, TARGET);
-        fail_move(world);
-    } else if (fault == LV_LOST_WITH_LEASE || is_cut(world)) {
+        world_fail_move(world);
+    } else if (fault == LV_LOST_WITH_LEASE || world_is_cut(world)) {
         source_goes_on(world);
-        end_move(world, FALSE);
+        world_end_move(world, FALSE);
         do_later(world, LATER_RUN, 300);
     } else if (fault == LV_TARGET_PAUSED) {
         target->state = MIG_DOMAIN_PAUSED;
         source_goes_on(world);
-        end_move(world, FALSE);
+        world_end_move(world, FALSE);
     } else {
-        enter_phase(world, PHASE_TARGET_RUN);
+        world_enter_phase(world, PHASE_TARGET_RUN);
     }
 }
 
@@ -328,17 +340,17 @@ step_target_run(World *world)
 
     if (!world->target_alive) {
         source_goes_on(world);
-        end_move(world, FALSE);
+        world_end_move(world, FALSE);
         return;
     }
     world_let_run(world, TARGET);
-    if (fault == LV_ANSWER_LOST || fault == LV_TARGET_RAN_AND_GONE || is_cut(world)) {
+    if (fault == LV_ANSWER_LOST || fault == LV_TARGET_RAN_AND_GONE || world_is_cut(world)) {
         source_goes_on(world);
-        end_move(world, FALSE);
+        world_end_move(world, FALSE);
         if (fault == LV_TARGET_RAN_AND_GONE)
             do_later(world, LATER_GONE, 30);
     } else {
-        enter_phase(world, PHASE_CONFIRM);
+        world_enter_phase(world, PHASE_CONFIRM);
     }
 }
 
@@ -349,9 +361,12 @@ step_move(World *world)
     LvFault fault = world->plan.libvirt;
 
     world->phase_ticks++;
-    if (source->state == MIG_DOMAIN_ABSENT && world->phase != PHASE_NONE) { /* went off */
+    if (source->state == MIG_DOMAIN_ABSENT && world->phase >= PHASE_POSTCOPY) { /* destroyed */
+        world_lose_link(world);
+        world_end_move(world, FALSE);
+    } else if (source->state == MIG_DOMAIN_ABSENT && world->phase != PHASE_NONE) { /* went off */
         clean_target(world);
-        end_move(world, FALSE);
+        world_end_move(world, FALSE);
     }
     switch (world->phase) {
     case PHASE_NONE:
@@ -366,22 +381,22 @@ step_move(World *world)
         source->state = MIG_DOMAIN_INCOMING;
         world->stopped_ms = world->now_ms;
         world->lease_owner = NOBODY;
-        enter_phase(world, PHASE_DEVICE);
+        world_enter_phase(world, PHASE_DEVICE);
         break;
     case PHASE_DEVICE:
         if (fault == LV_FAIL_IN_DEVICE || !world->target_alive)
-            fail_move(world);
+            world_fail_move(world);
         else if (world->phase_ticks >= 2)
-            enter_phase(world, PHASE_FINISH);
+            world_enter_phase(world, PHASE_FINISH);
         break;
     case PHASE_FINISH:
-        if (fault == LV_FINISH_LOST || !is_reachable(world)) {
+        if (fault == LV_FINISH_LOST || !world_is_reachable(world)) {
             source_goes_on(world);
             if (world->target_alive)
                 do_later(world, LATER_CLEAN, 500);
-            end_move(world, FALSE);
+            world_end_move(world, FALSE);
         } else {
-            enter_phase(world, PHASE_TARGET_LEASE);
+            world_enter_phase(world, PHASE_TARGET_LEASE);
         }
         break;
     case PHASE_TARGET_LEASE:
@@ -397,7 +412,15 @@ step_move(World *world)
             source->state = MIG_DOMAIN_PAUSED;
         else
             world_remove(world, SOURCE);
-        end_move(world, TRUE);
+        world_end_move(world, TRUE);
+        break;
+    case PHASE_POSTCOPY_STOP:
+        world_step_postcopy_stop(world);
+        break;
+    case PHASE_POSTCOPY:
+        world_step_postcopy(world);
+        break;
+    case PHASE_POSTCOPY_PAUSED:
         break;
     }
 }
@@ -436,13 +459,14 @@ step_later(World *world)
 static void
 step_sweep(World *world)
 {
-    gboolean is_over = world->job_ended || !world->job_alive || is_cut(world);
+    gboolean is_over = world->job_ended || !world->job_alive || world_is_cut(world);
     MigDomainState state = world->domain[TARGET].state;
 
     if (!world->target_alive || world->now_ms % SWEEP_MS != 0 || !is_over)
         return;
     if (world->reservation) {
-        if (world->now_ms - world->reserved_ms < RESERVATION_MS || state == MIG_DOMAIN_INCOMING)
+        if (world->now_ms - world->reserved_ms < RESERVATION_MS || state == MIG_DOMAIN_INCOMING ||
+            state == MIG_DOMAIN_POSTCOPY || state == MIG_DOMAIN_POSTCOPY_FAILED)
             return;
         if (state == MIG_DOMAIN_ABSENT)
             world->images[TARGET] = FALSE;
@@ -468,12 +492,14 @@ check_rules(World *world)
 {
     const Domain *source = &world->domain[SOURCE], *target = &world->domain[TARGET];
 
-    if (source->state == MIG_DOMAIN_RUNNING && target->state == MIG_DOMAIN_RUNNING)
+    if (source->state == MIG_DOMAIN_RUNNING && world_runs(world, TARGET))
         world_violation(world, "runs twice");
+    if (target->state == MIG_DOMAIN_POSTCOPY && source->state != MIG_DOMAIN_INCOMING)
+        world_violation(world, "half of it runs on B, and the other half is not on A");
     for (int node = SOURCE; node <= TARGET; node++) {
-        if (world->domain[node].state == MIG_DOMAIN_RUNNING && world->lease_owner != node)
+        if (world_runs(world, node) && world->lease_owner != node)
             world_violation(world, "runs on %c without its lease", "AB"[node]);
-        if (world->domain[node].state == MIG_DOMAIN_RUNNING && !world->images[node])
+        if (world_runs(world, node) && !world->images[node])
             world_violation(world, "runs on %c without its images", "AB"[node]);
     }
     if (world->phase != PHASE_NONE && world->job_ended && world->job_alive)
@@ -487,11 +513,12 @@ world_tick(World *world)
 {
     world->now_ms += TICK_MS;
     for (int node = SOURCE; node <= TARGET; node++) {
-        if (world->domain[node].state == MIG_DOMAIN_RUNNING)
+        if (world_runs(world, node))
             world->domain[node].epoch = ++world->disk_epoch;
     }
     step_move(world);
     step_later(world);
+    world_step_halves(world);
     step_sweep(world);
     step_places(world);
     if (!world->target_alive && world->now_ms - world->target_died_ms > REBOOT_MS) {
@@ -532,7 +559,8 @@ check_told(World *world, const MigJob *job)
         world_violation(world, "told '%s', which is not true", text);
     if (strstr(text, "runs on B") && target != MIG_DOMAIN_RUNNING)
         world_violation(world, "told '%s', which is not true", text);
-    if (source != MIG_DOMAIN_RUNNING && !strstr(text, "look at both nodes"))
+    if (source != MIG_DOMAIN_RUNNING && !strstr(text, "look at both nodes") &&
+        !strstr(text, "it is started again"))
         world_violation(world, "does not run on A any more, but told '%s'", text);
 }
 
@@ -546,7 +574,7 @@ world_check_end(World *world, const MigJob *job)
         world_violation(world, "returned in state %s", mig_job_state_name(job->state));
     check_told(world, job);
     /* the network heals, B's sweep has its time */
-    while (is_cut(world) || !world->target_alive)
+    while (world_is_cut(world) || !world->target_alive)
         world_tick(world);
     for (guint ms = 0; ms < RESERVATION_MS + 2 * SWEEP_MS; ms += TICK_MS)
         world_tick(world);
@@ -562,8 +590,8 @@ world_check_end(World *world, const MigJob *job)
         /* refused at begin or after a wait, or gone just after it was seen running: nothing else
          * can be told */
         if (before_end->state > MIG_JOB_STATE_WAITING && job->state != MIG_JOB_STATE_DONE &&
-            !strstr(text, "runs nowhere") && !strstr(text, "look at both nodes") &&
-            !strstr(text, "runs on"))
+            !strstr(text, "runs nowhere") && !strstr(text, "it is started again") &&
+            !strstr(text, "look at both nodes") && !strstr(text, "runs on"))
             world_violation(world, "the VM is gone, told: '%s'", text);
     }
     if (*source == MIG_DOMAIN_INCOMING || *target == MIG_DOMAIN_INCOMING)

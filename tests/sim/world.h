@@ -15,6 +15,8 @@
  *   copy -> stop (guest stands, lease released) -> device -> finish: target takes the lease -> runs
  *        -> confirm: source half removed
  *   failure before finish: target half removed, source takes its lease again and runs
+ *   post-copy: stop -> finish: target takes the lease -> runs, and the rest of its memory follows
+ * -> source half removed. If the link is lost halves wait; if one is lost the other is of no use
  *   connection lost in finish: source tries to take its lease again; if it cannot, it stays paused
  *
  * Rules of safety are checked after every tick: world_tick().
@@ -53,8 +55,21 @@ typedef enum {
     PHASE_FINISH,
     PHASE_TARGET_LEASE,
     PHASE_TARGET_RUN,
-    PHASE_CONFIRM
+    PHASE_CONFIRM,
+    PHASE_POSTCOPY_STOP,
+    PHASE_POSTCOPY,
+    PHASE_POSTCOPY_PAUSED
 } Phase;
+
+/* What goes wrong in the post-copy phase. */
+typedef enum {
+    PC_FINE,
+    PC_LINK_LOST,   /* once */
+    PC_TARGET_GONE, /* its QEMU dies */
+    PC_SOURCE_GONE,
+    PC_LINK_AND_TARGET, /* the link is lost, and then the target's QEMU */
+    PC_N,
+} PcFault;
 
 typedef enum { FAIL_BEFORE, FAIL_AFTER, FAIL_LOST, FAIL_N } FailKind;
 
@@ -66,6 +81,8 @@ typedef struct {
     guint needs_downtime_ms;       /* below this limit the guest never converges */
     guint timeout_ms;
     MigPolicyKind policy;
+    gboolean can_postcopy; /* the target can receive that way, and the policy does not forbid it */
+    PcFault postcopy;
     gboolean is_source_first; /* lower host id */
     guint fail_at, kill_at, cancel_at, die_at, cut_at, off_at;
     FailKind fail_kind;
@@ -111,6 +128,10 @@ typedef struct {
     Phase phase;
     guint phase_ticks, iteration, limit_ms;
     gboolean abort, succeeded;
+    gboolean postcopy_asked, postcopy_faulted, postcopy_broken; /* broken: libvirt believes so */
+    gint64 silent_ms; /* since when nothing goes over; 0 */
+    guint64 sent;
+    gboolean restart_asked;
     enum { LATER_NOTHING, LATER_CLEAN, LATER_RUN, LATER_GONE } later;
     gint64 later_ms;
 

@@ -239,6 +239,36 @@ test_guest(void)
     GUEST(fit.cpu = MIG_CPU_NOT_COMPARED, "cpu-fits", MIG_VERDICT_WARN);
 }
 
+/* A warning only where the policy relies on it. */
+static void
+test_postcopy(void)
+{
+    static const struct {
+        MigPolicyKind policy;
+        const char *problem;
+        MigVerdict verdict;
+        gboolean can;
+    } cases[] = {
+        {MIG_POLICY_UNSET, NULL, MIG_VERDICT_PASS, TRUE},
+        {MIG_POLICY_FAST, "no userfaultfd", MIG_VERDICT_PASS, FALSE},
+        {MIG_POLICY_MUST_FINISH, "no userfaultfd", MIG_VERDICT_WARN, FALSE},
+        {MIG_POLICY_GENTLE, "no userfaultfd", MIG_VERDICT_PASS, FALSE},
+        {MIG_POLICY_GENTLE, NULL, MIG_VERDICT_PASS, TRUE},
+        {MIG_POLICY_NEVER_POSTCOPY, NULL, MIG_VERDICT_PASS, FALSE},
+        {MIG_POLICY_NEVER_POSTCOPY, "no userfaultfd", MIG_VERDICT_PASS, FALSE},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GPtrArray) checks =
+            g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
+
+        g_assert_true(mig_checks_postcopy("web", "B", cases[i].policy, cases[i].problem, checks) ==
+                      cases[i].can);
+        g_assert_cmpuint(checks->len, ==, 1);
+        g_assert_cmpint(((MigCheck *)checks->pdata[0])->verdict, ==, cases[i].verdict);
+    }
+}
+
 static void
 test_own_cpu(void)
 {
@@ -355,5 +385,6 @@ main(int argc, char **argv)
     g_test_add_func("/checks/cpu-fit-names", test_cpu_fit_names);
     g_test_add_func("/checks/subnet", test_subnet);
     g_test_add_func("/checks/verdicts", test_verdicts);
+    g_test_add_func("/checks/postcopy", test_postcopy);
     return g_test_run();
 }

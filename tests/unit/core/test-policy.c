@@ -238,6 +238,46 @@ test_must_finish(void)
     g_assert_cmpint(mig_policy_expire(&policy, 9000), ==, MIG_POLICY_GIVE_UP);
 }
 
+/* After rounds that do not get smaller, however much the guest is slowed; and where it can be. */
+static void
+test_postcopy(void)
+{
+    static const struct {
+        MigPolicyKind kind;
+        gint64 first_ms, least_ms; /* 0: never */
+    } cases[] = {
+        {MIG_POLICY_FAST, 1000, 10000},       {MIG_POLICY_FAST, 60000, 180000},
+        {MIG_POLICY_MUST_FINISH, 1000, 5000}, {MIG_POLICY_MUST_FINISH, 60000, 120000},
+        {MIG_POLICY_GENTLE, 1000, 0},         {MIG_POLICY_NEVER_POSTCOPY, 1000, 0},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        MigPolicy policy;
+        MigProgress progress = {.is_active = TRUE, .iteration = 1, .remaining_bytes = 1000};
+        MigPolicyStep step = MIG_POLICY_STAY;
+        gint64 now_ms = 0;
+
+        mig_policy_init(&policy, cases[i].kind, 0, 0);
+        policy.can_postcopy = TRUE;
+        while (step != MIG_POLICY_POSTCOPY && step != MIG_POLICY_GIVE_UP) {
+            now_ms += MIG_POLICY_POLL_MS;
+            if (now_ms > cases[i].first_ms)
+                progress.iteration = 2 + (guint64)(now_ms - cases[i].first_ms) / 1000;
+            progress.throttle_percent = (guint)MIN(now_ms / 2000, 99);
+            step = mig_policy_feed(&policy, &progress, now_ms);
+        }
+        g_assert_true((step == MIG_POLICY_POSTCOPY) == (cases[i].least_ms > 0));
+        if (cases[i].least_ms) {
+            g_assert_cmpint(now_ms - cases[i].first_ms, >=, cases[i].least_ms);
+            g_assert_cmpint(now_ms - cases[i].first_ms, <=, cases[i].least_ms + 15000);
+            g_assert_cmpuint(policy.limit_ms, ==, MIG_POLICY_MAX_MS);
+        }
+    }
+    for (MigPolicyKind kind = MIG_POLICY_FAST; kind < MIG_POLICY_COUNT; kind++)
+        g_assert_true(mig_policy_rule(kind)->allows_postcopy ==
+                      (kind != MIG_POLICY_NEVER_POSTCOPY));
+}
+
 /* Each of these is worth another wait: less is left, or the guest is slowed further. */
 static void
 test_progress(void)
@@ -356,6 +396,7 @@ main(int argc, char **argv)
     g_test_add_func("/policy/names", test_names);
     g_test_add_func("/policy/gives-up", test_gives_up);
     g_test_add_func("/policy/must-finish", test_must_finish);
+    g_test_add_func("/policy/postcopy", test_postcopy);
     g_test_add_func("/policy/progress", test_progress);
     g_test_add_func("/policy/retune", test_retune);
     g_test_add_func("/policy/model", test_model);

@@ -10,18 +10,25 @@ static const char *const lease_names[] = {"unreadable", "free", "ours", "theirs"
 
 /* recover.h's table, once more and in another way: rows of patterns, the first that fits counts. */
 static const struct {
-    const char *moving, *source, *target, *lease, *newer;
+    const char *moving, *dead, *source, *target, *lease, *newer;
     MigRecover decision;
 } table[] = {
-    {"y", "*", "*", "*", "*", MIG_RECOVER_WAIT},
-    {"n", "running", "*", "*", "*", MIG_RECOVER_STAYED},
-    {"n", "absent", "running", "*", "*", MIG_RECOVER_MOVED},
-    {"n", "paused", "running", "theirs", "*", MIG_RECOVER_DESTROY_SOURCE},
-    {"n", "absent paused", "paused", "theirs", "*", MIG_RECOVER_RESUME_TARGET},
-    {"n", "paused", "absent unknown", "ours free", "n", MIG_RECOVER_RESUME_SOURCE},
-    {"n", "absent", "absent", "free", "*", MIG_RECOVER_START},
-    {"*", "*", "*", "*", "*", MIG_RECOVER_WAIT},
+    {"y", "*", "*", "*", "*", "*", MIG_RECOVER_WAIT},
+    {"n", "*", "running", "*", "*", "*", MIG_RECOVER_STAYED},
+    {"n", "*", "absent", "running", "*", "*", MIG_RECOVER_MOVED},
+    {"n", "y", "absent", "*", "*", "*", MIG_RECOVER_START},
+    {"n", "*", "absent", "postcopy-failed", "*", "*", MIG_RECOVER_LOST},
+    {"n", "*", "paused", "running", "theirs", "*", MIG_RECOVER_DESTROY_SOURCE},
+    {"n", "*", "absent paused", "paused", "theirs", "*", MIG_RECOVER_RESUME_TARGET},
+    {"n", "*", "paused", "absent unknown", "ours free", "n", MIG_RECOVER_RESUME_SOURCE},
+    {"n", "*", "absent", "absent", "free", "*", MIG_RECOVER_START},
+    {"*", "*", "*", "*", "*", "*", MIG_RECOVER_WAIT},
 };
+
+static const MigDomainState states[] = {
+    MIG_DOMAIN_UNKNOWN,  MIG_DOMAIN_ABSENT,   MIG_DOMAIN_RUNNING,        MIG_DOMAIN_PAUSED,
+    MIG_DOMAIN_INCOMING, MIG_DOMAIN_POSTCOPY, MIG_DOMAIN_POSTCOPY_FAILED};
+#define STATES G_N_ELEMENTS(states)
 
 static gboolean
 fits(const char *pattern, const char *word)
@@ -32,14 +39,14 @@ fits(const char *pattern, const char *word)
 }
 
 static MigRecover
-by_table(const char *moving, const char *source, const char *target, const char *lease,
-         const char *newer)
+by_table(const char *moving, const char *dead, const char *source, const char *target,
+         const char *lease, const char *newer)
 {
     guint i = 0;
 
-    while (!fits(table[i].moving, moving) || !fits(table[i].source, source) ||
-           !fits(table[i].target, target) || !fits(table[i].lease, lease) ||
-           !fits(table[i].newer, newer))
+    while (!fits(table[i].moving, moving) || !fits(table[i].dead, dead) ||
+           !fits(table[i].source, source) || !fits(table[i].target, target) ||
+           !fits(table[i].lease, lease) || !fits(table[i].newer, newer))
         i++;
     return table[i].decision;
 }
@@ -55,10 +62,16 @@ check_safety(const MigRecoverFacts *facts, MigRecover decision)
         g_assert_cmpint(facts->source, ==, MIG_DOMAIN_PAUSED);
         break;
     case MIG_RECOVER_START:
+        g_assert_cmpint(facts->source, ==, MIG_DOMAIN_ABSENT);
+        if (facts->is_target_dead)
+            break;
         g_assert_true(facts->is_lease_known && !facts->has_target_lease &&
                       !facts->has_source_lease);
-        g_assert_cmpint(facts->source, ==, MIG_DOMAIN_ABSENT);
         g_assert_cmpint(facts->target, ==, MIG_DOMAIN_ABSENT);
+        break;
+    case MIG_RECOVER_LOST:
+        g_assert_cmpint(facts->source, ==, MIG_DOMAIN_ABSENT);
+        g_assert_cmpint(facts->target, ==, MIG_DOMAIN_POSTCOPY_FAILED);
         break;
     case MIG_RECOVER_DESTROY_SOURCE:
         g_assert_cmpint(facts->target, ==, MIG_DOMAIN_RUNNING);
@@ -88,29 +101,46 @@ test_all(void)
 {
     guint seen = 0;
 
-    for (guint i = 0; i < 5 * 5 * LEASES * 2 * 2; i++) {
-        guint lease = i / 25 % LEASES;
-        const MigRecoverFacts facts = {.source = i % 5,
-                                       .target = i / 5 % 5,
+    /* halves of a post-copy are on the target; on the source one is incoming */
+    for (guint i = 0; i < STATES * STATES * LEASES * 2 * 2 * 2; i++) {
+        guint k = i / (STATES * STATES), lease = k % LEASES;
+        const MigRecoverFacts facts = {.source = states[i % STATES],
+                                       .target = states[i / STATES % STATES],
                                        .is_lease_known = lease != UNREADABLE,
                                        .has_source_lease = lease == OURS,
                                        .has_target_lease = lease == THEIRS,
-                                       .is_lease_newer = i / 100 % 2,
-                                       .is_moving = i / 200};
+                                       .is_lease_newer = k / LEASES % 2,
+                                       .is_moving = k / LEASES / 2 % 2,
+                                       .is_target_dead = k / LEASES / 4};
+        if (facts.source == MIG_DOMAIN_POSTCOPY || facts.source == MIG_DOMAIN_POSTCOPY_FAILED)
+            continue;
         const char *source = mig_domain_state_name(facts.source);
         const char *target = mig_domain_state_name(facts.target);
         MigRecover decision = mig_recover_decide(&facts);
-        MigRecover expected = by_table(facts.is_moving ? "y" : "n", source, target,
-                                       lease_names[lease], facts.is_lease_newer ? "y" : "n");
+        MigRecover expected =
+            by_table(facts.is_moving ? "y" : "n", facts.is_target_dead ? "y" : "n", source, target,
+                     lease_names[lease], facts.is_lease_newer ? "y" : "n");
 
         if (decision != expected)
-            g_error("moving %d, source %s, target %s, lease %s%s: %s, not %s", facts.is_moving,
-                    source, target, lease_names[lease], facts.is_lease_newer ? " (newer)" : "",
-                    mig_recover_name(decision), mig_recover_name(expected));
+            g_error("moving %d, dead %d, source %s, target %s, lease %s%s: %s, not %s",
+                    facts.is_moving, facts.is_target_dead, source, target, lease_names[lease],
+                    facts.is_lease_newer ? " (newer)" : "", mig_recover_name(decision),
+                    mig_recover_name(expected));
         check_safety(&facts, decision);
         seen |= 1u << decision;
     }
     g_assert_cmphex(seen, ==, (1u << (MIG_RECOVER_WAIT + 1)) - 1);
+}
+
+/* A half is kept for as long as the other one may be there. */
+static void
+test_halves(void)
+{
+    for (guint i = 0; i < STATES; i++) {
+        g_assert_true(mig_recover_is_half_useless(states[i], FALSE) ==
+                      (states[i] == MIG_DOMAIN_ABSENT || states[i] == MIG_DOMAIN_RUNNING));
+        g_assert_true(mig_recover_is_half_useless(states[i], TRUE));
+    }
 }
 
 /* Whoever reads the header is told of every decision. */
@@ -132,6 +162,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/recover/all", test_all);
+    g_test_add_func("/recover/halves", test_halves);
     g_test_add_func("/recover/header", test_header);
     return g_test_run();
 }

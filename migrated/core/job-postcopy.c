@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* job-postcopy.c - what job-postcopy.h says. */
+#include "core/job-postcopy.h"
+
+#include "core/job-turn.h"
+
+#include "base/error.h"
+#include "core/recover.h"
+#include "core/timeouts.h"
+
+/* Asked again only where it has not begun by then. */
+#define BEGIN_AGAIN_MS 1000
+
+/* Looks in a row at which memory went over. */
+#define MOVES 5
+
+static void
+enter(MigMonitor *monitor, MigJobState state, const char *why)
+{
+    MigJob *job = monitor->job;
+    g_autoptr(GError) error = NULL;
+
+    if (job->state == state || !mig_sm_is_allowed(&mig_job_sm, job->state, state))
+        return;
+    if (!mig_job_enter(job, monitor->env, state, why, &error))
+        g_warning("job %s: cannot write the journal: %s", job->id, error->message);
+}
+
+/* What stands in the job while it waits, for people; NULL: nothing any more. Takes it. */
+static void
+tell(const MigMonitor *monitor, GError *error_take)
+{
+    monitor->env->lock(monitor->env->self);
+    g_clear_error(&monitor->job->error);
+    monitor->job->error = error_take;
+    monitor->env->unlock_and_tell(monitor->env->self);
+}
+
+static GError *
+link_lost(const MigJob *job, const char *why)
+{
+    return g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
+                       "%s; both halves of %s wait for each other, and nothing is lost while both "
+                       "nodes live: mend the link between %s and %s, then 'migratectl job resume "
+                       "%s'",
+                       why, job->vm, job->source, job->target, job->id);
+}
+
+/* ---- begun ---- */
+
+void
+mig_postcopy_choose(MigJob *job, const MigJobEnv *env, MigMigration *migration)
+{
+    /* QEMU 7.2 does not have both: what may be switched over goes by one connection */
+    job->channels = job->can_postcopy || job->by_virsh ? 0 : env->channels;
+    migration->may_postcopy = job->can_postcopy;
+    migration->channels = job->channels;
+}
+
+void
+mig_postcopy_begin(MigMonitor *monitor, const char *why)
+{
+    MigJob *job = monitor->job;
+    const MigJobEnv *env = monitor->env;
+    gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
+    g_autoptr(GError) error = NULL;
+
+    if (!job->can_postcopy || job->progress.is_postcopy ||
+        (monitor->begun_ms && now_ms - monitor->begun_ms < BEGIN_AGAIN_MS))
+        return;
+    monitor->begun_ms = now_ms;
+    enter(monitor, MIG_JOB_STATE_POSTCOPY, why);
+    if (!env->hv->start_postcopy(env->hv->self, job->vm, &error))
+        g_message("job %s: post-copy does not begin yet: %s", job->id, error->message);
+}
+
+/* ---- watched ---- */
+
+/* What is silent for too long: QEMU is told once, or (again) each time. libvirt may call broken
+ * what QEMU does not know of yet. */
+static void
+give_up_link(MigMonitor *monitor, gint64 silent_ms, gboolean again)
+{
+    const MigHv *hv = monitor->env->hv;
+
+    if (silent_ms < MIG_POSTCOPY_SILENT_MS || (monitor->given_up_ms && !again))
+        return;
+    hv->pause_postcopy(hv->self, monitor->job->vm, NULL);
+    monitor->given_up_ms = monitor->moved_ms += silent_ms;
+}
+
+void
+mig_postcopy_watch(MigMonitor *monitor, const MigProgress *progress, gint64 now_ms)
+{
+    const MigJob *job = monitor->job;
+    gboolean is_first = monitor->moved_ms == 0;
+    gboolean has_moved = progress->transferred_bytes != monitor->seen_bytes;
+
+    if (!progress->is_active)
+        return;
+    if (!progress->is_postcopy) {
+        if (job->state == MIG_JOB_STATE_POSTCOPY) /* it was meant to be, and a daemon died since */
+            mig_postcopy_begin(monitor, "");
+        return;
+    }
+    if (is_first || has_moved) {
+        monitor->seen_bytes = progress->transferred_bytes;
+        monitor->moved_ms = now_ms;
+    }
+    gint64 silent_ms = now_ms - monitor->moved_ms;
+
+    /* a QEMU that gives its link up counts a little more once, and nothing has gone over */
+    monitor->moves = has_moved && !is_first ? monitor->moves + 1 : 0;
+    if (!mig_job_state_is_postcopy(job->state)) {
+        enter(monitor, MIG_JOB_STATE_POSTCOPY, "the target runs it, the rest follows");
+    } else if (job->state == MIG_JOB_STATE_POSTCOPY_PAUSED) {
+        if (monitor->moves < MOVES) {
+            give_up_link(monitor, silent_ms, FALSE);
+            return;
+        }
+        tell(monitor, NULL);
+        enter(monitor, MIG_JOB_STATE_POSTCOPY, "memory goes over again");
+    } else if (progress->is_broken && silent_ms >= MIG_POSTCOPY_STILL_MS) {
+        tell(monitor, link_lost(job, "the link was lost in the post-copy phase"));
+        enter(monitor, MIG_JOB_STATE_POSTCOPY_PAUSED, "the link was lost");
+        monitor->given_up_ms = 0;
+    } else {
+        give_up_link(monitor, silent_ms, TRUE);
+    }
+}
+
+gboolean
+mig_postcopy_was(const MigJob *job)
+{
+    for (guint i = 0; i < job->phases->len; i++) {
+        if (((const MigJobPhase *)g_ptr_array_index(job->phases, i))->state ==
+            MIG_JOB_STATE_POSTCOPY)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+gboolean
+mig_postcopy_was_broken(const MigJob *job)
+{
+    return job->phases->len >= 2 &&
+           ((const MigJobPhase *)g_ptr_array_index(job->phases, job->phases->len - 2))->state ==
+               MIG_JOB_STATE_POSTCOPY_PAUSED;
+}
+
+/* ---- taken up again, or given up ---- */
+
+static gboolean
+try_to_take_up(MigMonitor *monitor, const MigMigration *migration, GError **error)
+{
+    const MigJobEnv *env = monitor->env;
+    gboolean ok;
+
+    g_atomic_int_set(&monitor->has_ended, 0);
+    GThread *thread = g_thread_new("monitor", mig_monitor_thread, monitor);
+
+    ok = env->hv->migrate(env->hv->self, migration, error);
+    g_atomic_int_set(&monitor->has_ended, 1);
+    env->clock->wake(env->clock->self);
+    g_thread_join(thread);
+    return ok;
+}
+
+static void
+take_up(MigMonitor *monitor)
+{
+    MigJob *job = monitor->job;
+    const MigJobEnv *env = monitor->env;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *target_uri = env->peer->libvirt_uri(env->peer->self, job->target, &error);
+    g_autofree char *ram_uri = g_strdup_printf("tcp://%s", job->ram_address);
+    const MigMigration migration = {.vm = job->vm,
+                                    .uuid = job->uuid,
+                                    .target_uri = target_uri,
+                                    .ram_address = job->ram_address,
+                                    .ram_uri = ram_uri,
+                                    .tls_name = job->is_encrypted ? job->target : NULL,
+                                    .may_postcopy = TRUE,
+                                    .is_recovery = TRUE};
+    gint64 until_ms = env->clock->monotonic_ms(env->clock->self) + MIG_POSTCOPY_RESUME_MS;
+
+    if (!monitor->given_up_ms) { /* QEMU may not have heard of it yet */
+        env->hv->pause_postcopy(env->hv->self, job->vm, NULL);
+        monitor->given_up_ms = until_ms;
+    }
+    gboolean ok = target_uri && try_to_take_up(monitor, &migration, &error);
+
+    /* the other QEMU hears of the lost link only by and by, once packets reach it again */
+    while (!ok && target_uri && job->state == MIG_JOB_STATE_POSTCOPY_PAUSED &&
+           env->clock->monotonic_ms(env->clock->self) < until_ms) {
+        env->clock->sleep_ms(env->clock->self, 1000);
+        g_clear_error(&error);
+        ok = try_to_take_up(monitor, &migration, &error);
+    }
+    if (ok)
+        tell(monitor, NULL);
+    else if (job->state == MIG_JOB_STATE_POSTCOPY_PAUSED)
+        tell(monitor, link_lost(job, error->message));
+}
+
+/* Is the target's half gone for good, or whole? Nobody who could be wrong is believed. */
+static gboolean
+is_half_useless(const MigMonitor *monitor)
+{
+    const MigJob *job = monitor->job;
+    const MigJobEnv *env = monitor->env;
+    MigDomainState there = MIG_DOMAIN_UNKNOWN;
+
+    if (!env->peer->get_domain(env->peer->self, job->target, job->vm, job->uuid, &there, NULL))
+        there = MIG_DOMAIN_UNKNOWN;
+    return mig_recover_is_half_useless(there, env->is_target_dead(env->self));
+}
+
+void
+mig_postcopy_tend(MigMonitor *monitor, gint64 now_ms)
+{
+    MigJob *job = monitor->job;
+    const MigJobEnv *env = monitor->env;
+    gboolean is_wanted;
+    g_autoptr(GError) error = NULL;
+
+    if (job->state != MIG_JOB_STATE_POSTCOPY_PAUSED)
+        return;
+    env->lock(env->self);
+    is_wanted = job->resume_wanted;
+    job->resume_wanted = FALSE;
+    env->unlock_and_tell(env->self);
+    if (!is_wanted && now_ms - monitor->looked_ms < MIG_POSTCOPY_LOOK_MS)
+        return;
+    monitor->looked_ms = now_ms;
+    if (!is_half_useless(monitor)) {
+        if (is_wanted && job->ram_address)
+            take_up(monitor);
+        return;
+    }
+    if (!env->hv->destroy(env->hv->self, job->vm, job->uuid, &error))
+        g_message("job %s: cannot remove the half of %s here: %s", job->id, job->vm,
+                  error->message);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* halves.c - what halves.h says. */
+#include "halves.h"
+
+#include "core/recover.h"
+#include "core/timeouts.h"
+#include "failover.h"
+#include "self.h"
+
+gboolean
+mig_halves_is_dead(MigDaemon *daemon, const char *node)
+{
+    g_autoptr(GPtrArray) lives = mig_failover_lives(daemon->failover);
+    const MigNodeLife *life = mig_lives_find(lives, node);
+
+    return life && life->finding.may_restart &&
+           (life->finding.life == MIG_LIFE_DEAD || life->finding.life == MIG_LIFE_FENCED);
+}
+
+static MigDomainState
+ask(MigDaemon *daemon, const char *node, const MigRunning *half)
+{
+    MigPeerDomainRequest request = {.vm = half->name, .uuid = half->uuid};
+    g_autoptr(MigPeerDomainReply) reply =
+        mig_peer_rpc_call(daemon->peer, node, "GetDomain", &mig_type_PeerDomainRequest, &request,
+                          &mig_type_PeerDomainReply, MIG_PEER_CONNECT_MS, NULL);
+
+    return reply ? mig_domain_state_from_name(reply->state) : MIG_DOMAIN_UNKNOWN;
+}
+
+gboolean
+mig_halves_is_alone(MigDaemon *daemon, const MigRunning *half)
+{
+    g_autoptr(GPtrArray) nodes = mig_volumes_nodes(daemon->volumes);
+
+    for (guint i = 0; i < nodes->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(nodes, i);
+        const char *node = view->node->name;
+
+        if (view->is_local || view->state == MIG_NODE_LEFT || mig_halves_is_dead(daemon, node))
+            continue;
+        if (!mig_recover_is_half_useless(ask(daemon, node, half), FALSE))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+void
+mig_halves_restart(MigDaemon *daemon, const char *volume, const char *name)
+{
+    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, NULL);
+    g_autoptr(MigVm) vm = attached ? mig_csv_vm(mig_attached_csv(attached), name, NULL) : NULL;
+    MigLeaseOwner lease = {0};
+
+    if (!vm || !vm->wants_running || vm->restart == MIG_RESTART_NEVER)
+        return;
+    mig_csv_vm_lease_owner(mig_attached_csv(attached), vm->slot, &lease, NULL);
+    mig_self_start_again(daemon, name, lease.version);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* halves.h - VMs whose memory is on two nodes: is the other half still there? */
+#pragma once
+
+#include "daemon.h"
+#include "vms.h"
+
+/*
+ * Each of the two nodes may give its half up only where the other one is gone for good: as its
+ * libvirt says, or since its node is proven dead (core/recover.h). What cannot be asked is there.
+ */
+
+/* The target's question. Every node is asked: whoever sends it may have forgotten the job, but
+ * libvirt there knows its half. Blocks. */
+gboolean mig_halves_is_alone(MigDaemon *daemon, const MigRunning *half);
+/* Has a fence, or sanlock with a watchdog behind it, proven that nothing runs there any more? */
+gboolean mig_halves_is_dead(MigDaemon *daemon, const char *node);
+/* The memory of a VM of this volume is lost: it is started again, if its policy says so. */
+void mig_halves_restart(MigDaemon *daemon, const char *volume, const char *vm);
