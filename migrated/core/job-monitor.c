@@ -60,7 +60,9 @@ look_at_wishes(MigMonitor *monitor, gint64 now_ms)
     max_downtime_ms = job->max_downtime_ms;
     postcopy_wanted = job->postcopy_wanted;
     env->unlock_and_tell(env->self);
-    if (postcopy_wanted)
+    /* what is missing there can be what QEMU's own main loop touches next, and while the link is
+     * lost that would keep it from taking the link up again: so most of it goes over first */
+    if (postcopy_wanted && job->progress.iteration >= 2)
         mig_postcopy_begin(monitor, "asked for");
     if (retuned == monitor->retuned || job->by_virsh)
         return;
