@@ -67,9 +67,9 @@ pid_of_migrated() {
 
 # takes_part NODE yes|no: the others know of it, too
 takes_part() {
-    local other=nodeC
-    sed -i '/^enabled=/d' "$MIGRATED_LAB_DIR/$1/etc/migrated/migrated.conf"
-    sed -i "s/^\[failover\]/&\nenabled=$2/" "$MIGRATED_LAB_DIR/$1/etc/migrated/migrated.conf"
+    local other=nodeC conf=$MIGRATED_LAB_DIR/$1/etc/migrated/migrated.conf changed
+    changed=$(sed -e '/^enabled=/d' -e "s/^\[failover\]/&\nenabled=$2/" "$conf") || return 1
+    echo "$changed" >"$conf" # the file itself is what the node sees
     "$LAB" service "$1" migrated restart || return 1
     [[ $1 != "$other" ]] || other=nodeB
     retry 30 eval '[[ $(ctl '$other' node show '$1') =~ Restarts\ VMs:\ +'"$2"' ]]'
