@@ -65,7 +65,7 @@ add_node_warnings(MigDaemon *daemon, const MigApiNode *node, guint count, GStrvB
 static gboolean
 restarts_vms(const MigApiNode *node)
 {
-    return !node->passive && !g_str_equal(node->state, "left");
+    return !node->passive && g_str_equal(node->state, "up");
 }
 
 static void
@@ -95,8 +95,8 @@ add_warnings(MigDaemon *daemon, const MigStatusReply *reply, GStrvBuilder *warni
         has_restarter = has_restarter || restarts_vms(node);
     }
     if (!has_restarter)
-        g_strv_builder_add(warnings, "no node restarts the VMs of one that dies: all have "
-                                     "[failover] enabled = no");
+        g_strv_builder_add(warnings, "no node that is up restarts the VMs of one that dies: all "
+                                     "of them have [failover] enabled = no");
     for (guint i = 0; i < reply->vms->len; i++) {
         const MigApiVm *vm = g_ptr_array_index(reply->vms, i);
 

@@ -7,6 +7,7 @@
 #include "drivers/definition-needs.h"
 #include "drivers/definition-xml.h"
 #include "incoming.h"
+#include "jobs.h"
 #include "link.h"
 #include "net.h"
 #include "turns.h"
@@ -118,6 +119,7 @@ gather_link(MigDaemon *daemon, const char *probe_from, MigPeerFactsReply *reply)
 MigPeerFactsReply *
 mig_facts_gather(MigDaemon *daemon, const MigPeerFactsRequest *request, GError **error)
 {
+    mig_jobs_await_arrived(daemon->jobs, request->vm);
     g_autoptr(MigPeerFactsReply) reply = mig_PeerFactsReply_new();
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, request->volume, NULL);
     g_autoptr(MigNeeds) needs = mig_definition_needs(request->definition, error);

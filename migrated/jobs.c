@@ -346,6 +346,29 @@ mig_jobs_has_vm(MigJobs *jobs, const char *vm)
     return FALSE;
 }
 
+static gboolean
+is_cleaned_up_behind(MigJobs *jobs, const char *vm)
+{
+    for (guint i = 0; i < jobs->entries->len; i++) {
+        const MigJob *job = ((const MigJobEntry *)g_ptr_array_index(jobs->entries, i))->job;
+
+        if (job->has_arrived && !mig_job_has_ended(job) && g_str_equal(job->vm, vm))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+void
+mig_jobs_await_arrived(MigJobs *jobs, const char *vm)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
+    gint64 until_us = g_get_monotonic_time() + MIG_ARRIVED_WAIT_MS * 1000;
+
+    while (is_cleaned_up_behind(jobs, vm) &&
+           g_cond_wait_until(&jobs->changed, &jobs->lock, until_us))
+        ;
+}
+
 gboolean
 mig_jobs_hold_vm(MigJobs *jobs, const char *vm, GError **error)
 {

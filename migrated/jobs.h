@@ -37,6 +37,9 @@ void mig_jobs_forecast(MigJobs *jobs, const MigMoveVmRequest *request, const Mig
 gint64 mig_job_moving_ms(const MigApiJob *job);
 /* Is it being moved from here? One that waits for its turn is not. */
 gboolean mig_jobs_has_vm(MigJobs *jobs, const char *vm);
+/* Waits while a move of it from here has arrived and is not yet cleaned up behind, for two seconds
+ * at most: whoever was told that it has arrived may ask for the next thing at once. */
+void mig_jobs_await_arrived(MigJobs *jobs, const char *vm);
 /* Start, stop and move of one VM exclude each other on a node: MIG_ERROR_VM_BUSY. */
 gboolean mig_jobs_hold_vm(MigJobs *jobs, const char *vm, GError **error);
 void mig_jobs_let_vm_go(MigJobs *jobs, const char *vm);

@@ -266,6 +266,20 @@ look_at_half(MigSelf *self, const MigRunning *running, MigAttached *attached)
     return TRUE;
 }
 
+/* Was its lease, which this node was seen to have, another one's since? What is listed can be a
+ * moment old. */
+static gboolean
+is_outrun(MigSelf *self, const MigRunning *running, const Held *held, const MigLeaseOwner *lease)
+{
+    const MigHv *hv = self->daemon->hv;
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
+
+    return held->version && lease->version > held->version && lease->last_host_id &&
+           lease->last_host_id != self->daemon->host_id &&
+           hv->get_state(hv->self, running->name, running->uuid, &state, NULL) &&
+           state == MIG_DOMAIN_RUNNING;
+}
+
 static void
 note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
 {
@@ -284,7 +298,7 @@ note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
     } else if (lease.host_id == 0 && !mig_jobs_has_vm(self->daemon->jobs, running->name)) {
         if (++held->bare < LOOKS_BARE)
             return;
-        if (lease.last_host_id != self->daemon->host_id)
+        if (is_outrun(self, running, held, &lease))
             end_failed(self, running, attached,
                        "it had no lease, and another node has had it since: its memory is older "
                        "than its disk");

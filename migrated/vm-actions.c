@@ -65,9 +65,11 @@ paused_state(const MigRunning *running)
 static const char *
 state_of(MigDaemon *daemon, MigVmView *view)
 {
-    g_autoptr(MigRunning) running = mig_vms_get(daemon->vms, view->vm->name);
     g_autoptr(MigNodeView) owner = NULL;
     const char *state = "running";
+
+    mig_jobs_await_arrived(daemon->jobs, view->vm->name);
+    g_autoptr(MigRunning) running = mig_vms_get(daemon->vms, view->vm->name);
 
     if (mig_jobs_has_vm(daemon->jobs, view->vm->name)) {
         view->node = g_strdup(daemon->node);

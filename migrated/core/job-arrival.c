@@ -51,5 +51,7 @@ mig_job_look_for_arrival(MigJob *job, const MigJobEnv *env)
     if (!env->peer->get_domain(env->peer->self, job->target, job->vm, job->uuid, &there, NULL))
         return FALSE;
     /* libvirt lets it run there only after it has taken the lease */
-    return there != MIG_DOMAIN_RUNNING || !mig_job_arrive(job, env, NULL);
+    if (there == MIG_DOMAIN_RUNNING && mig_job_arrive(job, env, NULL))
+        return FALSE;
+    return still_ms < MIG_ARRIVAL_LATE_MS;
 }

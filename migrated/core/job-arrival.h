@@ -15,6 +15,7 @@
  * nodes a handshake, and before that the CPUs have better to do. */
 #define MIG_ARRIVAL_QUIET_MS 110
 #define MIG_ARRIVAL_POLL_MS  30
+#define MIG_ARRIVAL_LATE_MS  2000 /* it was stopped for something else: not so often any more */
 
 /* To be called where it is known to run there, from any thread of the job: the target publishes it
  * and tells what it has seen of the switch-over. Blocks. FALSE: the target was not reached, and

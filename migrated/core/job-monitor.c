@@ -204,10 +204,11 @@ mig_monitor_thread(gpointer data)
             break;
         gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
 
-        is_near = monitor->looks_for_arrival && !mig_job_state_is_postcopy(monitor->job->state) &&
-                  mig_job_look_for_arrival(monitor->job, env);
+        is_near = monitor->looks_for_arrival && !monitor->has_given_up &&
+                  !mig_job_state_is_postcopy(monitor->job->state) &&
+                  !env->is_cancelled(env->self) && mig_job_look_for_arrival(monitor->job, env);
         /* a guest that never arrives can still be called back */
-        if (!is_near || now_ms - watched_ms >= MIG_POLICY_POLL_MS) {
+        if (!monitor->job->has_arrived && (!is_near || now_ms - watched_ms >= MIG_POLICY_POLL_MS)) {
             watch_once(monitor);
             watched_ms = now_ms;
         }

@@ -336,7 +336,10 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
     g_autoptr(GError) error = NULL;
 
     gather(job, env, &facts, &owner);
-    MigRecover decision = mig_recover_decide(&facts);
+    /* once it has arrived, nothing but its half here is left to ask about */
+    MigRecover decision = job->has_arrived && facts.source == MIG_DOMAIN_ABSENT
+                              ? MIG_RECOVER_MOVED
+                              : mig_recover_decide(&facts);
 
     g_debug("job %s: source %s, target %s, lease %s%s: %s", job->id,
             mig_domain_state_name(facts.source), mig_domain_state_name(facts.target),

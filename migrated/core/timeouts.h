@@ -145,6 +145,7 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
  * than activating all images of a VM on a busy LUN. */
 #define MIG_PEER_CONNECT_MS 2000
 #define MIG_PEER_CALL_MS    10000
+#define MIG_PEER_LOOK_MS    3000 /* for one look at a VM, that is made again */
 
 /* How fast the migration network is to a node is measured for PROBE, and for some times as long
  * where it would be refused for it: a busy machine looks like a slow link. It is told for
@@ -225,6 +226,9 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
 #define MIG_METER_LOOK_MS  50
 #define MIG_METER_LATE_MS  3000
 #define MIG_METER_ROUND_MS 5000
+
+/* libvirt looks for the end of the source's QEMU every 200 ms. */
+#define MIG_ARRIVED_WAIT_MS 2000
 
 /* A move that waits asks again at the latest after this long: a wake-up call can be lost. Its place
  * in the queues is kept for several times that; a dead source's places hold nobody up for longer.

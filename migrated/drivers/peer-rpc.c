@@ -350,7 +350,8 @@ peer_get_domain(gpointer self, const char *node, const char *vm, const char *uui
 {
     MigPeerDomainRequest request = {.vm = (char *)vm, .uuid = (char *)uuid};
     g_autoptr(MigPeerDomainReply) reply =
-        CALL(self, node, "GetDomain", PeerDomainRequest, &request, PeerDomainReply, error);
+        mig_peer_rpc_call_kept(self, node, "GetDomain", &mig_type_PeerDomainRequest, &request,
+                               &mig_type_PeerDomainReply, MIG_PEER_LOOK_MS, error);
 
     if (reply)
         *state = mig_domain_state_from_name(reply->state);
