@@ -16,6 +16,9 @@
 
 #include <string.h>
 
+#define MOVED_TRIES   5
+#define MOVED_WAIT_MS 20
+
 typedef struct {
     char *job, *source, *vm, *uuid;
     char **images;
@@ -302,7 +305,13 @@ keep(MigIncoming *incoming, const MigPeerFinishRequest *request, MigPeerFinishRe
         return FALSE;
     leave_no_definition(daemon, request);
     mig_vms_refresh(daemon->vms);
-    mig_libvirt_moved(daemon->libvirt, request->vm, &moved);
+    /* the guest runs a moment before libvirt has written down how it came */
+    for (guint i = 0; i < MOVED_TRIES; i++) {
+        mig_libvirt_moved(daemon->libvirt, request->vm, &moved);
+        if (moved.downtime_ms >= 0)
+            break;
+        g_usleep(MOVED_WAIT_MS * 1000);
+    }
     reply->downtime_ms = moved.downtime_ms;
     reply->transferred = (gint64)moved.transferred_bytes;
     reply->rate = (gint64)moved.rate_bytes_s;
