@@ -213,10 +213,14 @@ mig_cmd_job_cancel(MigCli *cli, char **arguments, GError **error)
     job = reply->job;
     if (cli->json)
         mig_print_json(&mig_type_JobReply, reply, FALSE);
+    else if (g_str_equal(job->state, "confirm"))
+        mig_talk("job %s is past the point of no return; 'migratectl job watch %s' says what "
+                 "becomes of it",
+                 job->id, job->id);
     else
-        mig_talk("job %s %s; VM %s stays on %s", job->id,
-                 job->ended ? "cancelled" : "is being cancelled", job->vm,
-                 job->source ? job->source : "its node");
+        mig_talk("job %s is being cancelled; VM %s stays on %s unless its guest has been handed "
+                 "over meanwhile",
+                 job->id, job->vm, job->source ? job->source : "its node");
     return TRUE;
 }
 

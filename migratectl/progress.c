@@ -231,6 +231,8 @@ conclude(Follow *follow, const MigJobReply *reply, GError **error)
                            job->blackout_ms >= 0 ? ", blackout " : "",
                            job->blackout_ms >= 0 ? mig_show_ms(job->blackout_ms) : "",
                            mig_show_size(job->transferred));
+        if (job->message)
+            mig_talk("migratectl: %s", job->message);
         return TRUE;
     }
     if (!follow->cli->json)

@@ -39,6 +39,7 @@ close_job(MigJob *job, const MigJobEnv *env, MigJobState state, const char *why)
 
     env->peer->release(env->peer->self, job->target, job, NULL);
     env->peer->release(env->peer->self, job->source, job, NULL);
+    env->is_cancelled(env->self); /* also what comes too late is told */
     if (!mig_job_enter(job, env, state, why, &error))
         g_warning("job %s: cannot write the journal: %s", job->id, error->message);
 }

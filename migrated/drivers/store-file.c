@@ -15,6 +15,9 @@ struct MigStoreFile {
     MigStore port;
 };
 
+/* What a job says that was cancelled and is done. */
+#define TOO_LATE "cancelled too late: the point of no return was passed"
+
 #define FILE_MAX_BYTES (256 * 1024)
 
 /* ---- MigJob <-> MigApiJob ---- */
@@ -110,6 +113,8 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
     if (job->error) {
         to->error = g_strdup(mig_error_name(job->error->code));
         to->message = g_strdup(job->error->message);
+    } else if (job->state == MIG_JOB_STATE_DONE && job->cancel_wanted) {
+        to->message = g_strdup_printf(TOO_LATE "; %s runs on %s", job->vm, job->target);
     }
     to->started = job->started_ms;
     to->elapsed_ms =
@@ -264,6 +269,7 @@ mig_job_from_message(const MigApiJob *from, GError **error)
     if (from->error)
         job->error = g_error_new(MIG_ERROR, mig_error_from_name(from->error), "%s",
                                  from->message ? from->message : "");
+    job->cancel_wanted = state == MIG_JOB_STATE_DONE && from->message;
     read_phases(job, from->phases);
     for (guint i = 0; from->checks && i < from->checks->len; i++) {
         const MigApiCheck *check = g_ptr_array_index(from->checks, i);

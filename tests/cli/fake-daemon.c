@@ -475,7 +475,7 @@ cancel_job(MigRpcCall *call, gconstpointer data, gpointer user_data)
     if (fails(call, request->id))
         return;
     g_atomic_int_set(&cancelled, 1);
-    reply = fake_new_job(NULL, 3, "cancelling");
+    reply = fake_new_job(NULL, 3, g_str_equal(request->id, "18") ? "confirm" : "cancelling");
     mig_rpc_call_reply(call, reply);
 }
 

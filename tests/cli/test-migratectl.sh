@@ -346,6 +346,10 @@ exits "job stats" 0 "$CTL" job stats
 like "job stats: how far off" "$OUT" '^duration +9 +8 +7% +31% +110 ms +2\.40 s'
 like "job stats: nothing to tell" "$OUT" '^downtime +0 +0 +- +- +- +-'
 exits "job cancel of an ended one" 27 "$CTL" job cancel JobEnded
+exits "job cancel" 0 "$CTL" job cancel 17
+like "job cancel: says what will be" "$ERR" 'is being cancelled; VM web stays on nodeA unless'
+exits "job cancel, too late" 0 "$CTL" job cancel 18
+like "job cancel, too late: does not promise what cannot be" "$ERR" 'past the point of no return'
 exits "job set" 0 "$CTL" job set 17 --bandwidth 80
 like "job set: says what counts now" "$ERR" '^job 17: bandwidth 80.0 MiB/s, downtime at most 300 ms'
 exits "job set --json" 0 "$CTL" --json job set 17 --bandwidth 0 --max-downtime 1000

@@ -276,6 +276,7 @@ store_save(gpointer self, const MigJob *job, GError **error)
     g_autofree char *name = g_strdup_printf("save %s", mig_job_state_name(job->state));
     Call call = port_call_begin(process, name);
 
+    world->done_call = job->state == MIG_JOB_STATE_DONE ? world->calls : 0;
     if (port_has_effect(&call) &&
         g_strlcpy(world->journal, json, sizeof world->journal) >= sizeof world->journal)
         world_violation(world, "the journal is too long");

@@ -168,6 +168,14 @@ target_dies(World *world)
     world->later = LATER_NOTHING;
 }
 
+static void
+cancel(World *world)
+{
+    if (!world->cancelled)
+        world->cancelled_call = world->calls;
+    world->cancelled = world->triggered = TRUE;
+}
+
 void
 world_trigger(World *world)
 {
@@ -190,7 +198,7 @@ world_trigger(World *world)
         world->triggered = TRUE;
     }
     if (call == plan->cancel_at || (mix && world_random(world, 2000) < plan->event_permille))
-        world->cancelled = world->triggered = TRUE;
+        cancel(world);
 }
 
 /* ---- libvirt's move ------------------------------------------------------------------------- */
@@ -545,6 +553,8 @@ check_told(World *world, const MigJob *job)
             world_violation(world, "done, but it did not move");
         if (is_settled && target != MIG_DOMAIN_RUNNING)
             world_violation(world, "done, but it does not run on B");
+        if (world->cancelled && world->cancelled_call < world->done_call && !job->cancel_wanted)
+            world_violation(world, "done, and does not say that it was cancelled too late");
         return;
     }
     if (!job->error)

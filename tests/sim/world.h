@@ -108,6 +108,7 @@ typedef struct {
     gboolean job_alive; /* a migrated is there on A */
     gboolean job_ended; /* as its peers are told */
     gboolean cancelled;
+    guint cancelled_call, done_call;
     gboolean triggered; /* something of the plan has happened */
     gboolean reserve_failed;
 

@@ -90,6 +90,30 @@ has_file(Fixture *f, const char *name)
 }
 
 static void
+test_too_late(Fixture *f, gconstpointer data)
+{
+    g_autoptr(MigJob) job = new_job("A-18", 1000);
+    g_autoptr(GPtrArray) jobs = NULL;
+    g_autoptr(MigApiJob) message = NULL;
+
+    mig_job_set_state(job, MIG_JOB_STATE_PREPARE, "checked", 1010);
+    mig_job_set_state(job, MIG_JOB_STATE_PERFORM, "ready", 1030);
+    mig_job_set_state(job, MIG_JOB_STATE_CONFIRM, "through", 1040);
+    mig_job_set_state(job, MIG_JOB_STATE_DONE, "there", 1050);
+    message = mig_job_to_message(job, 2000);
+    g_assert_null(message->message);
+    job->cancel_wanted = TRUE;
+    save(f, job);
+    jobs = mig_store_file_load(f->store);
+    g_clear_pointer(&message, mig_ApiJob_free);
+    message = mig_job_to_message(g_ptr_array_index(jobs, 0), 2000);
+    g_assert_cmpstr(message->message, ==,
+                    "cancelled too late: the point of no return was passed; web runs on B");
+    g_assert_null(message->error);
+    g_assert_cmpstr(message->outcome, ==, "done");
+}
+
+static void
 test_round_trip(Fixture *f, gconstpointer data)
 {
     g_autoptr(MigJob) job = new_job("A-17", 1000);
@@ -310,9 +334,13 @@ main(int argc, char **argv)
         const char *name;
         void (*run)(Fixture *f, gconstpointer data);
     } tests[] = {
-        {"/store/round-trip", test_round_trip}, {"/store/broken", test_broken},
-        {"/store/rubbish", test_rubbish},       {"/store/foreign", test_foreign},
-        {"/store/forgets", test_forgets},       {"/store/cannot-write", test_cannot_write},
+        {"/store/round-trip", test_round_trip},
+        {"/store/too-late", test_too_late},
+        {"/store/broken", test_broken},
+        {"/store/rubbish", test_rubbish},
+        {"/store/foreign", test_foreign},
+        {"/store/forgets", test_forgets},
+        {"/store/cannot-write", test_cannot_write},
         {"/store/lines", test_lines},
     };
 
