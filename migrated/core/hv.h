@@ -55,7 +55,7 @@ typedef struct {
     gboolean (*set_max_downtime)(gpointer self, const char *vm, guint ms, GError **error);
     /* bytes_s: not 0; at once, also of a migration that runs. */
     gboolean (*set_bandwidth)(gpointer self, const char *vm, guint64 bytes_s, GError **error);
-    /* Refused by libvirt once the target has been let run it. */
+    /* Refused once the guest has been stopped for its hand-over, or runs on the target. */
     gboolean (*abort)(gpointer self, const char *vm, GError **error);
     /* The target runs it as soon as QEMU can; again and again does no harm. */
     gboolean (*start_postcopy)(gpointer self, const char *vm, GError **error);
