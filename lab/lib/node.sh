@@ -103,16 +103,17 @@ relay_pairs() {
 
 # NAME|once, respawn or manual|GATE|COMMAND, read by lab-init
 write_services() {
-    local name=$1 shim="" daemon=$BUILD/migrated/migrated
+    local name=$1 shim="" holds="" daemon=$BUILD/migrated/migrated
+    ((${HOLDS:-0} == 0)) || holds="LD_PRELOAD=$BUILD/lab/liblab-hold-shim.so"
     can_raise_limits || shim="LD_PRELOAD=$BUILD/lab/liblab-rlimit-shim.so "
     {
         # -w 0: no watchdog. Its own name in the leases lets a node that comes back take its place
         # without waiting.
         echo "sanlock|once|-|${shim}exec sanlock daemon -D -w 0 -h 0 -l 0 -U root -G root -e $name"
-        echo "libvirtd|once|/run/sanlock/sanlock.sock|exec libvirtd"
+        echo "libvirtd|once|/run/sanlock/sanlock.sock|exec env $holds libvirtd"
         echo "relay|manual|-|exec $BUILD/lab/lab-relay$(relay_pairs "$(node_id "$name")")"
         if [[ -x $daemon ]]; then
-            echo "migrated|respawn|/run/libvirt/libvirt-sock|exec env PATH=$(machine_path)" \
+            echo "migrated|respawn|/run/libvirt/libvirt-sock|exec env $holds PATH=$(machine_path)" \
                 "$daemon --config /etc/migrated/migrated.conf"
         fi
     } >"$STATE/$name/services"

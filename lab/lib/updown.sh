@@ -6,7 +6,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 parse_up_options() {
-    N_NODES=3 N_LUNS=1 SECTOR=512 LUN_MIB=4096 IO_TIMEOUT=2 BLANK=0 FENCE=0 DISK_FAULTS=0
+    N_NODES=3 N_LUNS=1 SECTOR=512 LUN_MIB=4096 IO_TIMEOUT=2 BLANK=0 FENCE=0 DISK_FAULTS=0 HOLDS=0
     while (($#)); do
         case $1 in
         --luns) N_LUNS=${2:-} && shift 2 ;;
@@ -14,6 +14,7 @@ parse_up_options() {
         --lun-size) LUN_MIB=${2:-} && shift 2 ;;
         --fence) FENCE=1 && shift ;;
         --disk-faults) DISK_FAULTS=1 && shift ;;
+        --holds) HOLDS=1 && shift ;;
         --io-timeout) IO_TIMEOUT=${2:-} && shift 2 ;;
         --blank) BLANK=1 && shift ;;
         -*) die "unknown option '$1'" ;;
@@ -32,7 +33,7 @@ write_settings() {
     local name
     mkdir -p "$STATE"
     chmod 755 "$STATE"
-    for name in N_NODES N_LUNS SECTOR LUN_MIB IO_TIMEOUT BLANK FENCE DISK_FAULTS STORE; do
+    for name in N_NODES N_LUNS SECTOR LUN_MIB IO_TIMEOUT BLANK FENCE DISK_FAULTS HOLDS STORE; do
         echo "$name=${!name@Q}"
     done >"$STATE/settings.new"
     mv "$STATE/settings.new" "$STATE/settings"
@@ -40,9 +41,9 @@ write_settings() {
 
 # The LUNs, nodes and sizes of a lab that is up are given: another wish needs a 'down' first.
 settle_settings() {
-    local wanted="$N_NODES $N_LUNS $SECTOR $LUN_MIB $IO_TIMEOUT $FENCE $DISK_FAULTS" asked=$1
+    local wanted="$N_NODES $N_LUNS $SECTOR $LUN_MIB $IO_TIMEOUT $FENCE $DISK_FAULTS $HOLDS" asked=$1
     if load_settings; then
-        [[ $asked == 0 || $wanted == "$N_NODES $N_LUNS $SECTOR $LUN_MIB $IO_TIMEOUT $FENCE $DISK_FAULTS" ]] ||
+        [[ $asked == 0 || $wanted == "$N_NODES $N_LUNS $SECTOR $LUN_MIB $IO_TIMEOUT $FENCE $DISK_FAULTS $HOLDS" ]] ||
             die "a lab with $N_NODES nodes, $N_LUNS LUNs of $LUN_MIB MiB and $SECTOR byte sectors" \
                 "is up; 'lab down' first"
     else
@@ -84,7 +85,7 @@ is_all_up() {
 }
 
 cmd_up() {
-    need_tools lab-init lab-loops lab-lun liblab-rlimit-shim.so
+    need_tools lab-init lab-loops lab-lun liblab-rlimit-shim.so liblab-hold-shim.so
     parse_up_options "$@"
     settle_settings $#
     if is_all_up; then
