@@ -44,6 +44,9 @@ start_until_it_works() {
     local status
     while ((SECONDS - killed_s <= CEILING_S + 10)); do
         status=0
+        # dead or not, as long as nothing proves that it does not run its VM
+        ! ctl nodeB node remove nodeA 2>"$TMP/refusal" || return 1
+        cat "$TMP/refusal"
         ctl nodeB vm start "$VM" --node nodeB 2>"$TMP/refusal" || status=$?
         took_s=$((SECONDS - killed_s))
         echo "after $took_s s: exit code $status: $(<"$TMP/refusal")"
