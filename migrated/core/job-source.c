@@ -304,6 +304,27 @@ lost(MigJob *job, const MigJobEnv *env)
     close_job(job, env, MIG_JOB_STATE_FAILED, "half of its memory is gone");
 }
 
+static gboolean
+was_sent(const MigJob *job)
+{
+    for (guint i = 0; i < job->phases->len; i++) {
+        if (((const MigJobPhase *)g_ptr_array_index(job->phases, i))->state ==
+            MIG_JOB_STATE_PERFORM)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* This node died before anything was sent, and it was started there by a fail-over: no move. */
+static void
+started_there(MigJob *job, const MigJobEnv *env)
+{
+    env->volume->publish(env->volume->self, job->volume, NULL);
+    tell_where(job, env,
+               g_strdup_printf("%s runs on %s, where it was started anew", job->vm, job->target));
+    close_job(job, env, MIG_JOB_STATE_FAILED, "the VM was started anew on the target");
+}
+
 static void
 unclear(MigJob *job, const MigJobEnv *env, const MigRecoverFacts *facts, const char *owner)
 {
@@ -350,7 +371,10 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
             facts.is_lease_newer ? " (newer)" : "", mig_recover_name(decision));
     switch (decision) {
     case MIG_RECOVER_MOVED:
-        moved(job, env);
+        if (was_sent(job))
+            moved(job, env);
+        else
+            started_there(job, env);
         return TRUE;
     case MIG_RECOVER_STAYED:
         stayed(job, env);
