@@ -8,7 +8,7 @@
 #define STEP_MAX_MS 5000
 
 static const MigPolicyRule rules[MIG_POLICY_COUNT] = {
-    [MIG_POLICY_FAST] = {30, 20, 120000, 6, 0, 10000, 3, TRUE},
+    [MIG_POLICY_FAST] = {30, 20, 120000, 6, 0, 0, 0, TRUE},
     [MIG_POLICY_GENTLE] = {0, 0, 20000, 3, 0, 0, 0, TRUE},
     [MIG_POLICY_MUST_FINISH] = {30, 20, 10000, 3, 30000, 5000, 2, TRUE},
     [MIG_POLICY_NEVER_POSTCOPY] = {20, 10, 60000, 4, 0, 0, 0, FALSE},

@@ -21,13 +21,12 @@
 /*
  * Where the limit is at its most and rounds still do not get smaller, the policies differ:
  *
- *   policy         | guest is slowed   | post-copy after       | no progress for     | then
- *   ---------------+-------------------+-----------------------+---------------------+--------------
- *   fast           | by 30 %, then +20 | 10 s, 3 first rounds  | 120 s, 6 first ones | given up
- *   gentle         | never             | never by itself       | 20 s, 3 first ones  | given up
- *   must-finish    | by 30 %, then +20 | 5 s, 2 first rounds   | 10 s, 3 first ones  | more
- * downtime never-postcopy | by 20 %, then +10 | never                 | 60 s, 4 first ones  | given
- * up
+ *   policy         | guest is slowed   | post-copy after      | no progress for     | then
+ *   ---------------+-------------------+----------------------+---------------------+---------------
+ *   fast           | by 30 %, then +20 | never by itself      | 120 s, 6 first ones | given up
+ *   gentle         | never             | never by itself      | 20 s, 3 first ones  | given up
+ *   must-finish    | by 30 %, then +20 | 5 s, 2 first rounds  | 10 s, 3 first ones  | more downtime
+ *   never-postcopy | by 20 %, then +10 | never                | 60 s, 4 first ones  | given up
  *
  * "N s, M first rounds": the longer of both times. More downtime: twice as much, or what the rest
  * needs, up to 30 s. Progress is a round that leaves a tenth less than any before, a limit that was
@@ -35,9 +34,10 @@
  * however long it takes, and none goes on for ever: there are so many tenths, steps and percents.
  *
  * Post-copy lets the target run the guest before all of its memory is there: from then on neither
- * half alone is the VM. So no policy begins with it; it comes where rounds do not get smaller in
- * spite of all (that the guest is slowed further is no reason to wait with it), and where both ends
- * can, which is checked before. A person may ask for it at once ('job set --postcopy-now'), but
+ * half alone is the VM. So no policy begins with it, and the default one never comes to it: a link
+ * that is lost then can cost the VM's memory. Under must-finish, which is asked for, it comes where
+ * rounds do not get smaller in spite of all (that the guest is slowed further is no reason to wait
+ * with it), and where both ends can, which is checked before. A person may ask for it at once ('job set --postcopy-now'), but
  * under never-postcopy. Where it cannot be, the columns right of it are what happens.
  *
  * It is QEMU that slows the guest (auto-converge), and that must be asked for when the move begins.

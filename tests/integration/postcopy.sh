@@ -50,7 +50,10 @@ runs_half_on() {
 }
 
 before=$(<$USERFAULTFD)
-at_exit "echo $before >$USERFAULTFD"
+set_back() {
+    echo "$before" >$USERFAULTFD
+}
+at_exit set_back
 
 cluster_run 2
 ok "its policy is must-finish" ctl nodeA vm set $VM move_policy=must-finish

@@ -327,6 +327,7 @@ test_postcopy(void)
     for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
         const Plan plan = {.seed = 1,
                            .needs_downtime_ms = 1000,
+                           .policy = MIG_POLICY_MUST_FINISH,
                            .can_postcopy = TRUE,
                            .postcopy = expected[i].fault};
 
