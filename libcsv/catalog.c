@@ -203,6 +203,15 @@ csv_catalog_clear(struct csv_catalog *catalog)
 }
 
 int
+csv_catalog_flush(struct csv_volume *volume, struct csv_error *error)
+{
+    int result = volume->dev->ops->flush(volume->dev);
+
+    return result ? csv_fail(error, CSV_E_IO, -result, "cannot flush volume %s", volume->super.name)
+                  : 0;
+}
+
+int
 csv_catalog_begin(struct csv_volume *volume, const struct csv_epoch *epoch,
                   struct csv_catalog *catalog, struct csv_error *error)
 {
@@ -221,6 +230,10 @@ csv_catalog_begin(struct csv_volume *volume, const struct csv_epoch *epoch,
                           "%s; ours is version %llu",
                           catalog->epoch.host_id, (unsigned long long)catalog->epoch.lver,
                           volume->super.name, (unsigned long long)epoch->lver);
+    /* what another one wrote last it may not have flushed any more, and the next change may go over
+     * the copy that is the only one on the disk */
+    if (!result && csv_epoch_compare(&catalog->epoch, epoch) < 0)
+        result = csv_catalog_flush(volume, error);
     return result;
 }
 

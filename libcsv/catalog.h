@@ -39,6 +39,9 @@ int csv_catalog_read(struct csv_volume *volume, unsigned parts, struct csv_catal
                      struct csv_error *error);
 void csv_catalog_clear(struct csv_catalog *catalog);
 
+/* What was written so far, by whomever, stays. */
+int csv_catalog_flush(struct csv_volume *volume, struct csv_error *error);
+
 /* For a writer: locks the catalogue, reads all of it and refuses a stale epoch. On 0 the lock is
  * held until csv_catalog_end(), which is called in any case. */
 int csv_catalog_begin(struct csv_volume *volume, const struct csv_epoch *epoch,

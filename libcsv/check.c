@@ -208,8 +208,8 @@ check_file(const char *uuid, bool is_unfinished, uint64_t bytes, void *data)
 
     if (is_unfinished) {
         found(files->check, "file-unfinished", false,
-              "file %s.new of %llu MiB: an image's making was cut short; the next one made removes "
-              "it",
+              "file %s.new of %llu MiB: an image is being made, or its making was cut short; the "
+              "next one made removes it",
               uuid, mib);
         return;
     }
@@ -217,8 +217,9 @@ check_file(const char *uuid, bool is_unfinished, uint64_t bytes, void *data)
         if (strcmp(files->catalog->images[i]->image.uuid, uuid) == 0)
             return;
     found(files->check, "file-left", false,
-          "file %s.img of %llu MiB is no image's: a crash left it, or the catalogue is a restored "
-          "one; remove it if nobody needs what is in it",
+          "file %s.img of %llu MiB is no image's: a crash left it, the catalogue is a restored "
+          "one, or the image was made just now; if another check says the same, and nobody needs "
+          "what is in it, it can be removed",
           uuid, mib);
 }
 

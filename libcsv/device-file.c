@@ -14,6 +14,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,9 +74,26 @@ csv_file_is(const struct csv_volume *volume, const struct csv_image *image, cons
            csv_file_activate(volume, image, false, device, NULL) == 0;
 }
 
-/* Has process pid the file open? */
+/* May it be that one of those that cannot be looked into has an image open? */
 static bool
-has_open(const char *pid, const struct stat *file)
+is_emulator(const char *pid)
+{
+    char path[64], name[16] = "";
+    FILE *comm;
+
+    snprintf(path, sizeof(path), "/proc/%.16s/comm", pid);
+    comm = fopen(path, "re");
+    if (!comm)
+        return false;
+    if (!fgets(name, sizeof(name), comm))
+        name[0] = 0;
+    fclose(comm);
+    return strncmp(name, "qemu", 4) == 0 || strncmp(name, "kvm", 3) == 0;
+}
+
+/* Has process pid the file open? *is_known: untouched where that can be told. */
+static bool
+has_open(const char *pid, const struct stat *file, bool *is_known)
 {
     char path[64];
     struct dirent *entry;
@@ -85,16 +103,21 @@ has_open(const char *pid, const struct stat *file)
 
     snprintf(path, sizeof(path), "/proc/%.16s/fd", pid);
     fds = opendir(path);
-    while (fds && !is_found && (entry = readdir(fds)))
-        is_found = fstatat(dirfd(fds), entry->d_name, &st, 0) == 0 && st.st_dev == file->st_dev &&
-                   st.st_ino == file->st_ino;
+    if (!fds && errno == EACCES && is_emulator(pid))
+        *is_known = false;
+    while (fds && !is_found && (entry = readdir(fds))) {
+        if (fstatat(dirfd(fds), entry->d_name, &st, 0) == 0)
+            is_found = st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+        else if ((errno == EACCES || errno == EPERM) && is_emulator(pid))
+            *is_known = false;
+    }
     if (fds)
         closedir(fds);
     return is_found;
 }
 
 bool
-csv_file_is_busy(int fd)
+csv_file_is_busy(int fd, bool *is_known)
 {
     DIR *processes = opendir("/proc");
     struct dirent *entry;
@@ -108,7 +131,8 @@ csv_file_is_busy(int fd)
     }
     while (processes && !is_busy && (entry = readdir(processes)))
         is_busy = isdigit((unsigned char)entry->d_name[0]) &&
-                  strtol(entry->d_name, NULL, 10) != getpid() && has_open(entry->d_name, &st);
+                  strtol(entry->d_name, NULL, 10) != getpid() &&
+                  has_open(entry->d_name, &st, is_known);
     if (processes)
         closedir(processes);
     else

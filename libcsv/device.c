@@ -364,10 +364,13 @@ static bool
 open_in_use(struct csv_volume *volume, int directory, const char *name,
             struct csv_node_device *device)
 {
+    bool is_known =
+        true; /* a daemon that may not look into other users' processes keeps its links */
+
     if (!open_any(volume, directory, name, device))
         return false;
     if (!csv_is_directory(&volume->super) || *find_active(volume, name) ||
-        csv_file_is_busy(device->fd))
+        csv_file_is_busy(device->fd, &is_known) || !is_known)
         return true;
     close(device->fd);
     return false;

@@ -33,8 +33,9 @@ bool csv_file_is(const struct csv_volume *volume, const struct csv_image *image,
                  struct csv_node_device *device);
 int csv_file_activate(const struct csv_volume *volume, const struct csv_image *image, bool writable,
                       struct csv_node_device *device, struct csv_error *error);
-/* Has any other process of this node that file open? */
-bool csv_file_is_busy(int fd);
+/* Has any other process of this node that file open? *is_known becomes false where an emulator of
+ * another user may not be looked into. */
+bool csv_file_is_busy(int fd, bool *is_known);
 
 /* ---- device-dm.c -------------------------------------------------------------------------- */
 

@@ -164,6 +164,22 @@ fail_room(const struct csv_image *image, int result, struct csv_error *error)
     return csv_fail(error, CSV_E_IO, -result, "cannot make the file of image %s", image->name);
 }
 
+/* Asked before, since what does not fit would fill the file system to its last block first, and
+ * others write there, too. */
+static int
+check_room(const struct csv_volume *volume, const struct csv_image *image, uint64_t bytes,
+           struct csv_error *error)
+{
+    uint64_t free_bytes;
+    int result = csv_files_free_bytes(volume, &free_bytes, error);
+
+    if (!result && free_bytes < bytes)
+        result = csv_fail(error, CSV_FULL, 0, "no room for image %s: %llu MiB more, %llu are free",
+                          image->name, (unsigned long long)(bytes / CSV_MIB),
+                          (unsigned long long)(free_bytes / CSV_MIB));
+    return result;
+}
+
 static int
 write_zeroes(struct csv_volume *volume, int fd, uint64_t from, uint64_t to, struct csv_error *error)
 {
@@ -200,10 +216,11 @@ fill(struct csv_volume *volume, int fd, uint64_t from, uint64_t to, bool no_zero
             continue;
         if (errno != EOPNOTSUPP)
             return -errno;
-        if (ftruncate(fd, (off_t)to) < 0)
-            return -errno;
+        /* the zeroes make it longer: cut short, it is not taken for one that has its space */
         if (!no_zero)
             result = write_zeroes(volume, fd, at, to, error);
+        else if (ftruncate(fd, (off_t)to) < 0)
+            result = -errno;
         break;
     }
     if (!result && fsync(fd) < 0)
@@ -222,6 +239,8 @@ csv_files_create(struct csv_volume *volume, const struct csv_image *image, bool 
     name_with(image, FINISHED, name);
     name_with(image, UNFINISHED, unfinished);
     result = csv_guard_ask(volume, error);
+    if (!result)
+        result = check_room(volume, image, image->size_bytes, error);
     if (result)
         return result;
     /* nobody else makes images now: what is unfinished is a dead coordinator's */
@@ -295,19 +314,31 @@ csv_files_open(const struct csv_volume *volume, const struct csv_image *image, b
 
 int
 csv_files_grow(struct csv_volume *volume, const struct csv_image *image, uint64_t size_bytes,
-               struct csv_error *error)
+               uint64_t *length, struct csv_error *error)
 {
     struct stat st;
+    uint64_t had;
     int fd, result = csv_files_open(volume, image, true, &fd, error);
 
     if (result)
         return result;
-    if (fstat(fd, &st) < 0)
-        result = -errno;
-    else if ((uint64_t)st.st_size < size_bytes)
-        result = fill(volume, fd, (uint64_t)st.st_size / 4096 * 4096, size_bytes, false, error);
+    if (fstat(fd, &st) < 0) {
+        result = fail_room(image, -errno, error);
+        close(fd);
+        return result;
+    }
+    had = (uint64_t)st.st_size / 4096 * 4096;
+    *length = had > size_bytes ? had : size_bytes;
+    if (had < size_bytes)
+        result = check_room(volume, image, size_bytes - had, error);
+    if (!result && had < size_bytes) {
+        result = fill(volume, fd, had, size_bytes, false, error);
+        if (result && !csv_guard_ask(volume, NULL))
+            (void)!ftruncate(fd, st.st_size);
+        result = result ? fail_room(image, result, error) : 0;
+    }
     close(fd);
-    return result ? fail_room(image, result, error) : 0;
+    return result;
 }
 
 void

@@ -17,9 +17,11 @@ void csv_files_name(const struct csv_image *image, char name[CSV_FILE_NAME_MAX])
 /* Makes the image's file, of its size and zero; no_zero: what is in it is of no matter. */
 int csv_files_create(struct csv_volume *volume, const struct csv_image *image, bool no_zero,
                      struct csv_error *error);
-/* Makes it that long, if it is not already. */
+/* Makes it that long. *length: what the image has to have then; more than that where a growth that
+ * was cut short had made it longer before: a guest may have seen that, and it must never shrink.
+ * What fails leaves it as it was. */
 int csv_files_grow(struct csv_volume *volume, const struct csv_image *image, uint64_t size_bytes,
-                   struct csv_error *error);
+                   uint64_t *length, struct csv_error *error);
 /* Removes it; one that is not there is none. */
 void csv_files_remove(struct csv_volume *volume, const struct csv_image *image);
 

@@ -21,12 +21,11 @@ plan_growth(const struct csv_volume *volume, const struct csv_catalog *catalog, 
 {
     struct csv_space space = {0};
     uint64_t room = 0;
-    int result = csv_catalog_space(catalog, &space, error);
+    int result;
 
-    if (csv_is_directory(&volume->super)) {
-        image->size_bytes = size_bytes;
-        return result;
-    }
+    if (csv_is_directory(&volume->super))
+        return 0; /* its file says how long it is */
+    result = csv_catalog_space(catalog, &space, error);
     for (uint32_t i = 0; i < image->extent_count; i++)
         room += image->extents[i].bytes;
     if (!result && size_bytes > room)
@@ -73,9 +72,10 @@ csv_image_grow(struct csv_volume *volume, const struct csv_epoch *epoch, const c
         result = plan_growth(volume, &catalog, wanted, (flags & CSV_CREATE_ONE_PIECE) != 0,
                              &record.image, error);
     if (!result && wanted > before)
-        result = csv_is_directory(&volume->super)
-                     ? csv_files_grow(volume, &found->image, wanted, error)
-                     : csv_image_zero(volume, &record.image, before, error);
+        result =
+            csv_is_directory(&volume->super)
+                ? csv_files_grow(volume, &found->image, wanted, &record.image.size_bytes, error)
+                : csv_image_zero(volume, &record.image, before, error);
     if (!result && wanted > before)
         result = csv_image_commit(volume, epoch, record.image.generation++, &record, true, error);
     if (!result && image)

@@ -277,7 +277,7 @@ static int
 mend_volume(struct repair *repair)
 {
     static const enum csv_kind kinds[] = {CSV_KIND_NODE, CSV_KIND_VM, CSV_KIND_IMAGE};
-    int result = 0;
+    int result = csv_catalog_flush(repair->volume, repair->error);
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && !result; i++) {
         repair->kind = kinds[i];

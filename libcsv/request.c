@@ -86,6 +86,13 @@ csv_request_find(struct csv_volume *volume, const char *request, struct csv_requ
     }
     if (result < 0)
         return result;
+    /* whoever did it may have died before its flush: what is told as done has to stay */
+    if (result && !volume->is_read_only) {
+        int flushed = csv_catalog_flush(volume, error);
+
+        if (flushed)
+            return flushed;
+    }
     if (!result && search.has_damage)
         return csv_fail(error, CSV_E_DAMAGED, 0,
                         "whether volume %s has something of request %s is unknown while a slot is "

@@ -250,6 +250,7 @@ look_at_half(MigSelf *self, const MigRunning *running, MigAttached *attached)
 {
     Held *held = held_of(self, running->name);
     gint64 now_us = g_get_monotonic_time();
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
 
     if (!running->is_broken) {
         held->asked_us = held->alone = 0;
@@ -261,6 +262,14 @@ look_at_half(MigSelf *self, const MigRunning *running, MigAttached *attached)
     held->alone = mig_halves_is_alone(self->daemon, running) ? held->alone + 1 : 0;
     if (held->alone < LOOKS_ALONE)
         return FALSE;
+    /* what is listed may be older than a link that was taken up again */
+    if (!self->daemon->hv->get_state(self->daemon->hv->self, running->name, running->uuid, &state,
+                                     NULL) ||
+        state != MIG_DOMAIN_POSTCOPY_FAILED) {
+        held->alone = 0;
+        mig_vms_refresh_soon(self->daemon->vms);
+        return FALSE;
+    }
     end_failed(self, running, attached,
                "the other half of it is gone, with a part of its memory; it starts again");
     return TRUE;

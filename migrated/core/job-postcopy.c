@@ -114,6 +114,8 @@ mig_postcopy_watch(MigMonitor *monitor, const MigProgress *progress, gint64 now_
     if (!mig_job_state_is_postcopy(job->state)) {
         enter(monitor, MIG_JOB_STATE_POSTCOPY, "the target runs it, the rest follows");
     } else if (job->state == MIG_JOB_STATE_POSTCOPY_PAUSED) {
+        if (has_moved && !is_first)
+            monitor->given_up_ms = 0; /* it carried something: it may be lost once more */
         if (monitor->moves < MOVES) {
             give_up_link(monitor, silent_ms, FALSE);
             return;

@@ -349,6 +349,20 @@ unclear(MigJob *job, const MigJobEnv *env, const MigRecoverFacts *facts, const c
     close_job(job, env, MIG_JOB_STATE_FAILED, "unclear where the VM is");
 }
 
+/* Of a post-copy phase, or nobody can tell: nobody but this job looks after it. */
+static gboolean
+is_half_left(const MigJob *job, const MigJobEnv *env, const MigRecoverFacts *facts)
+{
+    if (!mig_postcopy_was(job) ||
+        (facts->source != MIG_DOMAIN_UNKNOWN && facts->source != MIG_DOMAIN_INCOMING))
+        return FALSE;
+    /* libvirt has no move of it any more, as after a restart in the middle of its beginning */
+    if (!facts->is_moving && facts->source == MIG_DOMAIN_INCOMING &&
+        mig_recover_is_half_useless(facts->target, env->is_target_dead(env->self)))
+        env->hv->destroy(env->hv->self, job->vm, job->uuid, NULL);
+    return TRUE;
+}
+
 /* Acts once on what is true; TRUE: the job has ended. */
 static gboolean
 confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
@@ -380,7 +394,7 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
         stayed(job, env);
         return TRUE;
     case MIG_RECOVER_START:
-        if (mig_postcopy_was_broken(job)) {
+        if (mig_postcopy_was(job)) {
             env->peer->finish(env->peer->self, job, FALSE, NULL, NULL);
             lost(job, env);
         } else {
@@ -405,23 +419,32 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
     case MIG_RECOVER_WAIT:
         break;
     }
+    if (is_last && is_half_left(job, env, &facts))
+        return FALSE;
     if (is_last)
         unclear(job, env, &facts, owner);
     return is_last;
+}
+
+static void
+back_to_confirm(MigJob *job, const MigJobEnv *env, const char *why)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (job->state != MIG_JOB_STATE_CONFIRM &&
+        !mig_job_enter(job, env, MIG_JOB_STATE_CONFIRM, why, &error))
+        g_warning("job %s: cannot write the journal: %s", job->id, error->message);
 }
 
 /* Whoever comes here says what is true in the end, however long libvirt takes to be through. */
 static void
 confirm(MigJob *job, const MigJobEnv *env, const char *why)
 {
-    g_autoptr(GError) error = NULL;
     MigMonitor monitor;
 
     mig_monitor_init(&monitor, job, env);
     mig_monitor_wait(&monitor);
-    if (job->state != MIG_JOB_STATE_CONFIRM &&
-        !mig_job_enter(job, env, MIG_JOB_STATE_CONFIRM, why, &error))
-        g_warning("job %s: cannot write the journal: %s", job->id, error->message);
+    back_to_confirm(job, env, why);
 
     gint64 start_ms = env->clock->monotonic_ms(env->clock->self);
 
@@ -433,6 +456,7 @@ confirm(MigJob *job, const MigJobEnv *env, const char *why)
         env->clock->sleep_ms(env->clock->self, 200);
         if (mig_monitor_wait(&monitor))
             start_ms = env->clock->monotonic_ms(env->clock->self);
+        back_to_confirm(job, env, why); /* a libvirt that is back may have shown its post-copy */
     }
 }
 

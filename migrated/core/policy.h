@@ -37,8 +37,9 @@
  * half alone is the VM. So no policy begins with it, and the default one never comes to it: a link
  * that is lost then can cost the VM's memory. Under must-finish, which is asked for, it comes where
  * rounds do not get smaller in spite of all (that the guest is slowed further is no reason to wait
- * with it), and where both ends can, which is checked before. A person may ask for it at once ('job set --postcopy-now'), but
- * under never-postcopy. Where it cannot be, the columns right of it are what happens.
+ * with it), and where both ends can, which is checked before. A person may ask for it at once ('job
+ * set --postcopy-now'), but under never-postcopy. Where it cannot be, the columns right of it are
+ * what happens.
  *
  * It is QEMU that slows the guest (auto-converge), and that must be asked for when the move begins.
  */

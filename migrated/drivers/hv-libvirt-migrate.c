@@ -214,14 +214,24 @@ mig_libvirt_set_bandwidth(gpointer self, const char *vm, guint64 bytes_s, GError
         "setting the bandwidth", error);
 }
 
+/* Longer than any hand-over. One that has stood still for longer was suspended by somebody while
+ * its memory went over: libvirt gives the same reason for that. */
+#define HANDED_OVER_MOST_US (60 * G_USEC_PER_SEC)
+
 /* Stopped by QEMU itself, for its memory's last pages. */
 static gboolean
-is_handed_over(virDomainPtr domain)
+is_handed_over(MigLibvirt *libvirt, virDomainPtr domain)
 {
     int state = 0, reason = 0;
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+    MigSwitchSeen seen = {0};
 
-    return virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED &&
-           reason == VIR_DOMAIN_PAUSED_MIGRATION;
+    if (virDomainGetState(domain, &state, &reason, 0) < 0 || state != VIR_DOMAIN_PAUSED ||
+        reason != VIR_DOMAIN_PAUSED_MIGRATION)
+        return FALSE;
+    virDomainGetUUIDString(domain, uuid);
+    mig_libvirt_get_switchover(libvirt, uuid, 0, &seen);
+    return !seen.stopped_us || g_get_monotonic_time() - seen.stopped_us < HANDED_OVER_MOST_US;
 }
 
 /* A QEMU (7.2) that is cancelled behind the stop of its guest has given its disks up by then, lets
@@ -235,7 +245,7 @@ mig_libvirt_abort(gpointer self, const char *vm, GError **error)
 
     if (!domain)
         return FALSE;
-    if (is_handed_over(domain)) {
+    if (is_handed_over(self, domain)) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
                     "%s is being handed over: it is too late to stop its move", vm);
         virDomainFree(domain);

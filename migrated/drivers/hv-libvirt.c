@@ -116,8 +116,13 @@ half_of(virDomainPtr domain, int reason)
     if (virDomainGetJobStats(domain, &type, &params, &count, 0) < 0) {
         if (reason != VIR_DOMAIN_PAUSED_MIGRATION && reason != VIR_DOMAIN_PAUSED_STARTING_UP)
             return HALF_NONE;
-        /* anything but a refusal says nothing: a monitor that is busy, a connection that broke */
-        return virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID ? HALF_IN : HALF_UNKNOWN;
+        int code = virGetLastErrorCode();
+
+        /* anything but a refusal says nothing: a monitor that is busy, a connection that broke.
+         * libvirt 9.0 calls it unsupported, later ones may call it invalid */
+        return code == VIR_ERR_OPERATION_UNSUPPORTED || code == VIR_ERR_OPERATION_INVALID
+                   ? HALF_IN
+                   : HALF_UNKNOWN;
     }
     if (type != VIR_DOMAIN_JOB_NONE &&
         virTypedParamsGetInt(params, count, VIR_DOMAIN_JOB_OPERATION, &operation) == 1)

@@ -35,12 +35,12 @@ move_once() {
     # asked of the other one: it travels
     ctl "$to" job show "$id" --json >"$TMP/job.json"
     here=$to
-    # the last gap that begins before libvirt is through with it, and is one at all
+    # the longest gap that begins a little before libvirt is through with it: it waits for the source's QEMU
     jq -c --slurpfile probe "$TMP/probe.json" '.job
         | (.phases[] | select(.state == "confirm") | .at) as $through
         | .blackout_ms as $ms
         | {blackout_ms, within_ms: .blackout_within_ms, downtime_ms, switchover,
-           gap_ms: ([$probe[0].gaps[] | select(.wall_s * 1000 < $through and .ms >= $ms / 2) | .ms] | last)}' \
+           gap_ms: ([$probe[0].gaps[] | select(.wall_s * 1000 < $through and .wall_s * 1000 + .ms > $through - 800) | .ms] | max)}' \
         "$TMP/job.json" | tee -a "$TMP/moves"
 }
 
