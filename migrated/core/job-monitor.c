@@ -196,22 +196,18 @@ mig_monitor_thread(gpointer data)
     MigMonitor *monitor = data;
     const MigJobEnv *env = monitor->env;
     gboolean is_near = FALSE;
-    gint64 watched_ms = env->clock->monotonic_ms(env->clock->self);
 
     while (!g_atomic_int_get(&monitor->has_ended)) {
         env->clock->sleep_ms(env->clock->self, is_near ? MIG_ARRIVAL_POLL_MS : MIG_POLICY_POLL_MS);
         if (g_atomic_int_get(&monitor->has_ended))
             break;
-        gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
-
         is_near = monitor->looks_for_arrival && !monitor->has_given_up &&
                   !mig_job_state_is_postcopy(monitor->job->state) &&
                   !env->is_cancelled(env->self) && mig_job_look_for_arrival(monitor->job, env);
-        /* a guest that never arrives can still be called back */
-        if (!monitor->job->has_arrived && (!is_near || now_ms - watched_ms >= MIG_POLICY_POLL_MS)) {
+        /* not while it is about to arrive: libvirt lets nobody ask while it ends the QEMU here, and
+         * that would keep the answer back. One that does not is called back after LATE */
+        if (!is_near && !monitor->job->has_arrived)
             watch_once(monitor);
-            watched_ms = now_ms;
-        }
     }
     return NULL;
 }
