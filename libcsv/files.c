@@ -170,7 +170,7 @@ static int
 check_room(const struct csv_volume *volume, const struct csv_image *image, uint64_t bytes,
            struct csv_error *error)
 {
-    uint64_t free_bytes;
+    uint64_t free_bytes = 0;
     int result = csv_files_free_bytes(volume, &free_bytes, error);
 
     if (!result && free_bytes < bytes)
