@@ -13,6 +13,7 @@ mig_job_arrive(MigJob *job, const MigJobEnv *env, GError **error)
         return FALSE;
     env->lock(env->self);
     job->has_arrived = TRUE;
+    job->was_booted_there = outcome.there.running.to_us && !outcome.there.arrived.to_us;
     job->elapsed_ms = env->clock->wall_ms(env->clock->self) - job->started_ms;
     job->progress.downtime_ms = outcome.downtime_ms;
     if (outcome.rate_bytes_s) { /* what was seen of it is older than its end */

@@ -142,14 +142,6 @@ mig_postcopy_was(const MigJob *job)
     return FALSE;
 }
 
-gboolean
-mig_postcopy_was_broken(const MigJob *job)
-{
-    return job->phases->len >= 2 &&
-           ((const MigJobPhase *)g_ptr_array_index(job->phases, job->phases->len - 2))->state ==
-               MIG_JOB_STATE_POSTCOPY_PAUSED;
-}
-
 /* ---- taken up again, or given up ---- */
 
 static gboolean

@@ -29,7 +29,5 @@ void mig_postcopy_watch(MigMonitor *monitor, const MigProgress *progress, gint64
 void mig_postcopy_tend(MigMonitor *monitor, gint64 now_ms);
 /* Has this job ever been in that phase? */
 gboolean mig_postcopy_was(const MigJob *job);
-/* And did the link never carry again? Asked once libvirt is through with it. */
-gboolean mig_postcopy_was_broken(const MigJob *job);
 /* What a move may do of it is decided as it begins. */
 void mig_postcopy_choose(MigJob *job, const MigJobEnv *env, MigMigration *migration);

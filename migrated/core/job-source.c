@@ -248,14 +248,42 @@ tell_where(MigJob *job, const MigJobEnv *env, char *where_take)
     env->unlock_and_tell(env->self);
 }
 
+static gboolean
+was_sent(const MigJob *job)
+{
+    for (guint i = 0; i < job->phases->len; i++) {
+        if (((const MigJobPhase *)g_ptr_array_index(job->phases, i))->state ==
+            MIG_JOB_STATE_PERFORM)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* This node died before the move was through, and it was started there by a fail-over: no move. */
+static void
+started_there(MigJob *job, const MigJobEnv *env)
+{
+    env->volume->publish(env->volume->self, job->volume, NULL);
+    tell_where(job, env,
+               g_strdup_printf("%s runs on %s, where it was started anew", job->vm, job->target));
+    close_job(job, env, MIG_JOB_STATE_FAILED, "the VM was started anew on the target");
+}
+
 static void
 moved(MigJob *job, const MigJobEnv *env)
 {
     g_autoptr(GError) error = NULL;
 
-    if (!job->has_arrived && !mig_job_arrive(job, env, &error))
+    gboolean is_new = !job->has_arrived; /* else it was seen to move */
+
+    if (is_new && !mig_job_arrive(job, env, &error))
         g_warning("job %s: %s was not told that %s is its own now, its own events will: %s",
                   job->id, job->target, job->vm, error->message);
+    /* in post-copy it runs there before its memory has come in */
+    if (is_new && job->was_booted_there && !mig_postcopy_was(job)) {
+        started_there(job, env);
+        return;
+    }
     env->volume->deactivate(env->volume->self, (const char *const *)job->images, NULL);
     env->volume->publish(env->volume->self, job->volume, NULL);
     env->lock(env->self);
@@ -302,27 +330,6 @@ lost(MigJob *job, const MigJobEnv *env)
     env->unlock_and_tell(env->self);
     env->restart(env->self, job);
     close_job(job, env, MIG_JOB_STATE_FAILED, "half of its memory is gone");
-}
-
-static gboolean
-was_sent(const MigJob *job)
-{
-    for (guint i = 0; i < job->phases->len; i++) {
-        if (((const MigJobPhase *)g_ptr_array_index(job->phases, i))->state ==
-            MIG_JOB_STATE_PERFORM)
-            return TRUE;
-    }
-    return FALSE;
-}
-
-/* This node died before anything was sent, and it was started there by a fail-over: no move. */
-static void
-started_there(MigJob *job, const MigJobEnv *env)
-{
-    env->volume->publish(env->volume->self, job->volume, NULL);
-    tell_where(job, env,
-               g_strdup_printf("%s runs on %s, where it was started anew", job->vm, job->target));
-    close_job(job, env, MIG_JOB_STATE_FAILED, "the VM was started anew on the target");
 }
 
 static void
