@@ -11,7 +11,7 @@
 #define BASE_MS            60 /* a stop and a start, with nothing left to send */
 /* What QEMU has sent and the link has not when the guest stops (buffers on the way), and the state
  * of the devices. */
-#define TAIL_BYTES (2e6)
+#define TAIL_BYTES (2.5e6)
 /* TCP and QEMU's headers leave so much of a link. */
 #define LINK_PART 0.94
 /* Slower than this part of the link a move was held up by something else than the link. */
@@ -31,9 +31,10 @@
  * that are not. */
 #define ENOUGH 4
 #define SOME   2
-/* Of a VM the last dozen; what hosts and links can do now only the last few say. */
+/* Of a VM the last dozen; what hosts and links can do now only the last few say, and the fewer the
+ * sooner a host that has got more to do, or less, is noticed. */
 #define RECENT_OF_VM   12
-#define RECENT_OF_HOST 5
+#define RECENT_OF_HOST 3
 
 typedef struct {
     double first_bytes, set_bytes, dirty_bytes_s, rate_bytes_s;
@@ -230,21 +231,38 @@ overhead(const MigPredictFacts *facts, const MigPast *past)
                : -1;
 }
 
-/* What a QEMU sends where no link holds it up. */
+/* What a QEMU sends where no link holds it up, before it has been seen. */
 static double
-own_rate(const MigPredictFacts *facts, const MigPast *past)
+own_guess(const MigPredictFacts *facts)
 {
-    double link = (double)past->link_bytes_s, rate = (double)past->rate_bytes_s;
-
-    return rate > 0 && (link <= 0 || rate < link * LINK_BOUND) ? rate : -1;
+    return facts->is_encrypted ? RATE_TLS_BYTES_S : RATE_CLEAR_BYTES_S;
 }
 
-static double
-link_part(const MigPredictFacts *facts, const MigPast *past)
+/* It was the link that held this move up. */
+static gboolean
+is_link_bound(const MigPast *past)
 {
-    double link = (double)past->link_bytes_s, rate = (double)past->rate_bytes_s;
+    return past->link_bytes_s > 0 &&
+           (double)past->rate_bytes_s >= (double)past->link_bytes_s * LINK_BOUND;
+}
 
-    return rate > 0 && link > 0 && rate >= link * LINK_BOUND ? rate / link : -1;
+/* What it would have sent by over the link that is asked about. One that was held up by its link
+ * says of a wider one only that there a QEMU sends no less: then it is the guess, unless that is
+ * less. */
+static double
+rate_by(const MigPredictFacts *facts, const MigPast *past)
+{
+    double link = (double)facts->link_bytes_s, rate = (double)past->rate_bytes_s;
+    double part = LINK_PART;
+
+    if (rate <= 0)
+        return -1;
+    if (is_link_bound(past)) {
+        if (link > 0 && facts->link_bytes_s <= past->link_bytes_s + past->link_bytes_s / 20)
+            part = MIN(rate / (double)past->link_bytes_s, 1);
+        rate = MAX(rate, own_guess(facts));
+    }
+    return link > 0 ? MIN(rate, link * part) : rate;
 }
 
 static double
@@ -266,12 +284,6 @@ base(const MigPredictFacts *facts, const MigPast *past)
 }
 
 /* ---- the guests: a lucky one, a likely one, and one of the other kind ---- */
-
-static double
-rate_of(double own, double link, double part)
-{
-    return MAX(link > 0 ? MIN(own, link * part) : own, 1);
-}
 
 /* What the first round sends: at the least, likely, at the most. */
 static guint
@@ -296,14 +308,12 @@ static void
 make_guests(const MigPredictFacts *facts, Guest guests[3], guint *n_past)
 {
     double dirty = (double)facts->dirty_bytes_s, link = (double)facts->link_bytes_s;
-    Learnt own = learn(facts, own_rate, NEAR_PAIR,
-                       facts->is_encrypted ? RATE_TLS_BYTES_S : RATE_CLEAR_BYTES_S, 1.5);
-    Learnt of_link = learn(facts, link_part, NEAR_PAIR, LINK_PART, 1.05);
+    double own = own_guess(facts);
+    Learnt rate = learn(facts, rate_by, NEAR_PAIR, link > 0 ? MIN(own, link * LINK_PART) : own,
+                        link > 0 && link * LINK_PART < own ? 1.05 : 1.5);
     Learnt besides = learn(facts, around, NEAR_PAIR, AROUND_MS, 1.5);
-    Learnt stop = learn(facts, base, NEAR_VM, BASE_MS, 1.5);
-    const double rates[] = {rate_of(own.high, link, MIN(of_link.high, 1)),
-                            rate_of(own.middle, link, MIN(of_link.middle, 1)),
-                            rate_of(own.low, link, of_link.low)};
+    Learnt stop = learn(facts, base, NEAR_PAIR, BASE_MS, 1.5);
+    const double rates[] = {MAX(rate.high, 1), MAX(rate.middle, 1), MAX(rate.low, 1)};
     const double arounds[] = {besides.low, besides.middle, besides.high};
     const double bases[] = {stop.low, stop.middle, stop.high};
     const double sets[] = {1, SET_FACTOR, G_MAXUINT16};
@@ -322,7 +332,7 @@ make_guests(const MigPredictFacts *facts, Guest guests[3], guint *n_past)
         guests[i].around_ms = arounds[i];
         guests[i].base_ms = bases[i];
     }
-    *n_past = MAX(MAX(n_first, own.count), MAX(besides.count, of_link.count));
+    *n_past = MAX(n_first, MAX(rate.count, besides.count));
 }
 
 /* A lucky guest need not have the least of all: one that is slowed stands still for less. */

@@ -12,8 +12,9 @@
  *
  * What cannot be measured beforehand is learnt from moves that have ended. What is the guest's,
  * from moves of this VM, else of this pair, else of any from this node; what is the hosts' and the
- * link's, from the last few of this pair: a host that has much to do sends slowly. What is not
- * known at all has a wide range.
+ * link's, from the last few of this pair: a host that has much to do sends slowly. A move says more
+ * than the rate it went by: one that was as fast as its link would be faster over a wider one, one
+ * that was not would not. What is not known at all has a wide range.
  *
  * How fast a guest dirties its memory is measured over a second: so many different pages. How many
  * different ones it writes to in the long run that does not say. For the range it is what was seen

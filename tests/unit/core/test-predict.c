@@ -202,7 +202,7 @@ test_learns(void)
     g_assert_cmpint(p.duration_ms.likely, >, 22000);
     g_assert_cmpint(p.duration_ms.likely, <, 27000);
     g_assert_cmpint(ABS(p.downtime_ms.likely - 500), <=, 5);
-    g_assert_cmpuint(p.n_past, ==, 5);
+    g_assert_cmpuint(p.n_past, ==, 3);
     facts.n_past = G_N_ELEMENTS(past);
     mig_predict(&facts, &p);
     g_assert_cmpint(p.downtime_ms.likely, <, 120);
@@ -218,6 +218,51 @@ test_learns(void)
         past[i] = (MigPast){.is_same_vm = TRUE, .around_ms = -1, .blackout_ms = -1};
     mig_predict(&facts, &p);
     g_assert_cmpuint(p.n_past, ==, 0);
+}
+
+/* Over 400 MiB and a link of so much, after moves like these, newest first, nothing around it. */
+static gint64
+takes_ms(guint64 link_mib_s, const guint links_and_rates[][2], guint count)
+{
+    MigPast past[4];
+    MigPredictFacts facts = plain_facts();
+    MigPrediction p;
+
+    for (guint i = 0; i < count; i++)
+        past[count - 1 - i] = (MigPast){.is_same_pair = TRUE,
+                                        .used_bytes = 100,
+                                        .first_bytes = 100,
+                                        .link_bytes_s = (guint64)links_and_rates[i][0] << 20,
+                                        .rate_bytes_s = (guint64)links_and_rates[i][1] << 20,
+                                        .blackout_ms = -1};
+    facts.dirty_bytes_s = 0;
+    facts.link_bytes_s = link_mib_s << 20;
+    facts.is_encrypted = TRUE;
+    facts.past = past;
+    facts.n_past = count;
+    mig_predict(&facts, &p);
+    return p.duration_ms.likely;
+}
+
+/* What a link says of another one: a move that its link held up would have been faster over a wider
+ * one, and one that its hosts held up would not. */
+static void
+test_links(void)
+{
+    static const guint bound[][2] = {{20, 18}, {20, 18}, {20, 18}};
+    static const guint slow[][2] = {{100, 10}, {100, 10}, {100, 10}};
+    /* the hosts had much to do, and have no more: two that were held up by their links say so */
+    static const guint since[][2] = {{20, 19}, {20, 19}, {100, 10}, {100, 10}};
+    static const guint narrow[][2] = {{0, 100}, {40, 10}, {10, 9}};
+
+    g_assert_cmpint(ABS(takes_ms(20, bound, 3) - 400000 / 18), <, 300);
+    g_assert_cmpint(ABS(takes_ms(10, bound, 3) - 400000 / 9), <, 500);
+    g_assert_cmpint(ABS(takes_ms(100, bound, 3) - 400000 / 94), <, 300);
+    g_assert_cmpint(ABS(takes_ms(100, slow, 3) - 40000), <, 300);
+    g_assert_cmpint(ABS(takes_ms(8, slow, 3) - 400000 / 8 * 100 / 94), <, 500);
+    g_assert_cmpint(ABS(takes_ms(100, since, 4) - 400000 / 94), <, 300);
+    /* over 50 they would send 47, 10 and 47 */
+    g_assert_cmpint(ABS(takes_ms(50, narrow, 3) - 400000 / 47), <, 300);
 }
 
 /* What a QEMU that moved here has of its own is the same each time, in mebibytes, not in percent.
@@ -310,6 +355,7 @@ main(int argc, char **argv)
     g_test_add_func("/predict/directions", test_directions);
     g_test_add_func("/predict/gives-up", test_gives_up);
     g_test_add_func("/predict/learns", test_learns);
+    g_test_add_func("/predict/links", test_links);
     g_test_add_func("/predict/overhead", test_overhead);
     g_test_add_func("/predict/score", test_score);
     g_test_add_func("/predict/any-facts", test_any_facts);
