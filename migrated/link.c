@@ -29,6 +29,9 @@ struct MigLink {
     const char *address;  /* interned */
     char *told;           /* what was warned of last */
     GHashTable *measured; /* node -> Measured */
+    char **clients;       /* of clients_of, as seen at clients_at_us */
+    char *clients_of;     /* an address; NULL: not looked yet */
+    gint64 clients_at_us;
 };
 
 static void
@@ -67,12 +70,46 @@ node_addresses(MigDaemon *daemon)
     return g_strv_builder_end(builder);
 }
 
-static MigLinkFacts *
-facts_of(MigLink *link)
+static char **
+clients_of(MigLink *link, const char *address)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+
+    return g_strcmp0(link->clients_of, address) == 0 &&
+                   g_get_monotonic_time() - link->clients_at_us <
+                       MIG_CLIENTS_KEEP_MS * G_GINT64_CONSTANT(1000)
+               ? g_strdupv(link->clients)
+               : NULL;
+}
+
+static char **
+look_for_clients(MigLink *link, const char *address)
 {
     g_auto(GStrv) nodes = node_addresses(link->daemon);
+    char **clients = mig_net_clients(address, (const char *const *)nodes);
 
-    return mig_net_link(link->daemon->config->migration, (const char *const *)nodes);
+    g_mutex_lock(&link->lock);
+    g_strfreev(link->clients);
+    g_free(link->clients_of);
+    link->clients = g_strdupv(clients);
+    link->clients_of = g_strdup(address);
+    link->clients_at_us = g_get_monotonic_time();
+    g_mutex_unlock(&link->lock);
+    return clients;
+}
+
+static MigLinkFacts *
+facts_of(MigLink *link, gboolean is_anew)
+{
+    MigLinkFacts *facts = mig_net_link(link->daemon->config->migration);
+    char **clients;
+
+    if (!facts->address)
+        return facts;
+    clients = is_anew ? NULL : clients_of(link, facts->address);
+    g_strfreev(facts->clients);
+    facts->clients = clients ? clients : look_for_clients(link, facts->address);
+    return facts;
 }
 
 static char **
@@ -104,7 +141,7 @@ problems_of(MigLink *link, const MigLinkFacts *facts)
 char **
 mig_link_warnings(MigLink *link)
 {
-    g_autoptr(MigLinkFacts) facts = facts_of(link);
+    g_autoptr(MigLinkFacts) facts = facts_of(link, FALSE);
 
     return problems_of(link, facts);
 }
@@ -137,10 +174,9 @@ tell_problems(MigLink *link, const MigLinkFacts *facts)
         g_warning("migration network: %s", text);
 }
 
-MigLinkFacts *
-mig_link_look(MigLink *link)
+static void
+take_in(MigLink *link, const MigLinkFacts *facts)
 {
-    g_autoptr(MigLinkFacts) facts = facts_of(link);
     const char *before, *now = g_intern_string(facts->address);
 
     g_mutex_lock(&link->lock);
@@ -150,7 +186,23 @@ mig_link_look(MigLink *link)
     if (before != now)
         tell_address(link, before, now);
     tell_problems(link, facts);
-    return g_steal_pointer(&facts);
+}
+
+MigLinkFacts *
+mig_link_look(MigLink *link)
+{
+    MigLinkFacts *facts = facts_of(link, FALSE);
+
+    take_in(link, facts);
+    return facts;
+}
+
+void
+mig_link_look_anew(MigLink *link)
+{
+    g_autoptr(MigLinkFacts) facts = facts_of(link, TRUE);
+
+    take_in(link, facts);
 }
 
 /* ---- along it ---- */
@@ -290,5 +342,7 @@ mig_link_free(MigLink *link)
     g_hash_table_unref(link->measured);
     g_mutex_clear(&link->lock);
     g_free(link->told);
+    g_strfreev(link->clients);
+    g_free(link->clients_of);
     g_free(link);
 }

@@ -15,9 +15,12 @@ void mig_link_free(MigLink *link);
 
 /* With prefix length, or NULL. Stays valid for good. Any thread, quick. */
 const char *mig_link_address(MigLink *link);
-/* What is so on this node now, never NULL; logs what has changed for the worse. Reads the kernel's
- * list of connections, which takes its time where there are many. */
+/* What is so on this node now, never NULL; logs what has changed for the worse. Who is connected is
+ * told as it was up to MIG_CLIENTS_KEEP_MS ago. */
 MigLinkFacts *mig_link_look(MigLink *link);
+/* Once every few seconds: so that nobody else has to look who is connected, which takes its time.
+ */
+void mig_link_look_anew(MigLink *link);
 /* Each problem of this node's end, a line for people. g_strfreev(). */
 char **mig_link_warnings(MigLink *link);
 

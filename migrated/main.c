@@ -149,7 +149,7 @@ facts_thread(gpointer data)
         mig_vms_refresh_soon(daemon->vms);
         mig_incoming_sweep(daemon->incoming);
         mig_volumes_set_armed(daemon->volumes, mig_sanlock_is_armed(daemon->sanlock));
-        mig_link_facts_free(mig_link_look(daemon->link));
+        mig_link_look_anew(daemon->link);
         if (round % ATTACH_ROUNDS == 0 && mig_volumes_attach_missing(daemon->volumes) > 0) {
             mig_vms_adopt(daemon->vms);
             mig_vm_adopt_rest(daemon);

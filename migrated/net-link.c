@@ -156,8 +156,8 @@ find_clients_in(const char *path, const char *own, const char *const *nodes, GPt
     }
 }
 
-static char **
-find_clients(const char *address, const char *const *nodes)
+char **
+mig_net_clients(const char *address, const char *const *nodes)
 {
     g_autofree char *own = g_strndup(address, strcspn(address, "/"));
     GPtrArray *clients = g_ptr_array_new();
@@ -192,7 +192,7 @@ find_interface(MigLinkFacts *facts)
 }
 
 MigLinkFacts *
-mig_net_link(const char *network, const char *const *nodes)
+mig_net_link(const char *network)
 {
     g_autoptr(MigLinkFacts) facts = mig_link_facts_new();
     g_autofree char *mtu = NULL;
@@ -210,7 +210,5 @@ mig_net_link(const char *network, const char *const *nodes)
     facts->has_default_route = has_default_route(facts->interface);
     g_strfreev(facts->guests);
     facts->guests = find_guests(facts->interface);
-    g_strfreev(facts->clients);
-    facts->clients = find_clients(facts->address, nodes);
     return g_steal_pointer(&facts);
 }

@@ -10,9 +10,13 @@ char *mig_net_own_address(const char *network);
 /* An address of this host, without prefix, in whose network the other one is; NULL: none. */
 char *mig_net_own_near(const char *other);
 
-/* All about the interface with this host's address within network. nodes: addresses that may be
- * connected to it. In net-link.c. Never NULL. */
-MigLinkFacts *mig_net_link(const char *network, const char *const *nodes);
+/* About the interface with this host's address within network: all but its clients. In net-link.c.
+ * Never NULL. */
+MigLinkFacts *mig_net_link(const char *network);
+/* Who is connected to that address of this host (a prefix length may follow) and is none of nodes.
+ * The kernel walks through all its connections for it, of all namespaces: some 20 ms on a large
+ * host, where it has none, too. Never NULL; g_strfreev(). In net-link.c. */
+char **mig_net_clients(const char *address, const char *const *nodes);
 /* Is there an interface of that name and up, and a bridge where it must be? */
 gboolean mig_net_has_interface(const char *name, gboolean must_be_bridge);
 

@@ -155,6 +155,10 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
 #define MIG_PROBE_SLOW_MS 2000 /* instead, where it is slow */
 #define MIG_PROBE_PING_MS 300
 
+/* Who is connected to the migration network is looked at every 5 s; a move takes what was seen
+ * then, also where that look comes late. */
+#define MIG_CLIENTS_KEEP_MS 15000
+
 /* What libvirt's hook waits for. A start by hand is judged from memory and two blocks of the LUN:
  * hooks/hook.c gives that 5 s. A move by hand is asked for at the node where it runs, within
  * PEER_CALL; that node has FOLLOW, so that it is the first to give up and cleans up. The hook waits
