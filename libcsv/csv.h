@@ -80,6 +80,7 @@ enum csv_code {
     CSV_E_TRUNCATED = -6, /* the LUN is shorter than the volume on it */
     CSV_E_DAMAGED = -7,   /* a block fails its checks in both copies; text says which and how */
     CSV_E_READ_ONLY = -8, /* handle was opened read-only */
+    CSV_E_MOUNT = -9,     /* a directory that is mounted so that it cannot be trusted */
 };
 
 struct csv_error {
@@ -112,6 +113,8 @@ struct csv_info {
     uint64_t data_offset_bytes, data_bytes;
     uint32_t feature_compat, feature_ro_compat, feature_incompat;
     bool is_directory; /* path is one; images are files in it, and data_bytes is 0 */
+    bool is_local;     /* on a file system of this host, which others may not see; not told of a
+                          handle opened read-only */
 };
 
 struct csv_format_options {

@@ -55,6 +55,7 @@ fail(const char *device, int result, const struct csv_error *error)
         {CSV_E_IO, 10},
         {CSV_E_SYS, 10},
         {CSV_NOT_FOUND, 11},
+        {CSV_E_MOUNT, 13},
         {CSV_BAD_NAME, EXIT_USAGE},
         {CSV_BAD_VALUE, EXIT_USAGE},
     };

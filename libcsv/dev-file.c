@@ -10,6 +10,7 @@
 #include "dev-stream.h"
 
 #include "error.h"
+#include "mount.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -264,7 +265,13 @@ open_directory(struct file_dev *file)
         file->path = NULL;
     dev->path = file->path;
     dev->directory = file->directory;
-    return file->path ? check_trust(dev->directory_fd, false) : -ENOMEM;
+    if (!file->path)
+        return -ENOMEM;
+    /* before anything is made there; to look at it does no harm */
+    if (!dev->is_read_only &&
+        csv_mount_check(dev->directory_fd, dev->directory, &dev->is_local, NULL))
+        return -EPROTONOSUPPORT;
+    return check_trust(dev->directory_fd, false);
 }
 
 static int
@@ -334,6 +341,20 @@ csv_dev_unmake(const char *directory)
     }
 }
 
+/* Says again what is wrong with the mount of a directory. */
+static int
+fail_mount(const char *path, struct csv_error *error)
+{
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), result = 0;
+    bool is_local;
+
+    if (fd >= 0) {
+        result = csv_mount_check(fd, path, &is_local, error);
+        close(fd);
+    }
+    return result ? result : csv_fail(error, CSV_E_MOUNT, 0, "%s was just mounted", path);
+}
+
 int
 csv_dev_fail(const char *path, int result, int otherwise, struct csv_error *error)
 {
@@ -358,6 +379,8 @@ csv_dev_fail(const char *path, int result, int otherwise, struct csv_error *erro
                         " belongs to another user than root, or others may write to it; chown and "
                         "chmod it, and export NFS with no_root_squash",
                         path);
+    case EPROTONOSUPPORT:
+        return fail_mount(path, error);
     case EMEDIUMTYPE:
         return csv_fail(error, CSV_E_SYS, 0, "%s: its filesystem has no direct I/O", path);
     default:

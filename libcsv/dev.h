@@ -60,6 +60,7 @@ struct csv_dev {
     bool is_directory;
     const char *directory; /* as given to open */
     int directory_fd;      /* where is_directory */
+    bool is_local;         /* by its mount; of one that may be written */
 };
 
 #define CSV_CATALOGUE_FILE "catalogue"

@@ -37,6 +37,7 @@ static const struct {
     {CSV_E_TRUNCATED, "CSV_E_TRUNCATED"},
     {CSV_E_DAMAGED, "CSV_E_DAMAGED"},
     {CSV_E_READ_ONLY, "CSV_E_READ_ONLY"},
+    {CSV_E_MOUNT, "CSV_E_MOUNT"},
 };
 
 const char *

@@ -161,6 +161,7 @@ fill_info(const struct csv_dev *dev, const struct csv_super *super, struct csv_i
              : dev->path       ? dev->path
                                : "");
     info->is_directory = dev->is_directory;
+    info->is_local = dev->is_local;
     info->version = CSV_FORMAT_VERSION;
     info->sector_bytes = super->sector_bytes;
     info->io_timeout_s = super->io_timeout_s;

@@ -46,6 +46,9 @@ print_volume(const MigApiVolume *v)
     mig_print_field("Name", v->name);
     mig_print_field("UUID", v->uuid);
     mig_print_field("Device", v->device);
+    if (v->one_host)
+        mig_print_field("Shared",
+                        "only where others see this very file system, which is one host's");
     mig_print_field("State", v->state);
     mig_print_field("Coordinator", v->coordinator ? v->coordinator : "none, the lease is free");
     mig_print_field("Size", mig_show_size(v->size));
@@ -75,11 +78,15 @@ report(MigCli *cli, const MigVolumeReply *reply, const char *what)
 {
     const MigApiVolume *volume = reply->volume;
 
-    if (cli->json)
+    if (cli->json) {
         mig_print_json(&mig_type_VolumeReply, reply, FALSE);
-    else
-        mig_talk("volume %s %s (%s, %s free)", volume->name, what, mig_show_size(volume->size),
-                 mig_show_size(volume->free));
+        return;
+    }
+    mig_talk("volume %s %s (%s, %s free)", volume->name, what, mig_show_size(volume->size),
+             mig_show_size(volume->free));
+    if (volume->one_host)
+        mig_talk("its file system is one host's: it is not shared unless other nodes see this very "
+                 "directory");
 }
 
 gboolean

@@ -124,6 +124,7 @@ mig_shape_volume(MigDaemon *daemon, MigAttached *attached, GError **error)
     to->name = g_strdup(info->name);
     to->uuid = g_strdup(info->uuid);
     to->device = g_strdup(info->device);
+    to->one_host = info->is_one_host;
     to->state = g_strdup(mig_attached_state(attached));
     if (mig_csv_coordinator_owner(mig_attached_csv(attached), &owner, NULL))
         to->coordinator = mig_attached_owner_name(attached, &owner, NULL);

@@ -38,6 +38,7 @@ api_FormatVolume(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     if (info) {
         volume->size = (gint64)info->size_bytes;
         volume->free = (gint64)info->free_bytes;
+        volume->one_host = info->is_one_host;
         volume->sector_size = info->sector_bytes;
         volume->max_nodes = info->max_nodes;
         volume->max_vms = info->max_vms;

@@ -49,6 +49,7 @@
     X(MIG_ERROR_IO, "Io", 46)                              \
     X(MIG_ERROR_ALREADY_FORMATTED, "AlreadyFormatted", 47) \
     X(MIG_ERROR_LUN_TOO_SMALL, "LunTooSmall", 48)          \
+    X(MIG_ERROR_BAD_MOUNT, "BadMount", 49)                 \
     /* what was said cannot be meant */                    \
     X(MIG_ERROR_BAD_NAME, "BadName", 50)                   \
     X(MIG_ERROR_BAD_VALUE, "BadValue", 51)                 \

@@ -60,7 +60,8 @@
     F(STRING, map, 0, NULL)            /* of its space: . free, - and + partly used, # used */ \
     F(INT, images, 0, NULL) F(INT, vms, 0, NULL) \
     F(INT, max_nodes, 0, NULL) F(INT, max_vms, 0, NULL) F(INT, max_images, 0, NULL) \
-    F(STRV, nodes, 0, NULL)            /* that have it attached */
+    F(STRV, nodes, 0, NULL)            /* that have it attached */ \
+    F(BOOL, one_host, 0, NULL)         /* a directory on a file system of the answering node */
 
 #define MIG_FIELDS_ApiImage(F) \
     F(STRING, volume, R, NULL) F(STRING, name, R, NULL) F(INT, size, R, NULL) \

@@ -101,6 +101,7 @@ typedef struct {
     char *name;
     char *uuid;
     char *device;
+    gboolean is_one_host; /* a directory on a file system of this host, as far as its name says */
     guint32 sector_bytes;
     guint32 io_timeout_s;
     guint64 size_bytes, used_bytes, free_bytes, largest_free_bytes, extent_bytes;

@@ -39,6 +39,7 @@ mig_csv_ok(int result, const struct csv_error *reason, int not_found_code, GErro
          "attach it through a device of the sector size that it was formatted with"},
         {CSV_E_TRUNCATED, MIG_ERROR_LUN_TRUNCATED,
          "give the LUN its size back, or attach the whole device"},
+        {CSV_E_MOUNT, MIG_ERROR_BAD_MOUNT, NULL},
         {CSV_E_DAMAGED, MIG_ERROR_DAMAGED, "'csvtool check' tells all that is wrong with it"},
     };
     int code = MIG_ERROR_FAILED;
@@ -158,6 +159,7 @@ mig_csv_info(MigCsv *csv, GError **error)
     info->name = g_strdup(from->name);
     info->uuid = g_strdup(from->uuid);
     info->device = g_strdup(from->path);
+    info->is_one_host = from->is_local;
     info->sector_bytes = from->sector_bytes;
     info->io_timeout_s = from->io_timeout_s;
     info->size_bytes = usage.total_bytes;

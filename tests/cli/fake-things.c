@@ -38,6 +38,7 @@ fake_new_volume(const char *name)
     volume->free_runs = 3;
     volume->spare = 1024ll * MIB;
     volume->map = g_strdup("##+.-");
+    volume->one_host = TRUE;
     volume->nodes = g_strsplit("nodeA,nodeB", ",", -1);
     return volume;
 }

@@ -33,6 +33,10 @@ ok "a volume is made" exits 0 format "$LUN" --name vol1 --nodes 4 --vms 4 --imag
 ok "it is clean" exits 0 check "$LUN"
 ok "nothing is to be mended" exits 0 check "$LUN" --repair
 ok "and nothing is" says '^vol1: 0 errors'
+ok "no volume is made where nobody knows what others see" exits 13 format /proc/self --name vol1
+ok "which is named" says '/proc/self is on proc: '
+ok "nor restored there" exits 13 restore /proc/self "$LUN"
+ok "to look there is no harm" exits 3 check /proc/self
 ok "--force goes with --repair only" exits 2 check "$LUN" --force
 ok "a backup" exits 0 backup "$LUN" "$TMP/backup"
 ok "does not replace a file" exits 10 backup "$LUN" "$TMP/backup"

@@ -191,6 +191,7 @@ exits "volume show" 0 "$CTL" volume show vol1
 like "volume show: free" "$OUT" '^Free: +9.5 GiB'
 like "volume show: in how many pieces" "$OUT" '^Free pieces: +3, 50% of it not in the largest'
 like "volume show: a LUN that has grown" "$OUT" '^LUN: +1.0 GiB larger'
+like "volume show: whose file system it is in" "$OUT" '^Shared: +only where others see'
 like "volume show: a picture" "$OUT" '^Space: +##\+\.-$'
 exits "volume format" 0 "$CTL" volume format /dev/null --name vol9 --extent 8M
 like "volume format: said" "$ERR" '^volume vol9 formatted'

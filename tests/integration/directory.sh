@@ -51,6 +51,9 @@ cluster_start
 acks_start
 
 is "it is shown as what it is" "$(ctl nodeB volume show $VOLUME --json | jq -r .volume.device)" "$LUN"
+is "and on what" "$(ctl nodeB volume show $VOLUME --json | jq -r .volume.one_host)" true
+exits "a directory that is no other node's is refused by its mount" 49 ctl nodeA volume format /proc/self --name other
+like "which is named" "$ERR" "/proc/self is on proc: "
 is "libvirt is told of a file" "$(on nodeA virsh -q domblklist $VM --details | awk '{ print $1 }')" file
 ok "an image is made on one node" ctl nodeB image create $VOLUME data 8M
 file=$(file_of data)
