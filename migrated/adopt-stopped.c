@@ -57,7 +57,8 @@ copy_disk(MigAdopt *adopt, guint i, GError **error)
 
     if (!mig_csv_activate(csv, mig_adopt_image(disk), TRUE, &device, error))
         return FALSE;
-    gboolean ok = mig_qemu_img_copy(disk->path, disk->format, device, "raw", TRUE, &hooks, error);
+    gboolean ok = mig_qemu_img_copy(disk->path, disk->format, device, "raw", MIG_COPY_TO_IMAGE,
+                                    &hooks, error);
 
     if (!mig_csv_deactivate(csv, mig_adopt_image(disk), ok ? error : NULL) || !ok)
         return FALSE;

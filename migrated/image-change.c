@@ -37,7 +37,8 @@ copy(MigCsv *csv, const char *from, const char *to, const MigCopyHooks *hooks, G
     if (!mig_csv_activate(csv, from, FALSE, &from_device, error))
         return FALSE;
     ok = mig_csv_activate(csv, to, TRUE, &to_device, error) &&
-         mig_qemu_img_copy(from_device, "raw", to_device, "raw", TRUE, hooks, error);
+         mig_qemu_img_copy(from_device, "raw", to_device, "raw",
+                           MIG_COPY_FROM_IMAGE | MIG_COPY_TO_IMAGE, hooks, error);
     mig_csv_deactivate(csv, from, NULL);
     if (!to_device)
         return FALSE;

@@ -203,7 +203,7 @@ fill(MigCsv *csv, const char *temporary, const char *path, const char *format,
 
     if (!mig_csv_activate(csv, temporary, TRUE, &device, error))
         return FALSE;
-    gboolean ok = mig_qemu_img_copy(path, format, device, "raw", TRUE, hooks, error);
+    gboolean ok = mig_qemu_img_copy(path, format, device, "raw", MIG_COPY_TO_IMAGE, hooks, error);
 
     return mig_csv_deactivate(csv, temporary, ok ? error : NULL) && ok;
 }
@@ -297,8 +297,8 @@ copy_out(MigCsv *csv, const MigImage *image, const char *path, const char *forma
 
     if (!mig_csv_activate(csv, image->name, FALSE, &device, error))
         return FALSE;
-    gboolean ok =
-        mig_qemu_img_copy(device, "raw", temporary, format ? format : "raw", FALSE, hooks, error);
+    gboolean ok = mig_qemu_img_copy(device, "raw", temporary, format ? format : "raw",
+                                    MIG_COPY_FROM_IMAGE, hooks, error);
 
     mig_csv_deactivate(csv, image->name, NULL);
     ok = ok && mig_images_is_unchanged(csv, image, error);

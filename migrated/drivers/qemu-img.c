@@ -125,7 +125,7 @@ read_progress(GInputStream *stream, guint64 total_bytes, const MigCopyHooks *hoo
 
 gboolean
 mig_qemu_img_copy(const char *from, const char *from_format, const char *to, const char *to_format,
-                  gboolean is_device, const MigCopyHooks *hooks, GError **error)
+                  MigCopyKind kind, const MigCopyHooks *hooks, GError **error)
 {
     g_autoptr(GPtrArray) arguments = g_ptr_array_new();
     g_autoptr(GSubprocessLauncher) launcher = NULL;
@@ -144,12 +144,16 @@ mig_qemu_img_copy(const char *from, const char *from_format, const char *to, con
         g_ptr_array_add(arguments, (gpointer) "-f");
         g_ptr_array_add(arguments, (gpointer)from_format);
     }
-    if (is_device) {
+    /* the page cache knows nothing of what other nodes write, and they nothing of it */
+    if (kind & MIG_COPY_FROM_IMAGE) {
+        g_ptr_array_add(arguments, (gpointer) "-T");
+        g_ptr_array_add(arguments, (gpointer) "none");
+    }
+    if (kind & MIG_COPY_TO_IMAGE) {
         g_ptr_array_add(arguments, (gpointer) "-n");
-        /* past the page cache, which other nodes do not see; a new image is zero already */
         g_ptr_array_add(arguments, (gpointer) "-t");
         g_ptr_array_add(arguments, (gpointer) "none");
-        g_ptr_array_add(arguments, (gpointer) "--target-is-zero");
+        g_ptr_array_add(arguments, (gpointer) "--target-is-zero"); /* a new image is */
     }
     g_ptr_array_add(arguments, (gpointer) "-O");
     g_ptr_array_add(arguments, (gpointer)to_format);

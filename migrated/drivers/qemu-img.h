@@ -14,8 +14,15 @@ typedef struct {
 
 /* The virtual size of a disk file; format NULL: qemu-img finds out. */
 gboolean mig_qemu_img_size(const char *path, const char *format, guint64 *bytes, GError **error);
-/* Converts from into to; is_device: to exists and is written in place. Blocks. A cancelled or
- * failed copy leaves to as it happens to be. */
+
+/* Which ends are an image of a volume, a device or a file, that other nodes use, too. */
+typedef enum {
+    MIG_COPY_FILES = 0,
+    MIG_COPY_FROM_IMAGE = 1, /* read past this node's page cache, which may be older */
+    MIG_COPY_TO_IMAGE = 2,   /* it exists, is zero, and is written in place, past the cache */
+} MigCopyKind;
+
+/* Converts from into to. Blocks. A cancelled or failed copy leaves to as it happens to be. */
 gboolean
 mig_qemu_img_copy(const char *from, const char *from_format, const char *to, const char *to_format,
-                  gboolean is_device, const MigCopyHooks *hooks, GError **error);
+                  MigCopyKind kind, const MigCopyHooks *hooks, GError **error);

@@ -5,8 +5,10 @@
 
 #include "base/error.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define SIZE (3 << 20)
@@ -30,7 +32,8 @@ set_up(Fixture *f, gconstpointer data)
 {
     g_autofree char *bytes = g_malloc(SIZE);
 
-    f->directory = g_dir_make_tmp("qemu-img-XXXXXX", NULL);
+    /* /tmp may be nothing but page cache */
+    f->directory = g_mkdtemp(g_strdup("/var/tmp/qemu-img-XXXXXX"));
     f->raw = g_build_filename(f->directory, "disk.raw", NULL);
     f->qcow2 = g_build_filename(f->directory, "disk.qcow2", NULL);
     f->out = g_build_filename(f->directory, "out", NULL);
@@ -115,7 +118,8 @@ test_copy(Fixture *f, gconstpointer data)
     Heard heard = {0};
     const MigCopyHooks hooks = {on_progress, is_cancelled, &heard};
 
-    g_assert_true(mig_qemu_img_copy(f->qcow2, "qcow2", f->out, "raw", FALSE, &hooks, &error));
+    g_assert_true(
+        mig_qemu_img_copy(f->qcow2, "qcow2", f->out, "raw", MIG_COPY_FILES, &hooks, &error));
     g_assert_no_error(error);
     assert_same(f->raw, f->out);
     g_assert_cmpuint(heard.calls, >, 0);
@@ -123,12 +127,64 @@ test_copy(Fixture *f, gconstpointer data)
     /* onto what exists already, as an image device does */
     g_assert_cmpint(g_unlink(f->out), ==, 0);
     run(g_strdup_printf("truncate -s %d %s", SIZE, f->out));
-    g_assert_true(mig_qemu_img_copy(f->qcow2, NULL, f->out, "raw", FALSE, NULL, &error));
+    g_assert_true(mig_qemu_img_copy(f->qcow2, NULL, f->out, "raw", MIG_COPY_FILES, NULL, &error));
     assert_same(f->raw, f->out);
     /* and back */
-    g_assert_true(mig_qemu_img_copy(f->raw, "raw", f->out, "qcow2", FALSE, NULL, &error));
-    g_assert_true(mig_qemu_img_copy(f->out, "qcow2", f->qcow2, "raw", FALSE, NULL, &error));
+    g_assert_true(mig_qemu_img_copy(f->raw, "raw", f->out, "qcow2", MIG_COPY_FILES, NULL, &error));
+    g_assert_true(
+        mig_qemu_img_copy(f->out, "qcow2", f->qcow2, "raw", MIG_COPY_FILES, NULL, &error));
     assert_same(f->raw, f->qcow2);
+}
+
+/* Pages of a file that are in this machine's page cache. */
+static guint
+cached_pages(const char *path)
+{
+    unsigned char pages[SIZE / 4096] = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    void *map = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, fd, 0);
+    guint count = 0;
+
+    g_assert_true(map != MAP_FAILED);
+    g_assert_cmpint(mincore(map, SIZE, pages), ==, 0);
+    for (guint i = 0; i < G_N_ELEMENTS(pages); i++)
+        count += pages[i] & 1;
+    munmap(map, SIZE);
+    close(fd);
+    return count;
+}
+
+static void
+drop_cache(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    g_assert_cmpint(fsync(fd), ==, 0);
+    g_assert_cmpint(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), ==, 0);
+    close(fd);
+    g_assert_cmpuint(cached_pages(path), ==, 0);
+}
+
+/* What another node has written since must be read: what is in the cache may be older. */
+static void
+test_past_cache(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    run(g_strdup_printf("truncate -s %d %s", SIZE, f->out));
+    drop_cache(f->raw);
+    g_assert_true(mig_qemu_img_copy(f->raw, "raw", f->out, "raw",
+                                    MIG_COPY_FROM_IMAGE | MIG_COPY_TO_IMAGE, NULL, &error));
+    g_assert_cmpuint(cached_pages(f->raw), ==, 0);
+    g_assert_cmpuint(cached_pages(f->out), ==, 0);
+    g_assert_true(
+        mig_qemu_img_copy(f->raw, "raw", f->qcow2, "qcow2", MIG_COPY_FROM_IMAGE, NULL, &error));
+    g_assert_cmpuint(cached_pages(f->raw), ==, 0);
+    assert_same(f->raw, f->out);
+    /* that this would be seen */
+    drop_cache(f->raw);
+    g_assert_true(mig_qemu_img_copy(f->raw, "raw", f->out, "raw", MIG_COPY_FILES, NULL, &error));
+    g_assert_cmpuint(cached_pages(f->raw), >, 0);
 }
 
 static void
@@ -137,7 +193,7 @@ test_cancel(Fixture *f, gconstpointer data)
     g_autoptr(GError) error = NULL;
     Heard heard = {.cancel = TRUE};
     const MigCopyHooks hooks = {on_progress, is_cancelled, &heard};
-    gboolean ok = mig_qemu_img_copy(f->raw, "raw", f->out, "raw", FALSE, &hooks, &error);
+    gboolean ok = mig_qemu_img_copy(f->raw, "raw", f->out, "raw", MIG_COPY_FILES, &hooks, &error);
 
     /* so small a copy may be done before anybody asks */
     if (!ok)
@@ -157,7 +213,8 @@ refused(const char *path, const char *format, int code, const char *says)
     g_assert_null(strchr(error->message, '\n'));
     g_assert_nonnull(strstr(error->message, says));
     g_clear_error(&error);
-    g_assert_false(mig_qemu_img_copy(path, format, "/nonexistent/out", "raw", FALSE, NULL, &error));
+    g_assert_false(
+        mig_qemu_img_copy(path, format, "/nonexistent/out", "raw", MIG_COPY_FILES, NULL, &error));
     g_assert_error(error, MIG_ERROR, code);
 }
 
@@ -188,16 +245,18 @@ test_target_refused(Fixture *f, gconstpointer data)
 
     for (guint i = 0; i < G_N_ELEMENTS(targets); i++) {
         g_test_message("%s", targets[i]);
-        g_assert_false(mig_qemu_img_copy(f->raw, "raw", targets[i], "raw", FALSE, NULL, &error));
+        g_assert_false(
+            mig_qemu_img_copy(f->raw, "raw", targets[i], "raw", MIG_COPY_FILES, NULL, &error));
         g_assert_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE);
         g_clear_error(&error);
         g_assert_false(g_file_test(targets[i], G_FILE_TEST_EXISTS));
     }
     g_assert_false(
-        mig_qemu_img_copy(f->raw, "raw", "/nonexistent/out", "raw", FALSE, NULL, &error));
+        mig_qemu_img_copy(f->raw, "raw", "/nonexistent/out", "raw", MIG_COPY_FILES, NULL, &error));
     g_assert_error(error, MIG_ERROR, MIG_ERROR_IO);
     g_clear_error(&error);
-    g_assert_false(mig_qemu_img_copy(f->raw, "raw", f->out, "nonsense", FALSE, NULL, &error));
+    g_assert_false(
+        mig_qemu_img_copy(f->raw, "raw", f->out, "nonsense", MIG_COPY_FILES, NULL, &error));
     g_assert_error(error, MIG_ERROR, MIG_ERROR_IO);
 }
 
@@ -212,7 +271,7 @@ test_odd_names(Fixture *f, gconstpointer data)
         g_autoptr(GError) error = NULL;
         guint64 bytes = 0;
 
-        g_assert_true(mig_qemu_img_copy(f->raw, "raw", path, "raw", FALSE, NULL, &error));
+        g_assert_true(mig_qemu_img_copy(f->raw, "raw", path, "raw", MIG_COPY_FILES, NULL, &error));
         g_assert_no_error(error);
         assert_same(f->raw, path);
         g_assert_true(mig_qemu_img_size(path, "raw", &bytes, &error));
@@ -229,6 +288,7 @@ main(int argc, char **argv)
     } tests[] = {
         {"/qemu-img/size", test_size},
         {"/qemu-img/copy", test_copy},
+        {"/qemu-img/past-cache", test_past_cache},
         {"/qemu-img/cancel", test_cancel},
         {"/qemu-img/refused", test_refused},
         {"/qemu-img/target-refused", test_target_refused},
