@@ -77,3 +77,15 @@ bool csv_catalog_was_unsure(const struct csv_volume *volume, int change, const c
 /* The slot where a VM or an image of this name was seen last by this handle, -1: nowhere. Usually
  * it still is there, and reading that one slot tells. */
 int64_t csv_catalog_hint(struct csv_volume *volume, enum csv_kind kind, const char *name);
+
+/* ---- check.c, check-live.c ---- */
+
+/* What csv_check() does, at one go: what others change meanwhile may look like damage. */
+int csv_check_once(struct csv_volume *volume,
+                   void (*report)(const struct csv_finding *finding, void *data), void *data,
+                   struct csv_error *error);
+/* csv_check(); wait lets time pass between one look and the next. */
+int
+csv_check_live(struct csv_volume *volume,
+               void (*report)(const struct csv_finding *finding, void *data), void *data,
+               size_t *errors, void (*wait)(void *data), void *wait_data, struct csv_error *error);

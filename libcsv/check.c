@@ -23,7 +23,6 @@ struct check {
     struct csv_volume *volume;
     void (*report)(const struct csv_finding *finding, void *data);
     void *data;
-    size_t errors;
     enum csv_kind kind; /* of the walk that is under way */
 };
 
@@ -36,10 +35,7 @@ found(struct check *check, const char *code, bool is_error, const char *format, 
     va_start(args, format);
     vsnprintf(finding.text, sizeof(finding.text), format, args);
     va_end(args);
-    if (is_error)
-        check->errors++;
-    if (check->report)
-        check->report(&finding, check->data);
+    check->report(&finding, check->data);
 }
 
 /* A growth that did not come to its end, or a first superblock from before it. */
@@ -296,8 +292,9 @@ check_leases(struct check *check, const struct csv_catalog *catalog)
 }
 
 int
-csv_check(struct csv_volume *volume, void (*report)(const struct csv_finding *finding, void *data),
-          void *data, size_t *errors, struct csv_error *error)
+csv_check_once(struct csv_volume *volume,
+               void (*report)(const struct csv_finding *finding, void *data), void *data,
+               struct csv_error *error)
 {
     static const enum csv_kind kinds[] = {CSV_KIND_NODE, CSV_KIND_VM, CSV_KIND_IMAGE};
     struct check check = {.volume = volume, .report = report, .data = data};
@@ -321,7 +318,5 @@ csv_check(struct csv_volume *volume, void (*report)(const struct csv_finding *fi
         check_leases(&check, &catalog);
     }
     csv_catalog_clear(&catalog);
-    if (!result && errors)
-        *errors = check.errors;
     return result;
 }

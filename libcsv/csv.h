@@ -475,7 +475,9 @@ int csv_repair(const char *path, bool force,
                void (*report)(const struct csv_finding *finding, void *data), void *data,
                size_t *count, struct csv_error *error);
 
-/* Reads everything and calls report for each finding; *errors counts those with is_error. */
+/* Reads everything and calls report for each finding; *errors counts those with is_error. Where a
+ * host has the volume attached, what is found is looked for again some moments later, up to five
+ * times, and told only if it is still there: a change on its way is no damage. */
 int
 csv_check(struct csv_volume *volume, void (*report)(const struct csv_finding *finding, void *data),
           void *data, size_t *errors, struct csv_error *error);

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "catalog.h"
 #include "crc32c.h"
 #include "csv-test.h"
 
@@ -463,6 +464,75 @@ test_leader_is_checked(void)
     g_unlink(path);
 }
 
+struct mend {
+    int fd;
+    unsigned waits, at; /* times; at which the damage is mended, 0: never */
+    bool spoils;        /* each time something else is wrong */
+    GString *found;
+};
+
+static void
+look_away(void *data)
+{
+    struct mend *mend = data;
+
+    mend->waits++;
+    if (mend->spoils) /* the first superblock and the second one take turns */
+        flip_byte(mend->fd, 255 * (off_t)MIB + 300);
+    if (mend->spoils || mend->waits == mend->at)
+        flip_byte(mend->fd, 300);
+}
+
+static void
+tell(const struct csv_finding *finding, void *data)
+{
+    struct mend *mend = data;
+
+    g_string_append_printf(mend->found, "%s%s;", finding->is_error ? "!" : "", finding->code);
+}
+
+/* Where somebody may be changing it, one look is no proof; where nobody is, it is. */
+static void
+test_check_alive(void)
+{
+    static const struct {
+        bool is_alive, spoils;
+        unsigned mended_at, waits;
+        const char *found;
+        size_t errors;
+    } cases[] = {
+        {false, false, 0, 0, "!superblock-copy;", 1},
+        {true, false, 0, 1, "!superblock-copy;", 1}, /* the same again: it is damage */
+        {true, false, 1, 1, "", 0},
+        {true, true, 0, 5, "volume-changes;", 0},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
+        struct mend mend = {g_mkstemp(path), 0, cases[i].mended_at, cases[i].spoils,
+                            g_string_new(NULL)};
+        struct csv_volume *volume;
+        struct csv_info info;
+        size_t errors = 99;
+
+        g_test_message("%zu", i);
+        g_assert_cmpint(ftruncate(mend.fd, 256 * (off_t)MIB), ==, 0);
+        assert_ok(csv_format(path, &plain, &info, error));
+        if (cases[i].is_alive)
+            write_host_lease(mend.fd, &info, 2, 8);
+        assert_ok(csv_open(path, CSV_OPEN_READ_ONLY, &volume, error));
+        flip_byte(mend.fd, 300);
+        assert_ok(csv_check_live(volume, tell, &mend, &errors, look_away, &mend, error));
+        g_assert_cmpstr(mend.found->str, ==, cases[i].found);
+        g_assert_cmpuint(errors, ==, cases[i].errors);
+        g_assert_cmpuint(mend.waits, ==, cases[i].waits);
+        csv_close(volume);
+        close(mend.fd);
+        g_unlink(path);
+        g_string_free(mend.found, TRUE);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -478,6 +548,7 @@ main(int argc, char **argv)
     g_test_add_func("/open/host-lease", test_host_lease);
     g_test_add_func("/csv/open/restore-alive", test_restore_alive);
     g_test_add_func("/csv/open/repair-alive", test_repair_alive);
+    g_test_add_func("/csv/open/check-alive", test_check_alive);
     g_test_add_func("/csv/open/repair-fits", test_repair_fits);
     g_test_add_func("/csv/open/leader-is-checked", test_leader_is_checked);
     return g_test_run();
