@@ -439,6 +439,12 @@ bool csv_device_can_scatter(void);
  * device open until csv_device_deactivate(), so that it cannot vanish before QEMU has opened it. */
 int csv_device_activate(struct csv_volume *volume, const struct csv_image *image, bool writable,
                         char path[CSV_PATH_MAX], struct csv_error *error);
+/* In a directory: makes an image's file the user's that QEMU runs as, for good. libvirt would do it
+ * for the time that a VM runs, and take it back on the host that a VM has left, where NFS then
+ * refuses what its QEMU writes elsewhere. uid 0 may use it as it is. Does nothing on a LUN.
+ * CSV_IN_USE: it is another user's, of another node perhaps, whose QEMU may have it open. */
+int csv_image_give(struct csv_volume *volume, const struct csv_image *image, uint32_t uid,
+                   uint32_t gid, struct csv_error *error);
 /* Removes the link and lets go of the device; a loop device still open in QEMU lives on until
  * that closes it. CSV_NOT_FOUND: was not active. */
 int

@@ -53,6 +53,37 @@ csv_file_activate(const struct csv_volume *volume, const struct csv_image *image
     return 0;
 }
 
+int
+csv_image_give(struct csv_volume *volume, const struct csv_image *image, uint32_t uid, uint32_t gid,
+               struct csv_error *error)
+{
+    int fd, result;
+    struct stat st;
+
+    if (!csv_is_directory(&volume->super) || uid == 0)
+        return 0;
+    result = csv_files_open(volume, image, true, &fd, error);
+    if (result)
+        return result;
+    if (fstat(fd, &st) < 0)
+        result = csv_fail(error, CSV_E_IO, errno, "cannot look at image %s", image->name);
+    else if (st.st_uid == uid && st.st_gid == gid)
+        result = 0;
+    else if (st.st_uid != 0 && st.st_uid != geteuid() && st.st_uid != uid)
+        result =
+            csv_fail(error, CSV_IN_USE, 0,
+                     "the file of image %s is user %u's, and QEMU is user %u here: it needs the "
+                     "same number on all nodes; where it has that now, give the file to root",
+                     image->name, st.st_uid, uid);
+    else if (fchown(fd, uid, gid) < 0)
+        result = csv_fail(error, CSV_E_IO, errno,
+                          "cannot give the file of image %s to QEMU's user %u (export NFS with "
+                          "no_root_squash)",
+                          image->name, uid);
+    close(fd);
+    return result;
+}
+
 bool
 csv_file_is(const struct csv_volume *volume, const struct csv_image *image, const char *target,
             struct csv_node_device *device)

@@ -131,6 +131,7 @@ take_host(MigDaemon *daemon, const MigHost *host)
 {
     mig_volumes_set_host(daemon->volumes, host);
     mig_trusted_set_qemu(daemon->trusted, host->qemu_user, host->qemu_group);
+    mig_csv_set_qemu(host->qemu_user, host->qemu_group);
 }
 
 static gpointer

@@ -4,6 +4,8 @@
 
 #include "drivers/definition-private.h"
 
+#include <sys/stat.h>
+
 #define IMAGES "/dev/csv/"
 
 /* By type, for libvirt reads no other attribute of that type either. */
@@ -15,6 +17,32 @@ images_by(xmlXPathContext *context, const char *type, const char *attribute)
     g_autofree char *path = g_strdup_printf(OF_IMAGES, type, attribute);
 
     return xmlXPathEvalExpression((const xmlChar *)path, context);
+}
+
+/* A file that was given to QEMU's user is so for good (csv_image_give()). libvirt would chown it at
+ * each end of each move: it leaves it alone where it knows that the file system is shared, not when
+ * a QEMU ends in another way, and then takes it away from one that runs elsewhere. */
+static gboolean
+is_given(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid != 0;
+}
+
+static void
+keep_owner(xmlNode *source, const char *path)
+{
+    xmlNode *label;
+
+    if (!is_given(path))
+        return;
+    for (xmlNode *child = source->children; child; child = child->next)
+        if (xmlStrcmp(child->name, (const xmlChar *)"seclabel") == 0)
+            return;
+    label = xmlNewChild(source, NULL, (const xmlChar *)"seclabel", NULL);
+    xmlNewProp(label, (const xmlChar *)"model", (const xmlChar *)"dac");
+    xmlNewProp(label, (const xmlChar *)"relabel", (const xmlChar *)"no");
 }
 
 /* Devices to files, or back, where that is what lies behind them. */
@@ -40,6 +68,21 @@ turn(xmlXPathContext *context, gboolean to_file)
     }
 }
 
+static void
+keep_owners(xmlXPathContext *context)
+{
+    g_autoptr(xmlXPathObject) found = images_by(context, "file", "file");
+
+    for (int i = 0; found && found->nodesetval && i < found->nodesetval->nodeNr; i++) {
+        xmlNode *source = found->nodesetval->nodeTab[i]->parent;
+        xmlChar *path = xmlGetNoNsProp(source, (const xmlChar *)"file");
+
+        if (path)
+            keep_owner(source, (const char *)path);
+        xmlFree(path);
+    }
+}
+
 char *
 mig_definition_fit_disks(const char *xml, GError **error)
 {
@@ -52,6 +95,7 @@ mig_definition_fit_disks(const char *xml, GError **error)
         return NULL;
     turn(context, TRUE);
     turn(context, FALSE);
+    keep_owners(context);
     xmlDocDumpMemory(doc, &text, NULL);
     result = g_strdup((const char *)text);
     xmlFree(text);
@@ -66,4 +110,17 @@ mig_definition_has_files(const char *xml)
     g_autoptr(xmlXPathObject) found = context ? images_by(context, "file", "file") : NULL;
 
     return found && found->nodesetval && found->nodesetval->nodeNr > 0;
+}
+
+char *
+mig_definition_copy_disk(const char *device)
+{
+    gboolean is_file = g_file_test(device, G_FILE_TEST_IS_REGULAR);
+
+    g_autofree char *source =
+        g_markup_printf_escaped("<source %s='%s'>", is_file ? "file" : "dev", device);
+
+    return g_strdup_printf("<disk type='%s'><driver name='qemu' type='raw'/>%s%s</source></disk>",
+                           is_file ? "file" : "block", source,
+                           is_given(device) ? "<seclabel model='dac' relabel='no'/>" : "");
 }

@@ -95,6 +95,8 @@ const MigVetRule mig_vet_rules[] = {
      "packed iommu ats", NULL,
      "an image is raw: the header of another format can name files of the host"},
     {"devices/disk/source", "dev file startupPolicy index", NULL, NULL},
+    {"devices/disk/source/seclabel", "model=dac relabel=no", NULL,
+     "labels are libvirt's; leave <seclabel> out"},
     {"devices/disk/backingStore", "", NULL, NULL},
     {"devices/disk/target", "dev bus tray removable rotation_rate", NULL, NULL},
     {"devices/disk/boot", "order loadparm", NULL, NULL},

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "drivers/definition-adopt.h"
+#include "drivers/definition-disks.h"
 
 void
 mig_local_domain_free(MigLocalDomain *domain)
@@ -221,11 +222,8 @@ gboolean
 mig_libvirt_copy_start(MigLibvirt *libvirt, const char *name, const char *uuid, const char *target,
                        const char *device, GError **error)
 {
+    g_autofree char *xml = mig_definition_copy_disk(device);
     virDomainPtr domain = open_running(libvirt, name, uuid, error);
-    gboolean is_file = g_file_test(device, G_FILE_TEST_IS_REGULAR);
-    g_autofree char *xml = g_markup_printf_escaped(
-        "<disk type='%s'><driver name='qemu' type='raw'/><source %s='%s'/></disk>",
-        is_file ? "file" : "block", is_file ? "file" : "dev", device);
 
     if (!domain)
         return FALSE;

@@ -331,6 +331,28 @@ mig_csv_devices_detach(MigCsv *csv, GError **error)
     return mig_csv_ok(csv_device_detach(csv->volume, &reason), &reason, MIG_ERROR_FAILED, error);
 }
 
+/* Whom QEMU runs as on this host; -1: not known yet, or libvirt does not say. */
+static gint qemu_user = -1, qemu_group = -1;
+
+void
+mig_csv_set_qemu(gint64 user, gint64 group)
+{
+    g_atomic_int_set(&qemu_group, (gint)group);
+    g_atomic_int_set(&qemu_user, (gint)user);
+}
+
+/* Before it has the link: who finds that may start with it. */
+static gboolean
+give_to_qemu(MigCsv *csv, const struct csv_image *image, GError **error)
+{
+    gint user = g_atomic_int_get(&qemu_user), group = g_atomic_int_get(&qemu_group);
+    struct csv_error reason = {0};
+
+    return user == -1 || group == -1 ||
+           mig_csv_ok(csv_image_give(csv->volume, image, (guint32)user, (guint32)group, &reason),
+                      &reason, MIG_ERROR_IMAGE_UNKNOWN, error);
+}
+
 gboolean
 mig_csv_activate(MigCsv *csv, const char *image, gboolean writable, char **path, GError **error)
 {
@@ -338,7 +360,7 @@ mig_csv_activate(MigCsv *csv, const char *image, gboolean writable, char **path,
     struct csv_error reason = {0};
     char link[CSV_PATH_MAX];
 
-    if (!find(csv, image, found, error) ||
+    if (!find(csv, image, found, error) || (writable && !give_to_qemu(csv, found, error)) ||
         !mig_csv_ok(csv_device_activate(csv->volume, found, writable, link, &reason), &reason,
                     MIG_ERROR_IMAGE_UNKNOWN, error))
         return FALSE;

@@ -111,6 +111,9 @@ GPtrArray *mig_csv_space_plan(MigCsv *csv, guint64 bytes, GError **error);
 /* image devices of this node */
 gboolean mig_csv_devices_attach(MigCsv *csv, GError **error);
 gboolean mig_csv_devices_detach(MigCsv *csv, GError **error);
+/* Whom QEMU runs as on this host, -1: nobody knows. From then on whatever is activated to be
+ * written is a file of that user where it is a file. */
+void mig_csv_set_qemu(gint64 user, gint64 group);
 /* path may be NULL; g_free() it */
 gboolean
 mig_csv_activate(MigCsv *csv, const char *image, gboolean writable, char **path, GError **error);

@@ -314,6 +314,38 @@ test_format(void)
     remove_directory(directory);
 }
 
+/* QEMU's user gets it once, and no other one takes it. */
+static void
+test_give(struct fixture *fixture, const void *data)
+{
+    struct csv_image image = make(fixture, "disk", MIB);
+    g_autofree char *path = file_of(fixture, &image, NULL);
+
+    (void)data;
+    if (geteuid() != 0) {
+        g_test_skip("needs root");
+        return;
+    }
+    assert_ok(csv_image_give(fixture->volume, &image, 0, 0, error));
+    g_assert_cmpuint(stat_of(path).st_uid, ==, 0);
+    assert_ok(csv_image_give(fixture->volume, &image, 64055, 108, error));
+    g_assert_cmpuint(stat_of(path).st_uid, ==, 64055);
+    g_assert_cmpuint(stat_of(path).st_gid, ==, 108);
+    g_assert_cmpuint(stat_of(path).st_mode & 0777, ==, 0600);
+    assert_ok(
+        csv_image_give(fixture->volume, &image, 64055, 109, error)); /* its group may change */
+    g_assert_cmpuint(stat_of(path).st_gid, ==, 109);
+    assert_code(csv_image_give(fixture->volume, &image, 107, 107, error), CSV_IN_USE);
+    assert_ok(csv_image_give(fixture->volume, &image, 0, 0, error)); /* root gets at it anyway */
+    g_assert_cmpuint(stat_of(path).st_uid, ==, 64055);
+    assert_findings(fixture->volume, "");
+    /* a link is followed for nobody */
+    g_unlink(path);
+    g_assert_cmpint(symlink("/dev/null", path), ==, 0);
+    assert_code(csv_image_give(fixture->volume, &image, 64055, 108, error), CSV_E_DAMAGED);
+    g_assert_cmpuint(stat_of("/dev/null").st_uid, ==, 0);
+}
+
 static void
 test_backup(struct fixture *fixture, const void *data)
 {
@@ -556,6 +588,7 @@ main(int argc, char **argv)
     g_test_add("/files/hostile", struct fixture, NULL, set_up, test_hostile_files, tear_down);
     g_test_add("/files/directory", struct fixture, NULL, set_up, test_hostile_directory, tear_down);
     g_test_add_func("/files/format", test_format);
+    g_test_add("/files/give", struct fixture, NULL, set_up, test_give, tear_down);
     g_test_add("/files/backup", struct fixture, NULL, set_up, test_backup, tear_down);
     g_test_add("/files/repair", struct fixture, NULL, set_up, test_repair, tear_down);
     g_test_add_func("/files/faults", test_faults);

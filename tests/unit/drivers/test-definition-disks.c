@@ -55,6 +55,43 @@ test_fit(void)
     g_rmdir(FOLDER);
 }
 
+#define LABEL "<seclabel model='dac' relabel='no'/>"
+#define OWNED "<disk type='file'><source file='" FOLDER "/file'>" LABEL "</source></disk>"
+
+static void
+expect_copy(const char *device, const char *wanted)
+{
+    g_autofree char *disk = mig_definition_copy_disk(device);
+
+    g_assert_cmpstr(disk, ==, wanted);
+}
+
+/* What is QEMU's stays so: libvirt is not to chown it, at neither end of a move. */
+static void
+test_owner(void)
+{
+    if (geteuid() != 0 || g_mkdir_with_parents(FOLDER, 0755) < 0) {
+        g_test_skip("needs root");
+        return;
+    }
+    g_assert_true(g_file_set_contents(FOLDER "/file", "x", 1, NULL));
+    expect_copy(FOLDER "/file", "<disk type='file'><driver name='qemu' type='raw'/><source "
+                                "file='" FOLDER "/file'></source></disk>");
+    g_assert_cmpint(chown(FOLDER "/file", 64055, 64055), ==, 0);
+    expect(DISK("block", "dev='" FOLDER "/file'"), OWNED);
+    expect(DISK("file", "file='" FOLDER "/file'"), OWNED);
+    expect(OWNED, OWNED); /* not twice */
+    expect_copy(FOLDER "/file", "<disk type='file'><driver name='qemu' type='raw'/><source "
+                                "file='" FOLDER "/file'>" LABEL "</source></disk>");
+    g_unlink(FOLDER "/file");
+    g_assert_cmpint(symlink("/dev/null", FOLDER "/file"), ==, 0);
+    expect(DISK("block", "dev='" FOLDER "/file'"), DISK("block", "dev='" FOLDER "/file'"));
+    g_unlink(FOLDER "/file");
+    g_rmdir(FOLDER);
+    expect_copy("/dev/csv/a'b", "<disk type='block'><driver name='qemu' type='raw'/><source "
+                                "dev='/dev/csv/a&apos;b'></source></disk>");
+}
+
 static void
 test_left_alone(void)
 {
@@ -69,6 +106,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/definition-disks/fit", test_fit);
+    g_test_add_func("/definition-disks/owner", test_owner);
     g_test_add_func("/definition-disks/left-alone", test_left_alone);
     return g_test_run();
 }
