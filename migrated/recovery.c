@@ -392,7 +392,12 @@ report(MigRecovery *recovery, const Start *start, const GError *error)
     one = try_of(recovery, start->vm);
     if (one->serial == start->serial) {
         one->is_starting = FALSE;
-        mig_try_done(&one->book, start->down, error == NULL, start->host_id, now_ms());
+        gboolean is_locked = g_error_matches(error, MIG_ERROR, MIG_ERROR_IMAGE_LOCKED);
+
+        if (is_locked || g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_BUSY))
+            mig_try_passing(&one->book, start->down, is_locked, start->host_id, now_ms());
+        else
+            mig_try_done(&one->book, start->down, error == NULL, start->host_id, now_ms());
     }
     g_mutex_unlock(&recovery->lock);
     mig_recovery_wake(recovery); /* others may start after it, or it elsewhere */

@@ -115,6 +115,9 @@ obstacle(const Plan *plan, guint vm)
     if (v->attempts >= plan->limit)
         return "it has failed to start, or ended again, too often; 'migratectl vm start' tries "
                "again";
+    if (v->wait_ms > 0 && v->is_locked)
+        return "another process has its disk locked, as NFS keeps it for up to 90 s behind a host "
+               "that died; it is tried again";
     if (v->wait_ms > 0)
         return "it waits after a start that failed or did not last";
     for (guint i = 0; v->start_after && v->start_after[i]; i++) {

@@ -48,6 +48,7 @@ typedef struct {
     guint attempts;         /* starts that have failed, or did not last */
     gint64 wait_ms;         /* until the next try, 0: now */
     guint32 not_host_id;    /* where the last try failed, 0: none */
+    gboolean is_locked;     /* it failed for a disk is locked */
 } MigPlaceVm;
 
 typedef struct {

@@ -93,6 +93,14 @@ mig_timeouts_complaint_volume(const MigTimeSettings *settings, guint io_timeout_
 #define MIG_RECOVERY_SETTLE_MS 10000
 #define MIG_RECOVERY_FORGET_MS (10 * 60 * 1000)
 
+/* A server of NFS 4 keeps the locks of a client that died for its lease time, 90 s with Linux and
+ * seldom more than two minutes, and one that was just started itself waits as long again before it
+ * gives new ones. For PASSING after the first start that has failed for that, or for a start by
+ * hand was under way, such starts are not held against the VM; they come no further than AGAIN
+ * apart, for nothing tells when it is over. */
+#define MIG_RECOVERY_PASSING_MS       (5 * 60 * 1000)
+#define MIG_RECOVERY_PASSING_AGAIN_MS 15000
+
 /* How long a node that has joined a lockspace waits for sanlock's first look at the other hosts: it
  * looks at every renewal, each 2 x io_timeout; twice that and some for a slow LUN. */
 guint mig_timeouts_join_ms(guint io_timeout_s);

@@ -26,6 +26,7 @@ mig_try_down(MigTry *one, guint64 lease_version, guint limit, gint64 now_ms, Mig
     vm->attempts = one->attempts;
     vm->wait_ms = MAX(one->next_ms - now_ms, 0);
     vm->not_host_id = one->not_host_id;
+    vm->is_locked = one->is_locked;
     one->is_given_up = one->attempts >= limit;
 }
 
@@ -33,18 +34,39 @@ void
 mig_try_done(MigTry *one, MigDown down, gboolean has_started, guint32 host_id, gint64 now_ms)
 {
     one->done_ms = now_ms;
+    one->is_locked = FALSE;
     one->not_host_id = has_started ? 0 : host_id;
-    if (has_started)
-        one->asked_ms = 0;
+    if (has_started) {
+        one->asked_ms = one->passing_ms = 0;
+        one->passing = 0;
+    }
     if (has_started && down == MIG_DOWN_NODE)
         return;
     one->attempts++;
     one->next_ms = now_ms + mig_place_backoff_ms(one->attempts);
 }
 
+void
+mig_try_passing(MigTry *one, MigDown down, gboolean is_locked, guint32 host_id, gint64 now_ms)
+{
+    if (!one->passing_ms)
+        one->passing_ms = now_ms;
+    if (now_ms - one->passing_ms > MIG_RECOVERY_PASSING_MS) {
+        mig_try_done(one, down, FALSE, host_id, now_ms);
+    } else {
+        one->done_ms = now_ms;
+        one->passing++;
+        one->next_ms =
+            now_ms + MIN(mig_place_backoff_ms(one->passing), MIG_RECOVERY_PASSING_AGAIN_MS);
+    }
+    one->is_locked = is_locked;
+}
+
 gboolean
 mig_try_up(MigTry *one, gint64 now_ms)
 {
-    one->down_ms = one->asked_ms = 0;
+    one->down_ms = one->asked_ms = one->passing_ms = 0;
+    one->passing = 0;
+    one->is_locked = FALSE;
     return one->is_given_up || !one->done_ms || now_ms - one->done_ms > MIG_RECOVERY_FORGET_MS;
 }

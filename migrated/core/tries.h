@@ -10,6 +10,11 @@
  * at last, like one that does not start. A node's death is no fault of its VMs: starts after it
  * count where they fail.
  *
+ * A start can fail for what passes by itself, and says nothing of the VM and of the node that tried
+ * then: somebody is just starting it by hand; or a disk is locked, for on NFS the locks of a dead
+ * host outlive it. It is tried again, on any node, and counts only where that goes on for longer
+ * than such locks can last.
+ *
  * What counted is over where the VM has run for MIG_RECOVERY_FORGET_MS since its last start; and at
  * once where it was given up and runs all the same, for then a person has started it. Times are of
  * one monotonic clock, 0 is never.
@@ -24,6 +29,9 @@ typedef struct {
     guint64 down_version;  /* of its lease then */
     gint64 asked_ms;       /* its node has said that it ended with its disk */
     guint64 asked_version; /* of the lease with which it ended; 0: not known */
+    gint64 passing_ms;     /* a start has failed for what passes, the first since it ran last */
+    guint passing;         /* starts that have */
+    gboolean is_locked;    /* the last one has found a disk locked */
 } MigTry;
 
 /* Its node says, and goes on saying until it runs, that it was ended because its disk had failed.
@@ -38,6 +46,9 @@ void mig_try_down(MigTry *one, guint64 lease_version, guint limit, gint64 now_ms
 
 /* A start of it has ended. down: what it was started after; host_id: where. */
 void mig_try_done(MigTry *one, MigDown down, gboolean has_started, guint32 host_id, gint64 now_ms);
+
+/* The same of one that has failed for what passes. is_locked: a disk is. */
+void mig_try_passing(MigTry *one, MigDown down, gboolean is_locked, guint32 host_id, gint64 now_ms);
 
 /* It runs, or is not wanted. TRUE: nothing of it has to be remembered any more. */
 gboolean mig_try_up(MigTry *one, gint64 now_ms);

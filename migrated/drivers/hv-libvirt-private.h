@@ -36,6 +36,8 @@ virConnectPtr mig_libvirt_connect_alone(MigLibvirt *libvirt, GError **error);
 /* NULL without error: no such domain. uuid NULL: any. */
 virDomainPtr
 mig_libvirt_lookup(virConnectPtr connection, const char *vm, const char *uuid, GError **error);
+/* Does libvirt's or QEMU's text say that another process has a disk locked? */
+gboolean mig_libvirt_is_locked(const char *text);
 /* From libvirt's last error of this thread. */
 void mig_libvirt_set_error(GError **error, const char *doing);
 

@@ -13,6 +13,16 @@
 
 #define PID_DIR "/run/libvirt/qemu"
 
+gboolean
+mig_libvirt_is_locked(const char *text)
+{
+    const char *lock = strstr(text, "Failed to get \"");
+
+    if (!lock)
+        lock = strstr(text, "Failed to get shared \"");
+    return lock && strstr(lock, "\" lock");
+}
+
 /* libvirt's text as it is, with a code of ours where a caller branches on it. */
 void
 mig_libvirt_set_error(GError **error, const char *doing)
@@ -20,14 +30,19 @@ mig_libvirt_set_error(GError **error, const char *doing)
     const virError *reason = virGetLastError();
     const char *text = reason && reason->message ? reason->message : "unknown error";
     MigErrorCode code = MIG_ERROR_FAILED;
+    const char *advice = "";
 
-    if (reason && (reason->domain == VIR_FROM_LOCKING || strstr(text, "acquire lock")))
+    if (mig_libvirt_is_locked(text)) {
+        code = MIG_ERROR_IMAGE_LOCKED;
+        advice = "; see which process that is, on all nodes; a server of NFS keeps the locks of a "
+                 "host that died for up to 90 s: try again then";
+    } else if (reason && (reason->domain == VIR_FROM_LOCKING || strstr(text, "acquire lock")))
         code = MIG_ERROR_LEASE_HELD;
     else if (reason && reason->code == VIR_ERR_OPERATION_ABORTED)
         code = MIG_ERROR_CANCELLED;
     g_autofree char *line = g_strstrip(g_strdelimit(g_strdup(text), "\r\n", ' '));
 
-    g_set_error(error, MIG_ERROR, code, "libvirt, %s: %s", doing, line);
+    g_set_error(error, MIG_ERROR, code, "libvirt, %s: %s%s", doing, line, advice);
 }
 
 /* ---- connection ---- */

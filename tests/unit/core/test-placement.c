@@ -81,6 +81,13 @@ test_obstacles(void)
     REFUSED(vcpus, 9)
     REFUSED(memory_bytes, 10001 * MIB)
     REFUSED(cpu_vendor, "Intel")
+    one.wait_ms = 1;
+    mig_place(nodes, 1, &one, 1, 5, &place);
+    g_assert_null(strstr(place.why, "locked"));
+    one.is_locked = TRUE; /* what is waited for is said */
+    mig_place(nodes, 1, &one, 1, 5, &place);
+    g_assert_nonnull(strstr(place.why, "locked"));
+    one.wait_ms = 0;
     one.restart = MIG_RESTART_ALWAYS;
     one.down = MIG_DOWN_CRASH;
     mig_place(nodes, 1, &one, 1, 5, &place);

@@ -119,6 +119,63 @@ test_disk(void)
     g_assert_cmpint(down(&one, MIG_DOWN_CRASH, 4, begun_ms + 7).down, ==, MIG_DOWN_CRASH);
 }
 
+/* A lock that a dead host has left falls by itself: nobody is to blame meanwhile. */
+static void
+test_locked(void)
+{
+    MigTry one = {0};
+    gint64 now_ms = begun_ms;
+    guint tries = 0;
+    MigPlaceVm vm = down(&one, MIG_DOWN_NODE, 1, now_ms);
+
+    g_assert_false(vm.is_locked);
+    while (now_ms <= begun_ms + MIG_RECOVERY_PASSING_MS) {
+        mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, now_ms);
+        vm = down(&one, MIG_DOWN_NODE, 1, now_ms);
+        g_assert_true(vm.is_locked);
+        g_assert_cmpuint(vm.attempts, ==, 0);
+        g_assert_cmpuint(vm.not_host_id, ==, 0); /* no other node would fare better */
+        g_assert_cmpint(vm.wait_ms, >, 0);
+        g_assert_cmpint(vm.wait_ms, <=, MIG_RECOVERY_PASSING_AGAIN_MS);
+        now_ms += vm.wait_ms;
+        tries++;
+    }
+    g_assert_cmpuint(tries, >, 2 * LIMIT);
+    g_assert_cmpuint(tries, <, 40); /* each is a QEMU that is started */
+    /* somebody tries by hand meanwhile: that is not what is waited for, and counts as little */
+    mig_try_passing(&one, MIG_DOWN_NODE, FALSE, HERE, begun_ms + MIG_RECOVERY_PASSING_MS);
+    vm = down(&one, MIG_DOWN_NODE, 1, now_ms);
+    g_assert_false(vm.is_locked);
+    g_assert_cmpuint(vm.attempts, ==, 0);
+    /* that is no dead host's any more */
+    mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, now_ms);
+    vm = down(&one, MIG_DOWN_NODE, 1, now_ms);
+    g_assert_true(vm.is_locked);
+    g_assert_cmpuint(vm.attempts, ==, 1);
+    /* it fails for another reason: that is what is told */
+    mig_try_done(&one, MIG_DOWN_NODE, FALSE, HERE, now_ms);
+    g_assert_false(down(&one, MIG_DOWN_NODE, 1, now_ms).is_locked);
+    g_assert_cmpuint(down(&one, MIG_DOWN_NODE, 1, now_ms).attempts, ==, 2);
+}
+
+/* The next host that dies leaves locks for as long again. */
+static void
+test_locked_again(void)
+{
+    MigTry one = {0};
+    gint64 later_ms = begun_ms + 2 * MIG_RECOVERY_PASSING_MS;
+
+    mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, begun_ms);
+    mig_try_done(&one, MIG_DOWN_NODE, TRUE, HERE, begun_ms + 1);
+    mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, later_ms);
+    g_assert_cmpuint(down(&one, MIG_DOWN_NODE, 2, later_ms).attempts, ==, 0);
+    mig_try_up(&one, later_ms); /* somebody has started it */
+    g_assert_false(down(&one, MIG_DOWN_NODE, 3, later_ms).is_locked);
+    later_ms += 2 * MIG_RECOVERY_PASSING_MS;
+    mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, later_ms);
+    g_assert_cmpuint(down(&one, MIG_DOWN_NODE, 3, later_ms).attempts, ==, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -128,5 +185,7 @@ main(int argc, char **argv)
     g_test_add_func("/tries/failed", test_failed);
     g_test_add_func("/tries/forget", test_forget);
     g_test_add_func("/tries/disk", test_disk);
+    g_test_add_func("/tries/locked", test_locked);
+    g_test_add_func("/tries/locked-again", test_locked_again);
     return g_test_run();
 }
