@@ -13,21 +13,6 @@
 
 #include <string.h>
 
-static void
-vm_reply(MigDaemon *daemon, MigRpcCall *call, const char *name)
-{
-    g_autoptr(MigVmReply) reply = mig_VmReply_new();
-    GError *error = NULL;
-    g_autoptr(MigVmView) view = mig_vm_find(daemon, name, &error);
-
-    if (!view) {
-        mig_rpc_call_fail(call, error);
-        return;
-    }
-    reply->vm = mig_shape_vm(daemon, view);
-    mig_rpc_call_reply(call, reply);
-}
-
 /* ---- policies ---- */
 
 static gboolean
@@ -168,7 +153,7 @@ api_SetVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
         return;
     }
     mig_recovery_wake(daemon->recovery);
-    vm_reply(daemon, call, request->name);
+    mig_shape_vm_reply(daemon, call, request->name);
 }
 
 /* ---- starting what has lost its node ---- */
@@ -180,7 +165,7 @@ peer_RecoverVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     GError *error = NULL;
 
     if (mig_vm_recover(daemon, request->name, &error))
-        vm_reply(daemon, call, request->name);
+        mig_shape_vm_reply(daemon, call, request->name);
     else
         mig_rpc_call_fail(call, error);
 }

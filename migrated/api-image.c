@@ -34,13 +34,26 @@ is_gone(gpointer user_data)
     return mig_rpc_call_is_gone(user_data);
 }
 
+/* Of a copy that lasts as long as somebody waits for it. */
+static MigCopyHooks
+hooks_of(MigRpcCall *call)
+{
+    return (MigCopyHooks){.progress = on_copied, .is_cancelled = is_gone, .user_data = call};
+}
+
+static guint64
+size_of(gint64 said)
+{
+    return (guint64)MAX(said, 0);
+}
+
 void
 api_CreateImage(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigCreateImageRequest *request = request_;
     GError *error = NULL;
     MigImage *image = mig_image_create(daemon, request->volume, request->name,
-                                       (guint64)MAX(request->size, 0), request->request, &error);
+                                       size_of(request->size), request->request, &error);
 
     image_reply(call, image, error);
 }
@@ -49,11 +62,10 @@ void
 api_ImportImage(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigImportImageRequest *request = request_;
-    MigCopyHooks hooks = {.progress = on_copied, .is_cancelled = is_gone, .user_data = call};
+    MigCopyHooks hooks = hooks_of(call);
     GError *error = NULL;
-    MigImage *image =
-        mig_image_import(daemon, request->volume, request->name, request->path, request->format,
-                         (guint64)MAX(request->size, 0), &hooks, &error);
+    MigImage *image = mig_image_import(daemon, request->volume, request->name, request->path,
+                                       request->format, size_of(request->size), &hooks, &error);
 
     image_reply(call, image, error);
 }
@@ -62,7 +74,7 @@ void
 api_ExportImage(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigExportImageRequest *request = request_;
-    MigCopyHooks hooks = {.progress = on_copied, .is_cancelled = is_gone, .user_data = call};
+    MigCopyHooks hooks = hooks_of(call);
     GError *error = NULL;
     MigImage *image = mig_image_export(daemon, request->volume, request->name, request->path,
                                        request->format, request->force, &hooks, &error);
@@ -97,8 +109,8 @@ peer_GrowImage(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigCreateImageRequest *request = request_;
     GError *error = NULL;
-    MigImage *image = mig_image_grow(daemon, request->volume, request->name,
-                                     (guint64)MAX(request->size, 0), &error);
+    MigImage *image =
+        mig_image_grow(daemon, request->volume, request->name, size_of(request->size), &error);
 
     image_reply(call, image, error);
 }
@@ -120,7 +132,7 @@ void
 api_CloneImage(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigRenameImageRequest *request = request_;
-    MigCopyHooks hooks = {.progress = on_copied, .is_cancelled = is_gone, .user_data = call};
+    MigCopyHooks hooks = hooks_of(call);
     GError *error = NULL;
     MigImage *image =
         mig_image_clone(daemon, request->volume, request->name, request->new_name, &hooks, &error);

@@ -245,16 +245,8 @@ void
 api_GetVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
     const MigNameRequest *request = request_;
-    g_autoptr(MigVmReply) reply = mig_VmReply_new();
-    g_autoptr(GError) error = NULL;
-    g_autoptr(MigVmView) view = mig_vm_find(daemon, request->name, &error);
 
-    if (!view) {
-        mig_rpc_call_fail(call, g_steal_pointer(&error));
-        return;
-    }
-    reply->vm = mig_shape_vm(daemon, view);
-    mig_rpc_call_reply(call, reply);
+    mig_shape_vm_reply(daemon, call, request->name);
 }
 
 void

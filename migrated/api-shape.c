@@ -236,6 +236,21 @@ mig_shape_vm(MigDaemon *daemon, const MigVmView *view)
     return to;
 }
 
+void
+mig_shape_vm_reply(MigDaemon *daemon, MigRpcCall *call, const char *name)
+{
+    g_autoptr(MigVmReply) reply = mig_VmReply_new();
+    GError *error = NULL;
+    g_autoptr(MigVmView) view = mig_vm_find(daemon, name, &error);
+
+    if (!view) {
+        mig_rpc_call_fail(call, error);
+        return;
+    }
+    reply->vm = mig_shape_vm(daemon, view);
+    mig_rpc_call_reply(call, reply);
+}
+
 GPtrArray *
 mig_shape_vms(MigDaemon *daemon, GError **error)
 {

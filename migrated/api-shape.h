@@ -4,6 +4,7 @@
 
 #include "daemon.h"
 #include "rpc/api-types.h"
+#include "rpc/server.h"
 #include "vm-actions.h"
 
 /* Each returns a new message. They block where they read the LUN. */
@@ -11,6 +12,9 @@ MigApiNode *mig_shape_node(MigDaemon *daemon, const MigNodeView *view);
 MigApiVolume *mig_shape_volume(MigDaemon *daemon, MigAttached *attached, GError **error);
 MigApiImage *mig_shape_image(const MigImage *image);
 MigApiVm *mig_shape_vm(MigDaemon *daemon, const MigVmView *view);
+
+/* Finishes a call with that VM, or with why it cannot be found. */
+void mig_shape_vm_reply(MigDaemon *daemon, MigRpcCall *call, const char *name);
 
 /* Arrays for replies. */
 GPtrArray *mig_shape_nodes(MigDaemon *daemon);

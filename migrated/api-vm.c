@@ -6,21 +6,6 @@
 #include "base/error.h"
 #include "core/timeouts.h"
 
-static void
-vm_reply(MigDaemon *daemon, MigRpcCall *call, const char *name)
-{
-    g_autoptr(MigVmReply) reply = mig_VmReply_new();
-    g_autoptr(GError) error = NULL;
-    g_autoptr(MigVmView) view = mig_vm_find(daemon, name, &error);
-
-    if (!view) {
-        mig_rpc_call_fail(call, g_steal_pointer(&error));
-        return;
-    }
-    reply->vm = mig_shape_vm(daemon, view);
-    mig_rpc_call_reply(call, reply);
-}
-
 void
 api_DefineVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
 {
@@ -30,7 +15,7 @@ api_DefineVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
         mig_vm_define(daemon, request->volume, request->xml, request->request, &error);
 
     if (name)
-        vm_reply(daemon, call, name);
+        mig_shape_vm_reply(daemon, call, name);
     else
         mig_rpc_call_fail(call, error);
 }
@@ -52,7 +37,7 @@ peer_StartVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     GError *error = NULL;
 
     if (mig_vm_start(daemon, request->name, &error))
-        vm_reply(daemon, call, request->name);
+        mig_shape_vm_reply(daemon, call, request->name);
     else
         mig_rpc_call_fail(call, error);
 }
@@ -89,7 +74,7 @@ peer_StopVm(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     GError *error = NULL;
 
     if (mig_vm_stop(daemon, request->name, request->force, stop_ms(request), &error))
-        vm_reply(daemon, call, request->name);
+        mig_shape_vm_reply(daemon, call, request->name);
     else
         mig_rpc_call_fail(call, error);
 }
