@@ -87,10 +87,6 @@ count_images() {
     ctl nodeB image list $VOLUME --json | jq "[.images[].name | select(. == \"$1\")] | length"
 }
 
-now_ms() {
-    echo $(($(date +%s%N) / 1000000))
-}
-
 # ---- changes without a pause, from every node ----
 
 work() {

@@ -29,10 +29,6 @@ file_of() {
         '.images[] | select(.name == $name) | $lun + "/" + .uuid + ".img"'
 }
 
-not() {
-    ! "$@"
-}
-
 # Capacity of the running VM's disk as its QEMU sees it
 capacity() {
     on "$1" virsh -q domblkinfo "$VM" vda | awk '$1 == "Capacity:" { print $2 }'

@@ -20,10 +20,6 @@ SAFE=app   # restart=always
 STOPPED=off # stopped by its administrator
 plug_ms=0
 
-now_ms() {
-    date +%s%3N
-}
-
 pull() {
     plug_ms=$(now_ms)
     "$LAB" kill "$1"

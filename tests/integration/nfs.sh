@@ -16,10 +16,6 @@ QEMU_USER=libvirt-qemu
 IO_TIMEOUT=1
 holder_pid=""
 
-not() {
-    ! "$@"
-}
-
 set_up() {
     local node=$1
     printf '[fence]\ntimeout_s=15\n[failover]\nrestart_limit=1\n' >>"$MIGRATED_LAB_DIR/$node/etc/migrated/migrated.conf"

@@ -25,10 +25,6 @@ VIRSH_TRIES=10 # it does not wait for its turn: who must move asks again
 LATE_MS=1000   # less than that between two requests of different nodes is no order
 MAX_PER_NODE=2 # the default
 
-now_ms() {
-    date +%s%3N
-}
-
 jobs_where() {
     ctl "$1" job list --json | jq -r ".jobs[] | select($2) | .id"
 }

@@ -50,10 +50,6 @@ rogue() {
     return $status
 }
 
-now_ms() {
-    date +%s%3N
-}
-
 identity() { # NODE
     echo "$MIGRATED_LAB_DIR/$1/var/migrated/pki/identity.pem"
 }
@@ -411,13 +407,6 @@ no_tcp() {
         ! on "$node" ss -Hltnp | grep -i libvirt || return 1
     done
     [[ $(on nodeA ss -Hltn | wc -l) == 1 ]]
-}
-
-all_up() {
-    local node
-    for node in "${NODES[@]}"; do
-        [[ $(status_of "$node" '[.nodes[] | select(.state == "up")] | length') == 3 ]] || return 1
-    done
 }
 
 cluster_up 3 --io-timeout $IO_TIMEOUT --fence

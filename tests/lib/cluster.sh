@@ -10,6 +10,8 @@
 export TMPDIR=/var/tmp
 # shellcheck source=lab.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lab.sh"
+# shellcheck source=nodes.sh
+. "$(dirname "${BASH_SOURCE[0]}")/nodes.sh"
 
 VOLUME=vol1
 VM=web
@@ -21,17 +23,6 @@ WAIT_S=90 # for what takes a second on an idle machine
 NODES=()
 acks_pid=""
 copies_pid=""
-
-on() {
-    "$LAB" on "$@"
-}
-
-# ctl NODE ARGUMENTS...: migratectl as typed there
-ctl() {
-    local node=$1
-    shift
-    "$LAB" on "$node" migratectl "$@"
-}
 
 cluster_attach() {
     ctl "$1" volume attach "$LUN"
@@ -132,11 +123,6 @@ went_back() {
     local back
     read -r _ _ back <"${1:-$TMP/acked}" || return 0
     ((10#$back > 0))
-}
-
-# status_of NODE FILTER: jq over what that node's daemon says
-status_of() {
-    ctl "$1" status --json | jq -er "$2"
 }
 
 # Where the VM runs, as the node that is asked sees it

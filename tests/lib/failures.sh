@@ -31,14 +31,6 @@ state_is() {
     [[ $(status_of "$1" ".nodes[] | select(.name == \"$2\") | .state") == "$3" ]]
 }
 
-# Each node sees all of them up.
-all_up() {
-    local node
-    for node in "${NODES[@]}"; do
-        [[ $(status_of "$node" '[.nodes[] | select(.state == "up")] | length') == "${#NODES[@]}" ]] || return 1
-    done
-}
-
 # stays SECONDS CMD...: true all that time
 stays() {
     local until=$((SECONDS + $1))
@@ -50,21 +42,6 @@ stays() {
 }
 
 # ---- nodes ----
-
-# A node of the other ones, the first or (2) the second
-other() {
-    local node n=${2:-1}
-    for node in "${NODES[@]}"; do
-        [[ $node == "$1" ]] || ((--n)) || { echo "$node" && return; }
-    done
-}
-
-others() {
-    local node
-    for node in "${NODES[@]}"; do
-        [[ $node == "$1" ]] || echo "$node"
-    done
-}
 
 # cables NODE up|down: of both networks between nodes
 cables() {

@@ -13,6 +13,7 @@
 #   note TEXT                  a line of comment
 #   bail TEXT                  gives up: nothing that follows would make sense
 #   retry SECONDS COMMAND...   until it succeeds, 5 times a second; false when the time is over
+#   not COMMAND...             succeeds where that fails
 #   at_exit COMMAND...         run when the script ends, however it ends; the last one first
 #
 # $TMP is a directory of this run; it is removed at the end.
@@ -48,6 +49,10 @@ trap tap_end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
+
+not() {
+    ! "$@"
+}
 
 plan() {
     TAP_PLAN=$1
