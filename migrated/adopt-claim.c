@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "catalog.h"
+#include "drivers/definition-disks.h"
 #include "drivers/definition-xml.h"
 
 #define BACKUP_DIR "adopted"
@@ -129,8 +130,10 @@ mig_adopt_unclaim(MigAdopt *adopt, GError **error)
 gboolean
 mig_adopt_turn(MigAdopt *adopt, GError **error)
 {
-    g_autofree char *xml =
+    g_autofree char *whole =
         mig_definition_complete(adopt->plan->xml, adopt->plan->uuid, adopt->lease, error);
+    /* its images are active: what was started from it now must find files as files */
+    g_autofree char *xml = whole ? mig_definition_fit_disks(whole, error) : NULL;
 
     return xml && mig_libvirt_local_define(adopt->daemon->libvirt, xml, error);
 }

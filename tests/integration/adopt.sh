@@ -140,8 +140,8 @@ sums=$(sha256sum "$TMP"/cold.*)
 # Kills the daemon as soon as the local definition has the lease: behind the step that decides.
 adopt_until_turned() {
     # shellcheck disable=SC2016
-    on nodeA sh -c 'until grep -q "<lease>" "/etc/libvirt/qemu/$1.xml"; do :; done; kill -9 "$2"' \
-        sh "$1" "$(daemon_pid)" 2>/dev/null &
+    on nodeA sh -c 'until grep -q "<lease>" "/etc/libvirt/qemu/$1.xml"; do :; done; kill -9 "$2"
+        cp "/etc/libvirt/qemu/$1.xml" "$3"' sh "$1" "$(daemon_pid)" "$TMP/turned.xml" 2>/dev/null &
     killer_pid=$!
     before=$(daemon_pid)
     ctl nodeA vm adopt "$1" --volume "$VOLUME" || true
@@ -149,7 +149,17 @@ adopt_until_turned() {
     retry 30 daemon_is_new "$before"
 }
 
+# is_turned NAME DISKS: as the local definition was then
+is_turned() {
+    local kind=block attribute=dev
+    [[ -z ${MIGRATED_TEST_DIRECTORY:-} ]] || kind=file attribute=file
+    cat "$TMP/turned.xml"
+    [[ $(grep -c "<disk type='$kind'" "$TMP/turned.xml") == "$2" &&
+        $(grep -c "<source $attribute='/dev/csv/$VOLUME/$1-vd" "$TMP/turned.xml") == "$2" ]]
+}
+
 ok "it is adopted, and the daemon killed behind the step that decides" adopt_until_turned cold
+ok "what could be started from then on finds its images as what they are" is_turned cold 2
 ok "started again, it brings that to its end" retry 20 eval '[[ -z $(nodes_with any cold) ]]'
 
 # ---- what became of it ----
@@ -268,6 +278,7 @@ ok "the daemon is killed while it copies, and takes it back" web_killed
 ok "the guest has not noticed" answers
 start_ms=$(date +%s%3N)
 ok "it is adopted again, and the daemon killed behind the step that decides" adopt_until_turned $VM
+ok "what could be started from then on finds its images as what they are" is_turned $VM 2
 echo "# 256 MiB qcow2 and 160 MiB raw under a running guest, daemon killed and back: $(($(date +%s%3N) - start_ms)) ms"
 ok "the guest answers" answers
 ok "it runs once, transient, on its images" retry 20 is_cluster_vm
