@@ -43,8 +43,14 @@ print_forecast(const MigApiForecast *forecast)
     else
         mig_print_line("  takes %s, stands still for %s", duration, downtime);
     mig_print_line("  sends %s (%s to %s)", likely, least, mig_show_size(bytes->most));
-    mig_print_line("  by: memory in use %s, dirtied %s, link %s%s; learnt from %d moves",
-                   forecast->used ? mig_show_size(forecast->used) : "unknown", dirty,
+    g_autofree char *later =
+        forecast->dirtied_ms > 0
+            ? g_strdup_printf(" and %s in %s", mig_show_size(forecast->dirtied),
+                              mig_show_ms(forecast->dirtied_ms))
+            : g_strdup("");
+
+    mig_print_line("  by: memory in use %s, dirtied %s%s, link %s%s; learnt from %d moves",
+                   forecast->used ? mig_show_size(forecast->used) : "unknown", dirty, later,
                    forecast->link_rate ? mig_show_size(forecast->link_rate) : "unknown",
                    forecast->link_rate ? "/s" : "", (int)forecast->learnt_from);
 }

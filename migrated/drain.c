@@ -201,15 +201,18 @@ fill(Sheet *sheet, MigDaemon *daemon, GPtrArray *steps)
     for (guint i = 0; i < sheet->running->len; i++) {
         const MigVm *vm = g_ptr_array_index(sheet->vms, i);
         const MigRunning *one = g_ptr_array_index(sheet->running, i);
-        MigMeter meter; /* all 0 where nothing is known */
+        MigUse use; /* all 0 where nothing is known */
 
-        mig_meters_get(daemon->meters, one->name, one->uuid, MIG_METER_OLD_MS, FALSE, &meter);
+        mig_meters_get(daemon->meters, one->name, one->uuid, MIG_METER_OLD_MS, FALSE, &use);
+
+        const MigDirtyCurve curve = mig_dirty_curve(&use.dirtied, &use.later);
+
         sheet->moves[i] = (MigPlanMove){
             .source = sheet->local,
             .target = MIG_PLAN_ANY,
             .bytes = (double)MAX(
-                meter.used_bytes ? MIN(meter.used_bytes, vm->memory_bytes) : vm->memory_bytes, 1u),
-            .dirty_bytes_s = (double)meter.dirty_bytes_s,
+                use.used_bytes ? MIN(use.used_bytes, vm->memory_bytes) : vm->memory_bytes, 1u),
+            .dirty_bytes_s = mig_dirty_curve_at(&curve, 1),
             .rate_bytes_s = (double)((guint64)daemon->config->default_bandwidth_mib_s << 20),
             .memory_bytes = vm->memory_bytes,
             .allowed = g_ptr_array_index(sheet->allowed, i)};

@@ -91,23 +91,22 @@ mig_job_forecast(MigJobs *jobs, const MigJob *job, gboolean is_patient, MigForec
 {
     MigDaemon *daemon = jobs->daemon;
     g_autoptr(GArray) past = past_moves(jobs, job);
-    MigMeter meter;
-    gboolean has_meter =
-        mig_meters_get(daemon->meters, job->vm, job->uuid,
-                       is_patient ? MIG_METER_FRESH_MS : MIG_METER_OLD_MS, is_patient, &meter);
+    MigUse use; /* all 0 where nothing is known */
 
+    mig_meters_get(daemon->meters, job->vm, job->uuid,
+                   is_patient ? MIG_METER_FRESH_MS : MIG_METER_OLD_MS, is_patient, &use);
     *forecast =
         (MigForecast){.is_made = TRUE,
-                      .used_bytes = meter.used_bytes,
-                      .dirty_bytes_s = meter.dirty_bytes_s,
-                      .has_dirty = has_meter,
-                      .has_moved = meter.has_moved,
+                      .used_bytes = use.used_bytes,
+                      .dirtied = use.dirtied,
+                      .later = use.later,
+                      .has_moved = use.has_moved,
                       .link_bytes_s = mig_bandwidth_lower(mig_link_speed(daemon->link, job->target),
                                                           limit_of(daemon, job))};
     const MigPredictFacts facts = {.memory_bytes = job->memory_bytes,
                                    .used_bytes = forecast->used_bytes,
-                                   .dirty_bytes_s = forecast->dirty_bytes_s,
-                                   .has_dirty = forecast->has_dirty,
+                                   .dirtied = forecast->dirtied,
+                                   .later = forecast->later,
                                    .has_moved = forecast->has_moved,
                                    .link_bytes_s = forecast->link_bytes_s,
                                    .is_encrypted = job->is_encrypted,

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "core/queue.h"
 #include "core/timeouts.h"
+#include "meters.h"
 #include "volumes.h"
 
 #include <string.h>
@@ -313,6 +314,8 @@ mig_jobs_check(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning 
     view = mig_volumes_node(jobs->daemon->volumes, request->node, error);
     if (!view)
         return NULL;
+    if (is_patient) /* it goes on beside the checks */
+        mig_meters_want(jobs->daemon->meters, running->name, running->uuid);
     entry = entry_new(jobs, job_from_request(jobs, request, running, vm));
     entry->job->wants_forecast = is_patient;
     entry->target_host_id = view->node->host_id;

@@ -109,9 +109,11 @@
     F(BOOL, gives_up, 0, NULL)         /* it will not end; duration_ms: until it is given up */ \
     F(INT, learnt_from, 0, NULL)       /* so many moves */ \
     F(INT, used, 0, NULL)              /* memory that is resident; 0: not known */ \
-    F(INT, dirty_rate, 0, NULL)        /* bytes/s; -1: not measured */ \
+    F(INT, dirty_rate, 0, NULL)        /* bytes/s, in one second; -1: not measured */ \
     F(INT, link_rate, 0, NULL)         /* bytes/s, of link or limit; 0: not known */ \
-    F(BOOL, moved_here, 0, NULL)       /* its QEMU came by a move, and has touched less */
+    F(BOOL, moved_here, 0, NULL)       /* its QEMU came by a move, and has touched less */ \
+    F(INT, dirtied, 0, NULL)           /* different bytes that it wrote to in a longer time */ \
+    F(INT, dirtied_ms, 0, NULL)        /* that time; 0: not measured */
 
 #define MIG_FIELDS_ApiJob(F) \
     F(STRING, id, R, NULL) F(STRING, kind, R, NULL) F(STRING, vm, R, NULL) \

@@ -22,12 +22,12 @@ typedef struct {
     guint channels;       /* parallel connections; 0: one */
 } MigMigration;
 
-/* How much of its memory a guest uses, and how fast it dirties it. */
+/* How much of its memory a guest uses, and how much of it it wrote to. */
 typedef struct {
-    guint64 used_bytes;    /* resident in its QEMU; 0: not known */
-    guint64 dirty_bytes_s; /* different pages in a second */
-    gboolean has_moved;    /* its QEMU came here by a move */
-    gboolean is_done;      /* else it is still being counted */
+    guint64 used_bytes; /* resident in its QEMU; 0: not known */
+    MigDirtied dirtied; /* in the period that was asked for last */
+    gboolean has_moved; /* its QEMU came here by a move */
+    gboolean is_done;   /* else it is still being counted */
 } MigMeter;
 
 /*
@@ -67,7 +67,8 @@ typedef struct {
     /* What was told since, all 0 where nothing was. Waits until it runs here, for wait_ms: an event
      * may come a little later than what it is about. */
     void (*get_switchover)(gpointer self, const char *uuid, guint wait_ms, MigSwitchSeen *seen);
-    /* Begins to count its dirty pages, for s seconds; and what came of it. */
+    /* Begins to count its dirty pages, for s seconds; and what came of it. One count at a time:
+     * QEMU refuses to begin another one. */
     gboolean (*start_meter)(gpointer self, const char *vm, const char *uuid, guint s,
                             GError **error);
     gboolean (*read_meter)(gpointer self, const char *vm, const char *uuid, MigMeter *meter,

@@ -20,8 +20,6 @@
 #define USED_PART 0.9
 /* What a QEMU has besides. */
 #define OWN_BYTES (50e6)
-/* Different pages that are written to in the long run, by those of one second. */
-#define SET_FACTOR 6
 /* QEMU looks whether the guest has to be slowed once a second at most. */
 #define THROTTLE_MS  1000
 #define THROTTLE_MAX 99
@@ -37,7 +35,8 @@
 #define RECENT_OF_HOST 3
 
 typedef struct {
-    double first_bytes, set_bytes, dirty_bytes_s, rate_bytes_s;
+    MigDirtyCurve dirty;
+    double first_bytes, rate_bytes_s;
     double around_ms, base_ms;
 } Guest;
 
@@ -95,7 +94,7 @@ static void
 run_postcopy(const Rounds *rounds, const Guest *guest, double left, Run *result)
 {
     double into_ms = rounds->poll_ms - rounds->now_ms;
-    double dirtied = MIN(guest->dirty_bytes_s * into_ms / 1000, guest->set_bytes);
+    double dirtied = mig_dirty_curve_at(&guest->dirty, into_ms / 1000);
     double rest = MAX(left - into_ms * guest->rate_bytes_s / 1000, 0) + dirtied;
 
     result->bytes += left + dirtied;
@@ -132,7 +131,7 @@ run(const MigPredictFacts *facts, const Guest *guest)
         }
         rounds.now_ms += took_ms;
         result.bytes += left;
-        dirtied = MIN(guest->dirty_bytes_s * speed * took_ms / 1000, guest->set_bytes);
+        dirtied = mig_dirty_curve_at(&guest->dirty, speed * took_ms / 1000);
         slow_down(&rounds, left, dirtied);
         left = dirtied;
         rounds.progress.iteration++;
@@ -304,10 +303,20 @@ first_rounds(const MigPredictFacts *facts, double firsts[3])
     return MAX(part.count, over.count);
 }
 
+/* What it writes to in the long run, where no bend was seen: what was seen, a guess, all of it. */
+static double
+set_of(const MigDirtyCurve *curve, guint which, double all)
+{
+    if (curve->is_bent || which == 1)
+        return curve->set_bytes;
+    return which == 0 ? curve->rate_bytes_s * curve->even_s : all * 2;
+}
+
 static void
 make_guests(const MigPredictFacts *facts, Guest guests[3], guint *n_past)
 {
-    double dirty = (double)facts->dirty_bytes_s, link = (double)facts->link_bytes_s;
+    const MigDirtyCurve curve = mig_dirty_curve(&facts->dirtied, &facts->later);
+    double link = (double)facts->link_bytes_s;
     double own = own_guess(facts);
     Learnt rate = learn(facts, rate_by, NEAR_PAIR, link > 0 ? MIN(own, link * LINK_PART) : own,
                         link > 0 && link * LINK_PART < own ? 1.05 : 1.5);
@@ -316,7 +325,6 @@ make_guests(const MigPredictFacts *facts, Guest guests[3], guint *n_past)
     const double rates[] = {MAX(rate.high, 1), MAX(rate.middle, 1), MAX(rate.low, 1)};
     const double arounds[] = {besides.low, besides.middle, besides.high};
     const double bases[] = {stop.low, stop.middle, stop.high};
-    const double sets[] = {1, SET_FACTOR, G_MAXUINT16};
     const double dirties[] = {0.8, 1, 1.25};
 
     double firsts[3];
@@ -325,10 +333,13 @@ make_guests(const MigPredictFacts *facts, Guest guests[3], guint *n_past)
     for (guint i = 0; i < 3; i++) {
         guests[i].first_bytes = firsts[i];
         guests[i].rate_bytes_s = rates[i];
-        guests[i].dirty_bytes_s = dirty * dirties[i];
-        if (!facts->has_dirty) /* nothing, as most; or enough to be noticed */
-            guests[i].dirty_bytes_s = i == 2 ? rates[i] / 3 : 0;
-        guests[i].set_bytes = MIN(guests[i].dirty_bytes_s * sets[i], guests[i].first_bytes);
+        guests[i].dirty = curve;
+        guests[i].dirty.rate_bytes_s *= dirties[i];
+        guests[i].dirty.set_bytes = set_of(&curve, i, firsts[i]) * dirties[i];
+        if (!curve.even_s) /* nothing, as most; or enough to be noticed */
+            guests[i].dirty = (MigDirtyCurve){
+                .even_s = 1, .rate_bytes_s = i == 2 ? rates[i] / 3 : 0, .set_bytes = firsts[i]};
+        guests[i].dirty.set_bytes = MIN(guests[i].dirty.set_bytes, firsts[i]);
         guests[i].around_ms = arounds[i];
         guests[i].base_ms = bases[i];
     }

@@ -2,6 +2,7 @@
 /* predict.h - what a move will take: time, standstill, bytes; each with a range. */
 #pragma once
 
+#include "core/dirtied.h"
 #include "core/types.h"
 
 /*
@@ -16,9 +17,9 @@
  * than the rate it went by: one that was as fast as its link would be faster over a wider one, one
  * that was not would not. What is not known at all has a wide range.
  *
- * How fast a guest dirties its memory is measured over a second: so many different pages. How many
- * different ones it writes to in the long run that does not say. For the range it is what was seen
- * at the least, and all that is in use at the most.
+ * How fast a guest dirties its memory is counted over two periods, of a second and of some: so many
+ * different pages (core/dirtied.h). How many different ones it writes to in the long run that may
+ * not say. For the range it is what was seen at the least, and all that is in use at the most.
  */
 
 /* One move that has ended well, and what was known before it. 0: not known. */
@@ -34,12 +35,11 @@ typedef struct {
 } MigPast;
 
 typedef struct {
-    guint64 memory_bytes;  /* of the VM */
-    guint64 used_bytes;    /* resident in its QEMU; 0: not known */
-    guint64 dirty_bytes_s; /* see above */
-    gboolean has_dirty;    /* was it measured? */
-    gboolean has_moved;    /* its QEMU has come by a move */
-    guint64 link_bytes_s;  /* as measured, or its limit, whichever is lower; 0: not known */
+    guint64 memory_bytes;      /* of the VM */
+    guint64 used_bytes;        /* resident in its QEMU; 0: not known */
+    MigDirtied dirtied, later; /* what it wrote to in a short and in a longer period */
+    gboolean has_moved;        /* its QEMU has come by a move */
+    guint64 link_bytes_s;      /* as measured, or its limit, whichever is lower; 0: not known */
     gboolean is_encrypted;
     MigPolicyKind policy;
     gboolean can_postcopy; /* the move, at both ends */
@@ -62,8 +62,9 @@ typedef struct {
 /* What was known before a move, and what followed from it. */
 typedef struct {
     gboolean is_made;
-    guint64 used_bytes, dirty_bytes_s, link_bytes_s; /* as of MigPredictFacts */
-    gboolean has_dirty, has_moved;
+    guint64 used_bytes, link_bytes_s; /* as of MigPredictFacts */
+    MigDirtied dirtied, later;
+    gboolean has_moved;
     MigPrediction expected;
 } MigForecast;
 

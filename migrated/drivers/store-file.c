@@ -83,7 +83,12 @@ mig_forecast_to_message(const MigForecast *forecast)
     message->gives_up = forecast->expected.gives_up;
     message->learnt_from = forecast->expected.n_past;
     message->used = (gint64)forecast->used_bytes;
-    message->dirty_rate = forecast->has_dirty ? (gint64)forecast->dirty_bytes_s : -1;
+    message->dirty_rate =
+        forecast->dirtied.ms
+            ? (gint64)(forecast->dirtied.bytes * 1000 / (guint64)forecast->dirtied.ms)
+            : -1;
+    message->dirtied = (gint64)forecast->later.bytes;
+    message->dirtied_ms = forecast->later.ms;
     message->moved_here = forecast->has_moved;
     message->link_rate = (gint64)forecast->link_bytes_s;
     return message;
@@ -208,8 +213,10 @@ read_forecast(MigForecast *to, const MigApiForecast *from)
         return;
     to->is_made = TRUE;
     to->used_bytes = (guint64)MAX(from->used, 0);
-    to->has_dirty = from->dirty_rate >= 0;
-    to->dirty_bytes_s = (guint64)MAX(from->dirty_rate, 0);
+    if (from->dirty_rate >= 0)
+        to->dirtied = (MigDirtied){.ms = 1000, .bytes = (guint64)from->dirty_rate};
+    if (from->dirtied_ms > 0)
+        to->later = (MigDirtied){.ms = from->dirtied_ms, .bytes = (guint64)MAX(from->dirtied, 0)};
     to->has_moved = from->moved_here;
     to->link_bytes_s = (guint64)MAX(from->link_rate, 0);
     to->expected = (MigPrediction){.duration_ms = mig_range_from_message(from->duration_ms),

@@ -148,6 +148,8 @@ fake_new_forecast(void)
     forecast->learnt_from = 7;
     forecast->used = 310ll * MIB;
     forecast->dirty_rate = 20ll * MIB;
+    forecast->dirtied = 50ll * MIB;
+    forecast->dirtied_ms = 4000;
     return forecast;
 }
 

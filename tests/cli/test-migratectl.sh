@@ -324,7 +324,7 @@ is "move on a terminal: never wider than it" \
     "$(tr '\r' '\n' <"$TMP/out" | sed "s/$ESCAPE\[K//" | awk '/%/ && length > 80' | wc -l)" 0
 exits "move --dry-run" 0 "$CTL" move web nodeB --dry-run
 like "move --dry-run: time and standstill" "$OUT" 'takes 4\.20 s \(2\.10 s to 8\.40 s\), stands still for 60 ms \(30 ms to 120 ms\)'
-like "move --dry-run: what it is made of" "$OUT" 'in use 310 MiB, dirtied 20\.0 MiB/s, link unknown; learnt from 7 moves'
+like "move --dry-run: what it is made of" "$OUT" 'in use 310 MiB, dirtied 20\.0 MiB/s and 50\.0 MiB in 4\.00 s, link unknown; learnt from 7 moves'
 exits "move --dry-run: what cannot be" 28 "$CTL" move web nodeC --dry-run
 exits "move --dry-run --json" 0 "$CTL" --json move web nodeB --dry-run
 like "move --dry-run --json: the forecast" "$OUT" '"learnt_from": ?7'

@@ -141,8 +141,8 @@ test_round_trip(Fixture *f, gconstpointer data)
     job->progress.rate_bytes_s = 70;
     job->forecast = (MigForecast){.is_made = TRUE,
                                   .used_bytes = 333,
-                                  .dirty_bytes_s = 22,
-                                  .has_dirty = TRUE,
+                                  .dirtied = {1000, 22},
+                                  .later = {4000, 44},
                                   .has_moved = TRUE,
                                   .expected = {.downtime_ms = {60, 30, 90}, .n_past = 7}};
     g_array_append_val(job->switchover, running);
@@ -182,9 +182,12 @@ test_round_trip(Fixture *f, gconstpointer data)
     /* what is learnt from it, also after a restart */
     g_assert_cmpuint(back->first_bytes, ==, 300);
     g_assert_cmpuint(back->progress.rate_bytes_s, ==, 70);
-    g_assert_true(back->forecast.is_made && back->forecast.has_dirty && back->forecast.has_moved);
+    g_assert_true(back->forecast.is_made && back->forecast.has_moved);
     g_assert_cmpuint(back->forecast.used_bytes, ==, 333);
-    g_assert_cmpuint(back->forecast.dirty_bytes_s, ==, 22);
+    g_assert_cmpuint(back->forecast.dirtied.bytes, ==, 22);
+    g_assert_cmpint(back->forecast.dirtied.ms, ==, 1000);
+    g_assert_cmpuint(back->forecast.later.bytes, ==, 44);
+    g_assert_cmpint(back->forecast.later.ms, ==, 4000);
     g_assert_cmpint(back->forecast.expected.downtime_ms.most, ==, 90);
     g_assert_cmpuint(back->forecast.expected.n_past, ==, 7);
     g_assert_cmpuint(back->switchover->len, ==, 1);
