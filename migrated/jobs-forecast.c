@@ -100,6 +100,7 @@ mig_job_forecast(MigJobs *jobs, const MigJob *job, gboolean is_patient, MigForec
                       .used_bytes = use.used_bytes,
                       .dirtied = use.dirtied,
                       .later = use.later,
+                      .busy_percent = use.busy_percent,
                       .has_moved = use.has_moved,
                       .link_bytes_s = mig_bandwidth_lower(mig_link_speed(daemon->link, job->target),
                                                           limit_of(daemon, job))};
@@ -107,6 +108,7 @@ mig_job_forecast(MigJobs *jobs, const MigJob *job, gboolean is_patient, MigForec
                                    .used_bytes = forecast->used_bytes,
                                    .dirtied = forecast->dirtied,
                                    .later = forecast->later,
+                                   .busy_percent = forecast->busy_percent,
                                    .has_moved = forecast->has_moved,
                                    .link_bytes_s = forecast->link_bytes_s,
                                    .is_encrypted = job->is_encrypted,

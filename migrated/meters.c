@@ -80,19 +80,32 @@ count_for(MigMeters *meters, const char *vm, const char *uuid, guint s, MigMeter
     return await(meters, vm, uuid, meter);
 }
 
+/* That of its processors' time which they ran in; at least 1. */
+static guint
+busy_percent(const MigMeter *before, const MigMeter *after, gint64 took_us)
+{
+    if (!before->vcpu_us || after->vcpu_us < before->vcpu_us || took_us <= 0)
+        return 0;
+    return (guint)CLAMP((after->vcpu_us - before->vcpu_us) * 100 / (guint64)took_us, 1, 100);
+}
+
 /* is_counting is set for it. */
 static void
 count(MigMeters *meters, const char *vm, const char *uuid)
 {
-    MigMeter meter;
+    MigMeter meter, after;
     MigUse use = {0};
     Known *known;
 
     if (count_for(meters, vm, uuid, MIG_METER_S, &meter)) {
+        gint64 since_us = g_get_monotonic_time();
+
         use = (MigUse){
             .used_bytes = meter.used_bytes, .has_moved = meter.has_moved, .dirtied = meter.dirtied};
-        if (count_for(meters, vm, uuid, MIG_METER_LATER_S, &meter))
-            use.later = meter.dirtied;
+        if (count_for(meters, vm, uuid, MIG_METER_LATER_S, &after)) {
+            use.later = after.dirtied;
+            use.busy_percent = busy_percent(&meter, &after, g_get_monotonic_time() - since_us);
+        }
     }
     g_mutex_lock(&meters->lock);
     known = known_of(meters, uuid);

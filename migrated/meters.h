@@ -16,6 +16,7 @@
 typedef struct {
     guint64 used_bytes;        /* resident in its QEMU; 0: not known */
     gboolean has_moved;        /* its QEMU came here by a move */
+    guint busy_percent;        /* of the time of its processors; 0: not known */
     MigDirtied dirtied, later; /* in a short and in a longer period; ms 0: that was not counted */
 } MigUse;
 

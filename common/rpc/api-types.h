@@ -113,7 +113,8 @@
     F(INT, link_rate, 0, NULL)         /* bytes/s, of link or limit; 0: not known */ \
     F(BOOL, moved_here, 0, NULL)       /* its QEMU came by a move, and has touched less */ \
     F(INT, dirtied, 0, NULL)           /* different bytes that it wrote to in a longer time */ \
-    F(INT, dirtied_ms, 0, NULL)        /* that time; 0: not measured */
+    F(INT, dirtied_ms, 0, NULL)        /* that time; 0: not measured */ \
+    F(INT, busy, 0, NULL)              /* percent of its processors' time; 0: not measured */
 
 #define MIG_FIELDS_ApiJob(F) \
     F(STRING, id, R, NULL) F(STRING, kind, R, NULL) F(STRING, vm, R, NULL) \

@@ -25,6 +25,7 @@ typedef struct {
 /* How much of its memory a guest uses, and how much of it it wrote to. */
 typedef struct {
     guint64 used_bytes; /* resident in its QEMU; 0: not known */
+    guint64 vcpu_us;    /* what one of its processors has run so far, in the mean; 0: not known */
     MigDirtied dirtied; /* in the period that was asked for last */
     gboolean has_moved; /* its QEMU came here by a move */
     gboolean is_done;   /* else it is still being counted */

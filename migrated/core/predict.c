@@ -102,6 +102,15 @@ run_postcopy(const Rounds *rounds, const Guest *guest, double left, Run *result)
     result->downtime_ms = guest->base_ms + TAIL_BYTES / guest->rate_bytes_s * 1000;
 }
 
+/* How much of what it does it still gets done while it is slowed. */
+static double
+speed_of(const MigPredictFacts *facts, guint throttle_percent)
+{
+    double needs = facts->busy_percent ? facts->busy_percent : 100;
+
+    return MIN((100.0 - throttle_percent) / needs, 1);
+}
+
 static Run
 run(const MigPredictFacts *facts, const Guest *guest)
 {
@@ -115,7 +124,7 @@ run(const MigPredictFacts *facts, const Guest *guest)
     rounds.policy.can_postcopy = facts->can_postcopy;
     for (;;) {
         double took_ms = MAX(left / guest->rate_bytes_s * 1000, 1);
-        double speed = (100.0 - rounds.progress.throttle_percent) / 100, dirtied;
+        double speed = speed_of(facts, rounds.progress.throttle_percent), dirtied;
 
         double end_ms = rounds.now_ms + took_ms;
         MigPolicyStep step = poll(&rounds, left, guest->rate_bytes_s, MIN(end_ms, LONGEST_MS));

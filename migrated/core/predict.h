@@ -20,6 +20,9 @@
  * How fast a guest dirties its memory is counted over two periods, of a second and of some: so many
  * different pages (core/dirtied.h). How many different ones it writes to in the long run that may
  * not say. For the range it is what was seen at the least, and all that is in use at the most.
+ *
+ * A guest that is slowed dirties less only as far as it needs its processors: one that lets them
+ * idle for nine tenths of the time does all that it did in the tenth that it is left.
  */
 
 /* One move that has ended well, and what was known before it. 0: not known. */
@@ -38,6 +41,7 @@ typedef struct {
     guint64 memory_bytes;      /* of the VM */
     guint64 used_bytes;        /* resident in its QEMU; 0: not known */
     MigDirtied dirtied, later; /* what it wrote to in a short and in a longer period */
+    guint busy_percent;        /* of the time of its processors; 0: not known */
     gboolean has_moved;        /* its QEMU has come by a move */
     guint64 link_bytes_s;      /* as measured, or its limit, whichever is lower; 0: not known */
     gboolean is_encrypted;
@@ -64,6 +68,7 @@ typedef struct {
     gboolean is_made;
     guint64 used_bytes, link_bytes_s; /* as of MigPredictFacts */
     MigDirtied dirtied, later;
+    guint busy_percent;
     gboolean has_moved;
     MigPrediction expected;
 } MigForecast;

@@ -63,6 +63,23 @@ bytes_of(long long mib_s, int s)
     return (guint64)(((double)MAX(mib_s, 0) + lost_mib_s) * MAX(s, 1) * 1048576);
 }
 
+static guint64
+vcpu_us(virDomainStatsRecordPtr record)
+{
+    unsigned long long sum_ns = 0;
+    unsigned count = 0, seen = 0;
+
+    virTypedParamsGetUInt(record->params, record->nparams, "vcpu.maximum", &count);
+    for (unsigned i = 0; i < count; i++) {
+        g_autofree char *name = g_strdup_printf("vcpu.%u.time", i);
+        unsigned long long ns = 0;
+
+        seen += virTypedParamsGetULLong(record->params, record->nparams, name, &ns) == 1;
+        sum_ns += ns;
+    }
+    return seen ? sum_ns / seen / 1000 : 0;
+}
+
 static void
 read_record(virDomainStatsRecordPtr record, MigMeter *meter)
 {
@@ -79,6 +96,7 @@ read_record(virDomainStatsRecordPtr record, MigMeter *meter)
         meter->dirtied = (MigDirtied){.ms = MAX(s, 1) * 1000, .bytes = bytes_of(mib_s, s)};
     if (virTypedParamsGetULLong(record->params, record->nparams, "balloon.rss", &rss_kib) == 1)
         meter->used_bytes = rss_kib * 1024;
+    meter->vcpu_us = vcpu_us(record);
 }
 
 gboolean
@@ -95,7 +113,8 @@ mig_libvirt_read_meter(gpointer self, const char *vm, const char *uuid, MigMeter
     if (domain) {
         meter->has_moved = has_moved(domain);
         count = virDomainListGetStats(
-            domains, VIR_DOMAIN_STATS_DIRTYRATE | VIR_DOMAIN_STATS_BALLOON, &records, 0);
+            domains, VIR_DOMAIN_STATS_DIRTYRATE | VIR_DOMAIN_STATS_BALLOON | VIR_DOMAIN_STATS_VCPU,
+            &records, 0);
         if (count < 0)
             mig_libvirt_set_error(error, "asking for dirty pages");
         virDomainFree(domain);

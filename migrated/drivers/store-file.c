@@ -89,6 +89,7 @@ mig_forecast_to_message(const MigForecast *forecast)
             : -1;
     message->dirtied = (gint64)forecast->later.bytes;
     message->dirtied_ms = forecast->later.ms;
+    message->busy = forecast->busy_percent;
     message->moved_here = forecast->has_moved;
     message->link_rate = (gint64)forecast->link_bytes_s;
     return message;
@@ -217,6 +218,7 @@ read_forecast(MigForecast *to, const MigApiForecast *from)
         to->dirtied = (MigDirtied){.ms = 1000, .bytes = (guint64)from->dirty_rate};
     if (from->dirtied_ms > 0)
         to->later = (MigDirtied){.ms = from->dirtied_ms, .bytes = (guint64)MAX(from->dirtied, 0)};
+    to->busy_percent = (guint)CLAMP(from->busy, 0, 100);
     to->has_moved = from->moved_here;
     to->link_bytes_s = (guint64)MAX(from->link_rate, 0);
     to->expected = (MigPrediction){.duration_ms = mig_range_from_message(from->duration_ms),

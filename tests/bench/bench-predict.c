@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 /*
- * Reads a line for each move, oldest first: SOURCE VM MEMORY USED MS DIRTIED MS DIRTIED LINK
+ * Reads a line for each move, oldest first: SOURCE VM MEMORY USED MS DIRTIED MS DIRTIED BUSY LINK
  * HAS_MOVED FIRST RATE AROUND BLACKOUT LIMIT, in bytes and ms, -1 where something was not measured.
  * Writes a forecast as JSON for each. Each learns from the moves above it that left the same node,
  * as in the daemon there. So a change of the model is held against moves that were made before it,
@@ -13,17 +13,17 @@
  */
 typedef struct {
     char source[65], vm[65];
-    long long memory, used, ms, dirtied, later_ms, later, link, has_moved, first, rate, around,
-        blackout, limit;
+    long long memory, used, ms, dirtied, later_ms, later, busy, link, has_moved, first, rate,
+        around, blackout, limit;
 } Move;
 
 static gboolean
 read_move(Move *move)
 {
-    return scanf("%64s %64s %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld",
+    return scanf("%64s %64s %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld",
                  move->source, move->vm, &move->memory, &move->used, &move->ms, &move->dirtied,
-                 &move->later_ms, &move->later, &move->link, &move->has_moved, &move->first,
-                 &move->rate, &move->around, &move->blackout, &move->limit) == 15;
+                 &move->later_ms, &move->later, &move->busy, &move->link, &move->has_moved,
+                 &move->first, &move->rate, &move->around, &move->blackout, &move->limit) == 16;
 }
 
 static void
@@ -51,6 +51,7 @@ forecast(const GArray *moves, const Move *move, MigPrediction *prediction)
                                    .used_bytes = (guint64)MAX(move->used, 0),
                                    .dirtied = {move->ms, (guint64)MAX(move->dirtied, 0)},
                                    .later = {move->later_ms, (guint64)MAX(move->later, 0)},
+                                   .busy_percent = (guint)MAX(move->busy, 0),
                                    .has_moved = move->has_moved > 0,
                                    .link_bytes_s = (guint64)MAX(move->link, 0),
                                    .is_encrypted = TRUE,

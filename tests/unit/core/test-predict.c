@@ -226,6 +226,28 @@ test_saturated(void)
     g_assert_cmpint(bent.bytes.most, <, even.bytes.most * 3 / 4);
 }
 
+/* Who lets his processors idle dirties as much when he is slowed. */
+static void
+test_idle_processors(void)
+{
+    MigPredictFacts facts = {.memory_bytes = 1u << 30,
+                             .used_bytes = 200 << 20,
+                             .dirtied = {1000, 12 << 20},
+                             .later = {4000, 48 << 20},
+                             .has_moved = TRUE,
+                             .link_bytes_s = 16 << 20};
+    MigPrediction unknown, busy, idle;
+
+    mig_predict(&facts, &unknown);
+    facts.busy_percent = 100;
+    mig_predict(&facts, &busy);
+    g_assert_cmpint(busy.bytes.likely, ==, unknown.bytes.likely);
+    facts.busy_percent = 10;
+    mig_predict(&facts, &idle);
+    g_assert_cmpint(idle.bytes.likely, >, busy.bytes.likely * 5 / 4);
+    g_assert_cmpint(idle.duration_ms.likely, >, busy.duration_ms.likely * 5 / 4);
+}
+
 static void
 test_gives_up(void)
 {
@@ -427,6 +449,7 @@ main(int argc, char **argv)
     g_test_add_func("/predict/directions", test_directions);
     g_test_add_func("/predict/monotone", test_monotone);
     g_test_add_func("/predict/saturated", test_saturated);
+    g_test_add_func("/predict/idle-processors", test_idle_processors);
     g_test_add_func("/predict/gives-up", test_gives_up);
     g_test_add_func("/predict/learns", test_learns);
     g_test_add_func("/predict/links", test_links);

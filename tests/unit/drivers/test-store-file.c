@@ -143,6 +143,7 @@ test_round_trip(Fixture *f, gconstpointer data)
                                   .used_bytes = 333,
                                   .dirtied = {1000, 22},
                                   .later = {4000, 44},
+                                  .busy_percent = 55,
                                   .has_moved = TRUE,
                                   .expected = {.downtime_ms = {60, 30, 90}, .n_past = 7}};
     g_array_append_val(job->switchover, running);
@@ -188,6 +189,7 @@ test_round_trip(Fixture *f, gconstpointer data)
     g_assert_cmpint(back->forecast.dirtied.ms, ==, 1000);
     g_assert_cmpuint(back->forecast.later.bytes, ==, 44);
     g_assert_cmpint(back->forecast.later.ms, ==, 4000);
+    g_assert_cmpuint(back->forecast.busy_percent, ==, 55);
     g_assert_cmpint(back->forecast.expected.downtime_ms.most, ==, 90);
     g_assert_cmpuint(back->forecast.expected.n_past, ==, 7);
     g_assert_cmpuint(back->switchover->len, ==, 1);
