@@ -12,7 +12,7 @@ here=$(dirname "$(readlink -f "$0")")
 
 long_form() {
     local script
-    for script in moves.sh catalogue.sh coordinator.sh disks.sh bad-input.sh faults.sh failover.sh; do
+    for script in moves.sh catalogue.sh coordinator.sh disks.sh bad-input.sh adopt.sh failover.sh; do
         echo "# $script"
         ok "$script holds on a directory" env MIGRATED_TEST_FULL= bash "$here/$script"
         grep '^not ok\|^1\.\.' "$TMP/said" | sed 's/^/# /' || true
