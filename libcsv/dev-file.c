@@ -31,20 +31,20 @@ struct file_dev {
     struct csv_stream stream;
 };
 
-static int
-file_read(struct csv_dev *dev, uint64_t offset, void *buffer, size_t bytes)
+int
+csv_fd_read(int fd, uint64_t offset, void *buffer, size_t bytes)
 {
     uint8_t *to = buffer;
 
     while (bytes) {
         size_t piece = bytes < PIECE_BYTES ? bytes : PIECE_BYTES;
-        ssize_t got = pread(dev->fd, to, piece, (off_t)offset);
+        ssize_t got = pread(fd, to, piece, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return -errno;
         if (got == 0)
-            return -EIO; /* beyond the end: the LUN is shorter than the caller was told */
+            return -EIO; /* beyond the end: it is shorter than the caller was told */
         to += got;
         offset += (uint64_t)got;
         bytes -= (size_t)got;
@@ -52,20 +52,14 @@ file_read(struct csv_dev *dev, uint64_t offset, void *buffer, size_t bytes)
     return 0;
 }
 
-static int
-file_stream(struct csv_dev *dev, const struct csv_range *range, csv_dev_piece visit, void *data)
-{
-    return csv_stream_run(&((struct file_dev *)dev)->stream, dev, range, visit, data);
-}
-
-static int
-file_write(struct csv_dev *dev, uint64_t offset, const void *buffer, size_t bytes)
+int
+csv_fd_write(int fd, uint64_t offset, const void *buffer, size_t bytes)
 {
     const uint8_t *from = buffer;
 
     while (bytes) {
         size_t piece = bytes < PIECE_BYTES ? bytes : PIECE_BYTES;
-        ssize_t put = pwrite(dev->fd, from, piece, (off_t)offset);
+        ssize_t put = pwrite(fd, from, piece, (off_t)offset);
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
@@ -77,6 +71,24 @@ file_write(struct csv_dev *dev, uint64_t offset, const void *buffer, size_t byte
         bytes -= (size_t)put;
     }
     return 0;
+}
+
+static int
+file_read(struct csv_dev *dev, uint64_t offset, void *buffer, size_t bytes)
+{
+    return csv_fd_read(dev->fd, offset, buffer, bytes);
+}
+
+static int
+file_write(struct csv_dev *dev, uint64_t offset, const void *buffer, size_t bytes)
+{
+    return csv_fd_write(dev->fd, offset, buffer, bytes);
+}
+
+static int
+file_stream(struct csv_dev *dev, const struct csv_range *range, csv_dev_piece visit, void *data)
+{
+    return csv_stream_run(&((struct file_dev *)dev)->stream, dev, range, visit, data);
 }
 
 static int

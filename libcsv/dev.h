@@ -109,5 +109,10 @@ csv_dev_stream(struct csv_dev *dev, const struct csv_range *range, csv_dev_piece
 
 void csv_dev_close(struct csv_dev *dev);
 
+/* All of it at an offset of an open file, in pieces of 1 MiB; else a negative errno, -EIO where
+ * there is no more. What was transferred until then stays. */
+int csv_fd_read(int fd, uint64_t offset, void *buffer, size_t bytes);
+int csv_fd_write(int fd, uint64_t offset, const void *buffer, size_t bytes);
+
 /* A zeroed buffer fit for direct I/O; free() it. NULL: no memory. */
 void *csv_dev_buffer(size_t bytes);

@@ -188,15 +188,9 @@ write_zeroes(struct csv_volume *volume, int fd, uint64_t from, uint64_t to, stru
 
     for (uint64_t at = from; !result && at < to;) {
         size_t bytes = to - at < PIECE ? (size_t)(to - at) : PIECE;
-        ssize_t put;
-        if (csv_guard_ask(volume, error)) {
-            result = CSV_STALE_EPOCH;
-            break;
-        }
-        put = pwrite(fd, zeroes, bytes, (off_t)at);
-        if (put < 0 && errno != EINTR)
-            result = -errno;
-        at += put > 0 ? (uint64_t)put : 0;
+        result =
+            csv_guard_ask(volume, error) ? CSV_STALE_EPOCH : csv_fd_write(fd, at, zeroes, bytes);
+        at += bytes;
     }
     free(zeroes);
     return result;
@@ -354,32 +348,16 @@ int
 csv_files_transfer(const struct csv_volume *volume, const struct csv_image *image, uint64_t offset,
                    void *buffer, const void *source, size_t bytes, struct csv_error *error)
 {
-    uint8_t *to = buffer;
-    const uint8_t *from = source;
-    int fd, result = csv_files_open(volume, image, !buffer, &fd, error), failed = 0;
+    int fd, result = csv_files_open(volume, image, !buffer, &fd, error);
 
     if (result)
         return result;
-    while (bytes && !failed) {
-        ssize_t done =
-            buffer ? pread(fd, to, bytes, (off_t)offset) : pwrite(fd, from, bytes, (off_t)offset);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0) {
-            failed = done < 0 ? errno : EIO;
-            break;
-        }
-        if (buffer)
-            to += done;
-        else
-            from += done;
-        offset += (uint64_t)done;
-        bytes -= (size_t)done;
-    }
-    if (!failed && !buffer && fdatasync(fd) < 0)
-        failed = errno;
+    result =
+        buffer ? csv_fd_read(fd, offset, buffer, bytes) : csv_fd_write(fd, offset, source, bytes);
+    if (!result && !buffer && fdatasync(fd) < 0)
+        result = -errno;
     close(fd);
-    return failed ? csv_fail(error, CSV_E_IO, failed, "cannot %s image %s",
+    return result ? csv_fail(error, CSV_E_IO, -result, "cannot %s image %s",
                              buffer ? "read" : "write", image->name)
                   : 0;
 }
