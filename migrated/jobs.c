@@ -35,6 +35,7 @@ entry_new(MigJobs *jobs, MigJob *job_take)
 
     entry->jobs = jobs;
     entry->job = job_take;
+    entry->is_cancelled = job_take->cancel_wanted; /* before this daemon was restarted */
     entry->watchers = mig_watchers_new();
     g_cond_init(&entry->wake);
     return entry;

@@ -149,6 +149,8 @@
     F(STRING, policy, 0, NULL)         /* fast, gentle, must-finish, never-postcopy */ \
     F(INT, throttle, 0, NULL)          /* percent of its CPU time, taken from the guest */ \
     F(BOOL, can_postcopy, 0, NULL)     /* it may be switched over to that */ \
+    F(BOOL, postcopy_wanted, 0, NULL)  /* somebody has asked for it */ \
+    F(BOOL, cancel_wanted, 0, NULL) \
     F(STRING, ram_address, 0, NULL)    /* where the target takes its memory */ \
     F(INT, channels, 0, NULL)          /* connections that it goes over; 0: one */ \
     F(ARRAY, checks, 0, &mig_type_ApiCheck) F(ARRAY, phases, 0, &mig_type_ApiPhase)

@@ -26,6 +26,7 @@ mig_monitor_init(MigMonitor *monitor, MigJob *job, const MigJobEnv *env)
 
     *monitor = (MigMonitor){.job = job, .env = env};
     monitor->retuned = job->retuned;
+    monitor->is_cancel_saved = job->cancel_wanted;
     monitor->deadline_ms = job->timeout_ms ? now_ms + job->timeout_ms : 0;
     mig_policy_init(&monitor->policy, job->policy, job->max_downtime_ms, now_ms);
     monitor->policy.can_postcopy = job->can_postcopy;
@@ -45,6 +46,29 @@ share_link(MigMonitor *monitor)
         monitor->bandwidth_bytes_s = bytes_s;
 }
 
+/* Before QEMU knows of it: a daemon that dies now finds it in the journal. */
+static void
+save(const MigMonitor *monitor)
+{
+    const MigStore *store = monitor->env->store;
+    g_autoptr(GError) error = NULL;
+
+    if (!store->save(store->self, monitor->job, &error))
+        g_warning("job %s: cannot write the journal: %s", monitor->job->id, error->message);
+}
+
+/* One whose end takes long, or is refused for now, is cancelled still when the daemon is back. */
+static gboolean
+is_cancelled(MigMonitor *monitor)
+{
+    if (!monitor->env->is_cancelled(monitor->env->self))
+        return FALSE;
+    if (!monitor->is_cancel_saved)
+        save(monitor);
+    monitor->is_cancel_saved = TRUE;
+    return TRUE;
+}
+
 /* Somebody has changed what the job may do. */
 static void
 look_at_wishes(MigMonitor *monitor, gint64 now_ms)
@@ -53,7 +77,6 @@ look_at_wishes(MigMonitor *monitor, gint64 now_ms)
     const MigJobEnv *env = monitor->env;
     guint retuned, max_downtime_ms;
     gboolean postcopy_wanted;
-    g_autoptr(GError) error = NULL;
 
     env->lock(env->self);
     retuned = job->retuned;
@@ -68,9 +91,7 @@ look_at_wishes(MigMonitor *monitor, gint64 now_ms)
         return;
     monitor->retuned = retuned;
     monitor->is_lifted = TRUE;
-    /* before QEMU knows of it: a daemon that dies now finds it in the journal */
-    if (!env->store->save(env->store->self, job, &error))
-        g_warning("job %s: cannot write the journal: %s", job->id, error->message);
+    save(monitor);
     if (mig_policy_retune(&monitor->policy, max_downtime_ms, now_ms) == MIG_POLICY_RAISED)
         monitor->is_limit_due = TRUE;
 }
@@ -165,9 +186,9 @@ watch_once(MigMonitor *monitor)
     MigProgress progress = {.downtime_ms = -1};
 
     if (monitor->deadline_ms && now_ms >= monitor->deadline_ms && !monitor->has_given_up &&
-        !env->is_cancelled(env->self) && !mig_job_state_is_postcopy(job->state))
+        !is_cancelled(monitor) && !mig_job_state_is_postcopy(job->state))
         take_step(monitor, mig_policy_expire(&monitor->policy, now_ms), too_late(job));
-    if ((env->is_cancelled(env->self) || monitor->has_given_up) && end(monitor))
+    if ((is_cancelled(monitor) || monitor->has_given_up) && end(monitor))
         return;
     look_at_wishes(monitor, now_ms);
     if (!env->hv->get_progress(env->hv->self, job->vm, &progress, NULL))

@@ -12,6 +12,7 @@ typedef struct {
     gint64 deadline_ms;         /* monotonic; 0: none */
     guint64 bandwidth_bytes_s;  /* as QEMU has it; 0: nothing is known */
     guint retuned;              /* the job's, as far as it was looked at */
+    gboolean is_cancel_saved;   /* the journal knows that it was cancelled */
     gboolean is_lifted;         /* its bandwidth was changed: no limit has to be told, too */
     gboolean is_limit_due;      /* raised, QEMU does not know of it yet */
     gboolean has_given_up;      /* the policy, or the time limit */

@@ -234,6 +234,17 @@ is_handed_over(MigLibvirt *libvirt, virDomainPtr domain)
     return !seen.stopped_us || g_get_monotonic_time() - seen.stopped_us < HANDED_OVER_MOST_US;
 }
 
+/* The target runs it, or is about to. libvirt (9.0) refuses an end in that phase, but not where the
+ * link was lost in it; and QEMU would take it, and forget the memory that is here only. */
+static gboolean
+is_in_postcopy(virDomainPtr domain)
+{
+    int state = 0, reason = 0;
+
+    return virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED &&
+           (reason == VIR_DOMAIN_PAUSED_POSTCOPY || reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED);
+}
+
 /* A QEMU (7.2) that is cancelled behind the stop of its guest has given its disks up by then, lets
  * the guest go on all the same, and dies of an assertion at its first write. The question waits for
  * whatever libvirt does at that stop; what is left is the moment between it and the order. */
@@ -245,7 +256,7 @@ mig_libvirt_abort(gpointer self, const char *vm, GError **error)
 
     if (!domain)
         return FALSE;
-    if (is_handed_over(self, domain)) {
+    if (is_in_postcopy(domain) || is_handed_over(self, domain)) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
                     "%s is being handed over: it is too late to stop its move", vm);
         virDomainFree(domain);

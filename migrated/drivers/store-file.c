@@ -153,6 +153,8 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
     to->policy = g_strdup(mig_policy_kind_name(job->policy));
     to->throttle = progress->throttle_percent;
     to->can_postcopy = job->can_postcopy;
+    to->postcopy_wanted = job->postcopy_wanted;
+    to->cancel_wanted = job->cancel_wanted;
     to->ram_address = g_strdup(job->ram_address);
     to->channels = job->channels;
     to->phases = mig_message_array_new(&mig_type_ApiPhase);
@@ -272,13 +274,15 @@ mig_job_from_message(const MigApiJob *from, GError **error)
     if (!mig_policy_kind_from_name(from->policy, &job->policy))
         job->policy = MIG_POLICY_UNSET; /* of a later version */
     job->can_postcopy = from->can_postcopy;
+    job->postcopy_wanted = from->postcopy_wanted;
     job->ram_address = g_strdup(from->ram_address);
     job->channels = (guint)CLAMP(from->channels, 0, G_MAXUINT8);
     job->by_virsh = g_strcmp0(from->kind, "virsh") == 0;
     if (from->error)
         job->error = g_error_new(MIG_ERROR, mig_error_from_name(from->error), "%s",
                                  from->message ? from->message : "");
-    job->cancel_wanted = state == MIG_JOB_STATE_DONE && from->message;
+    /* of an older version: only the text of one that is done tells it */
+    job->cancel_wanted = from->cancel_wanted || (state == MIG_JOB_STATE_DONE && from->message);
     read_phases(job, from->phases);
     for (guint i = 0; from->checks && i < from->checks->len; i++) {
         const MigApiCheck *check = g_ptr_array_index(from->checks, i);

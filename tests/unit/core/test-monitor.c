@@ -9,6 +9,7 @@ typedef struct {
     guint64 share, new_share; /* what env->bandwidth says, until and from change_at */
     guint64 told_bytes_s;
     guint told_limit_ms, bandwidth_calls, limit_calls, saves, saves_before_limit;
+    guint cancel_at, aborts, saves_before_abort;
     gint64 now_ms;
 } World;
 
@@ -58,6 +59,16 @@ save(gpointer self, const MigJob *job, GError **error)
     return TRUE;
 }
 
+static gboolean
+abort_move(gpointer self, const char *vm, GError **error)
+{
+    World *world = self;
+
+    if (!world->aborts++)
+        world->saves_before_abort = world->saves;
+    return FALSE; /* too early for it */
+}
+
 static gint64
 monotonic_ms(gpointer self)
 {
@@ -96,7 +107,10 @@ nothing(gpointer self)
 static gboolean
 is_cancelled(gpointer self)
 {
-    return FALSE;
+    World *world = self;
+
+    world->job->cancel_wanted = world->cancel_at && world->polls >= world->cancel_at;
+    return world->job->cancel_wanted;
 }
 
 static void
@@ -105,7 +119,8 @@ run(World *world)
     const MigHv hv = {.self = world,
                       .get_progress = get_progress,
                       .set_max_downtime = set_max_downtime,
-                      .set_bandwidth = set_bandwidth};
+                      .set_bandwidth = set_bandwidth,
+                      .abort = abort_move};
     const MigStore store = {.self = world, .save = save};
     const MigClock clock = {.self = world, .monotonic_ms = monotonic_ms, .sleep_ms = sleep_ms};
     const MigJobEnv env = {.hv = &hv,
@@ -181,6 +196,19 @@ test_by_virsh(void)
     g_assert_cmpuint(world.limit_calls + world.bandwidth_calls + world.saves, ==, 0);
 }
 
+/* What was asked for is in the journal before QEMU hears of it, once. */
+static void
+test_cancel(void)
+{
+    g_autoptr(MigJob) job = new_job(300);
+    World world = {.job = job, .last = 60, .cancel_at = 30};
+
+    run(&world);
+    g_assert_cmpuint(world.aborts, >, 1);
+    g_assert_cmpuint(world.saves_before_abort, ==, 1);
+    g_assert_cmpuint(world.saves, ==, 1);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -188,5 +216,6 @@ main(int argc, char **argv)
     g_test_add_func("/monitor/downtime", test_downtime);
     g_test_add_func("/monitor/bandwidth", test_bandwidth);
     g_test_add_func("/monitor/by-virsh", test_by_virsh);
+    g_test_add_func("/monitor/cancel", test_cancel);
     return g_test_run();
 }

@@ -113,6 +113,25 @@ test_too_late(Fixture *f, gconstpointer data)
     g_assert_cmpstr(message->outcome, ==, "done");
 }
 
+/* As an older daemon has left it: what it did not know was not wanted. */
+static void
+test_older(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GPtrArray) jobs = NULL;
+    const MigJob *job;
+
+    write_file(f, "A-16.json",
+               "{\"id\":\"A-16\",\"kind\":\"move\",\"vm\":\"web\",\"uuid\":\"u\",\"volume\":\"vol\","
+               "\"source\":\"A\",\"target\":\"B\",\"state\":\"perform\",\"can_postcopy\":true}",
+               -1);
+    jobs = mig_store_file_load(f->store);
+    g_assert_cmpuint(jobs->len, ==, 1);
+    job = g_ptr_array_index(jobs, 0);
+    g_assert_true(job->can_postcopy);
+    g_assert_false(job->postcopy_wanted);
+    g_assert_false(job->cancel_wanted);
+}
+
 static void
 test_round_trip(Fixture *f, gconstpointer data)
 {
@@ -130,6 +149,7 @@ test_round_trip(Fixture *f, gconstpointer data)
     job->timeout_ms = 600000;
     job->lease_version = 17;
     job->is_encrypted = TRUE;
+    job->postcopy_wanted = job->cancel_wanted = TRUE;
     job->progress = (MigProgress){.total_bytes = 1000,
                                   .transferred_bytes = 600,
                                   .remaining_bytes = 400,
@@ -176,6 +196,8 @@ test_round_trip(Fixture *f, gconstpointer data)
     g_assert_cmpuint(back->timeout_ms, ==, 600000);
     g_assert_cmpuint(back->lease_version, ==, 17);
     g_assert_true(back->is_encrypted);
+    g_assert_true(back->postcopy_wanted);
+    g_assert_true(back->cancel_wanted);
     g_assert_cmpuint(back->progress.remaining_bytes, ==, 400);
     g_assert_cmpint(back->progress.downtime_ms, ==, 12);
     g_assert_cmpint(back->blackout_ms, ==, 55);
@@ -340,6 +362,7 @@ main(int argc, char **argv)
         void (*run)(Fixture *f, gconstpointer data);
     } tests[] = {
         {"/store/round-trip", test_round_trip},
+        {"/store/older", test_older},
         {"/store/too-late", test_too_late},
         {"/store/broken", test_broken},
         {"/store/rubbish", test_rubbish},
