@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/io.h"
 
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +46,9 @@ static const MigSetupLine lease_lines[] = {
     {"auto_disk_leases", "0", "leases are on the volume, one for each VM"},
     {"require_lease_for_disks", "0", "VMs that are not the cluster's run as before"},
 };
+static const MigSetupLine kernel_lines[] = {
+    {"vm.unprivileged_userfaultfd", "1", "QEMU, which is not root, may receive by post-copy"},
+};
 static const MigSetupLine watchdog_lines[] = {
     {"sanlock_opts", "\"\"", "with watchdog: Debian's default is '-w 0', without"},
 };
@@ -54,7 +58,7 @@ static const MigSetupLine no_watchdog_lines[] = {
 
 typedef struct {
     const char *path;
-    const char *package;
+    const char *package; /* that it comes with; NULL: it is ours alone, and goes with undo */
     const char *separator;
     const MigSetupLine *lines;
     gsize count;
@@ -67,6 +71,44 @@ static const char *const disabled[] = {"libvirt-guests.service", NULL};
 
 /* ---- files ---- */
 
+/* FALSE + error where it is missing and may not be. g_free(). */
+static char *
+read_setup_file(const SetupFile *file, const char *path, mode_t *mode, GError **error)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0) {
+        *mode = st.st_mode & 07777;
+        return mig_io_read_file(path, FILE_MAX_BYTES, NULL, error);
+    }
+    *mode = 0644;
+    if (!file->package)
+        return g_strdup("");
+    g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "%s is missing; install the package %s first",
+                path, file->package);
+    return NULL;
+}
+
+static gboolean
+write_setup_file(const SetupFile *file, const char *path, const char *text, mode_t mode,
+                 GError **error)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+
+    if (file->package)
+        return mig_io_write_file(path, text, strlen(text), mode, error);
+    if (*text)
+        return mig_io_make_dir(folder, 0755, error) &&
+               mig_io_write_file(path, text, strlen(text), mode, error);
+    if (g_unlink(path) < 0) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "cannot remove %s: %s", path,
+                    g_strerror(errno));
+        return FALSE;
+    }
+    g_rmdir(folder); /* if nobody has anything in there */
+    return TRUE;
+}
+
 /* FALSE + error; *is_changed tells whether the file is not, or was not, as it should be. */
 static gboolean
 treat_file(const SetupFile *file, gboolean only_looks, gboolean *is_changed, GError **error)
@@ -74,14 +116,9 @@ treat_file(const SetupFile *file, gboolean only_looks, gboolean *is_changed, GEr
     g_autofree char *path = g_build_filename(option_root ? option_root : "/", file->path, NULL);
     g_autofree char *text = NULL;
     g_autofree char *wanted = NULL;
-    struct stat st;
+    mode_t mode;
 
-    if (stat(path, &st) < 0) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
-                    "%s is missing; install the package %s first", path, file->package);
-        return FALSE;
-    }
-    text = mig_io_read_file(path, FILE_MAX_BYTES, NULL, error);
+    text = read_setup_file(file, path, &mode, error);
     if (!text)
         return FALSE;
     wanted = option_undo ? mig_setup_file_undo(text)
@@ -89,7 +126,7 @@ treat_file(const SetupFile *file, gboolean only_looks, gboolean *is_changed, GEr
     *is_changed = !g_str_equal(text, wanted);
     if (only_looks || !*is_changed)
         return TRUE;
-    return mig_io_write_file(path, wanted, strlen(wanted), st.st_mode & 07777, error);
+    return write_setup_file(file, path, wanted, mode, error);
 }
 
 /* libvirtd does not start where its configuration names a folder that is missing. */
@@ -126,6 +163,7 @@ treat_files(gboolean *is_changed, GError **error)
          G_N_ELEMENTS(lease_lines)},
         {"etc/default/sanlock", "sanlock", "=",
          option_no_watchdog ? no_watchdog_lines : watchdog_lines, 1},
+        {"etc/sysctl.d/60-migrated.conf", NULL, " = ", kernel_lines, G_N_ELEMENTS(kernel_lines)},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
@@ -229,6 +267,6 @@ mig_cmd_setup(MigCli *cli, char **arguments, GError **error)
         mig_talk("there is no /dev/watchdog: load the driver of this host's watchdog, or at least "
                  "softdog, or a host that hangs is never known as dead");
     if (is_changed && !option_check)
-        mig_talk("reboot, or: systemctl restart wdmd sanlock libvirtd");
+        mig_talk("reboot, or: sysctl --system; systemctl restart wdmd sanlock libvirtd");
     return TRUE;
 }

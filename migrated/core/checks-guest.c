@@ -241,6 +241,7 @@ mig_checks_postcopy(const char *vm, const char *target, MigPolicyKind policy, co
     else
         text = g_strdup_printf("%s can receive that way, should %s not converge", target, vm);
     add(checks, "postcopy", is_missed ? MIG_VERDICT_WARN : MIG_VERDICT_PASS, text,
-        "let QEMU there catch page faults: 'sysctl vm.unprivileged_userfaultfd=1'");
+        "let QEMU there catch page faults: 'migratectl setup' there sets "
+        "vm.unprivileged_userfaultfd=1, which 'sysctl --system' then makes so");
     return rule->allows_postcopy && !problem;
 }

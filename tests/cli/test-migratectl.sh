@@ -119,10 +119,17 @@ ok "setup --check: nothing is changed" diff -r "$TMP/host/etc" "$TMP/host/before
 exits "setup" 0 "$CTL" setup --root "$TMP/host"
 is "setup: the watchdog is on" "$(. "$TMP/host/etc/default/sanlock" && echo "<$sanlock_opts>")" "<>"
 is "setup: one lock manager" "$(grep -c '^ *lock_manager' "$TMP/host/etc/libvirt/qemu.conf")" 1
+is "setup: QEMU may receive by post-copy" "$(grep -v '^#' "$TMP/host/etc/sysctl.d/60-migrated.conf")" \
+    "vm.unprivileged_userfaultfd = 1"
 exits "setup --check behind it" 0 "$CTL" setup --check --root "$TMP/host"
 exits "setup again" 0 "$CTL" setup --root "$TMP/host" --no-watchdog
 is "setup: the watchdog is off" "$(. "$TMP/host/etc/default/sanlock" && echo "<$sanlock_opts>")" "<-w 0>"
 exits "setup --check sees the missing watchdog" 1 "$CTL" setup --check --root "$TMP/host"
+echo "vm.unprivileged_userfaultfd = 0" >"$TMP/host/etc/sysctl.d/60-migrated.conf"
+exits "setup --check sees another setting" 1 "$CTL" setup --check --root "$TMP/host"
+like "setup --check: names the file" "$OUT" '/etc/sysctl.d/60-migrated.conf *to be changed'
+rm "$TMP/host/etc/sysctl.d/60-migrated.conf"
+"$CTL" setup --root "$TMP/host" >/dev/null
 exits "setup --check --undo" 2 "$CTL" setup --check --undo --root "$TMP/host"
 exits "setup --undo" 0 "$CTL" setup --undo --root "$TMP/host"
 printf '\n' >>"$TMP/host/before/libvirt/qemu-sanlock.conf" # a last line gets its newline
