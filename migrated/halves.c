@@ -5,6 +5,7 @@
 #include "core/recover.h"
 #include "core/timeouts.h"
 #include "failover.h"
+#include "incoming.h"
 #include "self.h"
 
 gboolean
@@ -28,21 +29,45 @@ ask(MigDaemon *daemon, const char *node, const MigRunning *half)
     return reply ? mig_domain_state_from_name(reply->state) : MIG_DOMAIN_UNKNOWN;
 }
 
+/* Of each of the views. A slot that is silent is read all the same: what it says was written while
+ * the VM ran there, long before it left. g_free(). */
+static MigHalfNode *
+describe(MigDaemon *daemon, const MigRunning *half, const GPtrArray *views)
+{
+    MigHalfNode *nodes = g_new0(MigHalfNode, views->len + 1);
+    g_autofree char *source = mig_incoming_source(daemon->incoming, half->name, half->uuid);
+
+    for (guint i = 0; i < views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(views, i);
+
+        nodes[i] = (MigHalfNode){
+            .is_source = g_strcmp0(view->node->name, source) == 0,
+            .is_up = !view->is_local && view->state == MIG_NODE_UP,
+            .is_published = !view->is_local && !view->node->has_left &&
+                            half->slot < MIG_MAX_VM_SLOTS &&
+                            (view->node->running[half->slot / 8] & (1u << (half->slot % 8)))};
+    }
+    return nodes;
+}
+
 gboolean
 mig_halves_is_alone(MigDaemon *daemon, const MigRunning *half)
 {
-    g_autoptr(GPtrArray) nodes = mig_volumes_nodes(daemon->volumes);
+    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, half->volume, NULL);
+    g_autoptr(GPtrArray) views = attached ? mig_attached_nodes(attached) : NULL;
+    g_autofree MigHalfNode *nodes = views ? describe(daemon, half, views) : NULL;
 
-    for (guint i = 0; i < nodes->len; i++) {
-        const MigNodeView *view = g_ptr_array_index(nodes, i);
+    for (guint i = 0; views && i < views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(views, i);
         const char *node = view->node->name;
 
-        if (view->is_local || view->state == MIG_NODE_LEFT || mig_halves_is_dead(daemon, node))
+        if (view->is_local || view->state == MIG_NODE_LEFT || mig_halves_is_dead(daemon, node) ||
+            !mig_recover_may_have_half(nodes, views->len, i))
             continue;
         if (!mig_recover_is_half_useless(ask(daemon, node, half), FALSE))
             return FALSE;
     }
-    return TRUE;
+    return views && views->len > 0; /* none is an answer that could not be had */
 }
 
 void

@@ -10,8 +10,8 @@
  * libvirt says, or since its node is proven dead (core/recover.h). What cannot be asked is there.
  */
 
-/* The target's question. Every node is asked: whoever sends it may have forgotten the job, but
- * libvirt there knows its half. Blocks. */
+/* The target's question. Where the move has been forgotten, by a daemon that was restarted, other
+ * nodes are asked, too: libvirt knows a half that is there. Blocks. */
 gboolean mig_halves_is_alone(MigDaemon *daemon, const MigRunning *half);
 /* Has a fence, or sanlock with a watchdog behind it, proven that nothing runs there any more? */
 gboolean mig_halves_is_dead(MigDaemon *daemon, const char *node);

@@ -203,6 +203,21 @@ mig_incoming_expects(MigIncoming *incoming, const char *vm, const char *uuid)
     return FALSE;
 }
 
+char *
+mig_incoming_source(MigIncoming *incoming, const char *vm, const char *uuid)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+    GHashTableIter iter;
+    const Reservation *one;
+
+    g_hash_table_iter_init(&iter, incoming->by_job);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&one)) {
+        if (one->is_ready && g_str_equal(one->vm, vm) && g_ascii_strcasecmp(one->uuid, uuid) == 0)
+            return g_strdup(one->source);
+    }
+    return NULL;
+}
+
 /* FALSE: it was given up meanwhile. */
 static gboolean
 set_ready(MigIncoming *incoming, const char *job)

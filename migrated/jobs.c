@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/job-postcopy.h"
 #include "core/queue.h"
 #include "core/timeouts.h"
 #include "meters.h"
@@ -496,8 +497,8 @@ mig_jobs_cancel(MigJobs *jobs, const char *id, GError **error)
     return TRUE;
 }
 
-gboolean
-mig_jobs_resume(MigJobs *jobs, const char *id, GError **error)
+static gboolean
+set_resumed(MigJobs *jobs, const char *id, GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
     MigJobEntry *entry = find_or_error(jobs, id, error);
@@ -515,6 +516,38 @@ mig_jobs_resume(MigJobs *jobs, const char *id, GError **error)
     entry->job->resume_wanted = TRUE;
     mig_job_entry_wake(entry);
     return TRUE;
+}
+
+/* What other nodes have to be told of it, for a question without the lock; NULL: it is not in that
+ * state. */
+static MigJob *
+outline_of_paused(MigJobs *jobs, const char *id)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
+    const MigJobEntry *entry = find(jobs, id);
+    MigJob *job = NULL;
+
+    if (!entry || entry->job->state != MIG_JOB_STATE_POSTCOPY_PAUSED)
+        return NULL;
+    job = mig_job_new(id);
+    job->vm = g_strdup(entry->job->vm);
+    job->uuid = g_strdup(entry->job->uuid);
+    job->source = g_strdup(entry->job->source);
+    job->target = g_strdup(entry->job->target);
+    return job;
+}
+
+gboolean
+mig_jobs_resume(MigJobs *jobs, const char *id, GError **error)
+{
+    g_autoptr(MigJob) job = outline_of_paused(jobs, id);
+    GError *obstacle =
+        job ? mig_postcopy_obstacle(job, mig_peer_rpc_port(jobs->daemon->peer)) : NULL;
+
+    if (!obstacle)
+        return set_resumed(jobs, id, error);
+    g_propagate_error(error, obstacle);
+    return FALSE;
 }
 
 gboolean

@@ -31,9 +31,10 @@ typedef struct {
     guint resumed;   /* times that it did, and had failed again before it was quiet for long */
     gint64 resumed_us;
     gboolean is_told;
-    guint bare;      /* looks in a row at which it ran and nobody had its lease */
-    gint64 asked_us; /* for its other half; 0: it is whole */
-    guint alone;     /* times in a row that there was none */
+    gboolean was_failed_half; /* and libvirt has forgotten why it stands still once it is whole */
+    guint bare;               /* looks in a row at which it ran and nobody had its lease */
+    gint64 asked_us;          /* for its other half; 0: it is whole */
+    guint alone;              /* times in a row that there was none */
 } Held;
 
 /* So many of these are no late answer any more. */
@@ -296,6 +297,7 @@ note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
     MigLeaseOwner lease = {0};
 
     held->failed = 0;
+    held->was_failed_half = FALSE;
     if (g_get_monotonic_time() - held->resumed_us > MIG_IO_PAUSE_QUIET_MS * 1000)
         held->resumed = 0;
     held->is_told = held->resumed >= RESUMES_TOLD;
@@ -338,6 +340,7 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
 {
     Held *held = held_of(self, running->name);
     MigIoPause pause = {.is_volume_here = !is_lost,
+                        .is_half = running->is_half,
                         .is_lockspace_gone = mig_attached_is_outside(attached),
                         .failed = held->failed,
                         .resumed = held->resumed,
@@ -350,6 +353,7 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
                        "its disk fails; it stands still on %s until that is over",
                        self->daemon->node);
     held->is_told = TRUE;
+    held->was_failed_half = running->is_half || held->was_failed_half;
     if (!is_lost &&
         mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL)) {
         pause.is_lease_known = TRUE;
@@ -380,6 +384,17 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
     }
 }
 
+/* libvirt (9.0) calls a VM suspended by its user where a post-copy is over and it stands still,
+ * whatever the reason was. */
+static gboolean
+has_failed(MigSelf *self, const MigRunning *running)
+{
+    const Held *held = g_hash_table_lookup(self->held, running->name);
+
+    return running->state == MIG_DOMAIN_IO_ERROR ||
+           (running->state == MIG_DOMAIN_PAUSED && held && held->was_failed_half);
+}
+
 static gboolean
 is_gone(gpointer name, gpointer held, gpointer all)
 {
@@ -405,7 +420,7 @@ mig_self_look(MigSelf *self, gboolean is_isolated)
         g_autofree char *owner = NULL;
         gboolean is_away = attached && g_str_equal(mig_attached_state(attached), "lost");
 
-        if (attached && running->state == MIG_DOMAIN_IO_ERROR &&
+        if (attached && has_failed(self, running) &&
             !mig_jobs_has_vm(self->daemon->jobs, running->name)) {
             look_at_failed(self, running, attached, is_away);
             continue;

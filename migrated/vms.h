@@ -18,7 +18,7 @@ typedef struct {
     char **images;
     MigDomainState state;
     gboolean is_leaving; /* INCOMING: the half of a move that sends */
-    gboolean is_half;    /* RUNNING: a part of its memory is still where it came from */
+    gboolean is_half;    /* RUNNING, IO_ERROR: a part of its memory is still where it came from */
     gboolean is_broken;  /* is_half: and the link to there is lost */
 } MigRunning;
 

@@ -339,7 +339,9 @@
 #define MIG_FIELDS_PeerRestartRequest(F) F(STRING, name, R, NULL) F(INT, version, 0, NULL)
 #define MIG_FIELDS_PeerDomainRequest(F) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL)
 #define MIG_FIELDS_PeerDomainReply(F) \
-    F(STRING, state, R, NULL)          /* absent, running, paused, incoming, unknown */
+    F(STRING, state, R, NULL)          /* absent, running, paused, incoming, unknown */ \
+    F(BOOL, was_shut_down, 0, NULL)    /* absent: its guest has powered it off here */ \
+    F(BOOL, is_stuck, 0, NULL)         /* postcopy-failed: its QEMU hears nobody */
 #define MIG_FIELDS_PeerReserveRequest(F) \
     F(STRING, job, R, NULL) F(STRING, source, R, NULL) F(STRING, target, R, NULL) \
     F(INT, priority, 0, NULL) F(INT, waited_ms, 0, NULL)    /* since it was asked for */

@@ -49,6 +49,12 @@ typedef struct {
     gboolean (*resume)(gpointer self, const char *vm, const char *uuid, GError **error);
     gboolean (*get_state)(gpointer self, const char *vm, const char *uuid, MigDomainState *state,
                           GError **error);
+    /* Of one that is not there any more: did its guest power it off? FALSE also where that is not
+     * known. */
+    gboolean (*was_shut_down)(gpointer self, const char *vm);
+    /* Of one that receives by post-copy: it waits for a page that does not come, in a place where
+     * it hears nobody, and who asks libvirt about it waits with it. */
+    gboolean (*is_stuck)(gpointer self, const char *vm);
     /* Live, peer to peer; returns when libvirt is through with it. FALSE does not say where the
      * VM is now: ask both sides (core/recover.h). */
     gboolean (*migrate)(gpointer self, const MigMigration *migration, GError **error);

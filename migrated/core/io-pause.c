@@ -18,6 +18,8 @@ mig_io_pause_decide(const MigIoPause *pause)
         return MIG_IO_PAUSE_END;
     if (!pause->is_volume_here || !pause->is_lease_known)
         return MIG_IO_PAUSE_WAIT;
+    if (pause->is_half)
+        return pause->is_free || pause->is_ours ? MIG_IO_PAUSE_WAIT : MIG_IO_PAUSE_END;
     if (pause->is_free ? !pause->is_version_as_held : !pause->is_ours)
         return MIG_IO_PAUSE_END;
     if (pause->failed >= MIG_IO_PAUSE_RESUMES)

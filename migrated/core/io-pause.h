@@ -10,12 +10,17 @@
  * go on where nobody else can have written since: the lease was never free, or it is of the version
  * that it had here. libvirt itself compares no versions. One that may not is ended here, and
  * started anew.
+ *
+ * Half a VM cannot go on before it is whole, and libvirt would refuse that: it waits for that
+ * first, and is not ended for what its disk does, nor because a daemon that is younger does not
+ * know which lease it had: where it came from its other half is kept, and nobody starts it.
  */
 typedef struct {
-    gboolean is_volume_here;     /* heartbeats reach the LUN, sanlock is in its lockspace */
-    gboolean is_lockspace_gone;  /* they do, and sanlock has given the lockspace up */
-    gboolean is_lease_known;     /* it could be read */
-    gboolean is_free, is_ours;   /* ours: of this start of this node; both FALSE: another one's */
+    gboolean is_volume_here;    /* heartbeats reach the LUN, sanlock is in its lockspace */
+    gboolean is_lockspace_gone; /* they do, and sanlock has given the lockspace up */
+    gboolean is_lease_known;    /* it could be read */
+    gboolean is_free, is_ours;  /* ours: of this start of this node; both FALSE: another one's */
+    gboolean is_half; /* of a move in its post-copy phase, the rest of its memory is to come yet */
     gboolean is_version_as_held; /* FALSE also where that is not known: this daemon is younger */
     guint failed;                /* times that libvirt refused to let it go on */
     guint resumed;               /* times that it went on and failed again, without quiet between */

@@ -29,7 +29,24 @@ mig_monitor_init(MigMonitor *monitor, MigJob *job, const MigJobEnv *env)
     monitor->is_cancel_saved = job->cancel_wanted;
     monitor->deadline_ms = job->timeout_ms ? now_ms + job->timeout_ms : 0;
     mig_policy_init(&monitor->policy, job->policy, job->max_downtime_ms, now_ms);
-    monitor->policy.can_postcopy = job->can_postcopy;
+}
+
+void
+mig_monitor_set_call(MigMonitor *monitor)
+{
+    monitor->has_call = TRUE;
+    monitor->policy.can_postcopy = monitor->job->can_postcopy;
+}
+
+/* It goes over by post-copy, or will: nothing else is to be done for its end. */
+static gboolean
+is_left_to_postcopy(const MigMonitor *monitor)
+{
+    const MigJob *job = monitor->job;
+
+    return job->state == MIG_JOB_STATE_POSTCOPY_PAUSED ||
+           (job->state == MIG_JOB_STATE_POSTCOPY &&
+            (monitor->has_call || job->progress.is_postcopy));
 }
 
 /* The link is shared: each move that begins or ends changes what is left for the others. */
@@ -165,7 +182,7 @@ converge(MigMonitor *monitor, const MigProgress *progress, gint64 now_ms)
 {
     const MigJobEnv *env = monitor->env;
 
-    if (!monitor->job->by_virsh && !mig_job_state_is_postcopy(monitor->job->state)) {
+    if (!monitor->job->by_virsh && !is_left_to_postcopy(monitor)) {
         MigPolicyStep step = mig_policy_feed(&monitor->policy, progress, now_ms);
 
         take_step(monitor, step, step == MIG_POLICY_GIVE_UP ? no_convergence(monitor) : NULL);
@@ -186,7 +203,7 @@ watch_once(MigMonitor *monitor)
     MigProgress progress = {.downtime_ms = -1};
 
     if (monitor->deadline_ms && now_ms >= monitor->deadline_ms && !monitor->has_given_up &&
-        !is_cancelled(monitor) && !mig_job_state_is_postcopy(job->state))
+        !is_cancelled(monitor) && !is_left_to_postcopy(monitor))
         take_step(monitor, mig_policy_expire(&monitor->policy, now_ms), too_late(job));
     if ((is_cancelled(monitor) || monitor->has_given_up) && end(monitor))
         return;

@@ -9,13 +9,15 @@ typedef struct {
     MigJob *job;
     const MigJobEnv *env;
     MigPolicy policy;
-    gint64 deadline_ms;         /* monotonic; 0: none */
-    guint64 bandwidth_bytes_s;  /* as QEMU has it; 0: nothing is known */
-    guint retuned;              /* the job's, as far as it was looked at */
-    gboolean is_cancel_saved;   /* the journal knows that it was cancelled */
-    gboolean is_lifted;         /* its bandwidth was changed: no limit has to be told, too */
-    gboolean is_limit_due;      /* raised, QEMU does not know of it yet */
-    gboolean has_given_up;      /* the policy, or the time limit */
+    gint64 deadline_ms;        /* monotonic; 0: none */
+    guint64 bandwidth_bytes_s; /* as QEMU has it; 0: nothing is known */
+    guint retuned;             /* the job's, as far as it was looked at */
+    gboolean is_cancel_saved;  /* the journal knows that it was cancelled */
+    gboolean is_lifted;        /* its bandwidth was changed: no limit has to be told, too */
+    gboolean is_limit_due;     /* raised, QEMU does not know of it yet */
+    gboolean has_given_up;     /* the policy, or the time limit */
+    gboolean
+        has_call; /* libvirt is at a call of this daemon's, whose tunnel to the target it has */
     gboolean looks_for_arrival; /* at the target, once the guest stands still here */
     gint64 begun_ms;            /* post-copy was asked for last; 0: never */
     guint64 seen_bytes;         /* sent when that last changed in the post-copy phase, */
@@ -27,6 +29,10 @@ typedef struct {
 } MigMonitor;
 
 void mig_monitor_init(MigMonitor *monitor, MigJob *job, const MigJobEnv *env);
+/* For as long as a call of this daemon's moves it, it may be switched over to post-copy. One whose
+ * call is lost has lost its way to the target's libvirt with it, which would end its half; such a
+ * move ends, or converges by what its policy does where there is no post-copy. */
+void mig_monitor_set_call(MigMonitor *monitor);
 /* Of a thread: watches until has_ended. */
 gpointer mig_monitor_thread(gpointer monitor);
 /* Watches until libvirt has no move of this VM any more: after a restart, or when the call was

@@ -57,6 +57,25 @@ mig_postcopy_choose(MigJob *job, const MigJobEnv *env, MigMigration *migration)
     migration->channels = job->channels;
 }
 
+/* libvirt notices only by and by that the way to the target's is cut, and would end the target's
+ * half, by then the one that runs, once its own end of it breaks: so whoever is silent now is not
+ * handed the guest. */
+static gboolean
+is_awaited(const MigMonitor *monitor)
+{
+    const MigJob *job = monitor->job;
+    const MigPeer *peer = monitor->env->peer;
+    MigDomainState there = MIG_DOMAIN_UNKNOWN;
+    g_autoptr(GError) error = NULL;
+
+    if (peer->get_domain(peer->self, job->target, job->vm, job->uuid, &there, &error) &&
+        there == MIG_DOMAIN_INCOMING)
+        return TRUE;
+    g_message("job %s: post-copy does not begin yet: %s", job->id,
+              error ? error->message : mig_domain_state_name(there));
+    return FALSE;
+}
+
 void
 mig_postcopy_begin(MigMonitor *monitor, const char *why)
 {
@@ -65,10 +84,12 @@ mig_postcopy_begin(MigMonitor *monitor, const char *why)
     gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
     g_autoptr(GError) error = NULL;
 
-    if (!job->can_postcopy || job->progress.is_postcopy ||
+    if (!job->can_postcopy || !monitor->has_call || job->progress.is_postcopy ||
         (monitor->begun_ms && now_ms - monitor->begun_ms < BEGIN_AGAIN_MS))
         return;
     monitor->begun_ms = now_ms;
+    if (!is_awaited(monitor))
+        return;
     enter(monitor, MIG_JOB_STATE_POSTCOPY, why);
     if (!env->hv->start_postcopy(env->hv->self, job->vm, &error))
         g_message("job %s: post-copy does not begin yet: %s", job->id, error->message);
@@ -144,12 +165,31 @@ mig_postcopy_was(const MigJob *job)
 
 /* ---- taken up again, or given up ---- */
 
+GError *
+mig_postcopy_obstacle(const MigJob *job, const MigPeer *peer)
+{
+    if (!peer->is_stuck(peer->self, job->target, job->vm, job->uuid))
+        return NULL;
+    return g_error_new(
+        MIG_ERROR, MIG_ERROR_MOVE_FAILED,
+        "%s cannot be resumed: its QEMU on %s waits for a page of memory that is on %s still, in "
+        "its main loop, and hears no order; both halves are kept; 'virsh destroy %s' on %s gives "
+        "it up, then it is started again from its disk",
+        job->vm, job->target, job->source, job->vm, job->target);
+}
+
+/* A target that hears nobody would keep libvirt's call, and with it this job, for good. */
 static gboolean
 try_to_take_up(MigMonitor *monitor, const MigMigration *migration, GError **error)
 {
     const MigJobEnv *env = monitor->env;
+    GError *obstacle = mig_postcopy_obstacle(monitor->job, env->peer);
     gboolean ok;
 
+    if (obstacle) {
+        g_propagate_error(error, obstacle);
+        return FALSE;
+    }
     g_atomic_int_set(&monitor->has_ended, 0);
     GThread *thread = g_thread_new("monitor", mig_monitor_thread, monitor);
 

@@ -27,6 +27,9 @@ void mig_postcopy_watch(MigMonitor *monitor, const MigProgress *progress, gint64
 /* Nobody else has a call to libvirt under way for this job: takes the link up again where that was
  * asked for, and removes the half here where the other one is gone for good. */
 void mig_postcopy_tend(MigMonitor *monitor, gint64 now_ms);
+/* It cannot be taken up: the target's half hears nobody. For people; NULL: it may be tried. Asks
+ * the target, and waits for its answer. */
+GError *mig_postcopy_obstacle(const MigJob *job, const MigPeer *peer);
 /* Has this job ever been in that phase? */
 gboolean mig_postcopy_was(const MigJob *job);
 /* What a move may do of it is decided as it begins. */

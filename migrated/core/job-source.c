@@ -186,6 +186,7 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
             MIG_ID_MOVE_CLEAR, MIG_FIELDS(.job = job->id, .domain = job->vm, .peer = job->target),
             "the memory of %s goes to %s in clear text: [moves] encrypt=no", job->vm, job->target);
     mig_monitor_init(&monitor, job, env);
+    mig_monitor_set_call(&monitor);
     monitor.looks_for_arrival = TRUE;
     migration.downtime_ms = monitor.policy.limit_ms;
     migration.throttle_first = monitor.policy.rule->throttle_first;
@@ -401,7 +402,9 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
         stayed(job, env);
         return TRUE;
     case MIG_RECOVER_START:
-        if (mig_postcopy_was(job)) {
+        /* a guest that powers itself off in its post-copy phase has lost nothing */
+        if (mig_postcopy_was(job) &&
+            !env->peer->was_shut_down(env->peer->self, job->target, job->vm, job->uuid)) {
             env->peer->finish(env->peer->self, job, FALSE, NULL, NULL);
             lost(job, env);
         } else {

@@ -46,6 +46,11 @@ typedef struct {
                        GError **error);
     gboolean (*get_domain)(gpointer self, const char *node, const char *vm, const char *uuid,
                            MigDomainState *state, GError **error);
+    /* Not there any more, and it was its guest that powered it off, there. FALSE also where nobody
+     * can tell. */
+    gboolean (*was_shut_down)(gpointer self, const char *node, const char *vm, const char *uuid);
+    /* As MigHv has it, there; FALSE also where nobody can tell. */
+    gboolean (*is_stuck)(gpointer self, const char *node, const char *vm, const char *uuid);
     /* URI for this node's libvirtd to reach the target's. g_free(). */
     char *(*libvirt_uri)(gpointer self, const char *node, GError **error);
 } MigPeer;

@@ -61,3 +61,17 @@ mig_recover_is_half_useless(MigDomainState other, gboolean is_other_dead)
 {
     return is_other_dead || other == MIG_DOMAIN_ABSENT || other == MIG_DOMAIN_RUNNING;
 }
+
+gboolean
+mig_recover_may_have_half(const MigHalfNode *nodes, guint count, guint which)
+{
+    gboolean is_known = FALSE, is_published = FALSE;
+
+    for (guint i = 0; i < count; i++) {
+        is_known |= nodes[i].is_source;
+        is_published |= nodes[i].is_published;
+    }
+    if (is_known)
+        return nodes[which].is_source;
+    return !is_published || nodes[which].is_published || nodes[which].is_up;
+}

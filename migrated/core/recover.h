@@ -59,3 +59,15 @@ const char *mig_recover_name(MigRecover decision);
 /* Halves wait for one another in the post-copy phase. May this one be given up, with the other one
  * as it was found? It is gone (its libvirt says so, or its node is proven dead), or whole. */
 gboolean mig_recover_is_half_useless(MigDomainState other, gboolean is_other_dead);
+
+/* A node, as the target of a move sees it that looks for the other half. */
+typedef struct {
+    gboolean is_source;    /* the move is known, and comes from there */
+    gboolean is_up;        /* it gives signs of life */
+    gboolean is_published; /* its slot says that it has that VM, as a source's does to the end */
+} MigHalfNode;
+
+/* Must nodes[which] be asked, and waited for, before the other half counts as gone? Where the move
+ * is known only its source. Else whoever says that it has the VM, and all that can be asked; all,
+ * where nobody says so. One that is silent for reasons of its own keeps no half waiting. */
+gboolean mig_recover_may_have_half(const MigHalfNode *nodes, guint count, guint which);

@@ -160,7 +160,7 @@ typedef struct {
     char **images; /* "volume/image" for each disk under /dev/csv */
     MigDomainState state;
     gboolean is_leaving; /* INCOMING: the half that sends */
-    gboolean is_half;    /* RUNNING: as MIG_DOMAIN_POSTCOPY says */
+    gboolean is_half;    /* RUNNING: as MIG_DOMAIN_POSTCOPY says; IO_ERROR: so was it */
     gboolean is_broken;  /* is_half: as MIG_DOMAIN_POSTCOPY_FAILED says */
 } MigDomain;
 

@@ -8,10 +8,13 @@
 #include "base/error.h"
 #include "drivers/definition-disks.h"
 #include "drivers/definition-xml.h"
+#include "drivers/hv-libvirt-log.h"
+#include "drivers/hv-libvirt-stuck.h"
 
 #include <string.h>
 
 #define PID_DIR "/run/libvirt/qemu"
+#define LOG_DIR "/var/log/libvirt/qemu"
 
 gboolean
 mig_libvirt_is_locked(const char *text)
@@ -129,7 +132,8 @@ half_of(virDomainPtr domain, int reason)
     if (reason == VIR_DOMAIN_PAUSED_POSTCOPY || reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
         return HALF_OUT;
     if (virDomainGetJobStats(domain, &type, &params, &count, 0) < 0) {
-        if (reason != VIR_DOMAIN_PAUSED_MIGRATION && reason != VIR_DOMAIN_PAUSED_STARTING_UP)
+        if (reason != VIR_DOMAIN_PAUSED_MIGRATION && reason != VIR_DOMAIN_PAUSED_STARTING_UP &&
+            reason != VIR_DOMAIN_PAUSED_IOERROR)
             return HALF_NONE;
         int code = virGetLastErrorCode();
 
@@ -162,9 +166,9 @@ state_of_running(int reason)
     }
 }
 
-/* is_leaving: may be NULL */
+/* half: may be NULL */
 static MigDomainState
-domain_state(virDomainPtr domain, gboolean *is_leaving)
+domain_state(virDomainPtr domain, Half *half_out)
 {
     int state = 0, reason = 0;
     Half half;
@@ -180,11 +184,11 @@ domain_state(virDomainPtr domain, gboolean *is_leaving)
     case VIR_DOMAIN_SHUTOFF:
         return MIG_DOMAIN_ABSENT; /* a stopped persistent one holds nothing */
     case VIR_DOMAIN_PAUSED:
+        half = half_of(domain, reason);
+        if (half_out)
+            *half_out = half;
         if (reason == VIR_DOMAIN_PAUSED_IOERROR)
             return MIG_DOMAIN_IO_ERROR;
-        half = half_of(domain, reason);
-        if (is_leaving)
-            *is_leaving = half == HALF_OUT;
         return half == HALF_NONE      ? MIG_DOMAIN_PAUSED
                : half == HALF_UNKNOWN ? MIG_DOMAIN_UNKNOWN
                                       : MIG_DOMAIN_INCOMING;
@@ -265,6 +269,24 @@ hv_get_pid(gpointer self, const char *vm, GError **error)
     if (!g_ascii_string_to_signed(g_strstrip(text), 10, 2, G_MAXINT32, &pid, error))
         g_prefix_error(error, "%s: ", path);
     return (int)pid;
+}
+
+/* Its events are past for a daemon that was restarted; what libvirt writes into its log is not. */
+static gboolean
+hv_was_shut_down(gpointer self, const char *vm)
+{
+    g_autofree char *path = g_strdup_printf(LOG_DIR "/%s.log", vm);
+    g_autofree char *text = mig_libvirt_log_read_end(path);
+
+    return text && mig_libvirt_log_is_shut_down(text);
+}
+
+static gboolean
+hv_is_stuck(gpointer self, const char *vm)
+{
+    int pid = hv_get_pid(self, vm, NULL);
+
+    return pid && mig_libvirt_is_stuck("/proc", pid);
 }
 
 static gboolean
@@ -355,6 +377,7 @@ describe(virDomainPtr domain, MigDomain **described, GError **error)
     char *xml = virDomainGetXMLDesc(domain, 0);
     g_autoptr(MigDefinition) definition = xml ? mig_definition_parse(xml, NULL) : NULL;
     MigDomain *result = NULL;
+    Half half = HALF_NONE;
 
     *described = NULL;
     if (!xml) {
@@ -371,10 +394,14 @@ describe(virDomainPtr domain, MigDomain **described, GError **error)
         result->uuid = g_steal_pointer(&definition->uuid);
         result->volume = g_steal_pointer(&definition->lockspace);
         result->images = g_steal_pointer(&definition->images);
-        result->state = domain_state(domain, &result->is_leaving);
+        result->state = domain_state(domain, &half);
+        result->is_leaving = half == HALF_OUT;
         result->is_broken = result->state == MIG_DOMAIN_POSTCOPY_FAILED;
         result->is_half = result->is_broken || result->state == MIG_DOMAIN_POSTCOPY;
-        if (result->is_half) /* the guest does, and that is what most want to know */
+        /* one that cannot be told for now is not acted upon */
+        if (result->state == MIG_DOMAIN_IO_ERROR && (half == HALF_IN || half == HALF_UNKNOWN))
+            result->is_half = TRUE;
+        else if (result->is_half) /* the guest does, and that is what most want to know */
             result->state = MIG_DOMAIN_RUNNING;
     }
     free(xml);
@@ -443,6 +470,8 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
                             .get_progress = mig_libvirt_get_progress,
                             .set_max_downtime = mig_libvirt_set_max_downtime,
                             .set_bandwidth = mig_libvirt_set_bandwidth,
+                            .was_shut_down = hv_was_shut_down,
+                            .is_stuck = hv_is_stuck,
                             .abort = mig_libvirt_abort,
                             .start_postcopy = mig_libvirt_start_postcopy,
                             .pause_postcopy = mig_libvirt_pause_postcopy,

@@ -344,18 +344,40 @@ peer_finish(gpointer self, const MigJob *job, gboolean keep, MigOutcome *outcome
     return reply != NULL;
 }
 
+static MigPeerDomainReply *
+look(MigPeerRpc *rpc, const char *node, const char *vm, const char *uuid, GError **error)
+{
+    MigPeerDomainRequest request = {.vm = (char *)vm, .uuid = (char *)uuid};
+
+    return mig_peer_rpc_call_kept(rpc, node, "GetDomain", &mig_type_PeerDomainRequest, &request,
+                                  &mig_type_PeerDomainReply, MIG_PEER_LOOK_MS, error);
+}
+
 static gboolean
 peer_get_domain(gpointer self, const char *node, const char *vm, const char *uuid,
                 MigDomainState *state, GError **error)
 {
-    MigPeerDomainRequest request = {.vm = (char *)vm, .uuid = (char *)uuid};
-    g_autoptr(MigPeerDomainReply) reply =
-        mig_peer_rpc_call_kept(self, node, "GetDomain", &mig_type_PeerDomainRequest, &request,
-                               &mig_type_PeerDomainReply, MIG_PEER_LOOK_MS, error);
+    g_autoptr(MigPeerDomainReply) reply = look(self, node, vm, uuid, error);
 
     if (reply)
         *state = mig_domain_state_from_name(reply->state);
     return reply != NULL;
+}
+
+static gboolean
+peer_was_shut_down(gpointer self, const char *node, const char *vm, const char *uuid)
+{
+    g_autoptr(MigPeerDomainReply) reply = look(self, node, vm, uuid, NULL);
+
+    return reply && reply->was_shut_down;
+}
+
+static gboolean
+peer_is_stuck(gpointer self, const char *node, const char *vm, const char *uuid)
+{
+    g_autoptr(MigPeerDomainReply) reply = look(self, node, vm, uuid, NULL);
+
+    return reply && reply->is_stuck;
 }
 
 static char *
@@ -382,6 +404,8 @@ mig_peer_rpc_new(const char *this_node, const MigPeerRpcHooks *hooks)
                           .prepare = peer_prepare,
                           .finish = peer_finish,
                           .get_domain = peer_get_domain,
+                          .was_shut_down = peer_was_shut_down,
+                          .is_stuck = peer_is_stuck,
                           .libvirt_uri = peer_libvirt_uri};
     return rpc;
 }

@@ -104,6 +104,8 @@ hv_migrate(gpointer self, const MigMigration *migration, GError **error)
     if (migration->may_postcopy && migration->channels)
         world_violation(world, "post-copy over more than one connection");
     if (migration->is_recovery) {
+        if (world->plan.is_stuck)
+            world_violation(world, "libvirt is asked for what it never answers");
         if (world->phase == PHASE_NONE)
             why = port_stopped();
         else if (port_has_effect(&call) && !world_take_up(world))
@@ -142,6 +144,16 @@ hv_get_progress(gpointer self, const char *vm, MigProgress *progress, GError **e
         world->now_ms - world->silent_ms > 5000 &&
         process->job->state == MIG_JOB_STATE_POSTCOPY_PAUSED)
         process->job->resume_wanted = TRUE;
+    /* who is told that it cannot be, and gives it up by hand */
+    if (world->phase == PHASE_POSTCOPY_PAUSED && world->plan.is_stuck &&
+        world->now_ms - world->silent_ms > 30000 &&
+        world->domain[TARGET].state != MIG_DOMAIN_ABSENT) {
+        if (!process->job->error || !strstr(process->job->error->message, "hears no order"))
+            world_violation(world, "nobody is told that B's half hears nobody");
+        world_remove(world, TARGET);
+        world->images[TARGET] = FALSE;
+        world->went_off = TRUE;
+    }
     *progress = (MigProgress){.downtime_ms = -1};
     if (world->domain[SOURCE].state == MIG_DOMAIN_ABSENT)
         why = port_stopped();

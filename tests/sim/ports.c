@@ -217,6 +217,32 @@ peer_get_domain(gpointer self, const char *node, const char *vm, const char *uui
                          error);
 }
 
+static gboolean
+peer_was_shut_down(gpointer self, const char *node, const char *vm, const char *uuid)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = port_call_begin(process, "was-shut-down");
+    gboolean was = world->was_shut_down && world->domain[TARGET].state == MIG_DOMAIN_ABSENT;
+
+    return port_call_end(process, &call, port_is_target_there(world) ? NULL : port_unreachable(),
+                         NULL) &&
+           was;
+}
+
+static gboolean
+peer_is_stuck(gpointer self, const char *node, const char *vm, const char *uuid)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = port_call_begin(process, "is-stuck");
+    gboolean is = world->plan.is_stuck && world->domain[TARGET].state == MIG_DOMAIN_POSTCOPY_FAILED;
+
+    return port_call_end(process, &call, port_is_target_there(world) ? NULL : port_unreachable(),
+                         NULL) &&
+           is;
+}
+
 static char *
 peer_libvirt_uri(gpointer self, const char *node, GError **error)
 {
@@ -464,6 +490,8 @@ world_run_job(World *world)
                           .prepare = peer_prepare,
                           .finish = peer_finish,
                           .get_domain = peer_get_domain,
+                          .was_shut_down = peer_was_shut_down,
+                          .is_stuck = peer_is_stuck,
                           .libvirt_uri = peer_libvirt_uri};
     const MigVolumePort volume = {.self = &process,
                                   .deactivate = volume_deactivate,

@@ -314,7 +314,7 @@ test_postcopy(void)
         MigJobState state;
         const char *text;
         MigDomainState source, target;
-        gboolean restart_asked;
+        gboolean restart_asked, is_stuck;
     } expected[] = {
         {PC_FINE, MIG_JOB_STATE_DONE, NULL, MIG_DOMAIN_ABSENT, MIG_DOMAIN_RUNNING, FALSE},
         {PC_LINK_LOST, MIG_JOB_STATE_DONE, NULL, MIG_DOMAIN_ABSENT, MIG_DOMAIN_RUNNING, FALSE},
@@ -322,6 +322,10 @@ test_postcopy(void)
          MIG_DOMAIN_ABSENT, TRUE},
         {PC_SOURCE_GONE, MIG_JOB_STATE_FAILED, "one half of web was lost", MIG_DOMAIN_ABSENT,
          MIG_DOMAIN_ABSENT, TRUE},
+        {PC_TARGET_OFF, MIG_JOB_STATE_FAILED, "web stopped during the move", MIG_DOMAIN_ABSENT,
+         MIG_DOMAIN_ABSENT, FALSE},
+        {PC_LINK_LOST, MIG_JOB_STATE_FAILED, "one half of web was lost", MIG_DOMAIN_ABSENT,
+         MIG_DOMAIN_ABSENT, TRUE, TRUE},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
@@ -329,7 +333,8 @@ test_postcopy(void)
                            .needs_downtime_ms = 1000,
                            .policy = MIG_POLICY_MUST_FINISH,
                            .can_postcopy = TRUE,
-                           .postcopy = expected[i].fault};
+                           .postcopy = expected[i].fault,
+                           .is_stuck = expected[i].is_stuck};
 
         g_test_message("fault %d", expected[i].fault);
         world_reset(world, &plan);

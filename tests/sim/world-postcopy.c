@@ -67,6 +67,8 @@ fault_of_postcopy(World *world)
         break;
     case PC_TARGET_GONE:
     case PC_LINK_AND_TARGET:
+    case PC_TARGET_OFF:
+        world->was_shut_down = world->plan.postcopy == PC_TARGET_OFF;
         if (world->domain[TARGET].state != MIG_DOMAIN_ABSENT) {
             world_remove(world, TARGET);
             world->images[TARGET] = FALSE;

@@ -68,6 +68,7 @@ typedef enum {
     PC_TARGET_GONE, /* its QEMU dies */
     PC_SOURCE_GONE,
     PC_LINK_AND_TARGET, /* the link is lost, and then the target's QEMU */
+    PC_TARGET_OFF,      /* its guest powers itself off */
     PC_N,
 } PcFault;
 
@@ -83,6 +84,7 @@ typedef struct {
     MigPolicyKind policy;
     gboolean can_postcopy; /* the target can receive that way, and the policy does not forbid it */
     PcFault postcopy;
+    gboolean is_stuck;        /* B's half hears nobody once the link is lost */
     gboolean is_source_first; /* lower host id */
     guint fail_at, kill_at, cancel_at, die_at, cut_at, off_at;
     FailKind fail_kind;
@@ -121,7 +123,7 @@ typedef struct {
     gint64 reserved_ms;
     gboolean target_alive;
     gint64 target_died_ms, cut_until_ms, cut_since_ms;
-    gboolean target_ran, went_off;
+    gboolean target_ran, went_off, was_shut_down;
     gint64 stopped_ms;      /* the guest, on A, for the switch-over */
     gboolean arrived_early; /* who asked was answered while libvirt was at it still */
 

@@ -24,6 +24,28 @@ test_table(void)
     g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_END);
 }
 
+/* Half a VM stays, whatever its disk does and whoever has forgotten its lease. */
+static void
+test_half(void)
+{
+    MigIoPause pause = {.is_half = TRUE,
+                        .is_volume_here = TRUE,
+                        .is_lease_known = TRUE,
+                        .is_free = TRUE,
+                        .failed = MIG_IO_PAUSE_RESUMES};
+
+    g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_WAIT);
+    pause.is_version_as_held = TRUE;
+    g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_WAIT);
+    pause.failed = 0; /* not let go on, either */
+    g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_WAIT);
+    pause.is_free = FALSE;
+    pause.is_ours = TRUE;
+    g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_WAIT);
+    pause.is_ours = FALSE; /* somebody else runs it */
+    g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_END);
+}
+
 /* A disk that is broken for good: later each time, and never given up for that. */
 static void
 test_again(void)
@@ -68,6 +90,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/io-pause/table", test_table);
     g_test_add_func("/io-pause/again", test_again);
+    g_test_add_func("/io-pause/half", test_half);
     g_test_add_func("/io-pause/property", test_property);
     return g_test_run();
 }

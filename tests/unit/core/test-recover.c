@@ -143,6 +143,34 @@ test_halves(void)
     }
 }
 
+/* The node of the other half is always among those that are asked; one that is silent for reasons
+ * of its own is not, if there is any way to know. */
+static void
+test_whose_half(void)
+{
+    enum { SOURCE, OTHER, N };
+
+    for (guint bits = 0; bits < 1u << 5; bits++) {
+        /* the source may have restarted and given its half up, or be silent; OTHER never had one,
+         * but an old run of the VM may stand in its slot */
+        const MigHalfNode nodes[N] = {
+            [SOURCE] = {.is_source = bits & 1,
+                        .is_up = bits >> 1 & 1,
+                        .is_published = bits >> 2 & 1},
+            [OTHER] = {.is_up = bits >> 3 & 1, .is_published = bits >> 4 & 1}};
+        gboolean has_half = nodes[SOURCE].is_published; /* published for as long as it is there */
+
+        if (nodes[SOURCE].is_source || has_half)
+            g_assert_true(mig_recover_may_have_half(nodes, N, SOURCE));
+        if (nodes[SOURCE].is_source)
+            g_assert_false(mig_recover_may_have_half(nodes, N, OTHER));
+        else if (has_half && !nodes[OTHER].is_up && !nodes[OTHER].is_published)
+            g_assert_false(mig_recover_may_have_half(nodes, N, OTHER));
+        else if (nodes[OTHER].is_up || nodes[OTHER].is_published || !has_half)
+            g_assert_true(mig_recover_may_have_half(nodes, N, OTHER));
+    }
+}
+
 /* Whoever reads the header is told of every decision. */
 static void
 test_header(void)
@@ -163,6 +191,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/recover/all", test_all);
     g_test_add_func("/recover/halves", test_halves);
+    g_test_add_func("/recover/whose-half", test_whose_half);
     g_test_add_func("/recover/header", test_header);
     return g_test_run();
 }

@@ -120,10 +120,11 @@ test_older(Fixture *f, gconstpointer data)
     g_autoptr(GPtrArray) jobs = NULL;
     const MigJob *job;
 
-    write_file(f, "A-16.json",
-               "{\"id\":\"A-16\",\"kind\":\"move\",\"vm\":\"web\",\"uuid\":\"u\",\"volume\":\"vol\","
-               "\"source\":\"A\",\"target\":\"B\",\"state\":\"perform\",\"can_postcopy\":true}",
-               -1);
+    write_file(
+        f, "A-16.json",
+        "{\"id\":\"A-16\",\"kind\":\"move\",\"vm\":\"web\",\"uuid\":\"u\",\"volume\":\"vol\","
+        "\"source\":\"A\",\"target\":\"B\",\"state\":\"perform\",\"can_postcopy\":true}",
+        -1);
     jobs = mig_store_file_load(f->store);
     g_assert_cmpuint(jobs->len, ==, 1);
     job = g_ptr_array_index(jobs, 0);
@@ -361,14 +362,10 @@ main(int argc, char **argv)
         const char *name;
         void (*run)(Fixture *f, gconstpointer data);
     } tests[] = {
-        {"/store/round-trip", test_round_trip},
-        {"/store/older", test_older},
-        {"/store/too-late", test_too_late},
-        {"/store/broken", test_broken},
-        {"/store/rubbish", test_rubbish},
-        {"/store/foreign", test_foreign},
-        {"/store/forgets", test_forgets},
-        {"/store/cannot-write", test_cannot_write},
+        {"/store/round-trip", test_round_trip}, {"/store/older", test_older},
+        {"/store/too-late", test_too_late},     {"/store/broken", test_broken},
+        {"/store/rubbish", test_rubbish},       {"/store/foreign", test_foreign},
+        {"/store/forgets", test_forgets},       {"/store/cannot-write", test_cannot_write},
         {"/store/lines", test_lines},
     };
 
