@@ -24,6 +24,7 @@ typedef struct {
     gint64 moved_ms;            /* and since when; 0: it has not been seen in there */
     guint moves;                /* looks in a row at which more was sent */
     gint64 given_up_ms;         /* the link, last; 0: never, or not since it was lost */
+    gboolean is_last_told;      /* all has been sent, and the link is lost */
     gint64 looked_ms;           /* for the other half */
     gint has_ended;             /* atomic: the migrate call has returned */
 } MigMonitor;

@@ -97,6 +97,23 @@ mig_postcopy_begin(MigMonitor *monitor, const char *why)
 
 /* ---- watched ---- */
 
+/* All that was here has been sent: QEMU (7.2) waits for the target's last word, and gives up a link
+ * that is shut down now for good, without any state in which it could be taken up again. Left alone
+ * it ends as soon as packets come through. */
+static void
+wait_for_last_word(MigMonitor *monitor)
+{
+    const MigJob *job = monitor->job;
+
+    if (monitor->is_last_told)
+        return;
+    monitor->is_last_told = TRUE;
+    tell(monitor, g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
+                              "the link was lost when all memory of %s had been sent; it ends by "
+                              "itself once the link between %s and %s is mended",
+                              job->vm, job->source, job->target));
+}
+
 /* What is silent for too long: QEMU is told once, or (again) each time. libvirt may call broken
  * what QEMU does not know of yet. */
 static void
@@ -104,7 +121,8 @@ give_up_link(MigMonitor *monitor, gint64 silent_ms, gboolean again)
 {
     const MigHv *hv = monitor->env->hv;
 
-    if (silent_ms < MIG_POSTCOPY_SILENT_MS || (monitor->given_up_ms && !again))
+    if (silent_ms < MIG_POSTCOPY_SILENT_MS || (monitor->given_up_ms && !again) ||
+        monitor->job->progress.remaining_bytes == 0)
         return;
     hv->pause_postcopy(hv->self, monitor->job->vm, NULL);
     monitor->given_up_ms = monitor->moved_ms += silent_ms;
@@ -127,6 +145,9 @@ mig_postcopy_watch(MigMonitor *monitor, const MigProgress *progress, gint64 now_
     if (is_first || has_moved) {
         monitor->seen_bytes = progress->transferred_bytes;
         monitor->moved_ms = now_ms;
+        if (monitor->is_last_told)
+            tell(monitor, NULL);
+        monitor->is_last_told = FALSE;
     }
     gint64 silent_ms = now_ms - monitor->moved_ms;
 
@@ -147,6 +168,9 @@ mig_postcopy_watch(MigMonitor *monitor, const MigProgress *progress, gint64 now_
         tell(monitor, link_lost(job, "the link was lost in the post-copy phase"));
         enter(monitor, MIG_JOB_STATE_POSTCOPY_PAUSED, "the link was lost");
         monitor->given_up_ms = 0;
+    } else if (progress->remaining_bytes == 0 && !progress->is_broken) {
+        if (silent_ms >= MIG_POSTCOPY_SILENT_MS)
+            wait_for_last_word(monitor);
     } else {
         give_up_link(monitor, silent_ms, TRUE);
     }
@@ -218,7 +242,8 @@ take_up(MigMonitor *monitor)
                                     .is_recovery = TRUE};
     gint64 until_ms = env->clock->monotonic_ms(env->clock->self) + MIG_POSTCOPY_RESUME_MS;
 
-    if (!monitor->given_up_ms) { /* QEMU may not have heard of it yet */
+    if (!monitor->given_up_ms &&
+        job->progress.remaining_bytes) { /* QEMU may not have heard of it yet */
         env->hv->pause_postcopy(env->hv->self, job->vm, NULL);
         monitor->given_up_ms = until_ms;
     }

@@ -161,7 +161,7 @@ hv_get_progress(gpointer self, const char *vm, MigProgress *progress, GError **e
         progress->is_active = TRUE;
         progress->iteration = world->iteration;
         progress->total_bytes = 1000;
-        progress->remaining_bytes = 100;
+        progress->remaining_bytes = world->is_all_sent ? 0 : 100;
         progress->is_postcopy = world->phase >= PHASE_POSTCOPY_STOP &&
                                 world->domain[SOURCE].state == MIG_DOMAIN_INCOMING;
         progress->is_broken = progress->is_postcopy && world->postcopy_broken;
@@ -233,6 +233,8 @@ hv_pause_postcopy(gpointer self, const char *vm, GError **error)
     Process *process = self;
     Call call = port_call_begin(process, "pause-postcopy");
 
+    if (process->world->is_all_sent)
+        world_violation(process->world, "QEMU gives a link up that it can never take up again");
     if (port_has_effect(&call))
         world_give_up_link(process->world);
     return port_call_end(process, &call, NULL, error);

@@ -311,7 +311,9 @@ store_save(gpointer self, const MigJob *job, GError **error)
         if (world->target_alive && !world->target_died_ms && !world->reserve_failed &&
             (!world->reservation || !world->images[TARGET] || !world->pair[SOURCE]))
             world_violation(world, "virsh is let begin, and the target is not ready");
-        world_begin_move(world, VIRSH_LIMIT_MS);
+        if (!world->virsh_began) /* once, however often the journal says so */
+            world_begin_move(world, VIRSH_LIMIT_MS);
+        world->virsh_began = TRUE;
     }
     return port_call_end(process, &call, NULL, error);
 }

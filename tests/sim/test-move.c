@@ -322,6 +322,7 @@ test_postcopy(void)
          MIG_DOMAIN_ABSENT, TRUE},
         {PC_SOURCE_GONE, MIG_JOB_STATE_FAILED, "one half of web was lost", MIG_DOMAIN_ABSENT,
          MIG_DOMAIN_ABSENT, TRUE},
+        {PC_LINK_AT_END, MIG_JOB_STATE_DONE, NULL, MIG_DOMAIN_ABSENT, MIG_DOMAIN_RUNNING, FALSE},
         {PC_TARGET_OFF, MIG_JOB_STATE_FAILED, "web stopped during the move", MIG_DOMAIN_ABSENT,
          MIG_DOMAIN_ABSENT, FALSE},
         {PC_LINK_LOST, MIG_JOB_STATE_FAILED, "one half of web was lost", MIG_DOMAIN_ABSENT,

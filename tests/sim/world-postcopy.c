@@ -79,6 +79,11 @@ fault_of_postcopy(World *world)
     case PC_LINK_LOST:
         world_lose_link(world);
         break;
+    case PC_LINK_AT_END:
+        world->is_all_sent = TRUE;
+        world->cut_since_ms = world->now_ms;
+        world->cut_until_ms = world->now_ms + 40000;
+        break;
     case PC_SOURCE_GONE:
         world_lose_link(world);
         world_remove(world, SOURCE);

@@ -68,6 +68,7 @@ typedef enum {
     PC_TARGET_GONE, /* its QEMU dies */
     PC_SOURCE_GONE,
     PC_LINK_AND_TARGET, /* the link is lost, and then the target's QEMU */
+    PC_LINK_AT_END,     /* the network, when all has been sent */
     PC_TARGET_OFF,      /* its guest powers itself off */
     PC_N,
 } PcFault;
@@ -134,7 +135,8 @@ typedef struct {
     gboolean postcopy_asked, postcopy_faulted, postcopy_broken; /* broken: libvirt believes so */
     gint64 silent_ms; /* since when nothing goes over; 0 */
     guint64 sent;
-    gboolean restart_asked;
+    gboolean restart_asked, virsh_began;
+    gboolean is_all_sent; /* QEMU waits for B's last word */
     enum { LATER_NOTHING, LATER_CLEAN, LATER_RUN, LATER_GONE } later;
     gint64 later_ms;
 
