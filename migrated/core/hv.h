@@ -62,6 +62,10 @@ typedef struct {
     gboolean (*set_max_downtime)(gpointer self, const char *vm, guint ms, GError **error);
     /* bytes_s: not 0; at once, also of a migration that runs. */
     gboolean (*set_bandwidth)(gpointer self, const char *vm, guint64 bytes_s, GError **error);
+    /* Of what goes over in the post-copy phase unasked; pages that the guest waits for are not
+     * counted. Before that phase, or in it. */
+    gboolean (*set_postcopy_bandwidth)(gpointer self, const char *vm, guint64 bytes_s,
+                                       GError **error);
     /* Refused once the guest has been stopped for its hand-over, or runs on the target. */
     gboolean (*abort)(gpointer self, const char *vm, GError **error);
     /* The target runs it as soon as QEMU can; again and again does no harm. */

@@ -212,6 +212,8 @@ watch_once(MigMonitor *monitor)
         return;
     /* QEMU never takes it back before the end, and then has forgotten it */
     progress.throttle_percent = MAX(progress.throttle_percent, job->progress.throttle_percent);
+    if (progress.is_active && !progress.is_postcopy)
+        monitor->most_bytes_s = MAX(monitor->most_bytes_s, progress.rate_bytes_s);
     mig_postcopy_watch(monitor, &progress, now_ms);
 
     env->lock(env->self);

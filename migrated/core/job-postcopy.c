@@ -5,6 +5,7 @@
 #include "core/job-turn.h"
 
 #include "base/error.h"
+#include "core/bandwidth.h"
 #include "core/recover.h"
 #include "core/timeouts.h"
 
@@ -76,6 +77,22 @@ is_awaited(const MigMonitor *monitor)
     return FALSE;
 }
 
+/* What is sent unasked fills all that lies between the two QEMUs, and each page that the guest
+ * waits for queues up behind it: on a slow link for a second each. Not so where a quarter of the
+ * link is left free. Nor is the move's bandwidth limit forgotten with the phase. */
+static void
+leave_room(const MigMonitor *monitor)
+{
+    const MigJobEnv *env = monitor->env;
+    guint64 bytes_s = mig_bandwidth_lower(env->bandwidth(env->self),
+                                          monitor->most_bytes_s - monitor->most_bytes_s / 4);
+    g_autoptr(GError) error = NULL;
+
+    if (bytes_s &&
+        !env->hv->set_postcopy_bandwidth(env->hv->self, monitor->job->vm, bytes_s, &error))
+        g_message("job %s: post-copy without a limit: %s", monitor->job->id, error->message);
+}
+
 void
 mig_postcopy_begin(MigMonitor *monitor, const char *why)
 {
@@ -91,6 +108,7 @@ mig_postcopy_begin(MigMonitor *monitor, const char *why)
     if (!is_awaited(monitor))
         return;
     enter(monitor, MIG_JOB_STATE_POSTCOPY, why);
+    leave_room(monitor);
     if (!env->hv->start_postcopy(env->hv->self, job->vm, &error))
         g_message("job %s: post-copy does not begin yet: %s", job->id, error->message);
 }

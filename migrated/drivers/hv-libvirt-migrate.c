@@ -200,18 +200,29 @@ mig_libvirt_set_max_downtime(gpointer self, const char *vm, guint ms, GError **e
                         "setting the downtime limit", error);
 }
 
-gboolean
-mig_libvirt_set_bandwidth(gpointer self, const char *vm, guint64 bytes_s, GError **error)
+static gboolean
+set_speed(gpointer self, const char *vm, guint64 bytes_s, unsigned flags, GError **error)
 {
     virConnectPtr connection;
     virDomainPtr domain = active_domain(self, vm, NULL, &connection, error);
+    unsigned long mib_s = MAX((unsigned long)(bytes_s >> 20), 1);
 
     if (!domain)
         return FALSE;
-    return close_domain(
-        domain, connection,
-        virDomainMigrateSetMaxSpeed(domain, MAX((unsigned long)(bytes_s >> 20), 1), 0), /* MiB/s */
-        "setting the bandwidth", error);
+    return close_domain(domain, connection, virDomainMigrateSetMaxSpeed(domain, mib_s, flags),
+                        "setting the bandwidth", error);
+}
+
+gboolean
+mig_libvirt_set_bandwidth(gpointer self, const char *vm, guint64 bytes_s, GError **error)
+{
+    return set_speed(self, vm, bytes_s, 0, error);
+}
+
+gboolean
+mig_libvirt_set_postcopy_bandwidth(gpointer self, const char *vm, guint64 bytes_s, GError **error)
+{
+    return set_speed(self, vm, bytes_s, VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY, error);
 }
 
 /* Longer than any hand-over. One that has stood still for longer was suspended by somebody while

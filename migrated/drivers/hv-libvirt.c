@@ -472,6 +472,7 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
                             .set_bandwidth = mig_libvirt_set_bandwidth,
                             .was_shut_down = hv_was_shut_down,
                             .is_stuck = hv_is_stuck,
+                            .set_postcopy_bandwidth = mig_libvirt_set_postcopy_bandwidth,
                             .abort = mig_libvirt_abort,
                             .start_postcopy = mig_libvirt_start_postcopy,
                             .pause_postcopy = mig_libvirt_pause_postcopy,

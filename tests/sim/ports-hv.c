@@ -164,6 +164,8 @@ hv_get_progress(gpointer self, const char *vm, MigProgress *progress, GError **e
         progress->remaining_bytes = world->is_all_sent ? 0 : 100;
         progress->is_postcopy = world->phase >= PHASE_POSTCOPY_STOP &&
                                 world->domain[SOURCE].state == MIG_DOMAIN_INCOMING;
+        if (world->plan.can_postcopy && !progress->is_postcopy)
+            progress->rate_bytes_s = 400 + world->iteration % 2 * 400;
         progress->is_broken = progress->is_postcopy && world->postcopy_broken;
         progress->transferred_bytes = world->sent;
         if (!world->pair[SOURCE] && !world->reserve_failed)
@@ -191,6 +193,17 @@ hv_set_bandwidth(gpointer self, const char *vm, guint64 bytes_s, GError **error)
     Process *process = self;
     Call call = port_call_begin(process, "set-bandwidth");
 
+    return port_call_end(process, &call, NULL, error);
+}
+
+static gboolean
+hv_set_postcopy_bandwidth(gpointer self, const char *vm, guint64 bytes_s, GError **error)
+{
+    Process *process = self;
+    Call call = port_call_begin(process, "limit-postcopy");
+
+    if (port_has_effect(&call))
+        process->world->postcopy_bytes_s = bytes_s;
     return port_call_end(process, &call, NULL, error);
 }
 
@@ -261,6 +274,7 @@ world_hv(Process *process)
                    .get_progress = hv_get_progress,
                    .set_max_downtime = hv_set_max_downtime,
                    .set_bandwidth = hv_set_bandwidth,
+                   .set_postcopy_bandwidth = hv_set_postcopy_bandwidth,
                    .abort = hv_abort,
                    .start_postcopy = hv_start_postcopy,
                    .pause_postcopy = hv_pause_postcopy,

@@ -343,6 +343,7 @@ test_postcopy(void)
         g_assert_cmpint(world->domain[SOURCE].state, ==, expected[i].source);
         g_assert_cmpint(world->domain[TARGET].state, ==, expected[i].target);
         g_assert_true(world->restart_asked == expected[i].restart_asked);
+        g_assert_cmpuint(world->postcopy_bytes_s, ==, 600); /* a quarter of the link stays free */
     }
 }
 

@@ -136,6 +136,7 @@ typedef struct {
     gint64 silent_ms; /* since when nothing goes over; 0 */
     guint64 sent;
     gboolean restart_asked, virsh_began;
+    guint64 postcopy_bytes_s;
     gboolean is_all_sent; /* QEMU waits for B's last word */
     enum { LATER_NOTHING, LATER_CLEAN, LATER_RUN, LATER_GONE } later;
     gint64 later_ms;
