@@ -104,19 +104,23 @@ mig_job_forecast(MigJobs *jobs, const MigJob *job, gboolean is_patient, MigForec
                       .has_moved = use.has_moved,
                       .link_bytes_s = mig_bandwidth_lower(mig_link_speed(daemon->link, job->target),
                                                           limit_of(daemon, job))};
-    const MigPredictFacts facts = {.memory_bytes = job->memory_bytes,
-                                   .used_bytes = forecast->used_bytes,
-                                   .dirtied = forecast->dirtied,
-                                   .later = forecast->later,
-                                   .busy_percent = forecast->busy_percent,
-                                   .has_moved = forecast->has_moved,
-                                   .link_bytes_s = forecast->link_bytes_s,
-                                   .is_encrypted = job->is_encrypted,
-                                   .policy = job->policy,
-                                   .can_postcopy = job->can_postcopy,
-                                   .max_downtime_ms = job->max_downtime_ms,
-                                   .past = (const MigPast *)(gconstpointer)past->data,
-                                   .n_past = past->len};
+    MigPredictFacts facts = {.memory_bytes = job->memory_bytes,
+                             .used_bytes = forecast->used_bytes,
+                             .dirtied = forecast->dirtied,
+                             .later = forecast->later,
+                             .busy_percent = forecast->busy_percent,
+                             .has_moved = forecast->has_moved,
+                             .link_bytes_s = forecast->link_bytes_s,
+                             .is_encrypted = job->is_encrypted,
+                             .policy = job->policy,
+                             .can_postcopy = job->can_postcopy,
+                             .max_downtime_ms = job->max_downtime_ms,
+                             .past = (const MigPast *)(gconstpointer)past->data,
+                             .n_past = past->len};
 
+    if (is_patient && mig_predict_is_shaky(&facts)) {
+        mig_meters_refine(daemon->meters, job->vm, job->uuid, &use);
+        facts.later = forecast->later = use.later;
+    }
     mig_predict(&facts, &forecast->expected);
 }

@@ -162,6 +162,31 @@ mig_meters_get(MigMeters *meters, const char *vm, const char *uuid, gint64 max_a
     return TRUE;
 }
 
+void
+mig_meters_refine(MigMeters *meters, const char *vm, const char *uuid, MigUse *use)
+{
+    guint64 sum = use->later.bytes;
+    guint count = 1;
+    MigMeter meter;
+    Known *known;
+
+    if (use->is_refined || !has_to_count(meters, uuid, -1)) /* whatever is known */
+        return;
+    while (count <= MIG_METER_MORE && count_for(meters, vm, uuid, MIG_METER_LATER_S, &meter)) {
+        sum += meter.dirtied.bytes;
+        count++;
+    }
+    use->later.bytes = sum / count;
+    use->is_refined = TRUE;
+    g_mutex_lock(&meters->lock);
+    known = known_of(meters, uuid);
+    known->is_counting = FALSE;
+    known->tried_us = known->at_us = g_get_monotonic_time();
+    known->use = *use;
+    g_cond_broadcast(&meters->counted);
+    g_mutex_unlock(&meters->lock);
+}
+
 static void
 count_wanted(gpointer data, gpointer user_data)
 {

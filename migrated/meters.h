@@ -18,6 +18,7 @@ typedef struct {
     gboolean has_moved;        /* its QEMU came here by a move */
     guint busy_percent;        /* of the time of its processors; 0: not known */
     MigDirtied dirtied, later; /* in a short and in a longer period; ms 0: that was not counted */
+    gboolean is_refined;       /* the longer one is the mean of some */
 } MigUse;
 
 MigMeters *mig_meters_new(MigDaemon *daemon);
@@ -29,3 +30,6 @@ void mig_meters_want(MigMeters *meters, const char *vm, const char *uuid);
  * then, which blocks for MIG_METER_S and MIG_METER_LATER_S and a little more. */
 gboolean mig_meters_get(MigMeters *meters, const char *vm, const char *uuid, gint64 max_age_ms,
                         gboolean is_patient, MigUse *use);
+/* The longer period is counted MIG_METER_MORE times again, and *use, which was just got, has the
+ * mean of all; left as it is where that cannot be, or is so already. Blocks as long. */
+void mig_meters_refine(MigMeters *meters, const char *vm, const char *uuid, MigUse *use);

@@ -29,6 +29,10 @@
  * that are not. */
 #define ENOUGH 4
 #define SOME   2
+/* A guest that dirties more than this part of what the link carries has long moves, or endless
+ * ones; and of so much its pages were counted well. */
+#define MUCH_OF_LINK 4
+#define MANY_BYTES   (256 << 20)
 /* Of a VM the last dozen; what hosts and links can do now only the last few say, and the fewer the
  * sooner a host that has got more to do, or less, is noticed. */
 #define RECENT_OF_VM   12
@@ -378,6 +382,15 @@ mig_predict(const MigPredictFacts *facts, MigPrediction *prediction)
     prediction->downtime_ms = range(runs[0].downtime_ms, runs[1].downtime_ms, runs[2].downtime_ms);
     prediction->bytes = range(runs[0].bytes, runs[1].bytes, runs[2].bytes);
     prediction->gives_up = runs[1].gives_up;
+}
+
+gboolean
+mig_predict_is_shaky(const MigPredictFacts *facts)
+{
+    const MigDirtied *later = &facts->later;
+
+    return later->ms > 0 && facts->link_bytes_s > 0 && later->bytes < MANY_BYTES &&
+           later->bytes * 1000 / (guint64)later->ms > facts->link_bytes_s / MUCH_OF_LINK;
 }
 
 /* ---- afterwards ---- */

@@ -73,6 +73,10 @@ typedef struct {
     MigPrediction expected;
 } MigForecast;
 
+/* It hangs on what was counted of few pages: a guest that dirties much of what the link carries, by
+ * a handful of pages more or less, takes half the time or twice as much. To be counted once more.
+ */
+gboolean mig_predict_is_shaky(const MigPredictFacts *facts);
 /* Pure; takes up to some ms of computing for a move of a day. */
 void mig_predict(const MigPredictFacts *facts, MigPrediction *prediction);
 

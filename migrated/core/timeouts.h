@@ -228,13 +228,14 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
 
 /* The dirty pages of a guest are counted for METER_S, the time of a late round, then for
  * METER_LATER_S, after which most guests that write to the same pages again and again have been
- * through them; anew after METER_EVERY. Whoever asks for a forecast waits for both, and gets one of
- * what is not older than METER_FRESH; a move gets what there is at once, up to METER_OLD: most
- * guests do what they did. QEMU is asked each METER_LOOK whether it is through, up to METER_LATE
- * after its time. The table of VMs is looked through each METER_ROUND: one that has come is
- * measured soon. */
+ * through them; anew after METER_EVERY. Whoever asks for a forecast waits for both, and for
+ * METER_MORE more of the longer ones where the forecast hangs on them; he gets one of what is not
+ * older than METER_FRESH. A move gets what there is at once, up to METER_OLD: most guests do what
+ * they did. QEMU is asked each METER_LOOK whether it is through, up to METER_LATE after its time.
+ * The table of VMs is looked through each METER_ROUND: one that has come is measured soon. */
 #define MIG_METER_S        1
 #define MIG_METER_LATER_S  4
+#define MIG_METER_MORE     2
 #define MIG_METER_EVERY_MS 60000
 #define MIG_METER_FRESH_MS 5000
 #define MIG_METER_OLD_MS   600000

@@ -248,6 +248,24 @@ test_idle_processors(void)
     g_assert_cmpint(idle.duration_ms.likely, >, busy.duration_ms.likely * 5 / 4);
 }
 
+/* Counted again only where it matters: much for the link, and few pages. */
+static void
+test_shaky(void)
+{
+    MigPredictFacts facts = plain_facts(); /* a link of 100 MiB/s */
+
+    g_assert_false(mig_predict_is_shaky(&facts)); /* there is nothing to be counted again */
+    facts.later = (MigDirtied){4000, 120 << 20};
+    g_assert_true(mig_predict_is_shaky(&facts));
+    facts.later.bytes = 90 << 20;
+    g_assert_false(mig_predict_is_shaky(&facts));
+    facts.later.bytes = 300 << 20;
+    g_assert_false(mig_predict_is_shaky(&facts));
+    facts.later.bytes = 120 << 20;
+    facts.link_bytes_s = 0;
+    g_assert_false(mig_predict_is_shaky(&facts));
+}
+
 static void
 test_gives_up(void)
 {
@@ -450,6 +468,7 @@ main(int argc, char **argv)
     g_test_add_func("/predict/monotone", test_monotone);
     g_test_add_func("/predict/saturated", test_saturated);
     g_test_add_func("/predict/idle-processors", test_idle_processors);
+    g_test_add_func("/predict/shaky", test_shaky);
     g_test_add_func("/predict/gives-up", test_gives_up);
     g_test_add_func("/predict/learns", test_learns);
     g_test_add_func("/predict/links", test_links);
