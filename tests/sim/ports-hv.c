@@ -123,7 +123,9 @@ hv_migrate(gpointer self, const MigMigration *migration, GError **error)
         if (!strstr(journal, "\"perform\""))
             world_violation(world, "libvirt is told to move, the journal knows nothing of it");
         world_begin_move(world, migration->downtime_ms);
+        world->has_call = TRUE;
         let_move(process, patience);
+        world->has_call = FALSE;
         if (!world->succeeded)
             why = g_error_new(MIG_ERROR, world->abort ? MIG_ERROR_CANCELLED : MIG_ERROR_FAILED,
                               "libvirt says no");
@@ -232,6 +234,10 @@ hv_start_postcopy(gpointer self, const char *vm, GError **error)
 
     if (!world->plan.can_postcopy)
         world_violation(world, "post-copy begins, and it cannot or may not be");
+    if (!world->has_call)
+        world_violation(world, "post-copy begins, and libvirt has lost its way to B");
+    if (world->now_ms < world->cut_until_ms && world->now_ms - world->cut_since_ms > 10 * TICK_MS)
+        world_violation(world, "post-copy begins, and B does not answer");
     if (!strstr(world->journal, "\"postcopy\"") && !world->plan.fail_at &&
         !world->plan.fail_percent)
         world_violation(world, "post-copy begins, the journal knows nothing of it");

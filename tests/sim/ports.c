@@ -537,6 +537,7 @@ world_run_job(World *world)
     pthread_cond_init(&process.turn, NULL);
     world->life++;
     world->job_alive = TRUE;
+    world->has_call = FALSE;
     world->pair[SOURCE] = FALSE; /* the table died with the old process */
     process.job = is_resumed ? load_job(world) : world_new_job(world);
     if (is_resumed)

@@ -137,6 +137,7 @@ typedef struct {
     guint64 sent;
     gboolean restart_asked, virsh_began;
     guint64 postcopy_bytes_s;
+    gboolean has_call;    /* of A's migrated to its libvirt, which moves it */
     gboolean is_all_sent; /* QEMU waits for B's last word */
     enum { LATER_NOTHING, LATER_CLEAN, LATER_RUN, LATER_GONE } later;
     gint64 later_ms;
