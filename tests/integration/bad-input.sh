@@ -8,9 +8,11 @@ set -euo pipefail
 LONG=$(printf 'x%.0s' {1..300})
 : >"${TMP:?}/codes"
 
-# What is there, apart from what counts on by itself
+# What is there, apart from what counts on by itself; others write to the file system of a directory, too
 facts() {
-    ctl nodeA status --json | jq -S 'del(.nodes[] | .heartbeat, .memory_free, .[keys[] | select(endswith("age_ms"))])'
+    ctl nodeA status --json | jq -S --arg shared "${MIGRATED_TEST_DIRECTORY:-}" \
+        'del(.nodes[] | .heartbeat, .memory_free, .[keys[] | select(endswith("age_ms"))])
+        | if $shared != "" then del(.volumes[] | .size, .free, .largest_free, .map) else . end'
     ctl nodeA image list --json | jq -S .
     on nodeA virsh -q list --all
     on nodeA ls "/dev/csv/$VOLUME"
@@ -144,6 +146,7 @@ luns() {
     refused 48 'small' "too small to format" ctl nodeA volume format "$dev" --name tiny
     refused 47 'force' "formatted already" ctl nodeA volume format /dev/lab/lun3 --name again
     refused 26 'use|attached' "in use, even with --force" ctl nodeA volume format $LUN --name again --force
+    refused 49 'on proc: ' "a directory that others do not see" ctl nodeA volume format /proc/self --name other
     refused 46 'no such|open' "no such device" ctl nodeA volume attach /dev/lab/nope
 }
 
@@ -182,7 +185,7 @@ refused 22 'stopped|not run' "stop of a stopped VM" ctl nodeA vm stop $VM
 refused 20 'already|exists' "an image that is there" ctl nodeA image create $VOLUME $VM-disk 4M
 refused 25 'belongs' "delete of a VM's image" ctl nodeA image delete $VOLUME $VM-disk
 refused 40 'room|free|full' "LUN full" ctl nodeA image create $VOLUME big 1T
-refused 40 'room|free|full' "LUN full, asked on the other node" ctl nodeB image create $VOLUME big 3G
+refused 40 'room|free|full' "LUN full, asked on the other node" ctl nodeB image create $VOLUME big ${MIGRATED_TEST_DIRECTORY:+900}3G
 refused 51 'size' "a size that is none" ctl nodeA image create $VOLUME x lots
 refused 51 'size' "a negative size" ctl nodeA image create -- $VOLUME x -5M
 refused 2 'help' "an unknown command" ctl nodeA frobnicate
