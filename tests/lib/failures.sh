@@ -20,6 +20,17 @@ told() {
     [[ $(count_told "$@") -gt 0 ]]
 }
 
+# told_since MS NODE SUBJECT WHAT. Not by counting again: a time line forgets what is old, and what a dead node told is
+# there as far as its slot has room for it.
+told_since() {
+    (($(first_at "$2" "$3" "$4" "$1") > 0))
+}
+
+# not_told_since MS NODE SUBJECT WHAT: the time line can be read, and has none
+not_told_since() {
+    [[ $(first_at "$2" "$3" "$4" "$1") == 0 ]]
+}
+
 # first_at NODE SUBJECT WHAT [SINCE_MS]: when it was told first since then, 0 where it was not
 first_at() {
     ctl "$1" why "$2" --json | jq --arg what "$3" --argjson since "${4:-0}" \
