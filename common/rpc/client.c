@@ -241,7 +241,7 @@ read_reply(MigRpcClient *client, const MigType *type, gsize max_read, gpointer *
         set_remote_error(client, &envelope, error);
         return FALSE;
     }
-    *reply = mig_json_to_message(type, envelope.parameters, error);
+    *reply = mig_json_to_reply(type, envelope.parameters, error);
     if (!*reply) {
         g_prefix_error(error, "%s: ", client->where);
         return FALSE;

@@ -195,8 +195,9 @@ child_path(const char *path, const char *key)
     return *path ? g_strdup_printf("%s.%s", path, key) : g_strdup(key);
 }
 
-static gpointer
-decode_object(const MigType *type, MigJson *object, const char *path, GError **error);
+/* passes_over: keys that are not in the table are those of a newer version. */
+static gpointer decode_object(const MigType *type, MigJson *object, const char *path,
+                              gboolean passes_over, GError **error);
 
 static gboolean
 decode_strv(MigJson *value, const char *path, char ***out, GError **error)
@@ -220,16 +221,16 @@ decode_strv(MigJson *value, const char *path, char ***out, GError **error)
 }
 
 static gboolean
-decode_array(const MigField *field, MigJson *value, const char *path, GPtrArray **out,
-             GError **error)
+decode_array(const MigField *field, MigJson *value, const char *path, gboolean passes_over,
+             GPtrArray **out, GError **error)
 {
     if (!json_object_is_type(value, json_type_array))
         return wrong(error, path, "must be an array");
     *out = mig_message_array_new(field->type);
     for (size_t i = 0; i < json_object_array_length(value); i++) {
         g_autofree char *element_path = g_strdup_printf("%s[%zu]", path, i);
-        gpointer element =
-            decode_object(field->type, json_object_array_get_idx(value, i), element_path, error);
+        gpointer element = decode_object(field->type, json_object_array_get_idx(value, i),
+                                         element_path, passes_over, error);
 
         if (!element)
             return FALSE;
@@ -240,8 +241,8 @@ decode_array(const MigField *field, MigJson *value, const char *path, GPtrArray 
 
 /* value is not null. What was stored before a failure is freed with the message. */
 static gboolean
-decode_field(const MigField *field, MigJson *value, const char *path, gpointer message,
-             GError **error)
+decode_field(const MigField *field, MigJson *value, const char *path, gboolean passes_over,
+             gpointer message, GError **error)
 {
     switch (field->kind) {
     case MIG_FIELD_STRING:
@@ -270,10 +271,12 @@ decode_field(const MigField *field, MigJson *value, const char *path, gpointer m
     case MIG_FIELD_STRV:
         return decode_strv(value, path, &MEMBER(message, field, char **), error);
     case MIG_FIELD_OBJECT:
-        MEMBER(message, field, gpointer) = decode_object(field->type, value, path, error);
+        MEMBER(message, field, gpointer) =
+            decode_object(field->type, value, path, passes_over, error);
         return MEMBER(message, field, gpointer) != NULL;
     case MIG_FIELD_ARRAY:
-        return decode_array(field, value, path, &MEMBER(message, field, GPtrArray *), error);
+        return decode_array(field, value, path, passes_over, &MEMBER(message, field, GPtrArray *),
+                            error);
     default:
         g_assert_not_reached();
     }
@@ -302,7 +305,8 @@ check_keys(const MigType *type, MigJson *object, const char *path, GError **erro
 }
 
 static gpointer
-decode_object(const MigType *type, MigJson *object, const char *path, GError **error)
+decode_object(const MigType *type, MigJson *object, const char *path, gboolean passes_over,
+              GError **error)
 {
     gpointer message;
 
@@ -310,7 +314,7 @@ decode_object(const MigType *type, MigJson *object, const char *path, GError **e
         wrong(error, path, "must be an object");
         return NULL;
     }
-    if (!check_keys(type, object, path, error))
+    if (!passes_over && !check_keys(type, object, path, error))
         return NULL;
     message = mig_message_new(type);
     for (size_t i = 0; i < type->field_count; i++) {
@@ -321,7 +325,7 @@ decode_object(const MigType *type, MigJson *object, const char *path, GError **e
 
         json_object_object_get_ex(object, field->name, &value);
         if (value)
-            ok = decode_field(field, value, full, message, error);
+            ok = decode_field(field, value, full, passes_over, message, error);
         else if (field->flags & MIG_FIELD_REQUIRED)
             ok = wrong(error, full, "is missing");
         if (!ok) {
@@ -339,7 +343,17 @@ mig_json_to_message(const MigType *type, MigJson *object, GError **error)
 
     if (!object)
         object = empty = json_object_new_object();
-    return decode_object(type, object, "", error);
+    return decode_object(type, object, "", FALSE, error);
+}
+
+gpointer
+mig_json_to_reply(const MigType *type, MigJson *object, GError **error)
+{
+    g_autoptr(MigJson) empty = NULL;
+
+    if (!object)
+        object = empty = json_object_new_object();
+    return decode_object(type, object, "", TRUE, error);
 }
 
 gpointer
@@ -347,7 +361,15 @@ mig_message_decode(const MigType *type, const char *json, gsize length, GError *
 {
     g_autoptr(MigJson) object = mig_json_parse(json, length, error);
 
-    return object ? decode_object(type, object, "", error) : NULL;
+    return object ? decode_object(type, object, "", FALSE, error) : NULL;
+}
+
+gpointer
+mig_message_decode_record(const MigType *type, const char *json, gsize length, GError **error)
+{
+    g_autoptr(MigJson) object = mig_json_parse(json, length, error);
+
+    return object ? decode_object(type, object, "", TRUE, error) : NULL;
 }
 
 /* ---- struct to JSON ---- */

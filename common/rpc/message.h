@@ -54,6 +54,10 @@ gpointer mig_message_new(const MigType *type);
 void mig_message_free(const MigType *type, gpointer message);
 /* Decodes the text of one JSON object. NULL + MIG_ERROR_PROTOCOL on anything not in the table. */
 gpointer mig_message_decode(const MigType *type, const char *json, gsize length, GError **error);
+/* The same of what this host has written down, maybe by a newer version: what that knows more is
+ * passed over. */
+gpointer
+mig_message_decode_record(const MigType *type, const char *json, gsize length, GError **error);
 /* The JSON text. pretty: indented, for people. NULL message: "{}". g_free(). */
 char *mig_message_encode(const MigType *type, gconstpointer message, gboolean pretty);
 gpointer mig_message_copy(const MigType *type, gconstpointer message);

@@ -355,7 +355,7 @@ mig_store_file_load(MigStoreFile *file)
             continue;
         json = mig_io_read_file(path, FILE_MAX_BYTES, &length, &error);
         if (json)
-            message = mig_message_decode(&mig_type_ApiJob, json, length, &error);
+            message = mig_message_decode_record(&mig_type_ApiJob, json, length, &error);
         if (message)
             job = mig_job_from_message(message, &error);
         if (job)

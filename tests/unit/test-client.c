@@ -229,7 +229,7 @@ test_nonsense(void)
     } cases[] = {
         {"", 0, MIG_ERROR_PROTOCOL},
         {"x", 0, MIG_ERROR_PROTOCOL},
-        {"{\"parameters\":{\"message\":\"x\",\"y\":1}}", 0, MIG_ERROR_PROTOCOL},
+        {"{\"parameters\":{\"message\":1,\"y\":1}}", 0, MIG_ERROR_PROTOCOL},
         {"{\"parameters\":{}}", 0, MIG_ERROR_PROTOCOL},
         {"{}", 0, MIG_ERROR_PROTOCOL},
         {"{\"parameters\":{\"message\":\"x\"},\"continues\":true}", 0, MIG_ERROR_PROTOCOL},

@@ -139,6 +139,30 @@ test_refused(void)
     }
 }
 
+/* What a newer version says more is passed over in what it answers or has written, however deep;
+ * all that is known is checked as ever. */
+static void
+test_newer(void)
+{
+    static const char json[] =
+        "{\"s\":\"x\",\"new\":[{\"a\":1}],"
+        "\"o\":{\"state\":\"b\",\"at\":1,\"new\":1},"
+        "\"a\":[{\"name\":\"n\",\"verdict\":\"p\",\"text\":\"t\",\"new\":{}}]}";
+    static const char bad[] = "{\"s\":\"x\",\"new\":1,\"o\":{\"state\":1,\"new\":1}}";
+    g_autoptr(GError) error = NULL, refused_error = NULL, bad_error = NULL;
+    All *all = mig_message_decode_record(&all_type, json, strlen(json), &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpint(((MigApiPhase *)all->o)->at, ==, 1);
+    g_assert_cmpuint(all->a->len, ==, 1);
+    mig_message_free(&all_type, all);
+    g_assert_null(decode(json, &refused_error));
+    g_assert_error(refused_error, MIG_ERROR, MIG_ERROR_PROTOCOL);
+    g_assert_null(mig_message_decode_record(&all_type, bad, strlen(bad), &bad_error));
+    g_assert_error(bad_error, MIG_ERROR, MIG_ERROR_PROTOCOL);
+    g_assert_nonnull(strstr(bad_error->message, "\"o.state\" must be a string"));
+}
+
 /* What is not UTF-8 on our side (a path, a foreign message) must not make bad JSON. */
 static void
 test_encode_foreign_bytes(void)
@@ -305,6 +329,7 @@ main(int argc, char **argv)
     g_test_add_func("/message/round-trip", test_round_trip);
     g_test_add_func("/message/null-and-missing", test_null_and_missing);
     g_test_add_func("/message/refused", test_refused);
+    g_test_add_func("/message/newer", test_newer);
     g_test_add_func("/message/encode-foreign-bytes", test_encode_foreign_bytes);
     g_test_add_func("/message/encode-required", test_encode_required);
     g_test_add_func("/message/size-limit", test_size_limit);

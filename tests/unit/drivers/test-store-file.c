@@ -133,6 +133,22 @@ test_older(Fixture *f, gconstpointer data)
     g_assert_false(job->cancel_wanted);
 }
 
+/* Or a newer one, before its package was taken back. */
+static void
+test_newer(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GPtrArray) jobs = NULL;
+
+    write_file(
+        f, "A-18.json",
+        "{\"id\":\"A-18\",\"kind\":\"move\",\"vm\":\"web\",\"uuid\":\"u\",\"volume\":\"vol\","
+        "\"source\":\"A\",\"target\":\"B\",\"state\":\"perform\",\"of_tomorrow\":{\"x\":true}}",
+        -1);
+    jobs = mig_store_file_load(f->store);
+    g_assert_cmpuint(jobs->len, ==, 1);
+    g_assert_cmpint(((const MigJob *)g_ptr_array_index(jobs, 0))->state, ==, MIG_JOB_STATE_PERFORM);
+}
+
 static void
 test_round_trip(Fixture *f, gconstpointer data)
 {
@@ -362,10 +378,15 @@ main(int argc, char **argv)
         const char *name;
         void (*run)(Fixture *f, gconstpointer data);
     } tests[] = {
-        {"/store/round-trip", test_round_trip}, {"/store/older", test_older},
-        {"/store/too-late", test_too_late},     {"/store/broken", test_broken},
-        {"/store/rubbish", test_rubbish},       {"/store/foreign", test_foreign},
-        {"/store/forgets", test_forgets},       {"/store/cannot-write", test_cannot_write},
+        {"/store/round-trip", test_round_trip},
+        {"/store/older", test_older},
+        {"/store/newer", test_newer},
+        {"/store/too-late", test_too_late},
+        {"/store/broken", test_broken},
+        {"/store/rubbish", test_rubbish},
+        {"/store/foreign", test_foreign},
+        {"/store/forgets", test_forgets},
+        {"/store/cannot-write", test_cannot_write},
         {"/store/lines", test_lines},
     };
 
