@@ -70,6 +70,28 @@ mig_halves_is_alone(MigDaemon *daemon, const MigRunning *half)
     return views && views->len > 0; /* none is an answer that could not be had */
 }
 
+gboolean
+mig_halves_has_lost_source(MigDaemon *daemon, const MigRunning *half)
+{
+    g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, half->volume, NULL);
+    g_autoptr(GPtrArray) views = attached ? mig_attached_nodes(attached) : NULL;
+    g_autofree MigHalfNode *nodes = views ? describe(daemon, half, views) : NULL;
+    gboolean is_lost = FALSE;
+
+    for (guint i = 0; views && i < views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(views, i);
+
+        if (view->is_local || view->state == MIG_NODE_LEFT ||
+            !mig_recover_may_have_half(nodes, views->len, i) ||
+            !(nodes[i].is_source || nodes[i].is_published))
+            continue;
+        if (!mig_halves_is_dead(daemon, view->node->name))
+            return FALSE;
+        is_lost = TRUE;
+    }
+    return is_lost;
+}
+
 void
 mig_halves_restart(MigDaemon *daemon, const char *volume, const char *name)
 {

@@ -245,28 +245,37 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
     mig_self_start_again(self->daemon, running->name, lease.version);
 }
 
-/* A half of a move in its post-copy phase, with no link to the other one. TRUE: it is ended. */
+/*
+ * A half of a move in its post-copy phase, with no link to the other one. TRUE: it is ended.
+ *
+ * libvirt tells of one thing at a time: a target's half whose disk fails may have lost its link,
+ * too. That one is ended only where its source's node is dead for sure. Anything less can be a move
+ * that is through, or a VM of which nothing can be told while its LUN stalls.
+ */
 static gboolean
 look_at_half(MigSelf *self, const MigRunning *running, MigAttached *attached)
 {
     Held *held = held_of(self, running->name);
     gint64 now_us = g_get_monotonic_time();
+    gboolean has_io_error = running->state == MIG_DOMAIN_IO_ERROR, is_alone;
     MigDomainState state = MIG_DOMAIN_UNKNOWN;
 
-    if (!running->is_broken) {
+    if (!running->is_broken && !has_io_error) {
         held->asked_us = held->alone = 0;
         return FALSE;
     }
     if (held->asked_us && now_us - held->asked_us < MIG_POSTCOPY_LOOK_MS * 1000)
         return FALSE;
     held->asked_us = now_us;
-    held->alone = mig_halves_is_alone(self->daemon, running) ? held->alone + 1 : 0;
+    is_alone = has_io_error ? mig_halves_has_lost_source(self->daemon, running)
+                            : mig_halves_is_alone(self->daemon, running);
+    held->alone = is_alone ? held->alone + 1 : 0;
     if (held->alone < LOOKS_ALONE)
         return FALSE;
     /* what is listed may be older than a link that was taken up again */
     if (!self->daemon->hv->get_state(self->daemon->hv->self, running->name, running->uuid, &state,
                                      NULL) ||
-        state != MIG_DOMAIN_POSTCOPY_FAILED) {
+        (state != MIG_DOMAIN_POSTCOPY_FAILED && !(has_io_error && state == MIG_DOMAIN_IO_ERROR))) {
         held->alone = 0;
         mig_vms_refresh_soon(self->daemon->vms);
         return FALSE;
@@ -422,7 +431,8 @@ mig_self_look(MigSelf *self, gboolean is_isolated)
 
         if (attached && has_failed(self, running) &&
             !mig_jobs_has_vm(self->daemon->jobs, running->name)) {
-            look_at_failed(self, running, attached, is_away);
+            if (!running->is_half || !look_at_half(self, running, attached))
+                look_at_failed(self, running, attached, is_away);
             continue;
         }
         /* sanlock has ended all that held leases before it gave the lockspace up: what is left has

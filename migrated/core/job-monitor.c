@@ -182,6 +182,8 @@ converge(MigMonitor *monitor, const MigProgress *progress, gint64 now_ms)
 {
     const MigJobEnv *env = monitor->env;
 
+    if (monitor->has_call && now_ms - monitor->begun_ms >= MIG_POSTCOPY_AGAIN_MS)
+        monitor->policy.can_postcopy = monitor->job->can_postcopy;
     if (!monitor->job->by_virsh && !is_left_to_postcopy(monitor)) {
         MigPolicyStep step = mig_policy_feed(&monitor->policy, progress, now_ms);
 

@@ -105,7 +105,9 @@ mig_postcopy_begin(MigMonitor *monitor, const char *why)
         (monitor->begun_ms && now_ms - monitor->begun_ms < BEGIN_AGAIN_MS))
         return;
     monitor->begun_ms = now_ms;
-    if (!is_awaited(monitor))
+    /* until it is asked again, the policy goes on as where there is no post-copy */
+    monitor->policy.can_postcopy = is_awaited(monitor);
+    if (!monitor->policy.can_postcopy)
         return;
     enter(monitor, MIG_JOB_STATE_POSTCOPY, why);
     leave_room(monitor);

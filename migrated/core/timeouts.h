@@ -225,6 +225,9 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
 #define MIG_POSTCOPY_STILL_MS  3000
 #define MIG_POSTCOPY_LOOK_MS   5000
 #define MIG_POSTCOPY_RESUME_MS 60000
+/* A target that did not answer when it was to begin is asked again after this; till then the move
+ * converges by what its policy has without post-copy. */
+#define MIG_POSTCOPY_AGAIN_MS 10000
 
 /* The dirty pages of a guest are counted for METER_S, the time of a late round, then for
  * METER_LATER_S, after which most guests that write to the same pages again and again have been

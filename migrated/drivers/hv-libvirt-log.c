@@ -11,6 +11,8 @@
 
 /* "2026-11-26 07:41:29.123+0000: " */
 #define TIME_LENGTH 30
+/* "2026-11-26T07:41:29.123456Z qemu-system-x86_64: terminating on signal 15 from pid 1 (init)" */
+#define KILLED ": terminating on signal "
 
 char *
 mig_libvirt_log_read_end(const char *path)
@@ -54,15 +56,17 @@ gboolean
 mig_libvirt_log_is_shut_down(const char *text)
 {
     g_auto(GStrv) lines = g_strsplit(text, "\n", 0);
-    gboolean result = FALSE;
+    gboolean result = FALSE, is_killed = FALSE;
 
     for (guint i = 0; lines[i]; i++) {
         const char *said = behind_time(lines[i]);
 
         if (said && g_str_has_prefix(said, "starting up"))
-            result = FALSE;
+            result = is_killed = FALSE;
         else if (said && g_str_has_prefix(said, "shutting down, reason="))
-            result = g_str_equal(said, "shutting down, reason=shutdown");
+            result = g_str_equal(said, "shutting down, reason=shutdown") && !is_killed;
+        else if (strstr(lines[i], KILLED)) /* QEMU's own line; libvirt calls that a shutdown, too */
+            is_killed = TRUE;
     }
     return result;
 }

@@ -22,6 +22,14 @@ test_ends(void)
         {AT "starting up\n" AT "shutting down, reason=destroyed\n", FALSE},
         {AT "starting up\n" AT "shutting down, reason=migrated\n", FALSE},
         {AT "starting up\n" AT "shutting down, reason=failed\n", FALSE},
+        /* somebody has ended the QEMU, not its guest */
+        {AT
+         "starting up\n2026-11-26T07:41:29.1Z qemu: terminating on signal 15 from pid 1 (init)\n" AT
+         "shutting down, reason=shutdown\n",
+         FALSE},
+        {"qemu: terminating on signal 15 from pid 1\n" AT "shutting down, reason=shutdown\n" AT
+         "starting up\n" AT "shutting down, reason=shutdown\n",
+         TRUE},
         /* an earlier run */
         {AT "shutting down, reason=shutdown\n" AT "starting up\n", FALSE},
         {AT "shutting down, reason=shutdown\n" AT "shutting down, reason=crashed\n", FALSE},

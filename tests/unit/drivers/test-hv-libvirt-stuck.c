@@ -63,7 +63,7 @@ test_threads(Fixture *f, gconstpointer data)
 static void
 test_looks(Fixture *f, gconstpointer data)
 {
-    MigStuckLook looks[MIG_STUCK_LOOKS];
+    MigStuckLook looks[MIG_STUCK_LOOKS] = {0};
 
     g_assert_false(mig_libvirt_is_stuck_by(looks, 0));
     for (guint free_at = 0; free_at <= MIG_STUCK_LOOKS; free_at++) {
