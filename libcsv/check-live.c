@@ -4,7 +4,8 @@
 /*
  * A check reads one thing after the other. An image that is made, grown or deleted in between looks
  * like damage then: a file without an image, a lease without a VM. Where a host is there that may
- * change something, what is found is looked for once more, and only what is found twice counts.
+ * change something, what is found is looked for once more, and only what is found twice running
+ * counts.
  */
 
 #include "catalog.h"
@@ -75,36 +76,59 @@ may_change(struct csv_volume *volume)
     return volume->dev->path && (csv_lockspace_alive(volume, &alive, NULL) || alive);
 }
 
-/* Takes out of now what was not there before, and returns how much that is. */
-static size_t
-drop_new(struct findings *now, const struct findings *before)
-{
-    size_t left = 0, all = now->count;
+/* What was found by the last look only. */
+struct passing {
+    size_t count;
+    bool has_error; /* one of them is one */
+};
 
-    for (size_t i = 0; i < all; i++)
-        if (has(before, &now->all[i]))
-            now->all[left++] = now->all[i];
-    now->count = left;
-    return all - left;
+static size_t
+count_new(const struct findings *now, const struct findings *before)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < now->count; i++)
+        count += !has(before, &now->all[i]);
+    return count;
 }
 
-/* Until all that is found was found the time before, too. *passing: what was not, the last time. */
+/* Takes out of now what was not there before. */
+static struct passing
+drop_new(struct findings *now, const struct findings *before)
+{
+    struct passing passing = {0};
+    size_t left = 0;
+
+    for (size_t i = 0; i < now->count; i++) {
+        if (has(before, &now->all[i])) {
+            now->all[left++] = now->all[i];
+            continue;
+        }
+        passing.count++;
+        passing.has_error |= now->all[i].is_error;
+    }
+    now->count = left;
+    return passing;
+}
+
+/* Until all that is found was found the time before, too. Each look is compared with all that the
+ * one before it has found: what came up in between counts from its second time on. */
 static int
 look_again(struct csv_volume *volume, struct findings *now, void (*wait)(void *data), void *data,
-           size_t *passing, struct csv_error *error)
+           struct passing *passing, struct csv_error *error)
 {
     struct findings before = {0};
     int result = 0;
 
-    *passing = now->count;
-    for (int i = 0; !result && *passing && i < AGAIN; i++) {
+    for (int i = 0; !result && count_new(now, &before) && i < AGAIN; i++) {
         struct findings swap = before;
         before = *now;
         *now = swap;
         wait(data);
         result = look(volume, now, error);
-        *passing = result ? 0 : drop_new(now, &before);
     }
+    if (!result)
+        *passing = drop_new(now, &before);
     free(before.all);
     return result;
 }
@@ -116,16 +140,18 @@ csv_check_live(struct csv_volume *volume,
 {
     struct findings now = {0};
     int result = look(volume, &now, error);
-    size_t passing = 0, count = 0;
+    struct passing passing = {0};
+    size_t count = 0;
 
     if (!result && now.count && may_change(volume))
         result = look_again(volume, &now, wait, wait_data, &passing, error);
-    if (!result && passing) {
-        struct csv_finding busy = {.code = "volume-changes"};
+    if (!result && passing.count) {
+        /* nobody knows then whether the volume is sound */
+        struct csv_finding busy = {.code = "volume-changes", .is_error = passing.has_error};
         snprintf(busy.text, sizeof(busy.text),
                  "%zu findings, as a change on its way leaves them, were others at each look; "
                  "check again when the volume is changed less",
-                 passing);
+                 passing.count);
         keep(&busy, &now);
     }
     for (size_t i = 0; !result && i < now.count; i++) {

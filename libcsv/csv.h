@@ -483,7 +483,9 @@ int csv_repair(const char *path, bool force,
 
 /* Reads everything and calls report for each finding; *errors counts those with is_error. Where a
  * host has the volume attached, what is found is looked for again some moments later, up to five
- * times, and told only if it is still there: a change on its way is no damage. */
+ * times, and told only if two looks running have found it: a change on its way is no damage. Where
+ * the last one still finds something new, that is told as "volume-changes", an error if it is one.
+ */
 int
 csv_check(struct csv_volume *volume, void (*report)(const struct csv_finding *finding, void *data),
           void *data, size_t *errors, struct csv_error *error);

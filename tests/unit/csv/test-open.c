@@ -467,7 +467,7 @@ test_leader_is_checked(void)
 struct mend {
     int fd;
     unsigned waits, at; /* times; at which the damage is mended, 0: never */
-    bool spoils;        /* each time something else is wrong */
+    unsigned spoils;    /* so many times something else is wrong */
     GString *found;
 };
 
@@ -477,9 +477,9 @@ look_away(void *data)
     struct mend *mend = data;
 
     mend->waits++;
-    if (mend->spoils) /* the first superblock and the second one take turns */
+    if (mend->waits <= mend->spoils) /* the first superblock and the second one take turns */
         flip_byte(mend->fd, 255 * (off_t)MIB + 300);
-    if (mend->spoils || mend->waits == mend->at)
+    if (mend->waits <= mend->spoils || mend->waits == mend->at)
         flip_byte(mend->fd, 300);
 }
 
@@ -496,15 +496,18 @@ static void
 test_check_alive(void)
 {
     static const struct {
-        bool is_alive, spoils;
-        unsigned mended_at, waits;
+        bool is_alive;
+        unsigned spoils, mended_at, waits;
         const char *found;
         size_t errors;
     } cases[] = {
-        {false, false, 0, 0, "!superblock-copy;", 1},
-        {true, false, 0, 1, "!superblock-copy;", 1}, /* the same again: it is damage */
-        {true, false, 1, 1, "", 0},
-        {true, true, 0, 5, "volume-changes;", 0},
+        {false, 0, 0, 0, "!superblock-copy;", 1},
+        {true, 0, 0, 1, "!superblock-copy;", 1}, /* the same again: it is damage */
+        {true, 0, 1, 1, "", 0},
+        {true, 1, 0, 2, "!superblock-copy;", 1}, /* new in the second look, and stays */
+        {true, 4, 0, 5, "!superblock-copy;", 1}, /* in the last but one */
+        {true, 5, 0, 5, "!volume-changes;", 1},
+        {true, 2, 3, 3, "", 0}, /* mended after others */
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
