@@ -12,6 +12,16 @@
  *   local locks      QEMU's lock on an image keeps others on this host away, and no other host
  *   nocto            a file that another host has grown is opened with the length that it had
  *
+ * Cluster file systems shut out a host that is cut off, and keep what all see the same. Their file
+ * locks can be of one host, too, by an option or by what they are built upon; the kernel writes
+ * that into the options of the mount, however it came about:
+ *
+ *   gfs2             localflocks, also where its lock manager is lock_nolock, which is for one host
+ *   ocfs2            localflocks; and without any option by its own cluster stack, o2cb, which
+ *                    knows flock() only, where QEMU's locks are fcntl()'s. cluster_stack= names
+ *                    another one, and is not there for o2cb and for a file system of one host
+ *   lustre           all but flock
+ *
  * Other network file systems are refused, not because each is known to be bad, but since none is
  * known here to be good.
  */
@@ -201,6 +211,73 @@ judge_nfs(const char *options, char *problem, size_t room)
 }
 
 static bool
+is_dlm(const char *value, size_t length)
+{
+    return length == 8 && strncmp(value, "lock_dlm", 8) == 0;
+}
+
+static bool
+is_stack_with_locks(const char *value, size_t length)
+{
+    return length && (length != 4 || strncmp(value, "o2cb", 4) != 0);
+}
+
+#define NOBODY_AWAY "locks would keep no other host away; mount it "
+
+static enum csv_mount_kind
+judge_gfs2(const char *options, char *problem, size_t room)
+{
+    const char *value;
+    size_t length;
+
+    if (has_option(options, "lockproto=") &&
+        !do_all_pass(options, "lockproto=", is_dlm, &value, &length)) {
+        snprintf(problem, room,
+                 "mounted with 'lockproto=%.*s': " NOBODY_AWAY "with 'lockproto=lock_dlm'",
+                 SHOWN(length), value);
+        return CSV_MOUNT_UNFIT;
+    }
+    if (!has_option(options, "localflocks"))
+        return CSV_MOUNT_SHARED;
+    snprintf(problem, room,
+             "mounted with 'localflocks': " NOBODY_AWAY "without, and with 'lockproto=lock_dlm'");
+    return CSV_MOUNT_UNFIT;
+}
+
+static enum csv_mount_kind
+judge_ocfs2(const char *options, char *problem, size_t room)
+{
+    const char *value;
+    size_t length;
+
+    if (has_option(options, "localflocks"))
+        snprintf(problem, room, "mounted with 'localflocks': " NOBODY_AWAY "without");
+    else if (!do_all_pass(options, "cluster_stack=", is_stack_with_locks, &value, &length))
+        snprintf(problem, room,
+                 "mounted with the cluster stack o2cb, or none: QEMU's locks would keep no other "
+                 "host away; give it 'cluster_stack=pcmk' (tunefs.ocfs2 --update-cluster-stack)");
+    else
+        return CSV_MOUNT_SHARED;
+    return CSV_MOUNT_UNFIT;
+}
+
+static enum csv_mount_kind
+judge_lustre(const char *options, char *problem, size_t room)
+{
+    static const char *const bad[] = {"localflock", "noflock", "nolock"};
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        if (has_option(options, bad[i])) {
+            snprintf(problem, room, "mounted with '%s': " NOBODY_AWAY "with 'flock'", bad[i]);
+            return CSV_MOUNT_UNFIT;
+        }
+    if (has_option(options, "flock"))
+        return CSV_MOUNT_SHARED;
+    snprintf(problem, room, "mounted without 'flock': " NOBODY_AWAY "with it");
+    return CSV_MOUNT_UNFIT;
+}
+
+static bool
 is_one_of(const char *type, const char *const *list)
 {
     for (; *list; list++)
@@ -213,13 +290,22 @@ enum csv_mount_kind
 csv_mount_judge(const struct csv_mount *mount, char *problem, size_t problem_bytes)
 {
     /* all hosts' memory is kept coherent, and a host that is cut off is shut out by themselves */
-    static const char *const clustered[] = {"gfs2", "ocfs2", "gpfs", "ceph", "lustre", NULL};
+    static const char *const clustered[] = {"gpfs", "ceph", NULL};
+    /* where that, or whom locks keep away, is for their options to say */
+    static const struct {
+        const char *type;
+        enum csv_mount_kind (*judge)(const char *options, char *problem, size_t room);
+    } judges[] = {
+        {"nfs", judge_nfs},     {"nfs4", judge_nfs},      {"gfs2", judge_gfs2},
+        {"ocfs2", judge_ocfs2}, {"lustre", judge_lustre},
+    };
     /* of this host, though no block device is seen under it */
     static const char *const local[] = {"btrfs", "zfs",     "tmpfs",    "ramfs",
                                         "ubifs", "overlay", "bcachefs", NULL};
 
-    if (strcmp(mount->type, "nfs") == 0 || strcmp(mount->type, "nfs4") == 0)
-        return judge_nfs(mount->options, problem, problem_bytes);
+    for (size_t i = 0; i < sizeof(judges) / sizeof(judges[0]); i++)
+        if (strcmp(mount->type, judges[i].type) == 0)
+            return judges[i].judge(mount->options, problem, problem_bytes);
     if (is_one_of(mount->type, clustered))
         return CSV_MOUNT_SHARED;
     if (strncmp(mount->type, "fuse", 4) != 0 &&
