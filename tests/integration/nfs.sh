@@ -43,11 +43,12 @@ fcntl.fcntl(disk, 37, struct.pack("hhqqi0q", fcntl.F_RDLCK, 0, 201, 1, 0)) # F_O
 open(sys.argv[2], "w").close()
 time.sleep(600)' "$file" "$TMP/held" &
     holder_pid=$!
+    at_exit eval '[ -z "$holder_pid" ] || lock_end'
     retry 10 test -e "$TMP/held"
 }
 
 lock_end() {
-    kill "$holder_pid" && { wait "$holder_pid" 2>/dev/null || true; }
+    kill "$holder_pid" && { wait "$holder_pid" 2>/dev/null || true; } && holder_pid=""
 }
 
 tries() {
