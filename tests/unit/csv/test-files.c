@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../disk-directory.h"
 #include "csv-test.h"
 #include "files.h"
 
@@ -26,10 +27,7 @@ struct fixture {
 static char *
 new_directory(void)
 {
-    char *path = g_strdup("/var/tmp/csv-files-XXXXXX"); /* /tmp may know no direct I/O */
-
-    g_assert_nonnull(g_mkdtemp(path));
-    return path;
+    return disk_directory_make("csv-files-XXXXXX"); /* /tmp may know no direct I/O */
 }
 
 static void

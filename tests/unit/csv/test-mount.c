@@ -6,6 +6,7 @@
 #include <glib/gstdio.h>
 #include <unistd.h>
 
+#include "../disk-directory.h"
 #include "csv-test.h"
 #include "mount.h"
 
@@ -209,12 +210,11 @@ test_refused(void)
 static void
 test_local(void)
 {
-    g_autofree char *path = g_strdup("/var/tmp/csv-mount-XXXXXX");
+    g_autofree char *path = disk_directory_make("csv-mount-XXXXXX");
     g_autofree char *link = NULL;
     bool is_local = false;
     int fd;
 
-    g_assert_nonnull(g_mkdtemp(path));
     link = g_strconcat(path, "/link", NULL);
     g_assert_cmpint(symlink(path, link), ==, 0);
     fd = open(link, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

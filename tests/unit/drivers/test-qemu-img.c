@@ -3,6 +3,7 @@
  */
 #include "drivers/qemu-img.h"
 
+#include "../disk-directory.h"
 #include "base/error.h"
 
 #include <fcntl.h>
@@ -33,7 +34,7 @@ set_up(Fixture *f, gconstpointer data)
     g_autofree char *bytes = g_malloc(SIZE);
 
     /* /tmp may be nothing but page cache */
-    f->directory = g_mkdtemp(g_strdup("/var/tmp/qemu-img-XXXXXX"));
+    f->directory = disk_directory_make("qemu-img-XXXXXX");
     f->raw = g_build_filename(f->directory, "disk.raw", NULL);
     f->qcow2 = g_build_filename(f->directory, "disk.qcow2", NULL);
     f->out = g_build_filename(f->directory, "out", NULL);
