@@ -32,6 +32,7 @@ struct MigLink {
     char **clients;       /* of clients_of, as seen at clients_at_us */
     char *clients_of;     /* an address; NULL: not looked yet */
     gint64 clients_at_us;
+    gint64 probing_until_us; /* somebody measures, and is through by then */
 };
 
 static void
@@ -243,15 +244,37 @@ mig_link_speed(MigLink *link, const char *node)
     return measured ? measured->bytes_s : 0;
 }
 
-/* Not while moves are on their way: it would slow them down, and find what they leave. */
+static gboolean
+has_moves(MigLink *link)
+{
+    return mig_turns_count(link->daemon->turns) > 0;
+}
+
+/*
+ * Not while moves are on their way: it would slow them down, and find what they leave. Nor while
+ * another one measures, to whichever node: all share this end. A drain begins a dozen moves at
+ * once, and each would find a twelfth of the link, and be refused for it.
+ */
 gboolean
 mig_link_wants_probe(MigLink *link, const char *node, gboolean for_forecast)
 {
-    gboolean has_moves = mig_turns_count(link->daemon->turns) > 0;
+    gboolean is_busy = has_moves(link);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+    gint64 now_us = g_get_monotonic_time();
+
+    if (is_busy || now_us < link->probing_until_us ||
+        find_new(link, node, for_forecast ? MIG_METER_FRESH_MS : MIG_PROBE_KEEP_MS))
+        return FALSE;
+    link->probing_until_us = now_us + MIG_PROBE_TURN_MS * G_GINT64_CONSTANT(1000);
+    return TRUE;
+}
+
+static void
+end_probe(MigLink *link)
+{
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
 
-    return !has_moves &&
-           !find_new(link, node, for_forecast ? MIG_METER_FRESH_MS : MIG_PROBE_KEEP_MS);
+    link->probing_until_us = 0;
 }
 
 /* Where moves keep us from measuring, what is old refuses nothing; but what was new when the target
@@ -285,6 +308,11 @@ measure_speed(MigLink *link, const char *node, const char *from, const char *to,
     if (port)
         path->bytes_s =
             mig_path_speed(from, to, port, word, MIG_PROBE_MS, MIG_LINK_HOPELESS_BYTES_S, &error);
+    end_probe(link);
+    if (path->bytes_s && path->bytes_s < MIG_LINK_SLOW_BYTES_S && has_moves(link)) {
+        path->bytes_s = 0; /* one has begun meanwhile, and this is what it has left */
+        return;
+    }
     if (path->bytes_s == 0) {
         path->not_measured = g_strdup(error ? error->message : "no port is free for it there");
         return;

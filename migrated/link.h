@@ -28,7 +28,8 @@ char **mig_link_warnings(MigLink *link);
  * The port, and a word that only who is to measure knows; 0: it cannot be. */
 guint16 mig_link_await(MigLink *link, const char *from, char **word);
 /* Is what was measured to that node too old to be told again? for_forecast: to whoever wants to
- * know what a move will take, which nobody waits for. */
+ * know what a move will take, which nobody waits for. TRUE: the caller measures now, and nobody
+ * else does till it has, or for some seconds. */
 gboolean mig_link_wants_probe(MigLink *link, const char *node, gboolean for_forecast);
 /* Bytes a second, as last measured to that node, however long ago; 0: never. */
 guint64 mig_link_speed(MigLink *link, const char *node);

@@ -128,9 +128,10 @@ check_speed(const Ends *ends, const MigPathFacts *path)
     if (path->bytes_s == 0)
         add(ends->checks, "migration-speed",
             path->not_measured ? MIG_VERDICT_WARN : MIG_VERDICT_PASS,
-            g_strdup_printf("not measured: %s", path->not_measured
-                                                    ? path->not_measured
-                                                    : "moves are on their way over it"),
+            g_strdup_printf("not measured: %s",
+                            path->not_measured
+                                ? path->not_measured
+                                : "moves are on their way over it, or another one measures"),
             "let nodes connect to one another on the ports of QEMU's migrations (49152-49215)");
     else
         add(ends->checks, "migration-speed",

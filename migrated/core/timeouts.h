@@ -162,6 +162,7 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
 #define MIG_PROBE_KEEP_MS (10 * 60 * 1000)
 #define MIG_PROBE_SLOW_MS 2000 /* instead, where it is slow */
 #define MIG_PROBE_PING_MS 300
+#define MIG_PROBE_TURN_MS 5000 /* nobody else measures meanwhile, should one never come to it */
 
 /* Who is connected to the migration network is looked at every 5 s; a move takes what was seen
  * then, also where that look comes late. */
