@@ -21,8 +21,15 @@ set_up() {
     printf '[fence]\ntimeout_s=15\n[failover]\nrestart_limit=1\n' >>"$MIGRATED_LAB_DIR/$node/etc/migrated/migrated.conf"
     on "$node" sed -i -e "s/^user = .*/user = \"$QEMU_USER\"/" -e "s/^group = .*/group = \"kvm\"/" \
         -e 's/^dynamic_ownership = .*/dynamic_ownership = 1/' /etc/libvirt/qemu.conf &&
-        "$LAB" service "$node" libvirtd restart && retry 20 on "$node" virsh -q list &&
-        "$LAB" service "$node" migrated restart && retry 30 ctl "$node" status
+        own_cache "$node" && "$LAB" service "$node" libvirtd restart && retry 20 on "$node" virsh -q list &&
+        on "$node" virsh -q domcapabilities >/dev/null && "$LAB" service "$node" migrated restart && retry 30 ctl "$node" status
+}
+
+# What libvirt has found out about QEMU is kept in a file that all nodes of all labs share, and holds for one user of QEMU's:
+# the others would look anew, and write it down again, seconds each time, and so would this one.
+own_cache() {
+    local own=$MIGRATED_LAB_DIR/$1/libvirt-cache
+    on "$1" cp -a /var/cache/libvirt "$own" && on "$1" mount --bind "$own" /var/cache/libvirt
 }
 
 # The file behind the VM's disk
