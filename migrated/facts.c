@@ -236,31 +236,29 @@ own_address(MigDaemon *daemon, const MigJob *job)
                : NULL;
 }
 
-gboolean
-mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, char ***images,
-                       GPtrArray *checks, GError **error)
+/* here: this node's end of the link. probe_from: its address, where the link is to be measured. */
+static gboolean
+ask_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, const MigLinkFacts *here,
+           char *probe_from, char ***images, GPtrArray *checks, GError **error)
 {
     g_autofree char *xml = daemon->hv->get_definition(daemon->hv->self, job->vm, job->uuid, error);
     g_autoptr(MigNeeds) needs = xml ? mig_definition_needs(xml, error) : NULL;
     g_autoptr(MigDefinition) definition = needs ? mig_definition_parse(xml, error) : NULL;
     g_autoptr(MigHostCpu) cpu = definition ? daemon->hv->get_cpu(daemon->hv->self, error) : NULL;
     g_autofree char *waits_for = mig_turns_peek(daemon->turns, job->id, daemon->node, job->target);
-    g_autofree char *probe_from = NULL;
     MigPeerFactsRequest request = {.vm = job->vm,
                                    .uuid = job->uuid,
                                    .volume = job->volume,
                                    .source = (char *)daemon->node,
                                    .job = job->id,
+                                   .probe_from = probe_from,
                                    .definition = xml,
                                    .images = definition ? definition->images : NULL};
     g_autoptr(GError) bad = NULL;
     g_autoptr(MigPeerFactsReply) reply = NULL;
-    g_autoptr(MigLinkFacts) here = NULL;
 
     if (!cpu)
         return FALSE;
-    here = mig_link_look(daemon->link);
-    request.probe_from = probe_from = own_address(daemon, job);
     job->hugepage_bytes = needs->hugepage_bytes;
     *images = g_strdupv(definition->images);
     reply =
@@ -284,4 +282,17 @@ mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, c
         checks);
     mig_checks_pair(waits_for ? waits_for : reply->waits_for, daemon->node, job->target, checks);
     return TRUE;
+}
+
+gboolean
+mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, char ***images,
+                       GPtrArray *checks, GError **error)
+{
+    g_autoptr(MigLinkFacts) here = mig_link_look(daemon->link);
+    g_autofree char *probe_from = own_address(daemon, job);
+    gboolean ok = ask_target(daemon, job, cpu_vendor, here, probe_from, images, checks, error);
+
+    if (probe_from)
+        mig_link_end_probe(daemon->link); /* it may not have come to it */
+    return ok;
 }

@@ -269,8 +269,8 @@ mig_link_wants_probe(MigLink *link, const char *node, gboolean for_forecast)
     return TRUE;
 }
 
-static void
-end_probe(MigLink *link)
+void
+mig_link_end_probe(MigLink *link)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
 
@@ -308,7 +308,7 @@ measure_speed(MigLink *link, const char *node, const char *from, const char *to,
     if (port)
         path->bytes_s =
             mig_path_speed(from, to, port, word, MIG_PROBE_MS, MIG_LINK_HOPELESS_BYTES_S, &error);
-    end_probe(link);
+    mig_link_end_probe(link);
     if (path->bytes_s && path->bytes_s < MIG_LINK_SLOW_BYTES_S && has_moves(link)) {
         path->bytes_s = 0; /* one has begun meanwhile, and this is what it has left */
         return;

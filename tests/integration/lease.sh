@@ -159,6 +159,7 @@ runs_again() {
     where=$(nodes_with running)
     [[ $where ]] && runs_once "$where"
 }
+sleep 3 # its daemon has seen which version of the lease it came with
 signal_daemon STOP
 ok "it loses its lease once more, and runs" eval 'behind_libvirt stop && retry 10 no_lease && behind_libvirt cont'
 ok "another node takes the lease, and gives it back" taken_elsewhere
