@@ -166,6 +166,7 @@ on nodeB ip addr del 10.77.1.2/24 dev mig0
 on nodeB ip addr add 10.77.1.52/24 dev mig0
 ok "a moved address does no harm" retry 10 all_pass
 on nodeA tc qdisc add dev mig0 root tbf rate 16mbit burst 128k latency 400ms
+sleep 6 # what was measured is told for 5 s
 fails migration-speed on nodeA tc qdisc del dev mig0 root
 moved_address_is_known() {
     [[ $(status_of nodeA '.nodes[] | select(.name == "nodeB") | .migration') == 10.77.1.52/24 ]] &&
