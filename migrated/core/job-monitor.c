@@ -38,7 +38,8 @@ mig_monitor_set_call(MigMonitor *monitor)
     monitor->policy.can_postcopy = monitor->job->can_postcopy;
 }
 
-/* It goes over by post-copy, or will: nothing else is to be done for its end. */
+/* It goes over by post-copy, or will: nothing else is to be done for its end. Not so as long as the
+ * target is silent: then it has not begun. */
 static gboolean
 is_left_to_postcopy(const MigMonitor *monitor)
 {
@@ -46,7 +47,7 @@ is_left_to_postcopy(const MigMonitor *monitor)
 
     return job->state == MIG_JOB_STATE_POSTCOPY_PAUSED ||
            (job->state == MIG_JOB_STATE_POSTCOPY &&
-            (monitor->has_call || job->progress.is_postcopy));
+            ((monitor->has_call && monitor->policy.can_postcopy) || job->progress.is_postcopy));
 }
 
 /* The link is shared: each move that begins or ends changes what is left for the others. */

@@ -2,6 +2,8 @@
 /* test-monitor.c - a move that is changed as it runs: what QEMU is told, and when. */
 #include "core/job-monitor.h"
 
+#include "base/error.h"
+
 typedef struct {
     MigJob *job;
     guint polls, last; /* libvirt is through after the last one */
@@ -10,6 +12,7 @@ typedef struct {
     guint64 told_bytes_s;
     guint told_limit_ms, bandwidth_calls, limit_calls, saves, saves_before_limit;
     guint cancel_at, aborts, saves_before_abort;
+    guint asked, begun; /* the target, and post-copy */
     gint64 now_ms;
 } World;
 
@@ -69,6 +72,27 @@ abort_move(gpointer self, const char *vm, GError **error)
     return FALSE; /* too early for it */
 }
 
+/* A target that says nothing. */
+static gboolean
+get_domain(gpointer self, const char *node, const char *vm, const char *uuid, MigDomainState *state,
+           GError **error)
+{
+    World *world = self;
+
+    world->asked++;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "no answer");
+    return FALSE;
+}
+
+static gboolean
+start_postcopy(gpointer self, const char *vm, GError **error)
+{
+    World *world = self;
+
+    world->begun++;
+    return TRUE;
+}
+
 static gint64
 monotonic_ms(gpointer self)
 {
@@ -120,11 +144,14 @@ run(World *world)
                       .get_progress = get_progress,
                       .set_max_downtime = set_max_downtime,
                       .set_bandwidth = set_bandwidth,
-                      .abort = abort_move};
+                      .abort = abort_move,
+                      .start_postcopy = start_postcopy};
+    const MigPeer peer = {.self = world, .get_domain = get_domain};
     const MigStore store = {.self = world, .save = save};
     const MigClock clock = {.self = world, .monotonic_ms = monotonic_ms, .sleep_ms = sleep_ms};
     const MigJobEnv env = {.hv = &hv,
                            .store = &store,
+                           .peer = &peer,
                            .clock = &clock,
                            .bandwidth = bandwidth,
                            .lock = nothing,
@@ -134,6 +161,8 @@ run(World *world)
     MigMonitor monitor;
 
     mig_monitor_init(&monitor, world->job, &env);
+    if (world->job->can_postcopy)
+        mig_monitor_set_call(&monitor);
     g_assert_true(mig_monitor_wait(&monitor));
 }
 
@@ -209,6 +238,27 @@ test_cancel(void)
     g_assert_cmpuint(world.saves, ==, 1);
 }
 
+/* Post-copy is not begun towards a target that is silent; it is asked now and then, and the move
+ * goes on by what its policy has besides: also where it was about to begin. */
+static void
+test_silent_target(void)
+{
+    static const MigJobState states[] = {MIG_JOB_STATE_PERFORM, MIG_JOB_STATE_POSTCOPY};
+
+    for (guint i = 0; i < G_N_ELEMENTS(states); i++) {
+        g_autoptr(MigJob) job = new_job(300);
+        World world = {.job = job, .last = 900};
+
+        job->state = states[i];
+        job->can_postcopy = TRUE;
+        job->policy = MIG_POLICY_MUST_FINISH;
+        run(&world);
+        g_assert_cmpuint(world.begun, ==, 0);
+        g_assert_cmpuint(world.asked, >, 1);
+        g_assert_cmpuint(world.told_limit_ms, >, 300);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -217,5 +267,6 @@ main(int argc, char **argv)
     g_test_add_func("/monitor/bandwidth", test_bandwidth);
     g_test_add_func("/monitor/by-virsh", test_by_virsh);
     g_test_add_func("/monitor/cancel", test_cancel);
+    g_test_add_func("/monitor/silent-target", test_silent_target);
     return g_test_run();
 }
