@@ -308,7 +308,6 @@ measure_speed(MigLink *link, const char *node, const char *from, const char *to,
     if (port)
         path->bytes_s =
             mig_path_speed(from, to, port, word, MIG_PROBE_MS, MIG_LINK_HOPELESS_BYTES_S, &error);
-    mig_link_end_probe(link);
     if (path->bytes_s && path->bytes_s < MIG_LINK_SLOW_BYTES_S && has_moves(link)) {
         path->bytes_s = 0; /* one has begun meanwhile, and this is what it has left */
         return;

@@ -31,7 +31,7 @@ guint16 mig_link_await(MigLink *link, const char *from, char **word);
  * know what a move will take, which nobody waits for. TRUE: the caller measures now, and nobody
  * else does till it has, or for some seconds. */
 gboolean mig_link_wants_probe(MigLink *link, const char *node, gboolean for_forecast);
-/* By the caller that was told TRUE, when it has measured or will not. */
+/* By the caller that was told TRUE, once, when it has measured or will not. */
 void mig_link_end_probe(MigLink *link);
 /* Bytes a second, as last measured to that node, however long ago; 0: never. */
 guint64 mig_link_speed(MigLink *link, const char *node);
