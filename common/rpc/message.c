@@ -336,24 +336,26 @@ decode_object(const MigType *type, MigJson *object, const char *path, gboolean p
     return message;
 }
 
-gpointer
-mig_json_to_message(const MigType *type, MigJson *object, GError **error)
+static gpointer
+decode_or_empty(const MigType *type, MigJson *object, gboolean passes_over, GError **error)
 {
     g_autoptr(MigJson) empty = NULL;
 
     if (!object)
         object = empty = json_object_new_object();
-    return decode_object(type, object, "", FALSE, error);
+    return decode_object(type, object, "", passes_over, error);
+}
+
+gpointer
+mig_json_to_message(const MigType *type, MigJson *object, GError **error)
+{
+    return decode_or_empty(type, object, FALSE, error);
 }
 
 gpointer
 mig_json_to_reply(const MigType *type, MigJson *object, GError **error)
 {
-    g_autoptr(MigJson) empty = NULL;
-
-    if (!object)
-        object = empty = json_object_new_object();
-    return decode_object(type, object, "", TRUE, error);
+    return decode_or_empty(type, object, TRUE, error);
 }
 
 gpointer
