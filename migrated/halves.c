@@ -43,6 +43,7 @@ describe(MigDaemon *daemon, const MigRunning *half, const GPtrArray *views)
         nodes[i] = (MigHalfNode){
             .is_source = g_strcmp0(view->node->name, source) == 0,
             .is_up = !view->is_local && view->state == MIG_NODE_UP,
+            .is_dead = !view->is_local && mig_halves_is_dead(daemon, view->node->name),
             .is_published = !view->is_local && !view->node->has_left &&
                             half->slot < MIG_MAX_VM_SLOTS &&
                             (view->node->running[half->slot / 8] & (1u << (half->slot % 8)))};
@@ -61,7 +62,7 @@ mig_halves_is_alone(MigDaemon *daemon, const MigRunning *half)
         const MigNodeView *view = g_ptr_array_index(views, i);
         const char *node = view->node->name;
 
-        if (view->is_local || view->state == MIG_NODE_LEFT || mig_halves_is_dead(daemon, node) ||
+        if (view->is_local || view->state == MIG_NODE_LEFT || nodes[i].is_dead ||
             !mig_recover_may_have_half(nodes, views->len, i))
             continue;
         if (!mig_recover_is_half_useless(ask(daemon, node, half), FALSE))
@@ -71,25 +72,13 @@ mig_halves_is_alone(MigDaemon *daemon, const MigRunning *half)
 }
 
 gboolean
-mig_halves_has_lost_source(MigDaemon *daemon, const MigRunning *half)
+mig_halves_is_source_dead(MigDaemon *daemon, const MigRunning *half)
 {
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, half->volume, NULL);
     g_autoptr(GPtrArray) views = attached ? mig_attached_nodes(attached) : NULL;
     g_autofree MigHalfNode *nodes = views ? describe(daemon, half, views) : NULL;
-    gboolean is_lost = FALSE;
 
-    for (guint i = 0; views && i < views->len; i++) {
-        const MigNodeView *view = g_ptr_array_index(views, i);
-
-        if (view->is_local || view->state == MIG_NODE_LEFT ||
-            !mig_recover_may_have_half(nodes, views->len, i) ||
-            !(nodes[i].is_source || nodes[i].is_published))
-            continue;
-        if (!mig_halves_is_dead(daemon, view->node->name))
-            return FALSE;
-        is_lost = TRUE;
-    }
-    return is_lost;
+    return nodes && mig_recover_is_source_dead(nodes, views->len);
 }
 
 void

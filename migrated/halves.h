@@ -15,7 +15,7 @@
 gboolean mig_halves_is_alone(MigDaemon *daemon, const MigRunning *half);
 /* The target's question about a half whose disk fails: is the node that has the other one proven
  * dead? FALSE where nobody is known to have one. Never asks anybody. */
-gboolean mig_halves_has_lost_source(MigDaemon *daemon, const MigRunning *half);
+gboolean mig_halves_is_source_dead(MigDaemon *daemon, const MigRunning *half);
 /* Has a fence, or sanlock with a watchdog behind it, proven that nothing runs there any more? */
 gboolean mig_halves_is_dead(MigDaemon *daemon, const char *node);
 /* The memory of a VM of this volume is lost: it is started again, if its policy says so. */

@@ -188,34 +188,43 @@ mig_incoming_has(MigIncoming *incoming, const char *job)
     return g_hash_table_contains(incoming->by_job, job);
 }
 
+/* Lock held. Where this VM comes from, if any job has prepared this node for it; *is_one: all of
+ * those say the same. Valid as long as the lock is held. */
+static const char *
+find_source(MigIncoming *incoming, const char *vm, const char *uuid, gboolean *is_one)
+{
+    GHashTableIter iter;
+    const Reservation *one;
+    const char *source = NULL;
+
+    *is_one = TRUE;
+    g_hash_table_iter_init(&iter, incoming->by_job);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&one)) {
+        if (!one->is_ready || !g_str_equal(one->vm, vm) || g_ascii_strcasecmp(one->uuid, uuid) != 0)
+            continue;
+        *is_one &= !source || g_str_equal(source, one->source);
+        source = one->source;
+    }
+    return source;
+}
+
 gboolean
 mig_incoming_expects(MigIncoming *incoming, const char *vm, const char *uuid)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
-    GHashTableIter iter;
-    const Reservation *one;
+    gboolean is_one;
 
-    g_hash_table_iter_init(&iter, incoming->by_job);
-    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&one)) {
-        if (one->is_ready && g_str_equal(one->vm, vm) && g_ascii_strcasecmp(one->uuid, uuid) == 0)
-            return TRUE;
-    }
-    return FALSE;
+    return find_source(incoming, vm, uuid, &is_one) != NULL;
 }
 
 char *
 mig_incoming_source(MigIncoming *incoming, const char *vm, const char *uuid)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
-    GHashTableIter iter;
-    const Reservation *one;
+    gboolean is_one;
+    const char *source = find_source(incoming, vm, uuid, &is_one);
 
-    g_hash_table_iter_init(&iter, incoming->by_job);
-    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&one)) {
-        if (one->is_ready && g_str_equal(one->vm, vm) && g_ascii_strcasecmp(one->uuid, uuid) == 0)
-            return g_strdup(one->source);
-    }
-    return NULL;
+    return is_one ? g_strdup(source) : NULL;
 }
 
 /* FALSE: it was given up meanwhile. */

@@ -21,7 +21,8 @@ gboolean mig_incoming_has(MigIncoming *incoming, const char *job);
 gboolean mig_incoming_expects(MigIncoming *incoming, const char *vm, const char *uuid);
 
 /* Where the move comes from that has prepared this node for that VM, to its end; NULL: none, or it
- * was forgotten when this daemon was restarted. g_free(). Any thread, quick. */
+ * was forgotten when this daemon was restarted, or one of before from elsewhere is not yet.
+ * g_free(). Any thread, quick. */
 char *mig_incoming_source(MigIncoming *incoming, const char *vm, const char *uuid);
 
 /* Memory that is promised to others before job; see core/reservations.h. Any thread, quick. */

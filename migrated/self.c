@@ -250,7 +250,7 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
  *
  * libvirt tells of one thing at a time: a target's half whose disk fails may have lost its link,
  * too. That one is ended only where its source's node is dead for sure. Anything less can be a move
- * that is through, or a VM of which nothing can be told while its LUN stalls.
+ * that is through.
  */
 static gboolean
 look_at_half(MigSelf *self, const MigRunning *running, MigAttached *attached)
@@ -267,7 +267,7 @@ look_at_half(MigSelf *self, const MigRunning *running, MigAttached *attached)
     if (held->asked_us && now_us - held->asked_us < MIG_POSTCOPY_LOOK_MS * 1000)
         return FALSE;
     held->asked_us = now_us;
-    is_alone = has_io_error ? mig_halves_has_lost_source(self->daemon, running)
+    is_alone = has_io_error ? mig_halves_is_source_dead(self->daemon, running)
                             : mig_halves_is_alone(self->daemon, running);
     held->alone = is_alone ? held->alone + 1 : 0;
     if (held->alone < LOOKS_ALONE)
@@ -362,7 +362,7 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
                        "its disk fails; it stands still on %s until that is over",
                        self->daemon->node);
     held->is_told = TRUE;
-    held->was_failed_half = running->is_half || held->was_failed_half;
+    held->was_failed_half |= running->is_half && !running->is_unsure;
     if (!is_lost &&
         mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL)) {
         pause.is_lease_known = TRUE;
@@ -431,7 +431,7 @@ mig_self_look(MigSelf *self, gboolean is_isolated)
 
         if (attached && has_failed(self, running) &&
             !mig_jobs_has_vm(self->daemon->jobs, running->name)) {
-            if (!running->is_half || !look_at_half(self, running, attached))
+            if (!running->is_half || running->is_unsure || !look_at_half(self, running, attached))
                 look_at_failed(self, running, attached, is_away);
             continue;
         }

@@ -133,6 +133,7 @@ running_from(MigVms *vms, const MigDomain *domain, gboolean *are_all_told)
     running->is_leaving = domain->is_leaving;
     running->is_half = domain->is_half;
     running->is_broken = domain->is_broken;
+    running->is_unsure = domain->is_unsure;
     return running;
 }
 
@@ -150,7 +151,8 @@ is_set_equal(GHashTable *a, GHashTable *b)
         const MigRunning *other = g_hash_table_lookup(b, name);
 
         if (!other || other->state != running->state || other->is_leaving != running->is_leaving ||
-            other->is_half != running->is_half || other->is_broken != running->is_broken)
+            other->is_half != running->is_half || other->is_broken != running->is_broken ||
+            other->is_unsure != running->is_unsure)
             return FALSE;
     }
     return TRUE;

@@ -20,6 +20,7 @@ typedef struct {
     gboolean is_leaving; /* INCOMING: the half of a move that sends */
     gboolean is_half;    /* RUNNING, IO_ERROR: a part of its memory is still where it came from */
     gboolean is_broken;  /* is_half: and the link to there is lost */
+    gboolean is_unsure;  /* is_half, IO_ERROR: or it is whole, and nobody can tell for now */
 } MigRunning;
 
 void mig_running_free(MigRunning *running);

@@ -75,3 +75,19 @@ mig_recover_may_have_half(const MigHalfNode *nodes, guint count, guint which)
         return nodes[which].is_source;
     return !is_published || nodes[which].is_published || nodes[which].is_up;
 }
+
+gboolean
+mig_recover_is_source_dead(const MigHalfNode *nodes, guint count)
+{
+    gboolean is_dead = FALSE;
+
+    for (guint i = 0; i < count; i++) {
+        if (!mig_recover_may_have_half(nodes, count, i) ||
+            !(nodes[i].is_source || nodes[i].is_published))
+            continue;
+        if (!nodes[i].is_dead)
+            return FALSE;
+        is_dead = TRUE;
+    }
+    return is_dead;
+}

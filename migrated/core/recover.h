@@ -65,9 +65,12 @@ typedef struct {
     gboolean is_source;    /* the move is known, and comes from there */
     gboolean is_up;        /* it gives signs of life */
     gboolean is_published; /* its slot says that it has that VM, as a source's does to the end */
+    gboolean is_dead;      /* proven: nothing runs there any more */
 } MigHalfNode;
 
 /* Must nodes[which] be asked, and waited for, before the other half counts as gone? Where the move
  * is known only its source. Else whoever says that it has the VM, and all that can be asked; all,
  * where nobody says so. One that is silent for reasons of its own keeps no half waiting. */
 gboolean mig_recover_may_have_half(const MigHalfNode *nodes, guint count, guint which);
+/* Is whoever is known to have the other half dead? FALSE where nobody is known to. */
+gboolean mig_recover_is_source_dead(const MigHalfNode *nodes, guint count);

@@ -162,6 +162,7 @@ typedef struct {
     gboolean is_leaving; /* INCOMING: the half that sends */
     gboolean is_half;    /* RUNNING: as MIG_DOMAIN_POSTCOPY says; IO_ERROR: so was it */
     gboolean is_broken;  /* is_half: as MIG_DOMAIN_POSTCOPY_FAILED says */
+    gboolean is_unsure;  /* is_half, IO_ERROR: or it is whole, libvirt cannot tell for now */
 } MigDomain;
 
 typedef struct {

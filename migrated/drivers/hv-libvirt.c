@@ -276,7 +276,8 @@ static gboolean
 hv_was_shut_down(gpointer self, const char *vm)
 {
     g_autofree char *path = g_strdup_printf(LOG_DIR "/%s.log", vm);
-    g_autofree char *text = mig_libvirt_log_read_end(path);
+    /* the name is what a peer says */
+    g_autofree char *text = strchr(vm, '/') ? NULL : mig_libvirt_log_read_end(path);
 
     return text && mig_libvirt_log_is_shut_down(text);
 }
@@ -399,7 +400,8 @@ describe(virDomainPtr domain, MigDomain **described, GError **error)
         result->is_broken = result->state == MIG_DOMAIN_POSTCOPY_FAILED;
         result->is_half = result->is_broken || result->state == MIG_DOMAIN_POSTCOPY;
         /* one that cannot be told for now is not acted upon */
-        if (result->state == MIG_DOMAIN_IO_ERROR && (half == HALF_IN || half == HALF_UNKNOWN))
+        result->is_unsure = result->state == MIG_DOMAIN_IO_ERROR && half == HALF_UNKNOWN;
+        if (result->is_unsure || (result->state == MIG_DOMAIN_IO_ERROR && half == HALF_IN))
             result->is_half = TRUE;
         else if (result->is_half) /* the guest does, and that is what most want to know */
             result->state = MIG_DOMAIN_RUNNING;

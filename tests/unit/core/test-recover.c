@@ -185,6 +185,32 @@ test_header(void)
         g_assert_nonnull(strstr(text, mig_recover_name(i)));
 }
 
+/* Known by the move, else by the slots, and dead; whoever is dead beside it says nothing. */
+static void
+test_source_dead(void)
+{
+    const MigHalfNode alive = {.is_source = TRUE, .is_published = TRUE, .is_up = TRUE};
+    const MigHalfNode dead = {.is_source = TRUE, .is_dead = TRUE};
+    const MigHalfNode slot_dead = {.is_published = TRUE, .is_dead = TRUE};
+    const MigHalfNode slot_silent = {.is_published = TRUE};
+    const MigHalfNode other_dead = {.is_dead = TRUE};
+    const struct {
+        MigHalfNode nodes[2];
+        gboolean is_dead;
+    } cases[] = {
+        {{alive, other_dead}, FALSE},         {{dead, {.is_up = TRUE}}, TRUE},
+        {{dead, slot_silent}, TRUE},          {{alive, slot_dead}, FALSE},
+        {{slot_dead, {.is_up = TRUE}}, TRUE}, {{slot_dead, slot_silent}, FALSE},
+        {{other_dead, other_dead}, FALSE},    {{{0}, {.is_up = TRUE}}, FALSE},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("%u", i);
+        g_assert_true(mig_recover_is_source_dead(cases[i].nodes, 2) == cases[i].is_dead);
+    }
+    g_assert_false(mig_recover_is_source_dead(NULL, 0));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -193,5 +219,6 @@ main(int argc, char **argv)
     g_test_add_func("/recover/halves", test_halves);
     g_test_add_func("/recover/whose-half", test_whose_half);
     g_test_add_func("/recover/header", test_header);
+    g_test_add_func("/recover/source-dead", test_source_dead);
     return g_test_run();
 }
