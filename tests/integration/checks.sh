@@ -174,19 +174,23 @@ moved_address_is_known() {
 }
 ok "it is known to the others, and told" retry 10 moved_address_is_known
 
-# somebody who is no node talks to nodeB over it
+# somebody who is no node talks to nodeB over it; each look is told for 5 s, and a check takes up to 14
 on nodeA ip addr add 10.77.1.99/24 dev mig0
 on nodeB python3 -c 'import socket, time
 s = socket.create_server(("10.77.1.52", 9999)); c = s.accept(); time.sleep(600)' &
 server=$!
 on nodeA python3 -c 'import socket, time
-for i in range(50):
+while True:
     try:
         s = socket.create_connection(("10.77.1.52", 9999), source_address=("10.77.1.99", 0)); break
     except OSError: time.sleep(0.1)
 time.sleep(600)' &
 client=$!
-ok "migration-no-clients: a warning, and no more" retry 10 only migration-no-clients warn
+they_talk() {
+    on nodeB ss -Htn state established '( sport = :9999 )' | grep -F 10.77.1.99
+}
+retry 30 they_talk >"$TMP/they-talk" || echo "# nobody talks to nodeB"
+ok "migration-no-clients: a warning, and no more" retry 40 only migration-no-clients warn
 kill "$client" "$server"
 wait "$client" "$server" 2>/dev/null || true
 on nodeA ip addr del 10.77.1.99/24 dev mig0
