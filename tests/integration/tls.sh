@@ -1,77 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# alone
-# takes: 130
+# takes: 100
 # timeout: 600
 # Who is refused at the peer channel, with real sockets at a real daemon: each is refused, and the log says why and
 # from where. And what a dead peer, a cut cable and a removed node do to connections that stand.
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+# shellcheck source=../lib/peer-channel.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/peer-channel.sh"
 
 IO_TIMEOUT=1
-A=10.77.0.1
-B=10.77.0.2
-PORT=7420
-ROGUE=$MIGRATED_BUILD/tests/integration/rogue.py
-LEAF=$MIGRATED_BUILD/tests/integration/test-leaf
-GOOD=$TMP/good.pem # what nodeB itself would show
-MEMBER=urn:migrated:peer
 APP=app
-mark=0 slow_mark=0
+slow_mark=0
 slow=()
-
-log_of() {
-    echo "$MIGRATED_LAB_DIR/$1/log/migrated.out"
-}
-
-# What nodeA's daemon says from here on is looked at by since.
-mark_log() {
-    mark=$(wc -l <"$(log_of nodeA)")
-}
-
-# since TEXT: nodeA's log has a line with all of these words since the mark
-since() {
-    local text lines
-    lines=$(tail -n "+$((mark + 1))" "$(log_of nodeA)")
-    for text in "$@"; do
-        lines=$(grep -F -- "$text" <<<"$lines") || return 1
-    done
-    echo "$lines"
-}
-
-# rogue NODE ARGUMENTS...: the client, on that node; its words are left in $SAID, too
-rogue() {
-    local node=$1 status=0
-    shift
-    on "$node" python3 "$ROGUE" "$@" >"$TMP/rogue" 2>&1 || status=$?
-    SAID=$(tr -d '\0' <"$TMP/rogue")
-    echo "$SAID"
-    return $status
-}
-
-identity() { # NODE
-    echo "$MIGRATED_LAB_DIR/$1/var/migrated/pki/identity.pem"
-}
-
-leaf() { # SIGNER-NODE OUT OPTIONS...
-    local signer=$1 out=$2
-    shift 2
-    "$LEAF" "$(identity "$signer")" "$out" "$@"
-}
-
-pid_on() { # NODE: of its daemon, as the machine sees it
-    local top inner status
-    top=$(awk '{ print $1 }' "$MIGRATED_LAB_DIR/$1/pid")
-    inner=$("$LAB" service "$1" migrated status | awk '{ print $3 }')
-    for status in /proc/[0-9]*/status; do
-        awk -v pid="$inner" '/^NSpid:/ && NF > 2 && $NF == pid { found = 1 } END { exit !found }' \
-            "$status" 2>/dev/null || continue
-        status=${status%/status}
-        [[ $(readlink "$status/ns/pid") == "$(readlink "/proc/$top/ns/pid")" ]] && echo "${status#/proc/}"
-    done
-    return 0
-}
 
 # ---- who is refused ----
 
@@ -175,7 +117,7 @@ callers() {
     ok "callers: the log says who tried" retry 5 since "refused node nodeB at $B" io.migrated.RemoveNode
 }
 
-# ---- slow ones, and many of them ----
+# ---- slow ones (many of them at once: tls-flood.sh) ----
 
 # They go on while others are refused.
 slow_ones_begin() {
@@ -194,70 +136,6 @@ slow_ones_end() {
     mark=$slow_mark
     ok "the log names the slow handshake" retry 5 since "refused a peer at $B" handshake-too-slow
     ok "and the slow message" retry 5 since "node nodeB at $B" "for one message"
-}
-
-size_of() { # PID: descriptors, threads, KiB
-    echo "$(ls "/proc/$1/fd" | wc -l) $(awk '/^Threads:/ { print $2 }' "/proc/$1/status") $(awk '/^VmRSS:/ { print $2 }' "/proc/$1/status")"
-}
-
-# How long a local answer takes at most, in a number of tries
-slowest_ms() {
-    local i began took most=0
-    for ((i = 0; i < $1; i++)); do
-        began=$(now_ms)
-        ctl nodeA status >/dev/null || return 1
-        took=$(($(now_ms) - began))
-        ((took <= most)) || most=$took
-    done
-    echo $most
-}
-
-half_open() {
-    local pid before during after slowest quiet
-    pid=$(pid_on nodeA)
-    quiet=$(slowest_ms 10) # the machine may be busy with other things
-    before=$(size_of "$pid")
-    mark_log
-    on nodeB python3 "$ROGUE" $A $PORT half 10000 25 >"$TMP/half" 2>&1 &
-    local flood=$!
-    sleep 0.5
-    slowest=$(slowest_ms 20) || slowest=99999
-    during=$(size_of "$pid")
-    ok "half-open: answered locally within a second, $slowest ms at most ($quiet before)" \
-        eval '((slowest < 1000 + quiet))'
-    is "half-open: another node is let in meanwhile" "$(rogue nodeC --cert "$TMP/c.pem" $A $PORT hello)" accepted
-    ok "half-open: and so is that node, from the address of the flood" retry 8 rogue nodeB --cert "$GOOD" $A $PORT hello
-    ok "half-open: while that goes on" kill -0 $flood
-    wait $flood || true
-    after=$(size_of "$pid")
-    note "$(cat "$TMP/half")"
-    note "descriptors, threads, KiB before: $before, during: $during, after: $after"
-    like "half-open: ten thousand were opened" "$(cat "$TMP/half")" '(^|[^0-9])[12][0-9]{4} opened'
-    ok "half-open: few of them cost anything" is_bounded "$before" "$during"
-    ok "half-open: the log says that there were many" since "refused a peer at $B" "too many unfinished"
-    ok "half-open: that node is let in again soon" retry 15 rogue nodeB --cert "$GOOD" $A $PORT hello
-    ok "half-open: and all is as before" retry 15 eval 'is_bounded "$before" "$(size_of $pid)" 10'
-}
-
-# is_bounded BEFORE NOW [DESCRIPTORS]
-is_bounded() {
-    local -a was now
-    read -ra was <<<"$1"
-    read -ra now <<<"$2"
-    echo "was ${was[*]}, is ${now[*]}"
-    ((now[0] <= was[0] + ${3:-150} && now[1] <= was[1] + 20 && now[2] <= was[2] + 16384))
-}
-
-# One node takes neither all places nor all of libvirt's.
-crowds() {
-    mark_log
-    is "of two hundred connections of one node half of all places are let in" \
-        "$(rogue nodeB --cert "$GOOD" $A $PORT crowd 200)" "128 are in"
-    ok "crowd: the log says so" since "refused a connection of node nodeB at $B" "128 of it"
-    like "of a hundred tunnels to libvirt, too" \
-        "$(rogue nodeB --cert "$GOOD" $A $PORT tunnels 100)" '^64 are open'
-    ok "tunnels: the log says so" since "refused a tunnel of node nodeB" "64 of it"
-    is "another node is let in" "$(rogue nodeC --cert "$TMP/c.pem" $A $PORT hello)" accepted
 }
 
 # The daemon is careful whom it calls, too: at nodeB's address answers what has nodeC's key.
@@ -425,8 +303,6 @@ strangers
 limits
 callers
 slow_ones_end
-half_open
-crowds
 impostor
 ok "the guest answers" retry "$WAIT_S" answers
 cable
