@@ -15,16 +15,22 @@
 /* Looks in a row at which memory went over. */
 #define MOVES 5
 
-static void
+/* FALSE: the journal does not have it. Asked again for a state that it is in already, it is written
+ * again, since that may have failed. */
+static gboolean
 enter(MigMonitor *monitor, MigJobState state, const char *why)
 {
     MigJob *job = monitor->job;
+    const MigJobEnv *env = monitor->env;
     g_autoptr(GError) error = NULL;
 
-    if (job->state == state || !mig_sm_is_allowed(&mig_job_sm, job->state, state))
-        return;
-    if (!mig_job_enter(job, monitor->env, state, why, &error))
+    if (job->state == state ? env->store->save(env->store->self, job, &error)
+                            : mig_sm_is_allowed(&mig_job_sm, job->state, state) &&
+                                  mig_job_enter(job, env, state, why, &error))
+        return TRUE;
+    if (error)
         g_warning("job %s: cannot write the journal: %s", job->id, error->message);
+    return FALSE;
 }
 
 /* What stands in the job while it waits, for people; NULL: nothing any more. Takes it. */
@@ -105,11 +111,12 @@ mig_postcopy_begin(MigMonitor *monitor, const char *why)
         (monitor->begun_ms && now_ms - monitor->begun_ms < BEGIN_AGAIN_MS))
         return;
     monitor->begun_ms = now_ms;
-    /* until it is asked again, the policy goes on as where there is no post-copy */
-    monitor->policy.can_postcopy = is_awaited(monitor);
+    /* until it is asked again, the policy goes on as where there is no post-copy. The journal is
+     * first: who finds no word of it there after a restart takes either half for the whole */
+    monitor->policy.can_postcopy =
+        is_awaited(monitor) && enter(monitor, MIG_JOB_STATE_POSTCOPY, why);
     if (!monitor->policy.can_postcopy)
         return;
-    enter(monitor, MIG_JOB_STATE_POSTCOPY, why);
     leave_room(monitor);
     if (!env->hv->start_postcopy(env->hv->self, job->vm, &error))
         g_message("job %s: post-copy does not begin yet: %s", job->id, error->message);

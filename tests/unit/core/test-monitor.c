@@ -13,6 +13,9 @@ typedef struct {
     guint told_limit_ms, bandwidth_calls, limit_calls, saves, saves_before_limit;
     guint cancel_at, aborts, saves_before_abort;
     guint asked, begun; /* the target, and post-copy */
+    gboolean answers;
+    gint64 full_until_ms; /* the journal cannot be written; */
+    gboolean is_postcopy_saved;
     gint64 now_ms;
 } World;
 
@@ -58,6 +61,11 @@ save(gpointer self, const MigJob *job, GError **error)
 {
     World *world = self;
 
+    if (world->now_ms < world->full_until_ms) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "no space is left");
+        return FALSE;
+    }
+    world->is_postcopy_saved |= job->state == MIG_JOB_STATE_POSTCOPY;
     world->saves++;
     return TRUE;
 }
@@ -72,7 +80,7 @@ abort_move(gpointer self, const char *vm, GError **error)
     return FALSE; /* too early for it */
 }
 
-/* A target that says nothing. */
+/* A target that waits for it, or says nothing. */
 static gboolean
 get_domain(gpointer self, const char *node, const char *vm, const char *uuid, MigDomainState *state,
            GError **error)
@@ -80,6 +88,10 @@ get_domain(gpointer self, const char *node, const char *vm, const char *uuid, Mi
     World *world = self;
 
     world->asked++;
+    if (world->answers) {
+        *state = MIG_DOMAIN_INCOMING;
+        return TRUE;
+    }
     g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "no answer");
     return FALSE;
 }
@@ -89,6 +101,7 @@ start_postcopy(gpointer self, const char *vm, GError **error)
 {
     World *world = self;
 
+    g_assert_true(world->is_postcopy_saved);
     world->begun++;
     return TRUE;
 }
@@ -148,7 +161,8 @@ run(World *world)
                       .start_postcopy = start_postcopy};
     const MigPeer peer = {.self = world, .get_domain = get_domain};
     const MigStore store = {.self = world, .save = save};
-    const MigClock clock = {.self = world, .monotonic_ms = monotonic_ms, .sleep_ms = sleep_ms};
+    const MigClock clock = {
+        .self = world, .wall_ms = monotonic_ms, .monotonic_ms = monotonic_ms, .sleep_ms = sleep_ms};
     const MigJobEnv env = {.hv = &hv,
                            .store = &store,
                            .peer = &peer,
@@ -259,14 +273,43 @@ test_silent_target(void)
     }
 }
 
+/* Nor is it begun where the journal cannot be written: a daemon that was restarted behind it would
+ * take a half for the whole. It begins once that can be; until then the policy goes on. */
+static void
+test_full_journal(void)
+{
+    for (guint k = 0; k < 2; k++) {
+        g_autoptr(MigJob) job = new_job(300);
+        World world = {
+            .job = job, .last = 900, .answers = TRUE, .full_until_ms = k ? 60 * 1000 : G_MAXINT64};
+
+        job->state = MIG_JOB_STATE_PERFORM;
+        job->can_postcopy = TRUE;
+        job->policy = MIG_POLICY_MUST_FINISH;
+        run(&world);
+        g_assert_cmpuint(world.asked, >, 1);
+        g_assert_cmpuint(world.told_limit_ms, >, 300);
+        g_assert_true((world.begun > 0) == (k == 1));
+    }
+}
+
+static void
+be_silent(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
+{
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    /* a journal that fails is told with warnings */
+    g_log_set_always_fatal(G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL);
+    g_log_set_handler("migrated", G_LOG_LEVEL_WARNING, be_silent, NULL);
     g_test_add_func("/monitor/downtime", test_downtime);
     g_test_add_func("/monitor/bandwidth", test_bandwidth);
     g_test_add_func("/monitor/by-virsh", test_by_virsh);
     g_test_add_func("/monitor/cancel", test_cancel);
     g_test_add_func("/monitor/silent-target", test_silent_target);
+    g_test_add_func("/monitor/full-journal", test_full_journal);
     return g_test_run();
 }
