@@ -21,7 +21,6 @@ typedef struct {
     GCond wake;
     /* for the environment of core/job-source.h */
     char *cpu_vendor;
-    guint32 target_host_id;
     gboolean is_resumed;
 } MigJobEntry;
 

@@ -111,6 +111,16 @@ env_may_ask(gpointer self, MigTurn *turn)
     return FALSE;
 }
 
+static guint32
+env_target_host_id(gpointer self)
+{
+    MigJobEntry *entry = self;
+    g_autoptr(MigNodeView) target =
+        mig_volumes_node(entry->jobs->daemon->volumes, entry->job->target, NULL);
+
+    return target ? target->node->host_id : 0;
+}
+
 static void
 env_look_at_target(gpointer self, gboolean *is_known, gboolean *is_up)
 {
@@ -389,7 +399,6 @@ make_env(MigJobEntry *entry, MigClock *clock)
                        .clock = clock,
                        .node = daemon->node,
                        .host_id = daemon->host_id,
-                       .target_host_id = entry->target_host_id,
                        .cpu_vendor = entry->cpu_vendor,
                        .migration = mig_link_address(daemon->link),
                        .check_target = env_check_target,
@@ -398,6 +407,7 @@ make_env(MigJobEntry *entry, MigClock *clock)
                        .is_target_dead = env_is_target_dead,
                        .restart = env_restart,
                        .forecast = env_forecast,
+                       .target_host_id = env_target_host_id,
                        .look_at_target = env_look_at_target,
                        .look_at_encryption = env_look_at_encryption,
                        .certificate = env_certificate,

@@ -219,7 +219,6 @@ begin(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning *running,
         entry->job->policy = MIG_POLICY_UNSET;
         entry->job->bandwidth_bytes_s = 0;
     }
-    entry->target_host_id = target->node->host_id;
     entry->cpu_vendor = mig_volumes_cpu_vendor(daemon->volumes);
     g_mutex_lock(&jobs->lock);
     if (!is_vm_free(jobs, request->vm, error) || !has_room(jobs, error)) {
@@ -320,7 +319,6 @@ mig_jobs_check(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning 
         mig_meters_want(jobs->daemon->meters, running->name, running->uuid);
     entry = entry_new(jobs, job_from_request(jobs, request, running, vm));
     entry->job->wants_forecast = is_patient;
-    entry->target_host_id = view->node->host_id;
     entry->cpu_vendor = mig_volumes_cpu_vendor(jobs->daemon->volumes);
     checks = g_ptr_array_new_with_free_func((GDestroyNotify)mig_check_free);
     g_mutex_lock(&jobs->lock);
@@ -632,10 +630,6 @@ mig_jobs_recover(MigJobs *jobs)
                       "job %s was under way (%s) when this daemon ended; taking it up",
                       entry->job->id, mig_job_state_name(entry->job->state));
         entry->is_resumed = TRUE;
-        g_autoptr(MigNodeView) target =
-            mig_volumes_node(jobs->daemon->volumes, entry->job->target, NULL);
-
-        entry->target_host_id = target ? target->node->host_id : 0;
         entry->cpu_vendor = mig_volumes_cpu_vendor(jobs->daemon->volumes);
         mig_job_entry_run(entry);
     }

@@ -16,8 +16,8 @@ typedef struct {
     const MigStore *store;
     const MigClock *clock;
 
-    const char *node;                /* this one */
-    guint32 host_id, target_host_id; /* the target's does not change in a job's life */
+    const char *node; /* this one */
+    guint32 host_id;
     const char *cpu_vendor;
     const char *migration; /* this node's migration address/prefix */
 
@@ -25,7 +25,8 @@ typedef struct {
     gboolean (*check_target)(gpointer self, MigJob *job, GPtrArray *checks, GError **error);
     /* What this move may send now, bytes a second; 0: no limit. See core/bandwidth.h. */
     guint64 (*bandwidth)(gpointer self);
-    /* As the volumes show it now. */
+    /* As the volumes show it now; 0: not seen, as in the first moments of a daemon. */
+    guint32 (*target_host_id)(gpointer self);
     void (*look_at_target)(gpointer self, gboolean *is_known, gboolean *is_up);
     /* Fills encrypts and target_encrypts; what it returns is encryption_problem. g_free(). */
     char *(*look_at_encryption)(gpointer self, MigSourceFacts *facts);

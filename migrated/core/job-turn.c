@@ -22,10 +22,11 @@ waited_ms(const MigJob *job, const MigJobEnv *env)
  * back.
  */
 static gboolean
-ask_both(MigJob *job, const MigJobEnv *env, Asked *asked, MigTurn *turn, GError **error)
+ask_both(MigJob *job, const MigJobEnv *env, guint32 target_host_id, Asked *asked, MigTurn *turn,
+         GError **error)
 {
     const MigPeer *peer = env->peer;
-    gboolean source_first = mig_pair_source_first(env->host_id, env->target_host_id);
+    gboolean source_first = mig_pair_source_first(env->host_id, target_host_id);
     const char *first = source_first ? job->source : job->target;
     const char *second = source_first ? job->target : job->source;
 
@@ -41,6 +42,21 @@ ask_both(MigJob *job, const MigJobEnv *env, Asked *asked, MigTurn *turn, GError 
     asked->at_second = TRUE;
     mig_turn_clear(turn);
     return peer->reserve(peer->self, second, job, waited_ms(job, env), turn, error);
+}
+
+/* In the wrong order two opposite moves would each wait with half of the pair, for good: who is not
+ * known is not asked. */
+static gboolean
+ask_in_order(MigJob *job, const MigJobEnv *env, Asked *asked, MigTurn *turn, GError **error)
+{
+    guint32 target_host_id = env->target_host_id(env->self);
+
+    if (target_host_id)
+        return ask_both(job, env, target_host_id, asked, turn, error);
+    g_set_error(error, MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE,
+                "%s is on no volume that is attached here; see 'migratectl node list'",
+                job->target);
+    return FALSE;
 }
 
 void
@@ -87,7 +103,7 @@ mig_job_get_turn(MigJob *job, const MigJobEnv *env, GError **error)
 
         /* who has half of what it needs is not overtaken here any more */
         if ((!asked.has_first && !env->may_ask(env->self, &turn)) ||
-            ask_both(job, env, &asked, &turn, &away))
+            ask_in_order(job, env, &asked, &turn, &away))
             heard_ms = now_ms;
         if (turn.is_granted && !away)
             return TRUE;
@@ -126,7 +142,8 @@ mig_job_take_turn_again(MigJob *job, const MigJobEnv *env)
     g_autoptr(GError) error = NULL;
     Asked asked = {0};
 
-    if (!ask_both(job, env, &asked, &turn, &error))
+    /* who does not wait may ask in any order */
+    if (!ask_both(job, env, env->target_host_id(env->self), &asked, &turn, &error))
         g_message("job %s: goes on without its pair: %s", job->id, error->message);
     else if (!turn.is_granted)
         g_message("job %s: goes on without its pair, which waits for %s", job->id, turn.waits_for);

@@ -405,6 +405,14 @@ env_bandwidth(gpointer self)
     return bytes_s;
 }
 
+static guint32
+env_target_host_id(gpointer self)
+{
+    Process *process = self;
+
+    return process->world->plan.is_source_first ? 2 : 1;
+}
+
 /* By sanlock's word, some time later. */
 static gboolean
 env_is_target_dead(gpointer self)
@@ -512,7 +520,6 @@ world_run_job(World *world)
                            .clock = &clock,
                            .node = "A",
                            .host_id = world->plan.is_source_first ? 1 : 2,
-                           .target_host_id = world->plan.is_source_first ? 2 : 1,
                            .cpu_vendor = "AMD",
                            .migration = "10.0.1.1/24",
                            .check_target = env_check_target,
@@ -521,6 +528,7 @@ world_run_job(World *world)
                            .is_target_dead = env_is_target_dead,
                            .restart = env_restart,
                            .forecast = world_forecast,
+                           .target_host_id = env_target_host_id,
                            .look_at_target = world_look_at_target,
                            .look_at_encryption = world_look_at_encryption,
                            .certificate = world_certificate,

@@ -281,6 +281,14 @@ check_rule(Mover *mover)
     }
 }
 
+static guint32
+env_target_host_id(gpointer self)
+{
+    const Mover *mover = self;
+
+    return mover->target + 1;
+}
+
 static gpointer
 mover_thread(gpointer data)
 {
@@ -294,7 +302,7 @@ mover_thread(gpointer data)
                      .store = &store,
                      .clock = &clock,
                      .host_id = mover->source + 1,
-                     .target_host_id = mover->target + 1,
+                     .target_host_id = env_target_host_id,
                      .may_ask = env_may_ask,
                      .lock = env_nothing,
                      .unlock_and_tell = env_nothing,
