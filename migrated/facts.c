@@ -172,7 +172,7 @@ check_target(MigDaemon *daemon, const MigJob *job, const char *cpu_vendor,
 }
 
 static void
-check_link(MigDaemon *daemon, const MigJob *job, const MigLinkFacts *here,
+check_link(MigDaemon *daemon, const MigJob *job, const MigLinkFacts *here, guint64 turn,
            const MigPeerFactsReply *reply, GPtrArray *checks)
 {
     const MigPeerLink *said = reply->link;
@@ -192,7 +192,7 @@ check_link(MigDaemon *daemon, const MigJob *job, const MigLinkFacts *here,
 
     can_send = mig_link_can_send(here, &there);
     if (can_send)
-        mig_link_measure(daemon->link, job->target, here, &there,
+        mig_link_measure(daemon->link, job->target, turn, here, &there,
                          (guint16)CLAMP(reply->probe_port, 0, G_MAXUINT16), reply->probe_word,
                          &path);
     mig_checks_link(daemon->node, here, job->target, &there, can_send ? &path : NULL, checks);
@@ -225,22 +225,14 @@ check_guest(MigDaemon *daemon, const MigJob *job, const MigNeeds *needs, const M
     mig_checks_guest(&facts, checks);
 }
 
-/* Without prefix length, where there is something to measure with it; else NULL. */
-static char *
-own_address(MigDaemon *daemon, const MigJob *job)
-{
-    const char *address = mig_link_address(daemon->link);
-
-    return address && mig_link_wants_probe(daemon->link, job->target, job->wants_forecast)
-               ? g_strndup(address, strcspn(address, "/"))
-               : NULL;
-}
-
-/* here: this node's end of the link. probe_from: its address, where the link is to be measured. */
+/* here: this node's end of the link. turn: to measure it, or 0. */
 static gboolean
 ask_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, const MigLinkFacts *here,
-           char *probe_from, char ***images, GPtrArray *checks, GError **error)
+           guint64 turn, char ***images, GPtrArray *checks, GError **error)
 {
+    const char *address = mig_link_address(daemon->link);
+    g_autofree char *probe_from =
+        address && turn ? g_strndup(address, strcspn(address, "/")) : NULL;
     g_autofree char *xml = daemon->hv->get_definition(daemon->hv->self, job->vm, job->uuid, error);
     g_autoptr(MigNeeds) needs = xml ? mig_definition_needs(xml, error) : NULL;
     g_autoptr(MigDefinition) definition = needs ? mig_definition_parse(xml, error) : NULL;
@@ -274,7 +266,7 @@ ask_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, const MigLink
     }
     check_target(daemon, job, cpu_vendor, reply, checks);
     check_guest(daemon, job, needs, cpu, reply, checks);
-    check_link(daemon, job, here, reply, checks);
+    check_link(daemon, job, here, turn, reply, checks);
     job->can_postcopy = mig_checks_postcopy(
         job->vm, job->target, job->policy,
         reply->postcopy ? NULL
@@ -289,10 +281,12 @@ mig_facts_check_target(MigDaemon *daemon, MigJob *job, const char *cpu_vendor, c
                        GPtrArray *checks, GError **error)
 {
     g_autoptr(MigLinkFacts) here = mig_link_look(daemon->link);
-    g_autofree char *probe_from = own_address(daemon, job);
-    gboolean ok = ask_target(daemon, job, cpu_vendor, here, probe_from, images, checks, error);
+    guint64 turn = mig_link_address(daemon->link)
+                       ? mig_link_begin_probe(daemon->link, job->target, job->wants_forecast)
+                       : 0;
+    gboolean ok = ask_target(daemon, job, cpu_vendor, here, turn, images, checks, error);
 
-    if (probe_from)
-        mig_link_end_probe(daemon->link); /* it may not have come to it */
+    if (turn)
+        mig_link_end_probe(daemon->link, turn); /* it may not have come to it */
     return ok;
 }

@@ -32,7 +32,7 @@ struct MigLink {
     char **clients;       /* of clients_of, as seen at clients_at_us */
     char *clients_of;     /* an address; NULL: not looked yet */
     gint64 clients_at_us;
-    gint64 probing_until_us; /* somebody measures, and is through by then */
+    MigProbeTurn probing;
 };
 
 static void
@@ -244,6 +244,12 @@ mig_link_speed(MigLink *link, const char *node)
     return measured ? measured->bytes_s : 0;
 }
 
+static gint64
+now_ms(void)
+{
+    return g_get_monotonic_time() / 1000;
+}
+
 static gboolean
 has_moves(MigLink *link)
 {
@@ -255,26 +261,32 @@ has_moves(MigLink *link)
  * another one measures, to whichever node: all share this end. A drain begins a dozen moves at
  * once, and each would find a twelfth of the link, and be refused for it.
  */
-gboolean
-mig_link_wants_probe(MigLink *link, const char *node, gboolean for_forecast)
+guint64
+mig_link_begin_probe(MigLink *link, const char *node, gboolean for_forecast)
 {
     gboolean is_busy = has_moves(link);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
-    gint64 now_us = g_get_monotonic_time();
 
-    if (is_busy || now_us < link->probing_until_us ||
-        find_new(link, node, for_forecast ? MIG_METER_FRESH_MS : MIG_PROBE_KEEP_MS))
-        return FALSE;
-    link->probing_until_us = now_us + MIG_PROBE_TURN_MS * G_GINT64_CONSTANT(1000);
-    return TRUE;
+    return is_busy || find_new(link, node, for_forecast ? MIG_METER_FRESH_MS : MIG_PROBE_KEEP_MS)
+               ? 0
+               : mig_probe_begin(&link->probing, now_ms());
 }
 
-void
-mig_link_end_probe(MigLink *link)
+/* The target has taken its time, and another one measures by now? */
+static gboolean
+has_lost_turn(MigLink *link, guint64 turn)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
 
-    link->probing_until_us = 0;
+    return !mig_probe_go_on(&link->probing, turn, now_ms());
+}
+
+void
+mig_link_end_probe(MigLink *link, guint64 turn)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+
+    mig_probe_end(&link->probing, turn);
 }
 
 /* Where moves keep us from measuring, what is old refuses nothing; but what was new when the target
@@ -288,14 +300,16 @@ is_usable(const Measured *measured)
 }
 
 static void
-measure_speed(MigLink *link, const char *node, const char *from, const char *to, guint16 port,
-              const char *word, MigPathFacts *path)
+measure_speed(MigLink *link, const char *node, guint64 turn, const char *from, const char *to,
+              guint16 port, const char *word, MigPathFacts *path)
 {
     g_autofree char *between = g_strdup_printf("%s %s", from, to);
     g_autoptr(GError) error = NULL;
     Measured *measured;
     const Measured *known;
 
+    if (word && has_lost_turn(link, turn))
+        word = NULL;
     g_mutex_lock(&link->lock);
     known = g_hash_table_lookup(link->measured, node);
     if (known && !g_str_equal(known->between, between))
@@ -326,7 +340,7 @@ measure_speed(MigLink *link, const char *node, const char *from, const char *to,
 }
 
 void
-mig_link_measure(MigLink *link, const char *node, const MigLinkFacts *here,
+mig_link_measure(MigLink *link, const char *node, guint64 turn, const MigLinkFacts *here,
                  const MigLinkFacts *there, guint16 port, const char *word, MigPathFacts *path)
 {
     g_autofree char *from = g_strndup(here->address, strcspn(here->address, "/"));
@@ -340,7 +354,7 @@ mig_link_measure(MigLink *link, const char *node, const MigLinkFacts *here,
             mig_path_ping(from, to, SMALL_BYTES, SMALL_PACKETS, MIG_PROBE_PING_MS);
     /* what does not get through cannot be measured, and takes its time */
     if (path->answered > 0 || path->small_answered == 0)
-        measure_speed(link, node, from, to, port, word, path);
+        measure_speed(link, node, turn, from, to, port, word, path);
 }
 
 /* ---- life ---- */

@@ -28,14 +28,15 @@ char **mig_link_warnings(MigLink *link);
  * The port, and a word that only who is to measure knows; 0: it cannot be. */
 guint16 mig_link_await(MigLink *link, const char *from, char **word);
 /* Is what was measured to that node too old to be told again? for_forecast: to whoever wants to
- * know what a move will take, which nobody waits for. TRUE: the caller measures now, and nobody
- * else does till it has, or for some seconds. */
-gboolean mig_link_wants_probe(MigLink *link, const char *node, gboolean for_forecast);
-/* By the caller that was told TRUE, once, when it has measured or will not. */
-void mig_link_end_probe(MigLink *link);
+ * know what a move will take, which nobody waits for. Not 0: the caller measures now, and nobody
+ * else does till it has, or for some seconds; it is the caller's turn. */
+guint64 mig_link_begin_probe(MigLink *link, const char *node, gboolean for_forecast);
+/* By whoever has a turn, once, when it has measured or will not. */
+void mig_link_end_probe(MigLink *link, guint64 turn);
 /* Bytes a second, as last measured to that node, however long ago; 0: never. */
 guint64 mig_link_speed(MigLink *link, const char *node);
-/* On the source: sends to the target's end. port 0: speed is not measured, or as it was. Blocks. */
+/* On the source: sends to the target's end. port 0, or a turn that is lost by now: speed is not
+ * measured, or as it was. Blocks. */
 void
-mig_link_measure(MigLink *link, const char *node, const MigLinkFacts *here,
+mig_link_measure(MigLink *link, const char *node, guint64 turn, const MigLinkFacts *here,
                  const MigLinkFacts *there, guint16 port, const char *word, MigPathFacts *path);

@@ -2,6 +2,7 @@
 /* checks-link.c - the rules about the migration network. */
 #include "core/checks.h"
 #include "core/link.h"
+#include "core/timeouts.h"
 
 MigLinkFacts *
 mig_link_facts_new(void)
@@ -177,6 +178,33 @@ check_path(const Ends *ends, const MigPathFacts *path)
     }
     if (path->answered > 0 || path->bytes_s > 0)
         check_speed(ends, path);
+}
+
+/* ---- who measures ---- */
+
+guint64
+mig_probe_begin(MigProbeTurn *turn, gint64 now_ms)
+{
+    if (now_ms < turn->until_ms)
+        return 0;
+    turn->until_ms = now_ms + MIG_PROBE_TURN_MS;
+    return ++turn->last;
+}
+
+gboolean
+mig_probe_go_on(MigProbeTurn *turn, guint64 number, gint64 now_ms)
+{
+    if (!turn->until_ms || number != turn->last)
+        return FALSE;
+    turn->until_ms = now_ms + MIG_PROBE_TURN_MS;
+    return TRUE;
+}
+
+void
+mig_probe_end(MigProbeTurn *turn, guint64 number)
+{
+    if (number == turn->last)
+        turn->until_ms = 0;
 }
 
 /* ---- public ---- */

@@ -43,3 +43,17 @@ void mig_checks_link(const char *source, const MigLinkFacts *here, const char *t
                      const MigLinkFacts *there, const MigPathFacts *path, GPtrArray *checks);
 /* Is it worth sending anything? */
 gboolean mig_link_can_send(const MigLinkFacts *here, const MigLinkFacts *there);
+
+/* Who measures: one at a time, by a number that is nobody else's. A turn that is not used for
+ * MIG_PROBE_TURN_MS may be given to the next one, and is lost then. Not locked. */
+typedef struct {
+    guint64 last;    /* number that was given out */
+    gint64 until_ms; /* 0: nobody measures */
+} MigProbeTurn;
+
+/* 0: somebody else measures. */
+guint64 mig_probe_begin(MigProbeTurn *turn, gint64 now_ms);
+/* FALSE: it is lost. TRUE: it is good for another MIG_PROBE_TURN_MS. */
+gboolean mig_probe_go_on(MigProbeTurn *turn, guint64 number, gint64 now_ms);
+/* Nothing where it is another one's by now. */
+void mig_probe_end(MigProbeTurn *turn, guint64 number);

@@ -4,6 +4,7 @@
 #include "core/link.h"
 
 #include "core/checks.h"
+#include "core/timeouts.h"
 
 static char *nothing[] = {NULL};
 static char *something[] = {NULL, NULL};
@@ -115,6 +116,35 @@ test_own_end(void)
     g_assert_cmpstr(mig_checks_first_failure(checks)->text, ==, "A: a default route on mig0");
 }
 
+/* A target that takes longer to answer than a turn lasts. */
+static void
+test_turns_to_measure(void)
+{
+    MigProbeTurn turn = {0};
+    gint64 now_ms = 1000;
+    guint64 first, second;
+
+    first = mig_probe_begin(&turn, now_ms);
+    g_assert_cmpuint(first, !=, 0);
+    g_assert_cmpuint(mig_probe_begin(&turn, now_ms), ==, 0);
+    now_ms += MIG_PROBE_TURN_MS - 1;
+    g_assert_cmpuint(mig_probe_begin(&turn, now_ms), ==, 0);
+    g_assert_true(mig_probe_go_on(&turn, first, now_ms)); /* nobody has asked for it meanwhile */
+    now_ms += MIG_PROBE_TURN_MS - 1;
+    g_assert_cmpuint(mig_probe_begin(&turn, now_ms), ==, 0);
+    now_ms++;
+    second = mig_probe_begin(&turn, now_ms);
+    g_assert_cmpuint(second, !=, 0);
+    g_assert_cmpuint(second, !=, first);
+    /* who comes late neither measures beside that one nor ends its turn */
+    g_assert_false(mig_probe_go_on(&turn, first, now_ms));
+    mig_probe_end(&turn, first);
+    g_assert_cmpuint(mig_probe_begin(&turn, now_ms), ==, 0);
+    mig_probe_end(&turn, second);
+    g_assert_false(mig_probe_go_on(&turn, second, now_ms));
+    g_assert_cmpuint(mig_probe_begin(&turn, now_ms), !=, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -123,5 +153,6 @@ main(int argc, char **argv)
     g_test_add_func("/link/path", test_path);
     g_test_add_func("/link/can-send", test_can_send);
     g_test_add_func("/link/own-end", test_own_end);
+    g_test_add_func("/link/turns-to-measure", test_turns_to_measure);
     return g_test_run();
 }
