@@ -76,6 +76,74 @@ check_images(MigCsv *csv, const MigDefinition *definition, GError **error)
     return TRUE;
 }
 
+/* Takes the VM's lease and leaves it under a name that no VM has: from then on nobody can start it,
+ * on any node, by any tool. Done before, by a try that was cut short: fine. */
+static gboolean
+retire_lease(MigCatalog *catalog, guint32 slot, const char *name, GError **error)
+{
+    MigCsv *csv = mig_attached_csv(catalog->attached);
+    MigSanlock *sanlock = catalog->daemon->sanlock;
+    g_autoptr(MigLease) lease = mig_csv_vm_lease(csv, slot, name);
+    g_autoptr(GError) local = NULL;
+
+    if (mig_csv_vm_lease_is_named(csv, slot, FREE_LEASE))
+        return TRUE;
+    if (!mig_sanlock_acquire(sanlock, lease, &local)) {
+        if (g_error_matches(local, MIG_ERROR, MIG_ERROR_LEASE_HELD))
+            g_set_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING,
+                        "%s runs, or its last node is not known to be dead; stop it first: "
+                        "'migratectl vm stop %s'",
+                        name, name);
+        else
+            g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+    }
+    return mig_sanlock_release_renamed(sanlock, lease, FREE_LEASE, error);
+}
+
+/* The VM that this request makes: asked for again it is the same one. */
+static MigVm *
+vm_of(const MigPeerChangeRequest *request, const MigDefinition *definition)
+{
+    MigVm *vm = g_new0(MigVm, 1);
+
+    vm->name = g_strdup(definition->name);
+    vm->uuid = g_ascii_strdown(definition->uuid ? definition->uuid : request->id, -1);
+    vm->memory_bytes = definition->memory_bytes;
+    vm->vcpus = definition->vcpus;
+    vm->priority = 500;
+    vm->definition = g_strdup(request->xml);
+    return vm;
+}
+
+/* Is it on the LUN still? Not where it was undefined since, though another one of its name may be
+ * there. */
+static gboolean
+look_for(MigCsv *csv, const MigVm *vm, gboolean *is_there, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    g_autoptr(MigVm) found = mig_csv_vm(csv, vm->name, &local);
+
+    if (!found && !g_error_matches(local, MIG_ERROR, MIG_ERROR_VM_UNKNOWN)) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+    }
+    *is_there = found && g_ascii_strcasecmp(found->uuid, vm->uuid) == 0 &&
+                g_strcmp0(found->definition, vm->definition) == 0;
+    return TRUE;
+}
+
+static gboolean
+assign_images(MigCatalog *catalog, const MigDefinition *definition, GError **error)
+{
+    for (guint i = 0; definition->images[i]; i++) {
+        if (!mig_csv_image_assign(mig_attached_csv(catalog->attached), &catalog->epoch,
+                                  strchr(definition->images[i], '/') + 1, definition->name, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 gboolean
 mig_vm_run_define(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
                   MigPeerChangeReply *reply, GError **error)
@@ -85,48 +153,39 @@ mig_vm_run_define(MigCatalog *catalog, const MigPeerChangeRequest *request, gboo
     g_autoptr(MigDefinition) definition =
         mig_definition_parse(request->xml ? request->xml : "", error);
     g_autoptr(MigVm) vm = NULL;
+    g_autoptr(GError) failed = NULL;
+    gboolean is_made = FALSE;
 
     if (!definition || !check_definition(definition, volume, error))
         return FALSE;
     reply->name = g_strdup(definition->name);
-    /* made and taken back, for it was refused further on: judged anew */
-    if (is_begun && mig_csv_request_is_undone(csv, request->id))
-        is_begun = FALSE;
-    if (is_begun) {
-        g_autoptr(MigVm) made = mig_csv_vm(csv, definition->name, NULL);
-
-        if (!made) /* made, and undefined by another node since */
-            return TRUE;
-    } else if (!is_name_free(catalog->daemon, definition->name, error) ||
-               !check_images(csv, definition, error)) {
+    vm = vm_of(request, definition);
+    if (is_begun && !look_for(csv, vm, &is_made, error))
         return FALSE;
+    if (is_begun && !is_made) {
+        /* undefined since, and what has its name is another request's, which is not touched */
+        if (!mig_csv_request_is_undone(csv, request->id))
+            return TRUE;
+        is_begun = FALSE; /* taken back, for it was refused further on: judged anew */
     }
-    vm = g_new0(MigVm, 1);
-    vm->name = g_strdup(definition->name);
-    /* asked for again it is the same VM */
-    vm->uuid = g_ascii_strdown(definition->uuid ? definition->uuid : request->id, -1);
-    vm->memory_bytes = definition->memory_bytes;
-    vm->vcpus = definition->vcpus;
-    vm->priority = 500;
-    vm->definition = g_strdup(request->xml);
-    if (!is_begun && !mig_csv_vm_create(csv, &catalog->epoch, vm, error))
+    if (!is_begun && (!is_name_free(catalog->daemon, definition->name, error) ||
+                      !check_images(csv, definition, error) ||
+                      !mig_csv_vm_create(csv, &catalog->epoch, vm, error)))
         return FALSE;
     /* killed here: a VM whose images have no owner yet. The asker asks the next coordinator, which
      * goes on from here; its start takes them else, or is refused where another VM has been given
      * one meanwhile */
-    for (guint i = 0; definition->images[i]; i++) {
-        const char *name = strchr(definition->images[i], '/') + 1;
-        g_autoptr(GError) failed = NULL;
-
-        if (mig_csv_image_assign(csv, &catalog->epoch, name, vm->name, &failed))
-            continue;
-        /* one that is no coordinator any more leaves what it has to its successor */
-        if (!g_error_matches(failed, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY))
-            mig_csv_vm_delete(csv, &catalog->epoch, vm->name, NULL);
-        g_propagate_error(error, g_steal_pointer(&failed));
-        return FALSE;
-    }
-    return TRUE;
+    if (assign_images(catalog, definition, &failed))
+        return TRUE;
+    /* One that was made before may have been started since, or have data on its other disks: it
+     * stays. One that is no coordinator any more leaves what it has to its successor. */
+    if (is_begun)
+        g_prefix_error(&failed, "VM %s is defined, and has not got all of its disks: ", vm->name);
+    else if (!g_error_matches(failed, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY) &&
+             retire_lease(catalog, vm->slot, vm->name, NULL))
+        mig_csv_vm_delete(csv, &catalog->epoch, vm->name, NULL);
+    g_propagate_error(error, g_steal_pointer(&failed));
+    return FALSE;
 }
 
 char *
@@ -148,30 +207,6 @@ mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, const char
 }
 
 /* ---- undefine ---- */
-
-/* Takes the VM's lease and leaves it under a name that no VM has: from then on nobody can start it,
- * on any node, by any tool. Done before, by a try that was cut short: fine. */
-static gboolean
-retire_lease(MigDaemon *daemon, const MigVmView *view, GError **error)
-{
-    g_autoptr(MigLease) lease =
-        mig_csv_vm_lease(mig_attached_csv(view->attached), view->vm->slot, view->vm->name);
-    g_autoptr(GError) local = NULL;
-
-    if (mig_csv_vm_lease_is_named(mig_attached_csv(view->attached), view->vm->slot, FREE_LEASE))
-        return TRUE;
-    if (!mig_sanlock_acquire(daemon->sanlock, lease, &local)) {
-        if (g_error_matches(local, MIG_ERROR, MIG_ERROR_LEASE_HELD))
-            g_set_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING,
-                        "%s runs, or its last node is not known to be dead; stop it first: "
-                        "'migratectl vm stop %s'",
-                        view->vm->name, view->vm->name);
-        else
-            g_propagate_error(error, g_steal_pointer(&local));
-        return FALSE;
-    }
-    return mig_sanlock_release_renamed(daemon->sanlock, lease, FREE_LEASE, error);
-}
 
 static gboolean
 delete_images(MigCatalog *catalog, char **images, GError **error)
@@ -224,7 +259,8 @@ mig_vm_run_undefine(MigCatalog *catalog, const MigPeerChangeRequest *request, gb
         return FALSE;
     }
     /* begun, and a VM of that name: another one, made since */
-    if (!is_begun && (!check_stopped(view, error) || !retire_lease(catalog->daemon, view, error) ||
+    if (!is_begun && (!check_stopped(view, error) ||
+                      !retire_lease(catalog, view->vm->slot, view->vm->name, error) ||
                       !mig_csv_vm_delete(mig_attached_csv(catalog->attached), &catalog->epoch,
                                          request->name, error)))
         return FALSE;

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-vm-define.c - a definition that is asked for again touches nothing but what it made. */
+#include "attached-private.h"
+#include "change.h"
+
+#include "base/error.h"
+
+#include <glib/gstdio.h>
+#include <unistd.h>
+
+#define MIB (1024 * 1024)
+
+/* Ids of the requests: the define, and what came after it. */
+#define DEFINE   "11111111-1111-4111-8111-111111111111"
+#define UNDEFINE "22222222-2222-4222-8222-222222222222"
+#define LATER    "33333333-3333-4333-8333-333333333333"
+
+#define DISK(name)                                              \
+    "<disk type='block'><driver cache='none'/>"                 \
+    "<source dev='/dev/csv/vol1/" name "'/><target dev='vda'/>" \
+    "</disk>"
+#define DOMAIN(devices) \
+    "<domain><name>web</name><memory>1024</memory><devices>" devices "</devices></domain>"
+
+typedef struct {
+    char *path;
+    MigDaemon daemon;
+    MigAttached attached;
+    MigCatalog catalog;
+} Fixture;
+
+static MigEpoch
+by(const char *request)
+{
+    return (MigEpoch){.version = 1, .host_generation = 1, .host_id = 1, .request = request};
+}
+
+static void
+set_up(Fixture *fixture, gconstpointer data)
+{
+    const MigFormat format = {.name = "vol1"};
+    g_autoptr(GError) error = NULL;
+    int fd;
+
+    fixture->path = g_build_filename(g_get_tmp_dir(), "mig-define-XXXXXX", NULL);
+    fd = g_mkstemp(fixture->path);
+    g_assert_cmpint(ftruncate(fd, 128 * (off_t)MIB), ==, 0);
+    close(fd);
+    g_assert_true(mig_csv_format(fixture->path, &format, &error));
+    fixture->attached.csv = mig_csv_open(fixture->path, &error);
+    g_assert_no_error(error);
+    fixture->catalog = (MigCatalog){
+        .attached = &fixture->attached, .daemon = &fixture->daemon, .epoch = by(DEFINE)};
+}
+
+static void
+tear_down(Fixture *fixture, gconstpointer data)
+{
+    mig_csv_close(fixture->attached.csv);
+    g_unlink(fixture->path);
+    g_free(fixture->path);
+}
+
+static void
+make_image(Fixture *fixture, const char *name)
+{
+    const MigEpoch epoch = by(LATER);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigImage) image =
+        mig_csv_image_create(fixture->attached.csv, &epoch, name, MIB, &error);
+
+    g_assert_no_error(error);
+}
+
+static void
+make_vm(Fixture *fixture, const char *request, const char *uuid, const char *xml)
+{
+    const MigEpoch epoch = by(request);
+    g_autoptr(GError) error = NULL;
+    MigVm vm = {.name = (char *)"web",
+                .uuid = (char *)uuid,
+                .memory_bytes = MIB,
+                .vcpus = 1,
+                .definition = (char *)xml};
+
+    mig_csv_vm_create(fixture->attached.csv, &epoch, &vm, &error);
+    g_assert_no_error(error);
+}
+
+static void
+assign(Fixture *fixture, const char *image)
+{
+    const MigEpoch epoch = by(LATER);
+    g_autoptr(GError) error = NULL;
+
+    mig_csv_image_assign(fixture->attached.csv, &epoch, image, "web", &error);
+    g_assert_no_error(error);
+}
+
+static void
+assert_vm(Fixture *fixture, const char *uuid)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigVm) vm = mig_csv_vm(fixture->attached.csv, "web", &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpstr(vm->uuid, ==, uuid);
+}
+
+static void
+assert_owner(Fixture *fixture, const char *image, const char *owner)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigImage) found = mig_csv_image(fixture->attached.csv, image, &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpstr(found->owner, ==, owner);
+}
+
+/* The next coordinator is asked again: something of the request is on the LUN. */
+static gboolean
+define_again(Fixture *fixture, const char *xml, GError **error)
+{
+    MigPeerChangeRequest request = {
+        .id = (char *)DEFINE, .change = (char *)"vm-define", .again = TRUE, .xml = (char *)xml};
+    g_autoptr(MigPeerChangeReply) reply = mig_PeerChangeReply_new();
+    g_autofree char *name = NULL;
+    gboolean is_begun = FALSE;
+
+    g_assert_true(mig_csv_request_find(fixture->attached.csv, request.id, &is_begun, &name, error));
+    g_assert_true(is_begun);
+    return mig_vm_run_define(&fixture->catalog, &request, is_begun, reply, error);
+}
+
+/* Made, undefined with its disk, and another VM of that name made since, which runs. With its disk
+ * gone the new VM was deleted without its lease; with a disk of that name there it was given it. */
+static void
+test_another_since(Fixture *fixture, gconstpointer with_disk)
+{
+    static const char first[] = DOMAIN(DISK("d1")), second[] = DOMAIN(DISK("d2"));
+    const MigEpoch undefine = by(UNDEFINE);
+    g_autoptr(GError) error = NULL;
+
+    make_vm(fixture, DEFINE, DEFINE, first);
+    g_assert_true(mig_csv_vm_delete(fixture->attached.csv, &undefine, "web", &error));
+    make_image(fixture, "d2");
+    if (with_disk)
+        make_image(fixture, "d1");
+    make_vm(fixture, LATER, LATER, second);
+    assign(fixture, "d2");
+    g_assert_true(define_again(fixture, first, &error));
+    g_assert_no_error(error);
+    assert_vm(fixture, LATER);
+    assert_owner(fixture, "d2", "web");
+    if (with_disk)
+        assert_owner(fixture, "d1", "");
+}
+
+/* A uuid in the definition is no proof: it was edited, and defined again. */
+static void
+test_edited_since(Fixture *fixture, gconstpointer data)
+{
+    static const char first[] =
+        "<domain><name>web</name><uuid>" LATER
+        "</uuid><memory>1024</memory><devices>" DISK("d1") "</devices></domain>";
+    static const char second[] =
+        "<domain><name>web</name><uuid>" LATER "</uuid><memory>1024</memory></domain>";
+    const MigEpoch undefine = by(UNDEFINE);
+    g_autoptr(GError) error = NULL;
+
+    make_image(fixture, "d1");
+    make_vm(fixture, DEFINE, LATER, first);
+    g_assert_true(mig_csv_vm_delete(fixture->attached.csv, &undefine, "web", &error));
+    make_vm(fixture, LATER, LATER, second);
+    g_assert_true(define_again(fixture, first, &error));
+    assert_vm(fixture, LATER);
+    assert_owner(fixture, "d1", "");
+}
+
+/* What was cut short is gone on with; a disk that is gone by now costs nobody the VM, which may
+ * have been started since. */
+static void
+test_goes_on(Fixture *fixture, gconstpointer data)
+{
+    static const char xml[] = DOMAIN(DISK("d1") DISK("d2"));
+    const MigEpoch later = by(LATER);
+    g_autoptr(GError) error = NULL;
+
+    make_image(fixture, "d1");
+    make_image(fixture, "d2");
+    make_vm(fixture, DEFINE, DEFINE, xml);
+    g_assert_true(define_again(fixture, xml, &error));
+    assert_owner(fixture, "d1", "web");
+    assert_owner(fixture, "d2", "web");
+    g_assert_true(mig_csv_image_assign(fixture->attached.csv, &later, "d2", "", &error));
+    g_assert_true(mig_csv_image_delete(fixture->attached.csv, &later, "d2", &error));
+    g_assert_false(define_again(fixture, xml, &error));
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN);
+    g_assert_nonnull(strstr(error->message, "web is defined"));
+    assert_vm(fixture, DEFINE);
+    assert_owner(fixture, "d1", "web");
+}
+
+/* Taken back once, and made when it was asked for again: the slot of the first time says nothing.
+ */
+static void
+test_second_try(Fixture *fixture, gconstpointer data)
+{
+    static const char xml[] = DOMAIN(DISK("d1"));
+    const MigEpoch define = by(DEFINE);
+    g_autoptr(GError) error = NULL;
+
+    make_image(fixture, "d1");
+    make_vm(fixture, DEFINE, DEFINE, xml);
+    g_assert_true(mig_csv_vm_delete(fixture->attached.csv, &define, "web", &error));
+    make_vm(fixture, DEFINE, DEFINE, xml);
+    g_assert_true(define_again(fixture, xml, &error));
+    g_assert_no_error(error);
+    assert_vm(fixture, DEFINE);
+    assert_owner(fixture, "d1", "web");
+}
+
+/* Undefined since, and nothing has its name. */
+static void
+test_gone(Fixture *fixture, gconstpointer data)
+{
+    static const char xml[] = DOMAIN(DISK("d1"));
+    const MigEpoch undefine = by(UNDEFINE);
+    g_autoptr(GError) error = NULL;
+
+    make_vm(fixture, DEFINE, DEFINE, xml);
+    g_assert_true(mig_csv_vm_delete(fixture->attached.csv, &undefine, "web", &error));
+    g_assert_true(define_again(fixture, xml, &error));
+    g_assert_null(mig_csv_vm(fixture->attached.csv, "web", NULL));
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+#define ADD(name, data, function) \
+    g_test_add("/vm-define/" name, Fixture, data, set_up, function, tear_down)
+    ADD("another-since", NULL, test_another_since);
+    ADD("another-since-and-its-disk", "", test_another_since);
+    ADD("edited-since", NULL, test_edited_since);
+    ADD("goes-on", NULL, test_goes_on);
+    ADD("second-try", NULL, test_second_try);
+    ADD("gone", NULL, test_gone);
+    return g_test_run();
+}
