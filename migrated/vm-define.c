@@ -208,25 +208,29 @@ mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, const char
 
 /* ---- undefine ---- */
 
+/* uuids: which image had that name when it was asked for, or NULL where the asker does not say.
+ * Between two tries somebody may have made another one of its name. */
 static gboolean
-delete_images(MigCatalog *catalog, char **images, GError **error)
+delete_images(MigCatalog *catalog, char **images, char **uuids, GError **error)
 {
+    MigCsv *csv = mig_attached_csv(catalog->attached);
+    guint known = uuids ? g_strv_length(uuids) : 0;
+
     for (guint i = 0; images && images[i]; i++) {
         g_autoptr(GError) local = NULL;
-        g_autoptr(MigImage) image =
-            mig_csv_image(mig_attached_csv(catalog->attached), images[i], &local);
+        g_autoptr(MigImage) image = mig_csv_image(csv, images[i], &local);
 
         if (g_error_matches(local, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN))
-            continue; /* not made yet, where an adoption was cut short; or deleted by an earlier try
-                       */
+            continue; /* deleted by an earlier try */
         if (!image) {
             g_propagate_error(error, g_steal_pointer(&local));
             return FALSE;
         }
+        if (i < known && g_ascii_strcasecmp(image->uuid, uuids[i]) != 0)
+            continue;
         if (*image->owner) /* not ours: another VM has it */
             continue;
-        if (!mig_csv_image_delete(mig_attached_csv(catalog->attached), &catalog->epoch, images[i],
-                                  error))
+        if (!mig_csv_image_delete(csv, &catalog->epoch, images[i], error))
             return FALSE;
     }
     return TRUE;
@@ -245,50 +249,79 @@ check_stopped(const MigVmView *view, GError **error)
     return FALSE;
 }
 
-/* The images are named by who asks: once the VM is gone nothing else tells them. */
+static gboolean
+remove_vm(MigCatalog *catalog, const MigPeerChangeRequest *request, GError **error)
+{
+    g_autoptr(MigVmView) view =
+        mig_vm_find_on(catalog->daemon, catalog->attached, request->name, error);
+
+    if (!view)
+        return FALSE;
+    if (request->uuid && g_ascii_strcasecmp(view->vm->uuid, request->uuid) != 0) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN,
+                    "VM %s is another one by now: somebody has undefined and defined it; look at "
+                    "it, then try again",
+                    view->vm->name);
+        return FALSE;
+    }
+    return check_stopped(view, error) &&
+           retire_lease(catalog, view->vm->slot, view->vm->name, error) &&
+           mig_csv_vm_delete(mig_attached_csv(catalog->attached), &catalog->epoch, view->vm->name,
+                             error);
+}
+
+/* The images are told by who asks: once the VM is gone nothing else tells them. */
 gboolean
 mig_vm_run_undefine(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
                     MigPeerChangeReply *reply, GError **error)
 {
-    g_autoptr(GError) unknown = NULL;
-    g_autoptr(MigVmView) view =
-        mig_vm_find_on(catalog->daemon, catalog->attached, request->name, &unknown);
-
-    if (!view && !is_begun) {
-        g_propagate_error(error, g_steal_pointer(&unknown));
-        return FALSE;
-    }
     /* begun, and a VM of that name: another one, made since */
-    if (!is_begun && (!check_stopped(view, error) ||
-                      !retire_lease(catalog, view->vm->slot, view->vm->name, error) ||
-                      !mig_csv_vm_delete(mig_attached_csv(catalog->attached), &catalog->epoch,
-                                         request->name, error)))
-        return FALSE;
-    return delete_images(catalog, request->images, error);
+    return (is_begun || remove_vm(catalog, request, error)) &&
+           delete_images(catalog, request->images, request->uuids, error);
 }
 
-/* Their names on the VM's home volume. */
-static char **
-images_of(const MigVm *vm)
+/* Those of its definition that are there, on its home volume: where an adoption was cut short, not
+ * all are made. */
+static gboolean
+list_images(const MigVmView *view, char ***names, char ***uuids, GError **error)
 {
-    g_autoptr(MigDefinition) definition = mig_definition_parse(vm->definition, NULL);
-    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+    g_autoptr(MigDefinition) definition = mig_definition_parse(view->vm->definition, NULL);
+    g_autoptr(GStrvBuilder) name_list = g_strv_builder_new();
+    g_autoptr(GStrvBuilder) uuid_list = g_strv_builder_new();
 
-    for (guint i = 0; definition && definition->images[i]; i++)
-        g_strv_builder_add(names, strchr(definition->images[i], '/') + 1);
-    return g_strv_builder_end(names);
+    for (guint i = 0; definition && definition->images[i]; i++) {
+        g_autoptr(GError) local = NULL;
+        g_autoptr(MigImage) image = mig_csv_image(mig_attached_csv(view->attached),
+                                                  strchr(definition->images[i], '/') + 1, &local);
+
+        if (image) {
+            g_strv_builder_add(name_list, image->name);
+            g_strv_builder_add(uuid_list, image->uuid);
+        } else if (!g_error_matches(local, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN)) {
+            g_propagate_error(error, g_steal_pointer(&local));
+            return FALSE;
+        }
+    }
+    *names = g_strv_builder_end(name_list);
+    *uuids = g_strv_builder_end(uuid_list);
+    return TRUE;
 }
 
 gboolean
 mig_vm_undefine(MigDaemon *daemon, const char *name, gboolean with_images, GError **error)
 {
     g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
-    g_auto(GStrv) images = view && with_images ? images_of(view->vm) : NULL;
-    MigPeerChangeRequest change = {
-        .change = (char *)"vm-undefine", .name = (char *)name, .images = images};
+    g_auto(GStrv) images = NULL;
+    g_auto(GStrv) uuids = NULL;
+    MigPeerChangeRequest change = {.change = (char *)"vm-undefine", .name = (char *)name};
     g_autoptr(MigPeerChangeReply) reply = NULL;
 
-    if (view && check_stopped(view, error))
-        reply = mig_change(daemon, view->attached, &change, error);
+    if (!view || !check_stopped(view, error) ||
+        (with_images && !list_images(view, &images, &uuids, error)))
+        return FALSE;
+    change.uuid = view->vm->uuid;
+    change.images = images;
+    change.uuids = uuids;
+    reply = mig_change(daemon, view->attached, &change, error);
     return reply != NULL;
 }

@@ -352,7 +352,8 @@
     F(BOOL, again, 0, NULL) \
     F(STRING, name, 0, NULL) F(STRING, new_name, 0, NULL) F(INT, size, 0, NULL) \
     F(STRING, xml, 0, NULL) F(STRV, settings, 0, NULL) F(STRV, images, 0, NULL) \
-    F(BOOL, flag, 0, NULL) F(INT, host_id, 0, NULL)
+    F(BOOL, flag, 0, NULL) F(INT, host_id, 0, NULL) \
+    F(STRING, uuid, 0, NULL) F(STRV, uuids, 0, NULL)    /* of the VM called name; of images */
 /* not done: nothing was, ask coordinator (null: whoever is it by then); under_way: it is being done
  * for who asked before, ask again */
 #define MIG_FIELDS_PeerChangeReply(F) \

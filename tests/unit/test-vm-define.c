@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* test-vm-define.c - a definition that is asked for again touches nothing but what it made. */
+/* test-vm-define.c - to define or undefine that is asked for again touches nothing but its own. */
 #include "attached-private.h"
 #include "change.h"
 
@@ -234,6 +234,69 @@ test_gone(Fixture *fixture, gconstpointer data)
     g_assert_null(mig_csv_vm(fixture->attached.csv, "web", NULL));
 }
 
+static char *
+uuid_of(Fixture *fixture, const char *image)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigImage) found = mig_csv_image(fixture->attached.csv, image, &error);
+
+    g_assert_no_error(error);
+    return g_strdup(found->uuid);
+}
+
+static gboolean
+has_image(Fixture *fixture, const char *name)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigImage) found = mig_csv_image(fixture->attached.csv, name, &error);
+
+    g_assert_true(found || g_error_matches(error, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN));
+    return found != NULL;
+}
+
+/* The VM is gone, and the coordinator died before its disks were. One is deleted by somebody, and
+ * its name taken for something new: that stays. */
+static void
+test_undefine_again(Fixture *fixture, gconstpointer data)
+{
+    static const char xml[] = DOMAIN(DISK("d1") DISK("d2") DISK("d3"));
+    char *images[] = {(char *)"d1", (char *)"d2", (char *)"d3", NULL}, *uuids[4] = {0};
+    const MigEpoch undefine = by(UNDEFINE), later = by(LATER);
+    g_autoptr(MigPeerChangeReply) reply = mig_PeerChangeReply_new();
+    MigPeerChangeRequest request = {.id = (char *)UNDEFINE,
+                                    .change = (char *)"vm-undefine",
+                                    .again = TRUE,
+                                    .name = (char *)"web",
+                                    .images = images,
+                                    .uuid = (char *)DEFINE,
+                                    .uuids = uuids};
+    g_autoptr(GError) error = NULL;
+
+    make_vm(fixture, DEFINE, DEFINE, xml);
+    for (guint i = 0; images[i]; i++) {
+        make_image(fixture, images[i]);
+        assign(fixture, images[i]);
+        uuids[i] = uuid_of(fixture, images[i]);
+    }
+    g_assert_true(mig_csv_vm_delete(fixture->attached.csv, &undefine, "web", &error));
+    for (guint i = 0; i < 2; i++)
+        g_assert_true(mig_csv_image_delete(fixture->attached.csv, &later, images[i], &error));
+    make_image(fixture, "d2");
+    make_vm(fixture, LATER, LATER, xml); /* and a VM of that name */
+    g_assert_true(mig_vm_run_undefine(&fixture->catalog, &request, TRUE, reply, &error));
+    g_assert_no_error(error);
+    assert_vm(fixture, LATER);
+    g_assert_false(has_image(fixture, "d1"));
+    g_assert_true(has_image(fixture, "d2"));
+    g_assert_false(has_image(fixture, "d3"));
+    /* an asker that does not tell which they are */
+    request.uuids = NULL;
+    g_assert_true(mig_vm_run_undefine(&fixture->catalog, &request, TRUE, reply, &error));
+    g_assert_false(has_image(fixture, "d2"));
+    for (guint i = 0; images[i]; i++)
+        g_free(uuids[i]);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -246,5 +309,6 @@ main(int argc, char **argv)
     ADD("goes-on", NULL, test_goes_on);
     ADD("second-try", NULL, test_second_try);
     ADD("gone", NULL, test_gone);
+    ADD("undefine-again", NULL, test_undefine_again);
     return g_test_run();
 }
