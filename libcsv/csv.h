@@ -360,9 +360,13 @@ int csv_vm_create(struct csv_volume *volume, const struct csv_epoch *epoch, stru
 int csv_vm_update(struct csv_volume *volume, const struct csv_epoch *epoch, const struct csv_vm *vm,
                   struct csv_error *error);
 /* Frees the slot and its images' ownership, and gives its lease a name that no VM can have. The
- * caller holds the VM's lease too, or knows that it is free and that nobody can take it. */
+ * lease is free, and the caller knows that nobody can take it. */
 int csv_vm_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
                   struct csv_error *error);
+/* The same for who holds the VM's lease, and gives it another name as he gives it back: it is left
+ * as it is. Killed in between, a lease is left that nobody asks for. */
+int csv_vm_delete_held(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+                       struct csv_error *error);
 
 struct csv_extent {
     uint64_t offset_bytes; /* on the LUN */

@@ -4,8 +4,8 @@
 /*
  * A VM is its slot, and with the slot comes a lease: VM slot i has lease 2 + i. A VM that is
  * created has a lease in its name before it exists; a VM that is deleted is gone before its lease
- * is. Either way nobody can run what is not in the catalogue, at worst a lease is left that nobody
- * asks for.
+ * has lost its name. Either way nobody can run what is not in the catalogue, at worst a lease is
+ * left that nobody asks for.
  */
 
 #include "catalog.h"
@@ -291,13 +291,21 @@ csv_vm_update(struct csv_volume *volume, const struct csv_epoch *epoch, const st
     return result;
 }
 
-int
-csv_vm_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
-              struct csv_error *error)
+static int
+reset_lease(struct csv_volume *volume, uint32_t slot, struct csv_error *error)
+{
+    char free_name[CSV_NAME_MAX + 1];
+
+    csv_lease_free_name(slot, free_name);
+    return csv_lease_reset(volume, slot, free_name, error);
+}
+
+static int
+delete_vm(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name, bool is_held,
+          struct csv_error *error)
 {
     struct csv_catalog catalog;
     struct csv_vm_record *found;
-    char free_name[CSV_NAME_MAX + 1];
     int result = csv_catalog_begin(volume, epoch, &catalog, error);
 
     if (result)
@@ -306,10 +314,8 @@ csv_vm_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const ch
     if (!found && csv_catalog_was_unsure(volume, CSV_UNSURE_VM_DELETE, name)) {
         /* gone by our own earlier try; what is left of it is the lease */
         uint32_t slot = (uint32_t)strtoul(volume->unsure.uuid, NULL, 10);
-        if (catalog.vm_briefs[slot].state == CSV_SLOT_FREED) {
-            csv_lease_free_name(slot, free_name);
-            result = csv_lease_reset(volume, slot, free_name, error);
-        }
+        if (!is_held && catalog.vm_briefs[slot].state == CSV_SLOT_FREED)
+            result = reset_lease(volume, slot, error);
         if (!result)
             volume->unsure.change = CSV_UNSURE_NONE;
         goto out;
@@ -321,10 +327,8 @@ csv_vm_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const ch
     }
     found->vm.relations[0] = 0;
     result = commit(volume, epoch, found->vm.generation, found, false, error);
-    if (!result) {
-        csv_lease_free_name(found->vm.slot, free_name);
-        result = csv_lease_reset(volume, found->vm.slot, free_name, error);
-    }
+    if (!result && !is_held)
+        result = reset_lease(volume, found->vm.slot, error);
     if (result) {
         char slot_text[16];
         snprintf(slot_text, sizeof(slot_text), "%u", found->vm.slot);
@@ -333,4 +337,18 @@ csv_vm_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const ch
 out:
     csv_catalog_end(volume, &catalog);
     return result;
+}
+
+int
+csv_vm_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+              struct csv_error *error)
+{
+    return delete_vm(volume, epoch, name, false, error);
+}
+
+int
+csv_vm_delete_held(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
+                   struct csv_error *error)
+{
+    return delete_vm(volume, epoch, name, true, error);
 }

@@ -76,18 +76,21 @@ check_images(MigCsv *csv, const MigDefinition *definition, GError **error)
     return TRUE;
 }
 
-/* Takes the VM's lease and leaves it under a name that no VM has: from then on nobody can start it,
- * on any node, by any tool. Done before, by a try that was cut short: fine. */
+/* Who has the VM's lease is alone with it: nobody can start it, on any node, by any tool. Its slot
+ * is freed while the lease is held, then the lease is left under a name that no VM has. Killed in
+ * between, sanlock frees a lease that nobody asks for; the other way round a VM would be left that
+ * cannot start. */
 static gboolean
-retire_lease(MigCatalog *catalog, guint32 slot, const char *name, GError **error)
+take_off(MigCatalog *catalog, guint32 slot, const char *name, GError **error)
 {
     MigCsv *csv = mig_attached_csv(catalog->attached);
     MigSanlock *sanlock = catalog->daemon->sanlock;
     g_autoptr(MigLease) lease = mig_csv_vm_lease(csv, slot, name);
     g_autoptr(GError) local = NULL;
 
+    /* cut short by an earlier version: nobody can take it */
     if (mig_csv_vm_lease_is_named(csv, slot, FREE_LEASE))
-        return TRUE;
+        return mig_csv_vm_delete(csv, &catalog->epoch, name, error);
     if (!mig_sanlock_acquire(sanlock, lease, &local)) {
         if (g_error_matches(local, MIG_ERROR, MIG_ERROR_LEASE_HELD))
             g_set_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING,
@@ -98,7 +101,13 @@ retire_lease(MigCatalog *catalog, guint32 slot, const char *name, GError **error
             g_propagate_error(error, g_steal_pointer(&local));
         return FALSE;
     }
-    return mig_sanlock_release_renamed(sanlock, lease, FREE_LEASE, error);
+    if (!mig_csv_vm_delete_held(csv, &catalog->epoch, name, error)) {
+        mig_sanlock_release(sanlock, lease, NULL);
+        return FALSE;
+    }
+    if (!mig_sanlock_release_renamed(sanlock, lease, FREE_LEASE, &local))
+        g_warning("the lease of VM %s, which is gone, is left: %s", name, local->message);
+    return TRUE;
 }
 
 /* The VM that this request makes: asked for again it is the same one. */
@@ -181,9 +190,8 @@ mig_vm_run_define(MigCatalog *catalog, const MigPeerChangeRequest *request, gboo
      * stays. One that is no coordinator any more leaves what it has to its successor. */
     if (is_begun)
         g_prefix_error(&failed, "VM %s is defined, and has not got all of its disks: ", vm->name);
-    else if (!g_error_matches(failed, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY) &&
-             retire_lease(catalog, vm->slot, vm->name, NULL))
-        mig_csv_vm_delete(csv, &catalog->epoch, vm->name, NULL);
+    else if (!g_error_matches(failed, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY))
+        take_off(catalog, vm->slot, vm->name, NULL);
     g_propagate_error(error, g_steal_pointer(&failed));
     return FALSE;
 }
@@ -264,10 +272,7 @@ remove_vm(MigCatalog *catalog, const MigPeerChangeRequest *request, GError **err
                     view->vm->name);
         return FALSE;
     }
-    return check_stopped(view, error) &&
-           retire_lease(catalog, view->vm->slot, view->vm->name, error) &&
-           mig_csv_vm_delete(mig_attached_csv(catalog->attached), &catalog->epoch, view->vm->name,
-                             error);
+    return check_stopped(view, error) && take_off(catalog, view->vm->slot, view->vm->name, error);
 }
 
 /* The images are told by who asks: once the VM is gone nothing else tells them. */

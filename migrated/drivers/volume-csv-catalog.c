@@ -172,6 +172,16 @@ mig_csv_vm_delete(MigCsv *csv, const MigEpoch *epoch, const char *name, GError *
                       error);
 }
 
+gboolean
+mig_csv_vm_delete_held(MigCsv *csv, const MigEpoch *epoch, const char *name, GError **error)
+{
+    struct csv_epoch as = mig_csv_epoch(epoch);
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_vm_delete_held(csv->volume, &as, name, &reason), &reason,
+                      MIG_ERROR_VM_UNKNOWN, error);
+}
+
 /* ---- images ---- */
 
 static MigImage *

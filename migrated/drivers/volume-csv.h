@@ -89,7 +89,11 @@ GPtrArray *mig_csv_vms(MigCsv *csv, GError **error);
 MigVm *mig_csv_vm(MigCsv *csv, const char *name, GError **error);
 gboolean mig_csv_vm_create(MigCsv *csv, const MigEpoch *epoch, MigVm *vm, GError **error);
 gboolean mig_csv_vm_update(MigCsv *csv, const MigEpoch *epoch, const MigVm *vm, GError **error);
+/* Its lease is free, and nobody can take it. */
 gboolean mig_csv_vm_delete(MigCsv *csv, const MigEpoch *epoch, const char *name, GError **error);
+/* This process holds its lease, which is left as it is. */
+gboolean
+mig_csv_vm_delete_held(MigCsv *csv, const MigEpoch *epoch, const char *name, GError **error);
 
 /* images */
 GPtrArray *mig_csv_images(MigCsv *csv, GError **error);

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* test-vm-define.c - to define or undefine that is asked for again touches nothing but its own. */
+/* test-vm-define.c - to define or undefine that is asked for again touches nothing but its own, and
+ * nothing is cut short so that a VM is left that cannot start. */
+#include "fake-sanlock.h"
+
 #include "attached-private.h"
 #include "change.h"
+#include "jobs.h"
+#include "vms.h"
 
 #include "base/error.h"
 
+#include <csv.h>
 #include <glib/gstdio.h>
+#include <sanlock.h>
+#include <sanlock_direct.h>
+#include <sanlock_rv.h>
 #include <unistd.h>
 
 #define MIB (1024 * 1024)
@@ -27,6 +36,11 @@ typedef struct {
     MigDaemon daemon;
     MigAttached attached;
     MigCatalog catalog;
+    /* with a sanlock only */
+    FakeSanlock *sanlock;
+    char *dir;
+    int held;      /* what it says to who wants a lease */
+    GString *seen; /* what it was asked for, and what a cut there would leave */
 } Fixture;
 
 static MigEpoch
@@ -49,6 +63,8 @@ set_up(Fixture *fixture, gconstpointer data)
     g_assert_true(mig_csv_format(fixture->path, &format, &error));
     fixture->attached.csv = mig_csv_open(fixture->path, &error);
     g_assert_no_error(error);
+    fixture->attached.references = 1;
+    fixture->attached.daemon = &fixture->daemon;
     fixture->catalog = (MigCatalog){
         .attached = &fixture->attached, .daemon = &fixture->daemon, .epoch = by(DEFINE)};
 }
@@ -297,6 +313,171 @@ test_undefine_again(Fixture *fixture, gconstpointer data)
         g_free(uuids[i]);
 }
 
+/* ---- with a sanlock ---- */
+
+static void
+note_finding(const struct csv_finding *finding, void *data)
+{
+    g_string_append_printf(data, "%s%s ", finding->is_error ? "!" : "", finding->code);
+}
+
+/* As csvtool check would find it were the power cut now. */
+static void
+note_cut(Fixture *fixture)
+{
+    struct csv_volume *volume = NULL;
+    struct csv_error error = {0};
+    size_t errors = 0;
+
+    g_assert_cmpint(csv_open(fixture->path, CSV_OPEN_READ_ONLY, &volume, &error), ==, CSV_OK);
+    g_assert_cmpint(csv_check(volume, note_finding, fixture->seen, &errors, &error), ==, CSV_OK);
+    csv_close(volume);
+}
+
+/* What sanlock writes, once it has checked that the lease is the client's. */
+static void
+rename_lease(Fixture *fixture, const char *new_name)
+{
+    g_autoptr(MigLease) lease = mig_csv_vm_lease(fixture->attached.csv, 0, new_name);
+    struct {
+        struct sanlk_resource resource;
+        struct sanlk_disk disk;
+    } to = {.resource = {.flags = SANLK_RES_ALIGN1M | SANLK_RES_SECTOR512, .num_disks = 1},
+            .disk = {.offset = lease->offset_bytes}};
+
+    g_strlcpy(to.resource.lockspace_name, "vol1", sizeof to.resource.lockspace_name);
+    g_strlcpy(to.resource.name, new_name, sizeof to.resource.name);
+    g_strlcpy(to.disk.path, fixture->path, sizeof to.disk.path);
+    g_assert_cmpint(sanlock_direct_write_resource(&to.resource, 0, 0, 0), ==, 0);
+}
+
+static int
+act(FakeSanlockCall call, const char *resource, const char *new_name, gpointer user_data)
+{
+    static const char *const names[] = {"acquire", "release", "rename"};
+    Fixture *fixture = user_data;
+
+    g_assert_cmpstr(resource, ==, "web");
+    g_string_append_printf(fixture->seen, "%s ", names[call]);
+    note_cut(fixture);
+    if (call == FAKE_ACQUIRE)
+        return fixture->held;
+    if (new_name) {
+        rename_lease(fixture, new_name);
+        note_cut(fixture);
+    }
+    return 0;
+}
+
+static void
+set_up_all(Fixture *fixture, gconstpointer data)
+{
+    const MigVolumesHooks hooks = {0};
+    g_autoptr(GError) error = NULL;
+
+    set_up(fixture, data);
+    fixture->seen = g_string_new(NULL);
+    fixture->dir = g_dir_make_tmp("mig-define-XXXXXX", &error);
+    fixture->sanlock = fake_sanlock_start(act, fixture);
+    g_mutex_init(&fixture->attached.lock);
+    fixture->attached.seen = g_ptr_array_new();
+    fixture->daemon.node = "nodeA";
+    fixture->daemon.sanlock = mig_sanlock_new();
+    fixture->daemon.store = mig_store_file_new(fixture->dir, 1, &error);
+    g_assert_no_error(error);
+    fixture->daemon.volumes = mig_volumes_new(&fixture->daemon, &hooks);
+    fixture->daemon.jobs = mig_jobs_new(&fixture->daemon);
+    fixture->daemon.vms = mig_vms_new(&fixture->daemon);
+}
+
+static void
+tear_down_all(Fixture *fixture, gconstpointer data)
+{
+    mig_vms_free(fixture->daemon.vms);
+    mig_jobs_free(fixture->daemon.jobs);
+    mig_volumes_free(fixture->daemon.volumes);
+    mig_store_file_free(fixture->daemon.store);
+    mig_sanlock_free(fixture->daemon.sanlock);
+    fake_sanlock_stop(fixture->sanlock);
+    g_ptr_array_unref(fixture->attached.seen);
+    g_mutex_clear(&fixture->attached.lock);
+    g_rmdir(fixture->dir);
+    g_free(fixture->dir);
+    g_string_free(fixture->seen, TRUE);
+    tear_down(fixture, data);
+}
+
+static gboolean
+undefine(Fixture *fixture, const char *uuid, GError **error)
+{
+    MigPeerChangeRequest request = {.id = (char *)UNDEFINE,
+                                    .change = (char *)"vm-undefine",
+                                    .name = (char *)"web",
+                                    .uuid = (char *)uuid};
+    g_autoptr(MigPeerChangeReply) reply = mig_PeerChangeReply_new();
+
+    fixture->catalog.epoch = by(UNDEFINE);
+    return mig_vm_run_undefine(&fixture->catalog, &request, FALSE, reply, error);
+}
+
+/* Cut anywhere there is the VM, with a lease in its name, or there is none. */
+static void
+test_cuts(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    make_vm(fixture, DEFINE, DEFINE, DOMAIN(""));
+    g_assert_false(undefine(fixture, LATER, &error)); /* that one is gone, and another one there */
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN);
+    g_clear_error(&error);
+    fixture->held = SANLK_ACQUIRE_IDLIVE;
+    g_assert_false(undefine(fixture, DEFINE, &error));
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING);
+    g_clear_error(&error);
+    assert_vm(fixture, DEFINE);
+    fixture->held = 0;
+    g_assert_true(undefine(fixture, DEFINE, &error));
+    g_assert_no_error(error);
+    g_assert_null(mig_csv_vm(fixture->attached.csv, "web", NULL));
+    g_assert_cmpstr(fixture->seen->str, ==, "acquire acquire rename lease-left ");
+}
+
+static bool
+delete_disk(gpointer user_data)
+{
+    Fixture *fixture = user_data;
+    const MigEpoch epoch = by(DEFINE);
+    g_autoptr(MigCsv) other = mig_csv_open(fixture->path, NULL);
+    g_autoptr(MigVm) made = mig_csv_vm(other, "web", NULL);
+
+    if (!made && mig_csv_vm_lease_is_named(other, 0, "web"))
+        mig_csv_image_delete(other, &epoch, "d1", NULL);
+    return true;
+}
+
+/* What cannot be given its disk is taken back, by who has its lease: else somebody has started it.
+ */
+static void
+test_taken_back(Fixture *fixture, gconstpointer data)
+{
+    MigPeerChangeRequest request = {
+        .id = (char *)DEFINE, .change = (char *)"vm-define", .xml = (char *)DOMAIN(DISK("d1"))};
+    g_autoptr(MigPeerChangeReply) reply = mig_PeerChangeReply_new();
+    g_autoptr(GError) error = NULL;
+    gboolean is_held = data != NULL;
+
+    make_image(fixture, "d1");
+    mig_csv_set_guard(fixture->attached.csv, delete_disk, fixture);
+    fixture->held = is_held ? SANLK_ACQUIRE_IDLIVE : 0;
+    g_assert_false(mig_vm_run_define(&fixture->catalog, &request, FALSE, reply, &error));
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN);
+    if (is_held)
+        assert_vm(fixture, DEFINE);
+    else
+        g_assert_null(mig_csv_vm(fixture->attached.csv, "web", NULL));
+    g_assert_cmpstr(fixture->seen->str, ==, is_held ? "acquire " : "acquire rename lease-left ");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -310,5 +491,10 @@ main(int argc, char **argv)
     ADD("second-try", NULL, test_second_try);
     ADD("gone", NULL, test_gone);
     ADD("undefine-again", NULL, test_undefine_again);
+#define ADD_ALL(name, data, function) \
+    g_test_add("/vm-define/" name, Fixture, data, set_up_all, function, tear_down_all)
+    ADD_ALL("cuts", NULL, test_cuts);
+    ADD_ALL("taken-back", NULL, test_taken_back);
+    ADD_ALL("held-and-not-taken-back", "", test_taken_back);
     return g_test_run();
 }
