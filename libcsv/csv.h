@@ -213,6 +213,10 @@ struct csv_host_lease {
 };
 int csv_lockspace_read(struct csv_volume *volume, uint32_t host_id, struct csv_host_lease *lease,
                        struct csv_error *error);
+/* Is no host of the volume's lockspace alive, by the LUN? Then *alive is 0, else one of them. A
+ * record that is no host's lease counts as none; CSV_E_IO: one could not be read, so nobody knows.
+ */
+int csv_lockspace_alive(struct csv_volume *volume, uint32_t *alive, struct csv_error *error);
 /* Frees the delta lease of a host of which something outside of this cluster has made sure that it
  * is off: from then on its leases can be taken at once. Only that start of the host: CSV_NOT_FOUND
  * where its lease is of another generation (it is back, or the record is not its own),

@@ -107,10 +107,6 @@ int csv_lease_reset(struct csv_volume *volume, uint32_t slot, const char *resour
 /* The same on a device that is no volume yet. */
 int csv_lease_write(struct csv_dev *dev, const struct csv_super *super, uint32_t slot,
                     const char *resource, struct csv_error *error);
-/* Is no host of the volume's lockspace alive, by the LUN? Then *alive is 0, else one of them. A
- * record that is no host's lease counts as none; CSV_E_IO: one could not be read, so nobody knows.
- */
-int csv_lockspace_alive(struct csv_volume *volume, uint32_t *alive, struct csv_error *error);
 /* The name that the lease of a deleted VM gets: no VM can have it. */
 void csv_lease_free_name(uint32_t slot, char name[CSV_NAME_MAX + 1]);
 

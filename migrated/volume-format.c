@@ -62,21 +62,62 @@ may_have_vms(MigCsv *csv, GError **error)
     return FALSE;
 }
 
+/* Nor heartbeats nor VMs: sanlock of a host may be in the lockspace without them, and is the one
+ * that resets its host when somebody writes over it. */
+static gboolean
+has_host(MigCsv *csv, GError **error)
+{
+    guint32 host_id = 0;
+
+    if (!mig_csv_host_any(csv, &host_id, error))
+        return TRUE;
+    if (host_id == 0)
+        return FALSE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_VOLUME_IN_USE,
+                "the host with id %u has volume %s attached, or has died with it; 'migratectl "
+                "volume detach %s' there, or, if that host is gone for good, zero the first MiB of "
+                "the LUN by hand",
+                host_id, mig_csv_name(csv), mig_csv_name(csv));
+    return TRUE;
+}
+
+/* It is a volume, as far as can be seen, and cannot be opened here: another node may have it
+ * attached, where its LUN is longer, its sectors are others or its migrated is newer; and of a
+ * damaged one nobody knows. */
+static gboolean
+is_closed_volume(const GError *refused)
+{
+    return g_error_matches(refused, MIG_ERROR, MIG_ERROR_LUN_TRUNCATED) ||
+           g_error_matches(refused, MIG_ERROR, MIG_ERROR_SECTOR_SIZE) ||
+           g_error_matches(refused, MIG_ERROR, MIG_ERROR_FORMAT_FUTURE) ||
+           g_error_matches(refused, MIG_ERROR, MIG_ERROR_DAMAGED);
+}
+
 /* A volume in use is not formatted from under anybody, with force or without: whoever writes
  * heartbeats has it attached, here or on any other node. */
 static gboolean
 is_not_attached(const char *device, GError **error)
 {
-    g_autoptr(MigCsv) csv = mig_csv_open(device, NULL);
+    g_autoptr(GError) refused = NULL;
+    g_autoptr(MigCsv) csv = mig_csv_open(device, &refused);
     g_autofree char *names = NULL;
     guint64 before;
 
-    if (!csv)
+    if (g_error_matches(refused, MIG_ERROR, MIG_ERROR_NOT_A_VOLUME))
         return TRUE;
+    if (!csv) {
+        if (is_closed_volume(refused))
+            g_prefix_error(&refused,
+                           "nobody can tell from here whether a node uses what is on %s; where "
+                           "none does, 'csvtool format --force' takes it all the same: ",
+                           device);
+        g_propagate_error(error, g_steal_pointer(&refused));
+        return FALSE;
+    }
     before = sum_of_heartbeats(csv, &names);
     g_usleep(MIG_SUSPECT_MS * 1000);
     if (before == sum_of_heartbeats(csv, NULL))
-        return !may_have_vms(csv, error);
+        return !may_have_vms(csv, error) && !has_host(csv, error);
     g_set_error(
         error, MIG_ERROR, MIG_ERROR_VOLUME_IN_USE,
         "volume %s on %s is attached (%s); 'migratectl volume detach %s' on every node first",

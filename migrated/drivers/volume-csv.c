@@ -306,6 +306,15 @@ mig_csv_host_is_away(MigCsv *csv, guint32 host_id)
 }
 
 gboolean
+mig_csv_host_any(MigCsv *csv, guint32 *host_id, GError **error)
+{
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_lockspace_alive(csv->volume, host_id, &reason), &reason, MIG_ERROR_FAILED,
+                      error);
+}
+
+gboolean
 mig_csv_host_renewed(MigCsv *csv, guint32 host_id, guint64 *generation, gint64 *renewed_us)
 {
     struct csv_host_lease lease = {0};

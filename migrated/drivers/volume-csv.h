@@ -51,6 +51,9 @@ gboolean mig_csv_coordinator_owner(MigCsv *csv, MigLeaseOwner *owner, GError **e
 gboolean mig_csv_host_is_free(MigCsv *csv, guint32 host_id, guint64 generation);
 /* Has nobody this host's lease right now, whatever its start? */
 gboolean mig_csv_host_is_away(MigCsv *csv, guint32 host_id);
+/* A host that has its lease by the LUN, or has died with it; *host_id 0: none has. FALSE: one
+ * cannot be read. */
+gboolean mig_csv_host_any(MigCsv *csv, guint32 *host_id, GError **error);
 /* Which start of a host has its lease, and when it was renewed last, by that host's own monotonic
  * clock: only that host can compare it. FALSE: free, or cannot be read. */
 gboolean
