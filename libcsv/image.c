@@ -18,6 +18,10 @@
 #include <string.h>
 
 #define ZERO_PIECE (16u << 20)
+/* At most so much can go of what is another image's by now, should the lease lapse right behind the
+ * question. A TiB is 4096 pieces: what each costs beside the work is a round trip to the storage, a
+ * few seconds in all. Both this and extents are powers of two: whole ones, or a part of one. */
+#define DISCARD_PIECE ((uint64_t)256 << 20)
 
 /* Into zeroes. */
 static void
@@ -283,8 +287,17 @@ discard_extents(struct csv_volume *volume, const struct csv_image *image)
     struct csv_dev *dev = volume->dev;
 
     /* a hint to the storage; new images are zeroed whatever comes of it */
-    for (uint32_t i = 0; i < image->extent_count && csv_guard_ask(volume, NULL) == 0; i++)
-        (void)dev->ops->discard(dev, image->extents[i].offset_bytes, image->extents[i].bytes);
+    for (uint32_t i = 0; i < image->extent_count; i++) {
+        const struct csv_extent *extent = &image->extents[i];
+        for (uint64_t done = 0; done < extent->bytes; done += DISCARD_PIECE) {
+            uint64_t left = extent->bytes - done;
+            if (csv_guard_ask(volume, NULL))
+                return;
+            if (dev->ops->discard(dev, extent->offset_bytes + done,
+                                  left < DISCARD_PIECE ? left : DISCARD_PIECE) == -EOPNOTSUPP)
+                return;
+        }
+    }
 }
 
 int

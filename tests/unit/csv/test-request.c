@@ -241,6 +241,63 @@ test_guard(struct fixture *fixture, const void *data)
     }
 }
 
+/* ---- discards ---- */
+
+static uint64_t discarded, longest, next_at;
+static unsigned pieces;
+
+static int
+count_discard(struct csv_dev *dev, uint64_t offset, uint64_t bytes)
+{
+    (void)dev;
+    if (pieces)
+        g_assert_cmpuint(offset, ==, next_at);
+    next_at = offset + bytes;
+    discarded += bytes;
+    longest = MAX(longest, bytes);
+    pieces++;
+    return 0;
+}
+
+/* A large image goes piece by piece, and stops where the lease is gone: what comes behind that may
+ * be another image's. */
+static void
+test_discard(void)
+{
+    const struct csv_format_options options = {.name = "vol1", .max_vms = 4, .max_images = 8};
+    const uint64_t bytes = 600 * MIB, most = 256 * MIB;
+    struct fixture fixture = {0};
+    struct csv_epoch epoch = by(FIRST);
+    struct csv_dev_ops ops;
+    struct csv_image image;
+    int asked = 0;
+
+    lun_init(&fixture.lun, 700, 512); /* of which little is ever touched */
+    assert_ok(lun_format(&fixture.lun, &options, error));
+    assert_ok(lun_open(&fixture.lun, 0, &fixture.volume, error));
+    ops = *fixture.volume->dev->ops;
+    ops.discard = count_discard;
+    fixture.volume->dev->ops = &ops;
+    csv_volume_set_guard(fixture.volume, guard, &fixture);
+    for (int i = 0; i < 2; i++) {
+        fixture.asked = 0;
+        fixture.allowed = 100;
+        assert_ok(csv_image_create(fixture.volume, &epoch, "old", bytes, CSV_CREATE_NO_ZERO, &image,
+                                   error));
+        g_assert_cmpuint(image.extent_count, ==, 1);
+        discarded = longest = pieces = 0;
+        fixture.asked = 0;
+        fixture.allowed = i == 0 ? 100 : asked - 2; /* one piece of three */
+        assert_ok(csv_image_delete(fixture.volume, &epoch, "old", true, error));
+        g_assert_cmpuint(longest, <=, most);
+        g_assert_cmpuint(pieces, ==, i == 0 ? (bytes + most - 1) / most : 1);
+        g_assert_cmpuint(discarded, ==, i == 0 ? bytes : most);
+        asked = fixture.asked;
+    }
+    csv_close(fixture.volume);
+    lun_clear(&fixture.lun);
+}
+
 #define ADD(name, function) \
     g_test_add("/csv/request/" name, struct fixture, NULL, set_up, function, tear_down)
 
@@ -254,5 +311,6 @@ main(int argc, char **argv)
     ADD("after-growth", test_after_growth);
     ADD("damaged", test_damaged);
     ADD("guard", test_guard);
+    g_test_add_func("/csv/request/discard", test_discard);
     return g_test_run();
 }
