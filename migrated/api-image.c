@@ -3,6 +3,7 @@
 #include "api-shape.h"
 #include "api.h"
 
+#include "core/timeouts.h"
 #include "images.h"
 
 static void
@@ -121,9 +122,9 @@ api_GrowImage(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     const MigCreateImageRequest *request = request_;
     g_autofree char *node = mig_image_user(daemon, request->volume, request->name);
 
-    if (node)
+    if (node) /* what is new is zeroed first, which lasts */
         mig_api_forward(daemon, call, node, "GrowImage", &mig_type_CreateImageRequest, request,
-                        &mig_type_ImageReply, 0);
+                        &mig_type_ImageReply, MIG_CHANGE_THERE_MS);
     else
         peer_GrowImage(daemon, call, request);
 }

@@ -145,6 +145,10 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
 /* For one change that its coordinator says it is at: a disk that hangs for good must not keep an
  * asker for good. */
 #define MIG_CHANGE_LONGEST_MS (60 * 60 * 1000)
+/* The same asked of the node that has the VM, which asks the coordinator in turn: its last question
+ * comes as late as that, and then it has to tell its kernel and QEMU. Nobody waits so long for a
+ * node that has died: its connection tells at once. */
+#define MIG_CHANGE_THERE_MS (MIG_CHANGE_LONGEST_MS + 60 * 1000)
 /* The same for one that takes the role for itself: ten changes of others, each some tens of ms on a
  * healthy LUN, fit in many times over. */
 #define MIG_COORDINATOR_WAIT_MS 15000

@@ -357,6 +357,7 @@ long_form() {
 cluster_up 3 --io-timeout 2
 cluster_start
 ok "one node coordinates, and all say which" retry $SETTLE_S all_agree
+ok "there is room behind the VM's disk" ctl nodeA image create $VOLUME room 64M
 acks_start
 
 for node in "${NODES[@]}"; do
@@ -418,6 +419,21 @@ ok "all changes come to an end" end_work
 ok "none was refused" nothing_bad
 ok "every acknowledged change is there, once" all_there_once
 sed 's/^/# /' "$TMP/said"
+
+# A VM's disk is grown by the VM's node, which asks the coordinator: whoever asks that node waits as long as it does.
+longer=$(($(ctl nodeA image list $VOLUME --json | jq ".images[] | select(.name == \"$VM-disk\") | .size") + 32 * 1048576))
+ok "the room is free" ctl nodeC image delete $VOLUME room
+ok "nodeB coordinates" eval 'coordinated_by nodeB || ctl nodeC volume coordinator $VOLUME nodeB'
+pid=$(host_pid nodeB "$(pid_of_migrated nodeB)")
+ok "and takes its time" kill -STOP "$pid"
+(sleep 12 && kill -CONT "$pid") &
+waker=$!
+asked=$SECONDS
+ok "the VM's disk grows, asked of nodeC" ctl nodeC image grow $VOLUME $VM-disk $longer
+echo "# after $((SECONDS - asked)) s"
+wait $waker || true # its sanlock may have ended it by then
+ok "all are back" retry $SETTLE_S all_up
+ok "all say the same of the coordinator" retry $SETTLE_S all_agree
 
 # One that reaches the LUN and nobody else is of no use to the others.
 was=$(coordinator nodeA)
