@@ -360,7 +360,15 @@ check_target(struct csv_dev *dev, const struct csv_super *super, bool force,
         return csv_fail(error, CSV_E_TRUNCATED, 0,
                         "the LUN has %llu bytes, the volume of the backup needs %llu",
                         (unsigned long long)dev->size_bytes, (unsigned long long)super->size_bytes);
-    if (csv_super_read(dev, &old.super, NULL) != 0)
+    /* of a later one nobody here knows where its leases are, and so whether somebody has one; what
+     * its superblock says has not even been judged */
+    result = csv_super_read(dev, &old.super, NULL);
+    if (result == CSV_E_FUTURE ||
+        (!result && (old.super.feature_incompat & ~CSV_FEATURES_INCOMPAT)))
+        return csv_fail(error, CSV_E_FUTURE, 0,
+                        "what is on it is a volume of a later version, and may be in use; "
+                        "csvtool(8) says what to do where it is not");
+    if (result)
         return 0;
     if (!force)
         return csv_fail(

@@ -355,9 +355,11 @@ int
 csv_lockspace_alive(struct csv_volume *volume, uint32_t *alive, struct csv_error *error)
 {
     struct csv_host_lease lease;
+    uint32_t most =
+        volume->super.max_nodes < CSV_MAX_NODES ? volume->super.max_nodes : CSV_MAX_NODES;
 
     *alive = 0;
-    for (uint32_t host_id = 1; volume->dev->path && host_id <= volume->super.max_nodes; host_id++) {
+    for (uint32_t host_id = 1; volume->dev->path && host_id <= most; host_id++) {
         int result = csv_lockspace_read(volume, host_id, &lease, error);
 
         if (result == CSV_E_IO)
