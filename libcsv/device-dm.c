@@ -30,6 +30,7 @@
 #define SECTOR       512u /* device-mapper's unit, whatever the device's */
 #define DM_UUID_SIZE 129
 #define DM_NAME_SIZE 128
+#define TRIES        4 /* to open what was mapped, before somebody else takes it away */
 
 /* What is on an image is its guest's: the host looks for no filesystem, volume group or RAID there,
  * and names nothing by what a guest wrote. With each change of the device, for udev keeps the flags
@@ -234,34 +235,50 @@ create(const struct csv_volume *volume, const struct csv_image *image, bool writ
     return done;
 }
 
-/* udev makes the nodes of /dev/mapper; the kernel itself makes /dev/dm-N, which is what is used. */
+/* Finds or makes the image's device. Lock held. */
+static int
+map(const struct csv_volume *volume, const struct csv_image *image, bool writable,
+    struct dm_info *info, struct csv_error *error)
+{
+    char uuid[DM_UUID_SIZE];
+
+    make_uuid(volume, image->uuid, uuid);
+    if (!get_info(uuid, info) && (!create(volume, image, writable, uuid) || !get_info(uuid, info)))
+        return csv_fail(error, CSV_E_SYS, 0, "device-mapper cannot map image %s", image->name);
+    if (compare_table(volume, image, uuid) == TABLE_OTHER)
+        return csv_fail(error, CSV_BUSY, 0, "image %s is mapped by an older table, and in use",
+                        image->name);
+    if (writable && info->read_only)
+        return csv_fail(error, CSV_BUSY, 0, "image %s is active read-only", image->name);
+    return 0;
+}
+
+/* udev makes the nodes of /dev/mapper; the kernel itself makes /dev/dm-N, which is what is used.
+ * Until it is open its last user may take the device away, and another image's be made in its
+ * place: what was opened is looked at again. */
 int
 csv_dm_activate(const struct csv_volume *volume, const struct csv_image *image, bool writable,
                 struct csv_node_device *device, struct csv_error *error)
 {
-    struct dm_info info;
-    char uuid[DM_UUID_SIZE];
-    int result = 0;
+    int result = 0, reason = 0;
 
-    make_uuid(volume, image->uuid, uuid);
-    pthread_mutex_lock(&dm_lock);
-    if (!get_info(uuid, &info) &&
-        (!create(volume, image, writable, uuid) || !get_info(uuid, &info)))
-        result = csv_fail(error, CSV_E_SYS, 0, "device-mapper cannot map image %s", image->name);
-    else if (compare_table(volume, image, uuid) == TABLE_OTHER)
-        result = csv_fail(error, CSV_BUSY, 0, "image %s is mapped by an older table, and in use",
-                          image->name);
-    else if (writable && info.read_only)
-        result = csv_fail(error, CSV_BUSY, 0, "image %s is active read-only", image->name);
-    pthread_mutex_unlock(&dm_lock);
-    if (result)
-        return result;
-    snprintf(device->path, sizeof(device->path), "/dev/dm-%u", info.minor);
-    device->is_writable = !info.read_only;
-    device->fd = open(device->path, O_RDONLY | O_CLOEXEC);
-    if (device->fd < 0)
-        return csv_fail(error, CSV_E_SYS, errno, "cannot open %s", device->path);
-    return 0;
+    for (int tries = 0; tries < TRIES; tries++) {
+        struct dm_info info;
+        pthread_mutex_lock(&dm_lock);
+        result = map(volume, image, writable, &info, error);
+        pthread_mutex_unlock(&dm_lock);
+        if (result)
+            return result;
+        snprintf(device->path, sizeof(device->path), "/dev/dm-%u", info.minor);
+        device->fd = open(device->path, O_RDONLY | O_CLOEXEC);
+        reason = device->fd < 0 ? errno : ENODEV;
+        if (device->fd >= 0 && csv_dm_is(device->fd, volume, image, &device->is_writable) &&
+            (device->is_writable || !writable))
+            return 0;
+        if (device->fd >= 0)
+            close(device->fd);
+    }
+    return csv_fail(error, CSV_E_SYS, reason, "cannot open %s", device->path);
 }
 
 /* The new table waits beside the one in use until the resume, which swaps them with I/O held back
