@@ -339,6 +339,7 @@ keep(MigIncoming *incoming, const MigPeerFinishRequest *request, MigPeerFinishRe
     reply->downtime_ms = moved.downtime_ms;
     reply->transferred = (gint64)moved.transferred_bytes;
     reply->rate = (gint64)moved.rate_bytes_s;
+    reply->was_booted = daemon->hv->was_booted(daemon->hv->self, request->vm);
     forget(incoming, request->job);
     tell_switchover(daemon, request->uuid, came_us, reply);
     return TRUE;

@@ -334,7 +334,8 @@
     F(INT, downtime_ms, 0, NULL) \
     F(INT, transferred, 0, NULL) F(INT, rate, 0, NULL) /* bytes and bytes/s, of all; 0: not known */ \
     F(INT, arrived_ago_us, 0, NULL) F(INT, running_ago_us, 0, NULL) /* before the answer; 0: not seen */ \
-    F(INT, took_us, 0, NULL)           /* from the question's arrival to the answer */
+    F(INT, took_us, 0, NULL)           /* from the question's arrival to the answer */ \
+    F(BOOL, was_booted, 0, NULL)       /* its QEMU began with no guest: it did not come by a move */
 /* What a node's libvirt says about a VM, the truth about one side. */
 #define MIG_FIELDS_PeerRestartRequest(F) F(STRING, name, R, NULL) F(INT, version, 0, NULL)
 #define MIG_FIELDS_PeerDomainRequest(F) F(STRING, vm, R, NULL) F(STRING, uuid, R, NULL)

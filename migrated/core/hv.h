@@ -52,6 +52,9 @@ typedef struct {
     /* Of one that is not there any more: did its guest power it off? FALSE also where that is not
      * known. */
     gboolean (*was_shut_down)(gpointer self, const char *vm);
+    /* Of one that runs: its QEMU began with no guest, and not with one that came by a move. FALSE
+     * also where that is not known. */
+    gboolean (*was_booted)(gpointer self, const char *vm);
     /* Of one that receives by post-copy: it waits for a page that does not come, in a place where
      * it hears nobody, and who asks libvirt about it waits with it. */
     gboolean (*is_stuck)(gpointer self, const char *vm);

@@ -2,6 +2,8 @@
 /* job-arrival.c - what job-arrival.h says. */
 #include "core/job-arrival.h"
 
+#include "core/job-postcopy.h"
+
 gboolean
 mig_job_arrive(MigJob *job, const MigJobEnv *env, GError **error)
 {
@@ -13,7 +15,10 @@ mig_job_arrive(MigJob *job, const MigJobEnv *env, GError **error)
         return FALSE;
     env->lock(env->self);
     job->has_arrived = TRUE;
-    job->was_booted_there = outcome.there.running.to_us && !outcome.there.arrived.to_us;
+    /* in post-copy it runs there before its memory has come in */
+    job->was_booted_there =
+        outcome.was_booted ||
+        (outcome.there.running.to_us && !outcome.there.arrived.to_us && !mig_postcopy_was(job));
     job->elapsed_ms = env->clock->wall_ms(env->clock->self) - job->started_ms;
     job->progress.downtime_ms = outcome.downtime_ms;
     if (outcome.rate_bytes_s) { /* what was seen of it is older than its end */

@@ -260,11 +260,26 @@ was_sent(const MigJob *job)
     return FALSE;
 }
 
+static void
+half_lost(MigJob *job, const MigJobEnv *env)
+{
+    env->lock(env->self);
+    g_clear_error(&job->error);
+    job->error = g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
+                             "one half of %s was lost in the post-copy phase, and with it its "
+                             "memory",
+                             job->vm);
+    env->unlock_and_tell(env->self);
+}
+
 /* This node died before the move was through, and it was started there by a fail-over: no move. */
 static void
 started_there(MigJob *job, const MigJobEnv *env)
 {
     env->volume->publish(env->volume->self, job->volume, NULL);
+    /* what was to be done about halves that wait holds no more */
+    if (mig_postcopy_was(job))
+        half_lost(job, env);
     tell_where(job, env,
                g_strdup_printf("%s runs on %s, where it was started anew", job->vm, job->target));
     close_job(job, env, MIG_JOB_STATE_FAILED, "the VM was started anew on the target");
@@ -280,8 +295,7 @@ moved(MigJob *job, const MigJobEnv *env)
     if (is_new && !mig_job_arrive(job, env, &error))
         g_warning("job %s: %s was not told that %s is its own now, its own events will: %s",
                   job->id, job->target, job->vm, error->message);
-    /* in post-copy it runs there before its memory has come in */
-    if (is_new && job->was_booted_there && !mig_postcopy_was(job)) {
+    if (is_new && job->was_booted_there) {
         started_there(job, env);
         return;
     }
@@ -322,13 +336,8 @@ lost(MigJob *job, const MigJobEnv *env)
 {
     env->volume->deactivate(env->volume->self, (const char *const *)job->images, NULL);
     env->volume->publish(env->volume->self, job->volume, NULL);
-    env->lock(env->self);
-    g_clear_error(&job->error);
-    job->error = g_error_new(MIG_ERROR, MIG_ERROR_MOVE_FAILED,
-                             "one half of %s was lost in the post-copy phase, and with it its "
-                             "memory; it is started again from its disk, as if its node had died",
-                             job->vm);
-    env->unlock_and_tell(env->self);
+    half_lost(job, env);
+    tell_where(job, env, g_strdup("it is started again from its disk, as if its node had died"));
     env->restart(env->self, job);
     close_job(job, env, MIG_JOB_STATE_FAILED, "half of its memory is gone");
 }

@@ -73,7 +73,7 @@ typedef struct {
     gint64 blackout_ms;        /* guest stopped here to guest runs there; -1 not known */
     gint64 blackout_within_ms; /* it is not wrong by more than that; -1 with it */
     GArray *switchover;        /* MigMoment; empty: not known */
-    gboolean was_booted_there; /* the target saw it begin to run, and no memory of it come in */
+    gboolean was_booted_there; /* by a fail-over: what runs on the target did not move there */
     gboolean has_arrived;      /* it runs on the target, which has told so and published it */
     gint64 started_ms;         /* wall clock */
     gint64 elapsed_ms;

@@ -21,6 +21,7 @@ typedef struct {
     guint64 transferred_bytes, rate_bytes_s; /* of the whole move; 0: not known */
     gint64 downtime_ms;   /* QEMU's figure as the target's libvirt has it, or -1 */
     MigSwitchThere there; /* in this node's monotonic clock */
+    gboolean was_booted;  /* that QEMU began with no guest: no move's. FALSE also of older nodes */
 } MigOutcome;
 
 /* All calls block, have a deadline of their own, and may be made from any worker thread.

@@ -9,6 +9,7 @@
 #include "drivers/definition-disks.h"
 #include "drivers/definition-xml.h"
 #include "drivers/hv-libvirt-log.h"
+#include "drivers/hv-libvirt-origin.h"
 #include "drivers/hv-libvirt-stuck.h"
 
 #include <string.h>
@@ -283,6 +284,14 @@ hv_was_shut_down(gpointer self, const char *vm)
 }
 
 static gboolean
+hv_was_booted(gpointer self, const char *vm)
+{
+    int pid = hv_get_pid(self, vm, NULL);
+
+    return pid && mig_libvirt_was_booted("/proc", pid);
+}
+
+static gboolean
 hv_is_stuck(gpointer self, const char *vm)
 {
     int pid = hv_get_pid(self, vm, NULL);
@@ -473,6 +482,7 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
                             .set_max_downtime = mig_libvirt_set_max_downtime,
                             .set_bandwidth = mig_libvirt_set_bandwidth,
                             .was_shut_down = hv_was_shut_down,
+                            .was_booted = hv_was_booted,
                             .is_stuck = hv_is_stuck,
                             .set_postcopy_bandwidth = mig_libvirt_set_postcopy_bandwidth,
                             .abort = mig_libvirt_abort,

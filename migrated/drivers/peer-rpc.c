@@ -339,6 +339,7 @@ peer_finish(gpointer self, const MigJob *job, gboolean keep, MigOutcome *outcome
         outcome->downtime_ms = reply->downtime_ms;
         outcome->transferred_bytes = (guint64)MAX(reply->transferred, 0);
         outcome->rate_bytes_s = (guint64)MAX(reply->rate, 0);
+        outcome->was_booted = reply->was_booted;
         outcome->there = mig_switchover_there(&told, asked_us, g_get_monotonic_time());
     }
     return reply != NULL;

@@ -194,6 +194,8 @@ peer_finish(gpointer self, const MigJob *job, gboolean keep, MigOutcome *outcome
         if (target->state == MIG_DOMAIN_PAUSED && world_take_lease(world, TARGET))
             world_let_run(world, TARGET);
         world->reservation = world->pair[TARGET] = FALSE;
+        if (outcome)
+            outcome->was_booted = world->was_booted;
         if (target->state == MIG_DOMAIN_ABSENT)
             world->images[TARGET] = FALSE; /* its own event did that */
     } else if (!keep && target->state != MIG_DOMAIN_ABSENT) {

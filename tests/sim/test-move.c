@@ -329,6 +329,8 @@ test_postcopy(void)
          MIG_DOMAIN_ABSENT, FALSE, FALSE},
         {PC_LINK_LOST, MIG_JOB_STATE_FAILED, "one half of web was lost", MIG_DOMAIN_ABSENT,
          MIG_DOMAIN_ABSENT, TRUE, TRUE},
+        {PC_SOURCE_DIES, MIG_JOB_STATE_FAILED, "web runs on B, where it was started anew",
+         MIG_DOMAIN_ABSENT, MIG_DOMAIN_RUNNING, FALSE, FALSE},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {

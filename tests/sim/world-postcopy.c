@@ -57,6 +57,23 @@ world_step_postcopy_stop(World *world)
     world_enter_phase(world, PHASE_POSTCOPY);
 }
 
+/* What A's job finds once its node is up again. */
+static void
+boot_on_target(World *world)
+{
+    world_lose_link(world);
+    world_remove(world, SOURCE);
+    world_end_move(world, FALSE);
+    if (!world->target_alive || world->domain[TARGET].state == MIG_DOMAIN_ABSENT)
+        return;
+    world_remove(world, TARGET);
+    if (!world_take_lease(world, TARGET))
+        return;
+    world->domain[TARGET].epoch = world->disk_epoch;
+    world_let_run(world, TARGET);
+    world->was_booted = TRUE;
+}
+
 static void
 fault_of_postcopy(World *world)
 {
@@ -88,6 +105,9 @@ fault_of_postcopy(World *world)
         world_lose_link(world);
         world_remove(world, SOURCE);
         world_end_move(world, FALSE);
+        break;
+    case PC_SOURCE_DIES:
+        boot_on_target(world);
         break;
     }
 }

@@ -70,6 +70,7 @@ typedef enum {
     PC_LINK_AND_TARGET, /* the link is lost, and then the target's QEMU */
     PC_LINK_AT_END,     /* the network, when all has been sent */
     PC_TARGET_OFF,      /* its guest powers itself off */
+    PC_SOURCE_DIES,     /* its node, and a fail-over starts the VM anew on B before it is back */
     PC_N,
 } PcFault;
 
@@ -124,7 +125,7 @@ typedef struct {
     gint64 reserved_ms;
     gboolean target_alive;
     gint64 target_died_ms, cut_until_ms, cut_since_ms;
-    gboolean target_ran, went_off, was_shut_down;
+    gboolean target_ran, went_off, was_shut_down, was_booted;
     gint64 stopped_ms;      /* the guest, on A, for the switch-over */
     gboolean arrived_early; /* who asked was answered while libvirt was at it still */
 
