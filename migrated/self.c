@@ -33,7 +33,7 @@ typedef struct {
     gboolean is_told;
     gboolean was_failed_half; /* and libvirt has forgotten why it stands still once it is whole */
     guint bare;               /* looks in a row at which it ran and nobody had its lease */
-    gint64 asked_us;          /* for its other half; 0: it is whole */
+    gint64 asked_us;          /* for its other half; 0: not yet */
     guint alone;              /* times in a row that there was none */
 } Held;
 
@@ -245,37 +245,49 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
     mig_self_start_again(self->daemon, running->name, lease.version);
 }
 
+/* What is listed may be older than a link that was taken up again, or the rest of its memory. */
+static gboolean
+is_half_still(MigSelf *self, const MigRunning *running)
+{
+    const MigHv *hv = self->daemon->hv;
+    g_autoptr(GPtrArray) domains = hv->list(hv->self, NULL);
+
+    for (guint i = 0; domains && i < domains->len; i++) {
+        const MigDomain *domain = g_ptr_array_index(domains, i);
+
+        if (g_strcmp0(domain->name, running->name) == 0 &&
+            g_strcmp0(domain->uuid, running->uuid) == 0)
+            return domain->is_half && !domain->is_unsure && domain->state == running->state &&
+                   domain->is_broken == running->is_broken;
+    }
+    return FALSE;
+}
+
 /*
- * A half of a move in its post-copy phase, with no link to the other one. TRUE: it is ended.
+ * A half of a move in its post-copy phase. TRUE: it is ended.
  *
- * libvirt tells of one thing at a time: a target's half whose disk fails may have lost its link,
- * too. That one is ended only where its source's node is dead for sure. Anything less can be a move
- * that is through.
+ * Where its link is known to be lost, the other one is asked for. A link to a node that has no
+ * power any more is just silent, and its kernel gives it up after a quarter of an hour; and libvirt
+ * tells of one thing at a time: a half whose disk fails may have lost its link, too. These are
+ * ended only where their source's node is dead for sure. Anything less can be a move that is
+ * through.
  */
 static gboolean
 look_at_half(MigSelf *self, const MigRunning *running, MigAttached *attached)
 {
     Held *held = held_of(self, running->name);
     gint64 now_us = g_get_monotonic_time();
-    gboolean has_io_error = running->state == MIG_DOMAIN_IO_ERROR, is_alone;
-    MigDomainState state = MIG_DOMAIN_UNKNOWN;
+    gboolean is_alone;
 
-    if (!running->is_broken && !has_io_error) {
-        held->asked_us = held->alone = 0;
-        return FALSE;
-    }
     if (held->asked_us && now_us - held->asked_us < MIG_POSTCOPY_LOOK_MS * 1000)
         return FALSE;
     held->asked_us = now_us;
-    is_alone = has_io_error ? mig_halves_is_source_dead(self->daemon, running)
-                            : mig_halves_is_alone(self->daemon, running);
+    is_alone = running->is_broken ? mig_halves_is_alone(self->daemon, running)
+                                  : mig_halves_is_source_dead(self->daemon, running);
     held->alone = is_alone ? held->alone + 1 : 0;
     if (held->alone < LOOKS_ALONE)
         return FALSE;
-    /* what is listed may be older than a link that was taken up again */
-    if (!self->daemon->hv->get_state(self->daemon->hv->self, running->name, running->uuid, &state,
-                                     NULL) ||
-        (state != MIG_DOMAIN_POSTCOPY_FAILED && !(has_io_error && state == MIG_DOMAIN_IO_ERROR))) {
+    if (!is_half_still(self, running)) {
         held->alone = 0;
         mig_vms_refresh_soon(self->daemon->vms);
         return FALSE;
