@@ -6,6 +6,7 @@
 #include "core/timeouts.h"
 #include "events.h"
 #include "failover.h"
+#include "half-notes.h"
 #include "halves.h"
 #include "jobs.h"
 #include "recovery.h"
@@ -22,6 +23,7 @@ struct MigSelf {
     MigDaemon *daemon;
     GHashTable *lost; /* VM -> looks in a row that found its lease elsewhere */
     GHashTable *held; /* VM -> Held */
+    MigHalfNotes *notes;
 };
 
 /* What is remembered of a VM here: for the case that its disk fails, or that it has no lease. */
@@ -31,10 +33,9 @@ typedef struct {
     guint resumed;   /* times that it did, and had failed again before it was quiet for long */
     gint64 resumed_us;
     gboolean is_told;
-    gboolean was_failed_half; /* and libvirt has forgotten why it stands still once it is whole */
-    guint bare;               /* looks in a row at which it ran and nobody had its lease */
-    gint64 asked_us;          /* for its other half; 0: not yet */
-    guint alone;              /* times in a row that there was none */
+    guint bare;      /* looks in a row at which it ran and nobody had its lease */
+    gint64 asked_us; /* for its other half; 0: not yet */
+    guint alone;     /* times in a row that there was none */
 } Held;
 
 /* So many of these are no late answer any more. */
@@ -318,7 +319,6 @@ note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
     MigLeaseOwner lease = {0};
 
     held->failed = 0;
-    held->was_failed_half = FALSE;
     if (g_get_monotonic_time() - held->resumed_us > MIG_IO_PAUSE_QUIET_MS * 1000)
         held->resumed = 0;
     held->is_told = held->resumed >= RESUMES_TOLD;
@@ -374,7 +374,6 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
                        "its disk fails; it stands still on %s until that is over",
                        self->daemon->node);
     held->is_told = TRUE;
-    held->was_failed_half |= running->is_half && !running->is_unsure;
     if (!is_lost &&
         mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL)) {
         pause.is_lease_known = TRUE;
@@ -405,15 +404,44 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
     }
 }
 
+/* For half-notes.h, and from there what an earlier life of the daemon knew. */
+static void
+note_half(MigSelf *self, const MigRunning *running)
+{
+    const MigHv *hv = self->daemon->hv;
+    gboolean is_coming = running->state == MIG_DOMAIN_INCOMING && !running->is_leaving;
+    gboolean is_half = running->is_half && !running->is_unsure;
+    guint64 version = 0;
+
+    if (running->state == MIG_DOMAIN_RUNNING && !running->is_half) {
+        mig_half_notes_drop(self->notes, running->uuid);
+    } else if (is_coming || is_half) {
+        int pid = hv->get_pid(hv->self, running->name, NULL);
+        Held *held = held_of(self, running->name);
+
+        if (!held->version && mig_half_notes_find(self->notes, running->uuid, pid, &version))
+            held->version = version;
+        mig_half_notes_keep(self->notes, running->uuid, pid, held->version);
+    }
+}
+
 /* libvirt (9.0) calls a VM suspended by its user where a post-copy is over and it stands still,
  * whatever the reason was. */
 static gboolean
-has_failed(MigSelf *self, const MigRunning *running)
+was_failed_half(MigSelf *self, const MigRunning *running)
 {
-    const Held *held = g_hash_table_lookup(self->held, running->name);
+    const MigHv *hv = self->daemon->hv;
+    Held *held = held_of(self, running->name);
+    guint64 version = 0;
 
-    return running->state == MIG_DOMAIN_IO_ERROR ||
-           (running->state == MIG_DOMAIN_PAUSED && held && held->was_failed_half);
+    if (running->state != MIG_DOMAIN_PAUSED ||
+        !mig_half_notes_find(self->notes, running->uuid, hv->get_pid(hv->self, running->name, NULL),
+                             &version) ||
+        !hv->has_disk_error(hv->self, running->name, running->uuid))
+        return FALSE;
+    if (!held->version)
+        held->version = version;
+    return TRUE;
 }
 
 static gboolean
@@ -434,6 +462,7 @@ mig_self_look(MigSelf *self, gboolean is_isolated)
     g_autoptr(GPtrArray) all = mig_vms_list(self->daemon->vms);
 
     g_hash_table_foreach_remove(self->held, is_gone, all);
+    mig_half_notes_sweep(self->notes);
     for (guint i = 0; i < all->len; i++) {
         const MigRunning *running = g_ptr_array_index(all, i);
         g_autoptr(MigAttached) attached =
@@ -441,7 +470,8 @@ mig_self_look(MigSelf *self, gboolean is_isolated)
         g_autofree char *owner = NULL;
         gboolean is_away = attached && g_str_equal(mig_attached_state(attached), "lost");
 
-        if (attached && has_failed(self, running) &&
+        note_half(self, running);
+        if (attached && (running->state == MIG_DOMAIN_IO_ERROR || was_failed_half(self, running)) &&
             !mig_jobs_has_vm(self->daemon->jobs, running->name)) {
             if (!running->is_half || running->is_unsure || !look_at_half(self, running, attached))
                 look_at_failed(self, running, attached, is_away);
@@ -477,6 +507,7 @@ mig_self_new(MigDaemon *daemon)
     MigSelf *self = g_new0(MigSelf, 1);
 
     self->daemon = daemon;
+    self->notes = mig_half_notes_new(daemon->config->run_dir);
     self->lost = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     self->held = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return self;

@@ -55,6 +55,9 @@ typedef struct {
     /* Of one that runs: its QEMU began with no guest, and not with one that came by a move. FALSE
      * also where that is not known. */
     gboolean (*was_booted)(gpointer self, const char *vm);
+    /* Has one of its disks failed since it was let run last? QEMU knows that as long as it stands
+     * still for it, whatever libvirt calls the reason. */
+    gboolean (*has_disk_error)(gpointer self, const char *vm, const char *uuid);
     /* Of one that receives by post-copy: it waits for a page that does not come, in a place where
      * it hears nobody, and who asks libvirt about it waits with it. */
     gboolean (*is_stuck)(gpointer self, const char *vm);

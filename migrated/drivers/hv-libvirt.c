@@ -292,6 +292,22 @@ hv_was_booted(gpointer self, const char *vm)
 }
 
 static gboolean
+hv_has_disk_error(gpointer self, const char *vm, const char *uuid)
+{
+    virConnectPtr connection = mig_libvirt_connect(self, NULL);
+    virDomainPtr domain = connection ? mig_libvirt_lookup(connection, vm, uuid, NULL) : NULL;
+    virDomainDiskError first = {0};
+    gboolean has = domain && virDomainGetDiskErrors(domain, &first, 1, 0) > 0;
+
+    free(first.disk);
+    if (domain)
+        virDomainFree(domain);
+    if (connection)
+        virConnectClose(connection);
+    return has;
+}
+
+static gboolean
 hv_is_stuck(gpointer self, const char *vm)
 {
     int pid = hv_get_pid(self, vm, NULL);
@@ -483,6 +499,7 @@ mig_libvirt_new(const char *uri, MigLibvirtChanged changed, gpointer user_data)
                             .set_bandwidth = mig_libvirt_set_bandwidth,
                             .was_shut_down = hv_was_shut_down,
                             .was_booted = hv_was_booted,
+                            .has_disk_error = hv_has_disk_error,
                             .is_stuck = hv_is_stuck,
                             .set_postcopy_bandwidth = mig_libvirt_set_postcopy_bandwidth,
                             .abort = mig_libvirt_abort,
