@@ -52,6 +52,20 @@ behind_time(const char *line)
     return line + TIME_LENGTH;
 }
 
+/* QEMU is told not to end by itself when its guest powers off: libvirt does that, by a signal. */
+static gboolean
+is_by_libvirt(const char *line)
+{
+    g_autofree char *sender = g_strdup(strrchr(line, '(') ? strrchr(line, '(') + 1 : "");
+
+    if (!g_str_has_suffix(sender, ")"))
+        return FALSE;
+    sender[strlen(sender) - 1] = '\0';
+    g_autofree char *name = g_path_get_basename(sender);
+
+    return g_str_equal(name, "libvirtd") || g_str_equal(name, "virtqemud");
+}
+
 gboolean
 mig_libvirt_log_is_shut_down(const char *text)
 {
@@ -65,8 +79,8 @@ mig_libvirt_log_is_shut_down(const char *text)
             result = is_killed = FALSE;
         else if (said && g_str_has_prefix(said, "shutting down, reason="))
             result = g_str_equal(said, "shutting down, reason=shutdown") && !is_killed;
-        else if (strstr(lines[i], KILLED)) /* QEMU's own line; libvirt calls that a shutdown, too */
-            is_killed = TRUE;
+        else if (strstr(lines[i], KILLED) && !is_by_libvirt(strstr(lines[i], KILLED)))
+            is_killed = TRUE; /* by somebody: QEMU's own line; libvirt calls that a shutdown, too */
     }
     return result;
 }

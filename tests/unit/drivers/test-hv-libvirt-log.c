@@ -27,6 +27,28 @@ test_ends(void)
          "starting up\n2026-11-26T07:41:29.1Z qemu: terminating on signal 15 from pid 1 (init)\n" AT
          "shutting down, reason=shutdown\n",
          FALSE},
+        {AT "starting up\n"
+            "qemu: terminating on signal 15 from pid 1 (<unknown process>)\n" AT
+            "shutting down, reason=shutdown\n",
+         FALSE},
+        {AT "starting up\nqemu: terminating on signal 15 from pid 9 (/tmp/libvirtd/kill)\n" AT
+            "shutting down, reason=shutdown\n",
+         FALSE},
+        /* libvirt has, as its guest is off, and as it does for other reasons */
+        {AT "starting up\n"
+            "2026-11-26T13:03:17.1Z qemu-system-x86_64: terminating on signal 15 from pid 31 "
+            "(libvirtd)\n" AT "shutting down, reason=shutdown\n",
+         TRUE},
+        {AT "starting up\nqemu: terminating on signal 15 from pid 31 (/usr/sbin/virtqemud)\n" AT
+            "shutting down, reason=shutdown\n",
+         TRUE},
+        {AT "starting up\nqemu: terminating on signal 15 from pid 31 (/usr/sbin/libvirtd)\n" AT
+            "shutting down, reason=destroyed\n",
+         FALSE},
+        {AT "starting up\nqemu: terminating on signal 15 from pid 9 (kill)\n"
+            "qemu: terminating on signal 15 from pid 31 (/usr/sbin/libvirtd)\n" AT
+            "shutting down, reason=shutdown\n",
+         FALSE},
         {"qemu: terminating on signal 15 from pid 1\n" AT "shutting down, reason=shutdown\n" AT
          "starting up\n" AT "shutting down, reason=shutdown\n",
          TRUE},
