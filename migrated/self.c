@@ -41,6 +41,10 @@ typedef struct {
 /* So many of these are no late answer any more. */
 #define LOOKS_BARE 3
 
+/* sanlock gives a lease back a moment after its process has ended. */
+#define LEFT_TRIES 5
+#define LEFT_MS    200
+
 /* A half is given up when it was found to be alone so often, MIG_POSTCOPY_LOOK_MS apart. */
 #define LOOKS_ALONE 2
 
@@ -152,11 +156,52 @@ take_lease_again(MigSelf *self, const MigRunning *running, MigAttached *attached
     }
 }
 
+/* What sanlock could not give back on the LUN, since that failed just then, it forgets: there the
+ * lease stays that of a host which lives, and nobody would start the VM. It is taken once more and
+ * given back; sanlock refuses that where a QEMU has it. TRUE: that was done, and made one more
+ * version of it. */
+static gboolean
+give_back(MigDaemon *daemon, MigAttached *attached, const char *vm, guint32 slot)
+{
+    g_autoptr(MigLease) lease = mig_csv_vm_lease(mig_attached_csv(attached), slot, vm);
+
+    for (guint i = 0; i < LEFT_TRIES; i++) {
+        MigLeaseOwner owner = {0};
+        g_autoptr(GError) error = NULL;
+
+        if (!mig_csv_vm_lease_owner(mig_attached_csv(attached), slot, &owner, NULL) ||
+            owner.host_id != daemon->host_id ||
+            owner.host_generation != mig_attached_generation(attached))
+            return FALSE;
+        if (mig_sanlock_acquire(daemon->sanlock, lease, &error)) {
+            g_message("the lease of %s was left on the LUN by what has ended here", vm);
+            return mig_sanlock_release(daemon->sanlock, lease, NULL);
+        }
+        g_usleep(LEFT_MS * 1000); /* it may be on its way */
+    }
+    return FALSE;
+}
+
 typedef struct {
     MigDaemon *daemon;
     char *vm;
     guint64 version; /* of its lease, as it ended; 0: not known */
 } Again;
+
+/* As long as the LUN fails it cannot be given back, either. */
+static void
+give_back_again(Again *again)
+{
+    const MigHv *hv = again->daemon->hv;
+    g_autoptr(MigVmView) view = mig_vm_find(again->daemon, again->vm, NULL);
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
+
+    if (view && view->is_here &&
+        hv->get_state(hv->self, view->vm->name, view->vm->uuid, &state, NULL) &&
+        state == MIG_DOMAIN_ABSENT &&
+        give_back(again->daemon, view->attached, view->vm->name, view->vm->slot) && again->version)
+        again->version++;
+}
 
 /* Who restarts for its volume may be another one by the next time: all are told. */
 static void
@@ -197,6 +242,7 @@ start_again(gpointer data)
 
     for (guint i = 0; i < MIG_AGAIN_TRIES; i++) {
         g_usleep(MIG_AGAIN_MS * 1000);
+        give_back_again(again);
         if (is_settled(again->daemon, again->vm))
             break;
         ask_all(again);
@@ -241,6 +287,8 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
                    why);
     g_hash_table_remove(self->held, running->name);
     mig_vms_refresh_soon(self->daemon->vms);
+    if (give_back(self->daemon, attached, running->name, running->slot) && lease.version)
+        lease.version++;
     if (!vm || !vm->wants_running || vm->restart == MIG_RESTART_NEVER)
         return;
     mig_self_start_again(self->daemon, running->name, lease.version);
