@@ -25,6 +25,9 @@ void guest_thread(void *(*fn)(void *), void *arg);
  * on the console. */
 int guest_listen(int type, int port);
 
+/* The guest switches itself off, a moment later. */
+void guest_power_off(void);
+
 /* net.c: address from the MAC, link up, UDP echo. */
 void net_start(void);
 

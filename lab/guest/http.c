@@ -3,7 +3,7 @@
 
 /*
  * GET /, /stats, /load?rate=MIB_PER_S&set=MIB, /mark?text=TEXT, /writer?rate=RECORDS_PER_S|stop,
- * /verify. One request at a time is enough.
+ * /verify, /off. One request at a time is enough.
  */
 #include "guest/guest.h"
 
@@ -74,8 +74,11 @@ answer(const char *path, const char *query, FILE *out)
 
         fprintf(out, "%s\n", findings == 0 ? "ok" : "not ok");
         return findings == 0 ? 200 : 500;
+    } else if (!strcmp(path, "/off")) {
+        guest_power_off();
+        fputs("off\n", out);
     } else {
-        fputs("try /, /stats, /load?rate=&set=, /mark?text=, /writer?rate=, /verify\n", out);
+        fputs("try /, /stats, /load?rate=&set=, /mark?text=, /writer?rate=, /verify, /off\n", out);
         return 404;
     }
     return 200;

@@ -178,6 +178,14 @@ power_off(void)
         pause();
 }
 
+static volatile int wants_off;
+
+void
+guest_power_off(void)
+{
+    wants_off = 1;
+}
+
 /* Pid 1's own work from now on: the power button, and reaping. */
 static void
 watch_power_button(void)
@@ -200,6 +208,8 @@ watch_power_button(void)
             sleep(1);
         while (waitpid(-1, NULL, WNOHANG) > 0)
             ;
+        if (wants_off)
+            power_off();
         for (int i = 0; i < n; i++)
             while (read(fds[i].fd, &event, sizeof(event)) == sizeof(event))
                 if (event.type == EV_KEY && event.code == KEY_POWER && event.value)

@@ -236,20 +236,6 @@ is_true() {
     esac
 }
 
-# nothing_on NODE: no domain, no image device, no QEMU, no turn, no job that goes on
-nothing_on() {
-    local left
-    left=$(
-        on "$1" virsh -q list --all
-        on "$1" ls "/dev/csv/$VOLUME" /run/migrated/turns 2>/dev/null | grep -v '^$\|:$' || true
-        "$LAB" status --json | jq -r --arg node "$1" '.nodes[] | select(.name == $node) | .loops[1:][]'
-        on "$1" pgrep -a -x qemu || true
-        ctl "$1" job list --json | jq -r '.jobs[] | select(.ended | not) | .id'
-    ) || return 1
-    echo "left on $1: $left"
-    [[ -z $left ]]
-}
-
 # one_on NODE: the VM's domain, its image, its QEMU, and no turn, no job that goes on
 one_on() {
     local have

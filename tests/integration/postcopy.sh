@@ -1,8 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 140
+# takes: 165
+# timeout: 400
+# full-timeout: 1500
 # A guest that dirties its memory faster than the link carries it goes over by post-copy; a link that is lost meanwhile is
-# taken up again; and what comes of that and of a daemon that is killed while one half of its memory is here and one there.
+# taken up again; and what comes of that, of a daemon that is killed, and of a node that is, while one half of its memory
+# is here and one there.
+#
+# MIGRATED_TEST_FULL=1: the other node dies instead; the disk of the half that runs fails, also with the daemons stopped
+# until it is whole, and with its other half gone; and its guest powers itself off.
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
@@ -35,8 +41,10 @@ check_is() {
     ctl nodeA check $VM nodeB --json | jq -e ".verdicts[].checks[] | select(.name == \"postcopy\") | .verdict == \"$1\""
 }
 
-# begins FROM TO: a move that the target runs by now, with some seconds' worth of memory still to come; $job is its id
+# begins FROM TO: a move that the target runs by now, with some seconds' worth of memory still to come; $job is its id,
+# $boot the guest's
 begins() {
+    boot=$("$LAB" http $IP /stats | jq -er .boot_id) || return 1
     job=$(ctl "$1" move $VM "$2" --policy gentle --detach)
     retry 60 job_is "$1" '.state == "perform" and .iteration >= 2 and .can_postcopy' && slow_links 3 &&
         ctl "$2" job set "$job" --bandwidth 1 --postcopy-now && retry 30 job_is "$1" '.state == "postcopy"' &&
@@ -49,13 +57,153 @@ runs_half_on() {
     [[ $(nodes_with running) == "$1" && $(nodes_with any | wc -l) == 2 && $(lease_holders) == "$1" ]]
 }
 
+# ---- one half is gone for good ----
+
+# has_booted_on NODE: it runs there alone, and has begun anew
+has_booted_on() {
+    local now
+    runs_once "$1" && now=$("$LAB" http $IP /stats | jq -er .boot_id) && echo "boot $boot, now $now" && [[ $now != "$boot" ]]
+}
+
+# dies TEXT NODE: the node that has one half; the VM starts on the other one, $here from then on
+dies() {
+    local text=$1 node=$2
+    since=$(now_ms)
+    here=$(other "$node") there=$node
+    ok "$text: the plug of $node is pulled" "$LAB" kill "$node"
+    ok "$text: the VM is started on $here" retry 60 told_since "$since" "$here" $VM started
+    ok "$text: after that node was fenced" told_since "$since" "$here" "$node" fence-confirmed
+    ok "$text: the link is mended" "$LAB" net "$here" mig up
+    ok "$text: the node comes back" comes_back "$node"
+    ok "$text: the VM has booted anew, and runs once" retry "$WAIT_S" has_booted_on "$here"
+    is "$text: by one start" "$(ctl "$here" why $VM --json |
+        jq --argjson since "$since" '[.events[] | select(.what == "started" and .at >= $since)] | length')" 1
+    ok "$text: nothing is left on $node" retry 60 nothing_on "$node"
+    not_ok "$text: no record is lost" went_back
+}
+
+# ended_by_its_node TEXT: the half that ran, by the node that is $here now; and the job on the one that had died
+ended_by_its_node() {
+    ok "$1: the half there was ended for that" told_since "$since" "$here" $VM ended-here
+    ok "$1: the job says so" job_is "$there" '.state == "failed" and (.message | test("half of '$VM' was lost.*started anew"))'
+}
+
+# ---- the long form ----
+
+# ready TEXT: for the next move
+ready() {
+    ok "$1: the guest works again" eval 'slow_links $LINK_MIB_S && retry "$WAIT_S" works && retry "$WAIT_S" dirties'
+    ok "$1: all nodes are up" retry 60 all_up
+}
+
+works() {
+    "$LAB" http $IP '/writer?rate=20' >/dev/null && "$LAB" http $IP "/load?rate=$RATE_MIB_S&set=$SET_MIB" >/dev/null
+}
+
+stands_on() {
+    local state
+    state=$(on "$1" virsh -q domstate $VM --reason)
+    echo "$state"
+    [[ $state == "paused ($2)" ]]
+}
+
+target_dies() {
+    local text="the target dies" source
+    ready "$text"
+    ok "$text: begun by hand" begins $here $there
+    source=$here
+    dies "$text" $there
+    ok "$text: the job says so" job_is "$source" '.state == "failed" and (.message | test("one half of '$VM' was lost"))'
+}
+
+source_dies() {
+    local text="the source dies"
+    ready "$text"
+    ok "$text: begun by hand" begins $here $there
+    dies "$text" $here
+    ended_by_its_node "$text"
+}
+
+# disk_fails TEXT: of the half that runs; it comes back before leases are lost
+disk_fails() {
+    ready "$1"
+    ok "$1: begun by hand" begins $here $there
+    since=$(now_ms)
+    ok "$1: the disk fails" "$LAB" disk $there error
+    ok "$1: the half stands still for that" retry 10 stands_on $there "I/O error"
+    ok "$1: which is told" retry 10 told_since "$since" $there $VM io-error
+    [[ ${2:-} != stopped ]] || ok "$1: both daemons are stopped" eval \
+        '"$LAB" service $there migrated stop && "$LAB" service $here migrated stop'
+    ok "$1: the disk is back" "$LAB" disk $there ok
+    ok "$1: the half is no VM that could go on" stays 4 stands_on $there "I/O error"
+}
+
+# goes_on TEXT: what was a half with a failed disk
+goes_on() {
+    ok "$1: it goes on, there alone" retry 90 runs_once $there
+    is "$1: and has not begun anew" "$("$LAB" http $IP /stats | jq -r .boot_id)" "$boot"
+    is "$1: the guest saw no error" "$("$LAB" http $IP /stats | jq .writer.errors)" 0
+    not_ok "$1: no record is lost" went_back
+}
+
+moved() {
+    ok "$1: the job is done" retry 90 job_is $here '.state == "done"'
+    ok "$1: nothing is left of it where it was" retry 30 nothing_on $here
+    local before=$here
+    here=$there there=$before
+}
+
+disk_of_half() {
+    local text="a half's disk"
+    disk_fails "$text"
+    goes_on "$text"
+    moved "$text"
+}
+
+# Whole, with nobody looking, it stands still; libvirt calls that suspended by its user from then on.
+disk_unwatched() {
+    local text="a half's disk, unwatched"
+    disk_fails "$text" stopped
+    ok "$text: the rest of it follows" retry 90 stands_on $there user
+    ok "$text: the target's daemon is started" retry 30 "$LAB" service $there migrated start
+    goes_on "$text"
+    ok "$text: the source's daemon is started" retry 30 "$LAB" service $here migrated start
+    moved "$text"
+}
+
+disk_and_source() {
+    local text="a half's disk, and the source"
+    disk_fails "$text"
+    dies "$text" $here
+    ended_by_its_node "$text"
+}
+
+# off: asked until it is
+off() {
+    "$LAB" http $IP /off >/dev/null 2>&1
+    [[ -z $(nodes_with any) ]]
+}
+
+guest_off() {
+    local text="the guest goes off"
+    ready "$text"
+    ok "$text: begun by hand" begins $here $there
+    ok "$text: it is told to" retry 60 off
+    ok "$text: the job says so" retry 60 job_is $here \
+        '.state == "failed" and (.message | test("'$VM' stopped during the move and runs nowhere"))'
+    ok "$text: nothing is left of it" eval 'retry 30 nothing_on $here && retry 30 nothing_on $there'
+    ok "$text: and nobody starts it" stays 10 eval '[[ -z $(nodes_with any) && -z $(lease_holders) ]]'
+    ok "$text: somebody does" ctl $here vm start $VM --node $here
+    not_ok "$text: no record is lost" went_back
+}
+
 before=$(<$USERFAULTFD)
 set_back() {
     echo "$before" >$USERFAULTFD
 }
 at_exit set_back
 
-cluster_run 2
+cluster_run 2 2 --fence --disk-faults
 ok "its policy is must-finish" ctl nodeA vm set $VM move_policy=must-finish
 echo 0 >$USERFAULTFD
 ok "a target that cannot receive that way is a warning" check_is warn
@@ -130,5 +278,20 @@ ok "and started again" retry 30 "$LAB" service $there migrated start
 ok "post-copy: it waits" retry 60 job_is $there '.state == "postcopy-paused" and (.message | test("job resume"))'
 ok "post-copy: both halves are there" runs_half_on $here
 exits "post-copy: a cancel is still refused" 51 ctl $here job cancel "$job"
-ok "the volume is clean" volume_clean
+# ---- and then the source's node dies ----
+
+dies "a lone half" $there
+ended_by_its_node "a lone half"
+
+if [[ ${MIGRATED_TEST_FULL:-0} == 1 || -n ${MIGRATED_CASES:-} ]]; then
+    read -r -a cases <<<"${MIGRATED_CASES:-target_dies disk_of_half disk_unwatched guest_off disk_and_source source_dies}"
+    for one in "${cases[@]}"; do
+        begun=$SECONDS
+        $one
+        ctl $here node pardon $there >/dev/null 2>&1 || true
+        echo "# $one: $((SECONDS - begun)) s"
+    done
+fi
+ok "the guest has lost no record" stop_and_verify $here
+ok "the volume is clean" volume_clean $here
 done_testing

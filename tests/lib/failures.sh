@@ -76,6 +76,20 @@ comes_back() {
     retry 60 all_up
 }
 
+# nothing_on NODE: no domain, no image device, no QEMU, no turn, no note of half a VM, no job that goes on
+nothing_on() {
+    local left
+    left=$(
+        on "$1" virsh -q list --all
+        on "$1" ls "/dev/csv/$VOLUME" /run/migrated/turns /run/migrated/halves 2>/dev/null | grep -v '^$\|:$' || true
+        "$LAB" status --json | jq -r --arg node "$1" '.nodes[] | select(.name == $node) | .loops[1:][]'
+        on "$1" pgrep -a -x qemu || true
+        ctl "$1" job list --json | jq -r '.jobs[] | select(.ended | not) | .id'
+    ) || return 1
+    echo "left on $1: $left"
+    [[ -z $left ]]
+}
+
 # signal NODE SERVICE SIGNAL
 signal() {
     local pid
