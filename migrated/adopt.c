@@ -79,18 +79,16 @@ look_at_rest(MigAdopt *adopt, const char *target, MigDiskCopy *copy, GError **er
 /* Behind the turn. A running one that is still on an old disk goes on with the new one, if that has
  * been kept equal since. */
 static gboolean
-change_rest(MigAdopt *adopt, char **images, gboolean *is_stale, GError **error)
+change_rest(MigAdopt *adopt, const char *definition, gboolean *is_stale, GError **error)
 {
     const char *name = adopt->plan->name, *uuid = adopt->plan->uuid;
+    g_auto(GStrv) targets =
+        mig_definition_disks_elsewhere(definition, adopt->local->live_xml, error);
 
-    for (guint i = 0; images[i]; i++) {
-        g_autofree char *device = g_strconcat("/dev/csv/", images[i], NULL);
-        const char *target = strrchr(images[i], '-') + 1;
-        g_autofree char *path = mig_definition_disk_path(adopt->local->live_xml, target);
+    for (guint i = 0; targets && targets[i]; i++) {
+        const char *target = targets[i];
         MigDiskCopy copy = MIG_DISK_COPY_NONE;
 
-        if (g_strcmp0(path, device) == 0)
-            continue;
         if (!look_at_rest(adopt, target, &copy, error))
             return FALSE;
         if (copy != MIG_DISK_COPY_READY) {
@@ -100,7 +98,7 @@ change_rest(MigAdopt *adopt, char **images, gboolean *is_stale, GError **error)
         if (!mig_libvirt_copy_end(adopt->daemon->libvirt, name, uuid, target, TRUE, error))
             return FALSE;
     }
-    return TRUE;
+    return targets != NULL;
 }
 
 /* The local definition is the VM's already. *is_stale: its running QEMU has none of the images, and
@@ -108,21 +106,21 @@ change_rest(MigAdopt *adopt, char **images, gboolean *is_stale, GError **error)
 static gboolean
 finish(MigAdopt *adopt, const MigVmView *view, gboolean *is_stale, GError **error)
 {
-    g_autoptr(MigDefinition) definition = mig_definition_parse(view->vm->definition, error);
+    gboolean is_locked = mig_definition_is_locked(view->vm->definition);
     g_autofree char *path = mig_adopt_backup_path(adopt->daemon, adopt->plan->name);
     g_autofree char *xml = NULL;
     g_autofree char *old = NULL;
     g_autoptr(MigAdoption) was = NULL;
 
-    if (!definition)
-        return FALSE;
-    if (adopt->local->live_xml && !change_rest(adopt, definition->images, is_stale, error))
+    /* the cluster may start it: it was through with its disks before that, or is none of ours */
+    if (is_locked && adopt->local->live_xml &&
+        !change_rest(adopt, view->vm->definition, is_stale, error))
         return FALSE;
     if (*is_stale) {
         old = mig_io_read_file(path, BACKUP_MAX_BYTES, NULL, error);
         return old && mig_libvirt_local_define(adopt->daemon->libvirt, old, error);
     }
-    if (mig_definition_is_locked(view->vm->definition)) {
+    if (is_locked) {
         xml = mig_definition_unlock(view->vm->definition, adopt->local->xml, error);
         if (!xml || !mig_adopt_commit(adopt, xml, view->owner.host_id != 0,
                                       (guint32)view->owner.host_id, error))

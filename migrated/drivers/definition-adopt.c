@@ -308,6 +308,30 @@ mig_definition_disk_path(const char *xml, const char *target)
     return get_of_disk(xml, target, "source/@*[name()='dev' or name()='file']");
 }
 
+char **
+mig_definition_disks_elsewhere(const char *xml, const char *live_xml, GError **error)
+{
+    g_autoptr(xmlDoc) doc = mig_definition_read(xml, error);
+    g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
+    g_autoptr(xmlXPathObject) disks = NULL;
+    g_autoptr(GStrvBuilder) targets = g_strv_builder_new();
+
+    if (!context)
+        return NULL;
+    disks = xmlXPathEvalExpression((const xmlChar *)"/domain/devices/disk[target]", context);
+    for (int i = 0; disks && disks->nodesetval && i < disks->nodesetval->nodeNr; i++) {
+        xmlNode *node = disks->nodesetval->nodeTab[i], *source = child_of(node, "source");
+        g_autofree char *target = attribute(child_of(node, "target"), "dev");
+        g_autofree char *device = attribute(source, "dev");
+        g_autofree char *image = device ? g_steal_pointer(&device) : attribute(source, "file");
+        g_autofree char *path = target ? mig_definition_disk_path(live_xml, target) : NULL;
+
+        if (target && image && g_str_has_prefix(image, DEVICE_DIR) && g_strcmp0(path, image) != 0)
+            g_strv_builder_add(targets, target);
+    }
+    return g_strv_builder_end(targets);
+}
+
 gboolean
 mig_definition_is_copied(const char *xml, const char *target)
 {

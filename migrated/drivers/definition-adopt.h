@@ -43,5 +43,8 @@ char *mig_definition_unlock(const char *xml, const char *like, GError **error);
 /* What libvirt says of a running domain's disk, by its target. */
 /* Its file or device; NULL: there is none. g_free(). */
 char *mig_definition_disk_path(const char *xml, const char *target);
+/* Of a VM whose definition that is: targets of the disks that the running domain has elsewhere than
+ * in their images. g_strfreev(). */
+char **mig_definition_disks_elsewhere(const char *xml, const char *live_xml, GError **error);
 /* Has a copy of it been made that is kept equal, and waits to be used? */
 gboolean mig_definition_is_copied(const char *xml, const char *target);

@@ -247,6 +247,28 @@ ok "it cannot get a lease, and is refused" leaves_all 29 'shut early down' ctl n
 on nodeA virsh -q destroy early
 ok "stopped, it can" ctl nodeA vm adopt early
 
+# A cluster VM that was never adopted, its image called as its owner liked, and somebody makes it persistent.
+made_persistent() {
+    ctl nodeA image create $VOLUME data 8M &&
+        echo "<domain type='qemu'><name>own</name><memory unit='MiB'>64</memory><os>" \
+            "<type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type></os><devices><disk type='block' device='disk'>" \
+            "<driver name='qemu' type='raw' cache='none'/><source dev='/dev/csv/$VOLUME/data'/>" \
+            "<target dev='vda' bus='virtio'/></disk></devices></domain>" >"$TMP/own.xml" &&
+        ctl nodeA vm define $VOLUME "$TMP/own.xml" && ctl nodeA vm start own &&
+        on nodeA virsh dumpxml own >"$TMP/own-live.xml" && on nodeA virsh -q define "$TMP/own-live.xml"
+}
+
+own_adopted() {
+    local before
+    before=$(daemon_pid)
+    ctl nodeA vm adopt own && [[ $(daemon_pid) == "$before" ]] && on nodeA virsh dominfo own >"$TMP/info" &&
+        grep -Eq 'Persistent: +no' "$TMP/info" && VM=own runs_once nodeA
+}
+
+ok "a running VM of the cluster gets a local definition" made_persistent
+ok "to adopt it takes that away, and nothing else" own_adopted
+ok "and is stopped" ctl nodeA vm stop own --force
+
 ok "its QEMU dies while it copies: the old domain is whole, and starts" qemu_dies
 ok "libvirtd dies while it copies" libvirtd_dies
 ok "and it is adopted again" ctl nodeA vm adopt idle

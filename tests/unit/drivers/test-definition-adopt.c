@@ -2,6 +2,8 @@
 /* test-definition-adopt.c - a local domain's definition becomes a VM's, or is refused with all
  * reasons. */
 #include "drivers/definition-adopt.h"
+
+#include "base/error.h"
 #include "drivers/definition-xml.h"
 
 #include <string.h>
@@ -211,6 +213,34 @@ test_live(void)
     g_assert_false(mig_definition_is_copied(xml, "vdc"));
 }
 
+/* Images are called what people want, and what a running domain has behind a target is what counts.
+ */
+static void
+test_elsewhere(void)
+{
+    const char *xml = DOMAIN(
+        "<disk type='block'><source dev='/dev/csv/vol1/data'/><target dev='vda'/></disk>"
+        "<disk type='file'><source file='/dev/csv/vol1/web-vdb'/><target dev='vdb'/></disk>"
+        "<disk type='block'><source dev='/dev/csv/vol1/web-vdx'/><target dev='vdc'/></disk>"
+        "<disk type='file' device='cdrom'><target dev='sda'/></disk>"
+        "<disk type='file' device='cdrom'><source file='/a.iso'/><target dev='sdb'/></disk>");
+    g_autofree char *locked = mig_definition_lock(xml, NULL);
+    const char *half =
+        DOMAIN("<disk type='block'><source dev='/dev/csv/vol1/data'/><target dev='vda'/></disk>"
+               "<disk type='file'><source file='/b.qcow2'/><mirror type='file' job='copy'>"
+               "<source file='/dev/csv/vol1/web-vdb'/></mirror><target dev='vdb'/></disk>");
+    g_auto(GStrv) none = mig_definition_disks_elsewhere(locked, xml, NULL);
+    g_auto(GStrv) some = mig_definition_disks_elsewhere(locked, half, NULL);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpuint(g_strv_length(none), ==, 0);
+    g_assert_cmpuint(g_strv_length(some), ==, 2);
+    g_assert_cmpstr(some[0], ==, "vdb");
+    g_assert_cmpstr(some[1], ==, "vdc");
+    g_assert_null(mig_definition_disks_elsewhere("<domain", half, &error));
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -223,5 +253,6 @@ main(int argc, char **argv)
     g_test_add_func("/definition-adopt/all-named", test_all_named);
     g_test_add_func("/definition-adopt/unreadable", test_unreadable);
     g_test_add_func("/definition-adopt/live", test_live);
+    g_test_add_func("/definition-adopt/elsewhere", test_elsewhere);
     return g_test_run();
 }
