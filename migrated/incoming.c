@@ -166,18 +166,35 @@ remember(MigIncoming *incoming, const MigPeerPrepareRequest *request)
 static void
 forget_memory(MigIncoming *incoming, const char *job)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
-
+    g_mutex_lock(&incoming->lock);
     g_hash_table_remove(incoming->by_job, job);
     mig_reservations_remove(incoming->memory, job);
+    g_mutex_unlock(&incoming->lock);
+    mig_vms_drop(incoming->daemon->vms, job);
+}
+
+static void
+give_up_turn(MigIncoming *incoming, const char *job)
+{
+    mig_turns_release(incoming->daemon->turns, job);
+    mig_shares_tell(incoming->daemon->shares);
 }
 
 static void
 forget(MigIncoming *incoming, const char *job)
 {
     forget_memory(incoming, job);
-    mig_turns_release(incoming->daemon->turns, job);
-    mig_shares_tell(incoming->daemon->shares);
+    give_up_turn(incoming, job);
+}
+
+/* The VM does not come. Forgotten first: if its images are being activated still, whoever does that
+ * finds it so, and lets go of them. Those that the next job of that VM holds by now stay. */
+static void
+forget_all(MigIncoming *incoming, const char *job, const char *const *images)
+{
+    forget_memory(incoming, job);
+    mig_vms_deactivate(incoming->daemon, images);
+    give_up_turn(incoming, job);
 }
 
 gboolean
@@ -263,11 +280,13 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
         forget_memory(incoming, request->job);
         return g_steal_pointer(&reply);
     }
+    mig_vms_hold(daemon->vms, request->job, images);
     if (!mig_vms_activate(daemon, images, error)) {
-        forget(incoming, request->job);
+        forget_all(incoming, request->job, images);
         return NULL;
     }
     if (!set_ready(incoming, request->job)) { /* the source has given up waiting, and cleaned up */
+        mig_vms_drop(daemon->vms, request->job);
         mig_vms_deactivate(daemon, images);
         g_set_error(error, MIG_ERROR, MIG_ERROR_TIMEOUT, "job %s was given up by its source",
                     request->job);
@@ -368,8 +387,8 @@ mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
     reservation = g_hash_table_lookup(incoming->by_job, request->job);
     images = reservation ? g_strdupv(reservation->images) : g_new0(char *, 1);
     g_mutex_unlock(&incoming->lock);
-    mig_vms_deactivate(daemon, (const char *const *)images);
-    forget(incoming, request->job);
+    mig_vms_refresh(daemon->vms); /* what was here of it keeps its images no longer */
+    forget_all(incoming, request->job, (const char *const *)images);
     return TRUE;
 }
 
@@ -390,10 +409,11 @@ sweep_one(MigIncoming *incoming, const Reservation *reservation)
         return;
     g_message("reservation of job %s from %s is dropped: its source knows it no more",
               reservation->job, reservation->source);
-    if (state == MIG_DOMAIN_ABSENT)
-        mig_vms_deactivate(daemon, (const char *const *)reservation->images);
     mig_vms_refresh(daemon->vms);
-    forget(incoming, reservation->job);
+    if (state == MIG_DOMAIN_ABSENT)
+        forget_all(incoming, reservation->job, (const char *const *)reservation->images);
+    else
+        forget(incoming, reservation->job);
 }
 
 void

@@ -3,6 +3,7 @@
 #include "vms.h"
 
 #include "base/error.h"
+#include "holds.h"
 
 #include <string.h>
 
@@ -12,6 +13,7 @@ struct MigVms {
     MigDaemon *daemon;
     GMutex lock;
     GHashTable *running; /* name -> MigRunning */
+    MigHolds *holds;
     GMutex refresh_lock; /* one refresh at a time, so that the last one to read also writes */
     GThreadPool *pool;   /* one thread: refreshes asked for by events */
     gint is_asked;       /* atomic: one is waiting already */
@@ -74,17 +76,58 @@ mig_vms_activate(MigDaemon *daemon, const char *const *images, GError **error)
     return TRUE;
 }
 
+/* By one that runs here, or comes here. */
+static gboolean
+is_used(MigVms *vms, const char *image)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&vms->lock);
+    GHashTableIter iter;
+    const MigRunning *running;
+
+    g_hash_table_iter_init(&iter, vms->running);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&running)) {
+        if (g_strv_contains((const char *const *)running->images, image))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static void
+deactivate_one(MigDaemon *daemon, const char *image)
+{
+    const char *name;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigAttached) attached = attached_of(daemon, image, &name, NULL);
+
+    if (attached && !mig_csv_deactivate(mig_attached_csv(attached), name, &error))
+        g_warning("image %s stays active: %s", image, error->message);
+}
+
 void
 mig_vms_deactivate(MigDaemon *daemon, const char *const *images)
 {
-    for (guint i = 0; images[i]; i++) {
-        const char *name;
-        g_autoptr(GError) error = NULL;
-        g_autoptr(MigAttached) attached = attached_of(daemon, images[i], &name, NULL);
+    MigVms *vms = daemon->vms;
 
-        if (attached && !mig_csv_deactivate(mig_attached_csv(attached), name, &error))
-            g_warning("image %s stays active: %s", images[i], error->message);
+    for (guint i = 0; images[i]; i++) {
+        if (!mig_holds_begin_letting_go(vms->holds, images[i]))
+            continue;
+        /* asked in this order: a job that has come drops its hold when the VM is in the table */
+        if (!is_used(vms, images[i]))
+            deactivate_one(daemon, images[i]);
+        mig_holds_end_letting_go(vms->holds, images[i]);
     }
+}
+
+void
+mig_vms_hold(MigVms *vms, const char *job, const char *const *images)
+{
+    mig_holds_take(vms->holds, job, images);
+}
+
+void
+mig_vms_drop(MigVms *vms, const char *job)
+{
+    mig_holds_drop(vms->holds, job);
 }
 
 /* ---- the table ---- */
@@ -332,6 +375,7 @@ mig_vms_new(MigDaemon *daemon)
     vms->daemon = daemon;
     g_mutex_init(&vms->lock);
     g_mutex_init(&vms->refresh_lock);
+    vms->holds = mig_holds_new();
     vms->running =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)mig_running_free);
     vms->pool = g_thread_pool_new(refresh_work, vms, 1, TRUE, NULL);
@@ -345,6 +389,7 @@ mig_vms_free(MigVms *vms)
         return;
     g_thread_pool_free(vms->pool, TRUE, TRUE);
     g_hash_table_unref(vms->running);
+    mig_holds_free(vms->holds);
     g_mutex_clear(&vms->lock);
     g_mutex_clear(&vms->refresh_lock);
     g_free(vms);

@@ -47,4 +47,9 @@ void mig_vms_running_bits(MigVms *vms, const char *volume, guint8 bits[MIG_MAX_V
 
 /* "volume/image" each: all or none. */
 gboolean mig_vms_activate(MigDaemon *daemon, const char *const *images, GError **error);
+/* But those that one who runs here has, or a job that comes here holds. */
 void mig_vms_deactivate(MigDaemon *daemon, const char *const *images);
+/* A job that comes here is about to activate these: holds.h. Waits for who is letting go of them.
+ */
+void mig_vms_hold(MigVms *vms, const char *job, const char *const *images);
+void mig_vms_drop(MigVms *vms, const char *job);
