@@ -23,14 +23,13 @@ typedef struct {
     char *job, *source, *vm, *uuid;
     char **images;
     gint64 since_ms;
-    gboolean is_ready; /* checked, images active */
 } Reservation;
 
 struct MigIncoming {
     MigDaemon *daemon;
     GMutex lock;
-    GHashTable *by_job; /* job -> Reservation */
-    MigReservations *memory;
+    GHashTable *by_job;      /* job -> Reservation */
+    MigReservations *memory; /* ready: checked, images active */
 };
 
 static void
@@ -145,12 +144,17 @@ check(MigIncoming *incoming, const MigPeerPrepareRequest *request)
     return checks;
 }
 
+/* One that is ready already is left as it is: a call whose answer was lost comes again. */
 static void
 remember(MigIncoming *incoming, const MigPeerPrepareRequest *request)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
-    Reservation *reservation = g_new0(Reservation, 1);
+    Reservation *reservation;
 
+    if (!mig_reservations_add(incoming->memory, request->job, request->vm, (guint64)request->memory,
+                              (guint64)request->hugepage))
+        return;
+    reservation = g_new0(Reservation, 1);
     reservation->job = g_strdup(request->job);
     reservation->source = g_strdup(request->source);
     reservation->vm = g_strdup(request->vm);
@@ -158,19 +162,24 @@ remember(MigIncoming *incoming, const MigPeerPrepareRequest *request)
     reservation->images = request->images ? g_strdupv(request->images) : g_new0(char *, 1);
     reservation->since_ms = now_ms();
     g_hash_table_replace(incoming->by_job, reservation->job, reservation);
-    mig_reservations_add(incoming->memory, request->job, request->vm, (guint64)request->memory,
-                         (guint64)request->hugepage);
 }
 
-/* The turn stays: its source gives it up. */
+/* The turn stays: its source gives it up. only_unready: refused; what the same call has made ready
+ * before is its source's to end, and who is at that still finds itself forgotten. */
 static void
-forget_memory(MigIncoming *incoming, const char *job)
+forget_memory(MigIncoming *incoming, const char *job, gboolean only_unready)
 {
+    gboolean stays;
+
     g_mutex_lock(&incoming->lock);
-    g_hash_table_remove(incoming->by_job, job);
-    mig_reservations_remove(incoming->memory, job);
+    stays = only_unready && mig_reservations_is_ready(incoming->memory, job);
+    if (!stays) {
+        g_hash_table_remove(incoming->by_job, job);
+        mig_reservations_remove(incoming->memory, job);
+    }
     g_mutex_unlock(&incoming->lock);
-    mig_vms_drop(incoming->daemon->vms, job);
+    if (!stays)
+        mig_vms_drop(incoming->daemon->vms, job);
 }
 
 static void
@@ -183,7 +192,7 @@ give_up_turn(MigIncoming *incoming, const char *job)
 static void
 forget(MigIncoming *incoming, const char *job)
 {
-    forget_memory(incoming, job);
+    forget_memory(incoming, job, FALSE);
     give_up_turn(incoming, job);
 }
 
@@ -192,7 +201,7 @@ forget(MigIncoming *incoming, const char *job)
 static void
 forget_all(MigIncoming *incoming, const char *job, const char *const *images)
 {
-    forget_memory(incoming, job);
+    forget_memory(incoming, job, FALSE);
     mig_vms_deactivate(incoming->daemon, images);
     give_up_turn(incoming, job);
 }
@@ -217,7 +226,8 @@ find_source(MigIncoming *incoming, const char *vm, const char *uuid, gboolean *i
     *is_one = TRUE;
     g_hash_table_iter_init(&iter, incoming->by_job);
     while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&one)) {
-        if (!one->is_ready || !g_str_equal(one->vm, vm) || g_ascii_strcasecmp(one->uuid, uuid) != 0)
+        if (!mig_reservations_is_ready(incoming->memory, one->job) || !g_str_equal(one->vm, vm) ||
+            g_ascii_strcasecmp(one->uuid, uuid) != 0)
             continue;
         *is_one &= !source || g_str_equal(source, one->source);
         source = one->source;
@@ -249,11 +259,8 @@ static gboolean
 set_ready(MigIncoming *incoming, const char *job)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
-    Reservation *reservation = g_hash_table_lookup(incoming->by_job, job);
 
-    if (reservation)
-        reservation->is_ready = TRUE;
-    return reservation != NULL;
+    return mig_reservations_set_ready(incoming->memory, job);
 }
 
 MigPeerPrepareReply *
@@ -277,7 +284,7 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
     checks = check(incoming, request);
     reply->checks = mig_checks_to_message(checks);
     if (mig_checks_first_failure(checks)) {
-        forget_memory(incoming, request->job);
+        forget_memory(incoming, request->job, TRUE);
         return g_steal_pointer(&reply);
     }
     mig_vms_hold(daemon->vms, request->job, images);

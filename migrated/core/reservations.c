@@ -5,6 +5,7 @@
 typedef struct {
     char *job, *vm;
     guint64 bytes, page_bytes;
+    gboolean is_ready;
 } One;
 
 struct MigReservations {
@@ -51,12 +52,14 @@ find(const MigReservations *reservations, const char *job)
     return NULL;
 }
 
-void
+gboolean
 mig_reservations_add(MigReservations *reservations, const char *job, const char *vm, guint64 bytes,
                      guint64 page_bytes)
 {
     One *one = find(reservations, job);
 
+    if (one && one->is_ready)
+        return FALSE;
     if (!one) {
         one = g_new0(One, 1);
         one->job = g_strdup(job);
@@ -65,6 +68,25 @@ mig_reservations_add(MigReservations *reservations, const char *job, const char 
     }
     one->bytes = bytes;
     one->page_bytes = page_bytes;
+    return TRUE;
+}
+
+gboolean
+mig_reservations_set_ready(MigReservations *reservations, const char *job)
+{
+    One *one = find(reservations, job);
+
+    if (one)
+        one->is_ready = TRUE;
+    return one != NULL;
+}
+
+gboolean
+mig_reservations_is_ready(const MigReservations *reservations, const char *job)
+{
+    const One *one = find(reservations, job);
+
+    return one && one->is_ready;
 }
 
 void

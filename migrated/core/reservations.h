@@ -14,9 +14,13 @@ typedef struct MigReservations MigReservations;
 
 MigReservations *mig_reservations_new(void);
 void mig_reservations_free(MigReservations *reservations);
-/* Once more for the same job: its place is kept. page_bytes: size of a huge page, 0: usual ones. */
-void mig_reservations_add(MigReservations *reservations, const char *job, const char *vm,
-                          guint64 bytes, guint64 page_bytes);
+/* Once more for the same job: its place is kept. FALSE: it is ready, and stays as it is; what was
+ * answered then, and lost, still holds. page_bytes: size of a huge page, 0: usual ones. */
+gboolean mig_reservations_add(MigReservations *reservations, const char *job, const char *vm,
+                              guint64 bytes, guint64 page_bytes);
+/* The target is ready for it. FALSE: it is not known any more. */
+gboolean mig_reservations_set_ready(MigReservations *reservations, const char *job);
+gboolean mig_reservations_is_ready(const MigReservations *reservations, const char *job);
 /* Unknown is fine. */
 void mig_reservations_remove(MigReservations *reservations, const char *job);
 /* What is promised to others before job (NULL: or one that would come now). An older try for the

@@ -35,6 +35,28 @@ test_order(void)
     mig_reservations_free(NULL);
 }
 
+/* Asked once more, one that is ready stays what it is, until it ends. */
+static void
+test_ready(void)
+{
+    MigReservations *r = mig_reservations_new();
+
+    g_assert_false(mig_reservations_set_ready(r, "A-1"));
+    g_assert_true(mig_reservations_add(r, "A-1", "web", 10, 0));
+    g_assert_false(mig_reservations_is_ready(r, "A-1"));
+    g_assert_true(mig_reservations_add(r, "A-1", "web", 15, 0));
+    g_assert_true(mig_reservations_set_ready(r, "A-1"));
+    g_assert_true(mig_reservations_is_ready(r, "A-1"));
+    g_assert_false(mig_reservations_add(r, "A-1", "web", 20, 0));
+    g_assert_true(mig_reservations_is_ready(r, "A-1"));
+    g_assert_cmpuint(mig_reservations_before(r, NULL, "new", 0), ==, 15);
+    mig_reservations_remove(r, "A-1");
+    g_assert_false(mig_reservations_is_ready(r, "A-1"));
+    g_assert_true(mig_reservations_add(r, "A-1", "web", 20, 0));
+    g_assert_false(mig_reservations_is_ready(r, "A-1"));
+    mig_reservations_free(r);
+}
+
 typedef struct {
     char *job;
     guint64 bytes;
@@ -107,6 +129,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/reservations/order", test_order);
+    g_test_add_func("/reservations/ready", test_ready);
     g_test_add_func("/reservations/interleaved", test_interleaved);
     return g_test_run();
 }
