@@ -377,29 +377,36 @@ start_at(MigDaemon *daemon, const Start *start, GError **error)
     return reply != NULL;
 }
 
+/* FALSE: it has failed as the one before it. */
+static gboolean
+note_end(MigRecovery *recovery, const Start *start, const GError *error)
+{
+    gboolean is_locked = g_error_matches(error, MIG_ERROR, MIG_ERROR_IMAGE_LOCKED);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&recovery->lock);
+    Try *one = try_of(recovery, start->vm);
+
+    if (one->serial != start->serial)
+        return TRUE;
+    one->is_starting = FALSE;
+    if (is_locked || g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_BUSY))
+        return mig_try_passing(&one->book, start->down, is_locked, start->host_id, now_ms());
+    mig_try_done(&one->book, start->down, error == NULL, start->host_id, now_ms());
+    return TRUE;
+}
+
 static void
 report(MigRecovery *recovery, const Start *start, const GError *error)
 {
-    Try *one;
+    gboolean is_new = note_end(recovery, start, error);
 
-    if (error)
+    if (!error)
+        mig_events_add(recovery->daemon->events, start->vm, start->node, "started", "on %s",
+                       start->node);
+    else if (is_new)
         mig_events_add(recovery->daemon->events, start->vm, start->node, "start-failed",
                        "on %s: %s", start->node, error->message);
     else
-        mig_events_add(recovery->daemon->events, start->vm, start->node, "started", "on %s",
-                       start->node);
-    g_mutex_lock(&recovery->lock);
-    one = try_of(recovery, start->vm);
-    if (one->serial == start->serial) {
-        one->is_starting = FALSE;
-        gboolean is_locked = g_error_matches(error, MIG_ERROR, MIG_ERROR_IMAGE_LOCKED);
-
-        if (is_locked || g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_BUSY))
-            mig_try_passing(&one->book, start->down, is_locked, start->host_id, now_ms());
-        else
-            mig_try_done(&one->book, start->down, error == NULL, start->host_id, now_ms());
-    }
-    g_mutex_unlock(&recovery->lock);
+        g_message("%s: it cannot be started on %s yet: %s", start->vm, start->node, error->message);
     mig_recovery_wake(recovery); /* others may start after it, or it elsewhere */
 }
 
@@ -436,24 +443,28 @@ begin_start(MigRecovery *recovery, const MigPlaceVm *vm, const MigPlaceNode *nod
 {
     gboolean has_node = vm->down == MIG_DOWN_NODE && vm->node;
     Start *start = g_new0(Start, 1);
+    gboolean is_told; /* it has failed for what passes, and is tried until it has */
     Try *one;
 
     start->vm = g_strdup(vm->name);
     start->node = g_strdup(node->name);
     start->host_id = node->host_id;
     start->down = vm->down;
-    mig_events_add(recovery->daemon->events, vm->name, node->name, "restart",
-                   "it ended %s%s%s; it is started on %s: %s", text_of(vm->down),
-                   has_node ? " " : "", has_node ? vm->node : "", node->name, why);
     g_mutex_lock(&recovery->lock);
     one = try_of(recovery, vm->name);
+    is_told = one->book.is_passing;
     start->serial = ++recovery->serial;
     one->serial = start->serial;
     one->is_starting = TRUE;
     one->target = node->host_id;
     one->memory_bytes = vm->memory_bytes;
-    one->why = NULL;
+    if (!is_told)
+        one->why = NULL;
     g_mutex_unlock(&recovery->lock);
+    if (!is_told)
+        mig_events_add(recovery->daemon->events, vm->name, node->name, "restart",
+                       "it ended %s%s%s; it is started on %s: %s", text_of(vm->down),
+                       has_node ? " " : "", has_node ? vm->node : "", node->name, why);
     g_thread_pool_push(recovery->starters, start, NULL);
 }
 

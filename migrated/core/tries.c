@@ -34,7 +34,7 @@ void
 mig_try_done(MigTry *one, MigDown down, gboolean has_started, guint32 host_id, gint64 now_ms)
 {
     one->done_ms = now_ms;
-    one->is_locked = FALSE;
+    one->is_locked = one->is_passing = FALSE;
     one->not_host_id = has_started ? 0 : host_id;
     if (has_started) {
         one->asked_ms = one->passing_ms = 0;
@@ -46,20 +46,25 @@ mig_try_done(MigTry *one, MigDown down, gboolean has_started, guint32 host_id, g
     one->next_ms = now_ms + mig_place_backoff_ms(one->attempts);
 }
 
-void
+gboolean
 mig_try_passing(MigTry *one, MigDown down, gboolean is_locked, guint32 host_id, gint64 now_ms)
 {
+    gboolean is_new = !one->is_passing || one->is_locked != is_locked;
+
     if (!one->passing_ms)
         one->passing_ms = now_ms;
     if (now_ms - one->passing_ms > MIG_RECOVERY_PASSING_MS) {
         mig_try_done(one, down, FALSE, host_id, now_ms);
+        is_new = TRUE;
     } else {
+        one->is_passing = TRUE;
         one->done_ms = now_ms;
         one->passing++;
         one->next_ms =
             now_ms + MIN(mig_place_backoff_ms(one->passing), MIG_RECOVERY_PASSING_AGAIN_MS);
     }
     one->is_locked = is_locked;
+    return is_new;
 }
 
 gboolean
@@ -67,6 +72,6 @@ mig_try_up(MigTry *one, gint64 now_ms)
 {
     one->down_ms = one->asked_ms = one->passing_ms = 0;
     one->passing = 0;
-    one->is_locked = FALSE;
+    one->is_locked = one->is_passing = FALSE;
     return one->is_given_up || !one->done_ms || now_ms - one->done_ms > MIG_RECOVERY_FORGET_MS;
 }

@@ -31,6 +31,7 @@ typedef struct {
     guint64 asked_version; /* of the lease with which it ended; 0: not known */
     gint64 passing_ms;     /* a start has failed for what passes, the first since it ran last */
     guint passing;         /* starts that have */
+    gboolean is_passing;   /* the last one was such a start, and did not count */
     gboolean is_locked;    /* the last one has found a disk locked */
 } MigTry;
 
@@ -47,8 +48,10 @@ void mig_try_down(MigTry *one, guint64 lease_version, guint limit, gint64 now_ms
 /* A start of it has ended. down: what it was started after; host_id: where. */
 void mig_try_done(MigTry *one, MigDown down, gboolean has_started, guint32 host_id, gint64 now_ms);
 
-/* The same of one that has failed for what passes. is_locked: a disk is. */
-void mig_try_passing(MigTry *one, MigDown down, gboolean is_locked, guint32 host_id, gint64 now_ms);
+/* The same of one that has failed for what passes. is_locked: a disk is. FALSE: as the one before
+ * it, and that has been told: a time line has no room for each of them. */
+gboolean
+mig_try_passing(MigTry *one, MigDown down, gboolean is_locked, guint32 host_id, gint64 now_ms);
 
 /* It runs, or is not wanted. TRUE: nothing of it has to be remembered any more. */
 gboolean mig_try_up(MigTry *one, gint64 now_ms);

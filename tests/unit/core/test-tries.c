@@ -130,7 +130,8 @@ test_locked(void)
 
     g_assert_false(vm.is_locked);
     while (now_ms <= begun_ms + MIG_RECOVERY_PASSING_MS) {
-        mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, now_ms);
+        g_assert_true(mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, now_ms) == (tries == 0));
+        g_assert_true(one.is_passing);
         vm = down(&one, MIG_DOWN_NODE, 1, now_ms);
         g_assert_true(vm.is_locked);
         g_assert_cmpuint(vm.attempts, ==, 0);
@@ -143,12 +144,16 @@ test_locked(void)
     g_assert_cmpuint(tries, >, 2 * LIMIT);
     g_assert_cmpuint(tries, <, 40); /* each is a QEMU that is started */
     /* somebody tries by hand meanwhile: that is not what is waited for, and counts as little */
-    mig_try_passing(&one, MIG_DOWN_NODE, FALSE, HERE, begun_ms + MIG_RECOVERY_PASSING_MS);
+    g_assert_true(
+        mig_try_passing(&one, MIG_DOWN_NODE, FALSE, HERE, begun_ms + MIG_RECOVERY_PASSING_MS));
+    g_assert_false(
+        mig_try_passing(&one, MIG_DOWN_NODE, FALSE, HERE, begun_ms + MIG_RECOVERY_PASSING_MS));
     vm = down(&one, MIG_DOWN_NODE, 1, now_ms);
     g_assert_false(vm.is_locked);
     g_assert_cmpuint(vm.attempts, ==, 0);
-    /* that is no dead host's any more */
-    mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, now_ms);
+    /* that is no dead host's any more: it counts, and each one is told */
+    g_assert_true(mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, now_ms));
+    g_assert_false(one.is_passing);
     vm = down(&one, MIG_DOWN_NODE, 1, now_ms);
     g_assert_true(vm.is_locked);
     g_assert_cmpuint(vm.attempts, ==, 1);
@@ -167,12 +172,14 @@ test_locked_again(void)
 
     mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, begun_ms);
     mig_try_done(&one, MIG_DOWN_NODE, TRUE, HERE, begun_ms + 1);
-    mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, later_ms);
+    g_assert_false(one.is_passing);
+    g_assert_true(mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, later_ms));
     g_assert_cmpuint(down(&one, MIG_DOWN_NODE, 2, later_ms).attempts, ==, 0);
     mig_try_up(&one, later_ms); /* somebody has started it */
     g_assert_false(down(&one, MIG_DOWN_NODE, 3, later_ms).is_locked);
+    g_assert_false(one.is_passing);
     later_ms += 2 * MIG_RECOVERY_PASSING_MS;
-    mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, later_ms);
+    g_assert_true(mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, later_ms));
     g_assert_cmpuint(down(&one, MIG_DOWN_NODE, 3, later_ms).attempts, ==, 0);
 }
 
