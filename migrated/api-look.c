@@ -105,6 +105,12 @@ add_warnings(MigDaemon *daemon, const MigStatusReply *reply, GStrvBuilder *warni
                 g_strdup_printf("VM %s is wanted running, and is stopped", vm->name);
 
             g_strv_builder_add(warnings, text);
+        } else if (g_str_equal(vm->wanted, "running") && g_str_equal(vm->state, "down")) {
+            g_autofree char *text = g_strdup_printf(
+                "VM %s is wanted running, and went down with %s; see 'migratectl why %s'", vm->name,
+                vm->node, vm->name);
+
+            g_strv_builder_add(warnings, text);
         }
     }
 }

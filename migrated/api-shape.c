@@ -201,6 +201,20 @@ node_of_host(MigAttached *attached, guint32 host_id)
     return NULL;
 }
 
+/* Who has its lease gives no sign of life: is that all, or is it known what that means? */
+static const char *
+state_of(MigDaemon *daemon, const MigVmView *view)
+{
+    g_autoptr(GPtrArray) lives = NULL;
+    const MigNodeLife *life;
+
+    if (!g_str_equal(view->state, "unknown") || !view->node)
+        return view->state;
+    lives = mig_failover_lives(daemon->failover);
+    life = mig_lives_find(lives, view->node);
+    return life && life->finding.may_restart ? "down" : view->state;
+}
+
 MigApiVm *
 mig_shape_vm(MigDaemon *daemon, const MigVmView *view)
 {
@@ -210,7 +224,7 @@ mig_shape_vm(MigDaemon *daemon, const MigVmView *view)
     to->name = g_strdup(vm->name);
     to->uuid = g_strdup(vm->uuid);
     to->volume = g_strdup(vm->volume);
-    to->state = g_strdup(view->state);
+    to->state = g_strdup(state_of(daemon, view));
     to->wanted = g_strdup(vm->wants_running ? "running" : "stopped");
     to->node = g_strdup(view->node);
     to->memory = (gint64)vm->memory_bytes;

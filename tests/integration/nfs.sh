@@ -105,6 +105,8 @@ ok "a start elsewhere fails" retry 60 eval '(($(tries) > 0))'
 ok "more often than it may" retry 120 eval '(($(tries) > 2))'
 is "that is told once" "$(count_told nodeB "$VM" start-failed)" 1
 like "what is waited for is told" "$(ctl nodeB why $VM)" "not-started.*locked, as NFS keeps it"
+is "it is down with its node" "$(ctl nodeB vm show $VM --json | jq -r .vm.state)" down
+like "which the status warns of" "$(status_of nodeB '.warnings | join(" ")')" "$VM is wanted running, and went down with nodeA"
 ok "no node runs it" eval '[[ -z $(nodes_with running) ]]'
 ok "a start by hand says so, too, and what to do" retry 120 by_hand
 ok "the lock is let go of" lock_end
