@@ -3,6 +3,7 @@
 #include "adopt-private.h"
 
 #include "base/error.h"
+#include "copies.h"
 
 #include <sys/stat.h>
 
@@ -57,8 +58,8 @@ copy_disk(MigAdopt *adopt, guint i, GError **error)
 
     if (!mig_csv_activate(csv, mig_adopt_image(disk), TRUE, &device, error))
         return FALSE;
-    gboolean ok = mig_qemu_img_copy(disk->path, disk->format, device, "raw", MIG_COPY_TO_IMAGE,
-                                    &hooks, error);
+    gboolean ok = mig_copies_into_image(adopt->daemon, mig_csv_name(csv), disk->path, disk->format,
+                                        device, MIG_COPY_FILES, &hooks, error);
 
     if (!mig_csv_deactivate(csv, mig_adopt_image(disk), ok ? error : NULL) || !ok)
         return FALSE;

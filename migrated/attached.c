@@ -549,6 +549,8 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
         mig_csv_devices_detach(csv, NULL);
         return NULL;
     }
+    /* said by an earlier life of this process, whose copies ended with it */
+    mig_sanlock_set_used(daemon->sanlock, mig_csv_name(csv), FALSE, NULL);
     read_slots(attached);
     attached->thread = g_thread_new("heartbeat", heartbeat_thread, attached);
     attached->role = mig_role_start(daemon, attached);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "change.h"
+#include "copies.h"
 #include "drivers/hv-libvirt-local.h"
 #include "jobs.h"
 #include "vm-actions.h"
@@ -29,7 +30,8 @@ mig_image_rename(MigDaemon *daemon, const char *volume, const char *name, const 
 /* ---- clone ---- */
 
 static gboolean
-copy(MigCsv *csv, const char *from, const char *to, const MigCopyHooks *hooks, GError **error)
+copy(MigDaemon *daemon, MigCsv *csv, const char *from, const char *to, const MigCopyHooks *hooks,
+     GError **error)
 {
     g_autofree char *from_device = NULL, *to_device = NULL;
     gboolean ok;
@@ -37,8 +39,8 @@ copy(MigCsv *csv, const char *from, const char *to, const MigCopyHooks *hooks, G
     if (!mig_csv_activate(csv, from, FALSE, &from_device, error))
         return FALSE;
     ok = mig_csv_activate(csv, to, TRUE, &to_device, error) &&
-         mig_qemu_img_copy(from_device, "raw", to_device, "raw",
-                           MIG_COPY_FROM_IMAGE | MIG_COPY_TO_IMAGE, hooks, error);
+         mig_copies_into_image(daemon, mig_csv_name(csv), from_device, "raw", to_device,
+                               MIG_COPY_FROM_IMAGE, hooks, error);
     mig_csv_deactivate(csv, from, NULL);
     if (!to_device)
         return FALSE;
@@ -59,7 +61,7 @@ clone_image(MigDaemon *daemon, MigAttached *attached, const MigImage *image, con
     if (!half)
         return FALSE;
     mig_images_set_copying(volume, half_name, TRUE);
-    ok = copy(mig_attached_csv(attached), image->name, half_name, hooks, error) &&
+    ok = copy(daemon, mig_attached_csv(attached), image->name, half_name, hooks, error) &&
          mig_images_is_unchanged(mig_attached_csv(attached), image, error) &&
          mig_images_finish(daemon, attached, half_name, new_name, error);
     mig_images_set_copying(volume, half_name, FALSE);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "change.h"
+#include "copies.h"
 #include "images-private.h"
 #include "vm-actions.h"
 
@@ -196,14 +197,15 @@ mig_images_drop(MigDaemon *daemon, MigAttached *attached, const char *temporary)
 }
 
 static gboolean
-fill(MigCsv *csv, const char *temporary, const char *path, const char *format,
+fill(MigDaemon *daemon, MigCsv *csv, const char *temporary, const char *path, const char *format,
      const MigCopyHooks *hooks, GError **error)
 {
     g_autofree char *device = NULL;
 
     if (!mig_csv_activate(csv, temporary, TRUE, &device, error))
         return FALSE;
-    gboolean ok = mig_qemu_img_copy(path, format, device, "raw", MIG_COPY_TO_IMAGE, hooks, error);
+    gboolean ok = mig_copies_into_image(daemon, mig_csv_name(csv), path, format, device,
+                                        MIG_COPY_FILES, hooks, error);
 
     return mig_csv_deactivate(csv, temporary, ok ? error : NULL) && ok;
 }
@@ -242,7 +244,7 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
     if (!half)
         return NULL;
     mig_images_set_copying(volume, temporary, TRUE);
-    gboolean ok = fill(mig_attached_csv(attached), temporary, path, format, hooks, error) &&
+    gboolean ok = fill(daemon, mig_attached_csv(attached), temporary, path, format, hooks, error) &&
                   mig_images_finish(daemon, attached, temporary, name, error);
 
     mig_images_set_copying(volume, temporary, FALSE);

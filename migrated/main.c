@@ -2,6 +2,7 @@
 /* main.c - migrated: options, wiring, main loop. */
 #include "adopt.h"
 #include "api.h"
+#include "copies.h"
 #include "drain.h"
 #include "events.h"
 #include "failover.h"
@@ -300,6 +301,7 @@ serve(MigDaemon *daemon, GError **error)
                   daemon->host_id);
     g_main_loop_run(loop);
     mig_role_end_all(daemon);
+    mig_copies_end_all();
     mig_log_event(MIG_ID_STOPPED, NULL, "migrated stops; VMs run on");
     return TRUE;
 }

@@ -153,6 +153,10 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
  * healthy LUN, fit in many times over. */
 #define MIG_COORDINATOR_WAIT_MS 15000
 
+/* A daemon that stops gives its copies so long to be gone: they are told within a second, and one
+ * whose disk answers is gone at once. */
+#define MIG_COPIES_STOP_MS 3000
+
 /* Peers answer in milliseconds; one that does not within this is treated as unreachable. Longer
  * than activating all images of a VM on a busy LUN. */
 #define MIG_PEER_CONNECT_MS 2000

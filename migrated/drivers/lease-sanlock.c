@@ -144,6 +144,23 @@ mig_sanlock_leave(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_i
     return FALSE;
 }
 
+gboolean
+mig_sanlock_set_used(MigSanlock *sanlock, const char *lockspace, gboolean is_used, GError **error)
+{
+    int rv =
+        sanlock_set_config(lockspace, 0, is_used ? SANLK_CONFIG_USED : SANLK_CONFIG_UNUSED, NULL);
+
+    if (rv == 0)
+        return TRUE;
+    if (rv == -ENOSPC || rv == -ENOENT) /* it is being given up; it was */
+        g_set_error(error, MIG_ERROR, MIG_ERROR_IO,
+                    "volume %s is lost to this node: its sanlock does not reach it any more",
+                    lockspace);
+    else
+        set_error(error, rv, MIG_ERROR_IO, "asking for", lockspace);
+    return FALSE;
+}
+
 guint32
 mig_sanlock_joined_as(MigSanlock *sanlock, const char *lockspace)
 {

@@ -37,6 +37,13 @@ gboolean mig_sanlock_is_joined(MigSanlock *sanlock, const MigLease *lockspace, g
 /* Refused (MIG_ERROR_VOLUME_IN_USE) while any process here holds a lease in it. */
 gboolean
 mig_sanlock_leave(MigSanlock *sanlock, const MigLease *lockspace, guint32 host_id, GError **error);
+/* Something here writes to the volume and holds no lease, or none does so any more. sanlock gives
+ * a lockspace that is in use up only when this is taken back, as it waits for who holds leases in
+ * it; until then its watchdog is not fed. Saying it again tells whether it is still worth
+ * something: FALSE where sanlock gives the lockspace up, or has, or does not answer. It outlives
+ * this process. Quick; never asks the LUN. */
+gboolean
+mig_sanlock_set_used(MigSanlock *sanlock, const char *lockspace, gboolean is_used, GError **error);
 /* As which host id this host is in the lockspace now; 0: it is not. */
 guint32 mig_sanlock_joined_as(MigSanlock *sanlock, const char *lockspace);
 /* GArray of MigSanlockHost, all that were ever seen alive. */

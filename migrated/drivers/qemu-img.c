@@ -5,12 +5,14 @@
 #include "base/error.h"
 
 #include <gio/gio.h>
+#include <gio/gunixinputstream.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 
 #define PROGRAM "qemu-img"
+#define LOOK_MS 1000
 
 static GError *
 failure(const char *doing, const char *path, const char *said)
@@ -103,23 +105,56 @@ die_together(gpointer user_data)
 
 /* qemu-img -p writes "    (12.34/100%)\r" */
 static void
-read_progress(GInputStream *stream, guint64 total_bytes, const MigCopyHooks *hooks,
-              GSubprocess *process)
+tell_progress(char *said, guint64 total_bytes, const MigCopyHooks *hooks)
 {
+    const char *last = strrchr(said, '(');
+    double percent;
+
+    if (last && sscanf(last, "(%lf/100%%)", &percent) == 1 && hooks && hooks->progress)
+        hooks->progress((guint64)((double)total_bytes * CLAMP(percent, 0, 100) / 100), total_bytes,
+                        hooks->user_data);
+}
+
+/* TRUE: it has been told to end, for the reason in error. */
+static gboolean
+end_if_asked(GSubprocess *process, const MigCopyHooks *hooks, GError **error)
+{
+    gboolean is_cancelled = hooks && hooks->is_cancelled && hooks->is_cancelled(hooks->user_data);
+
+    if (is_cancelled)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_CANCELLED, "cancelled");
+    else if (!hooks || !hooks->may_write || hooks->may_write(hooks->user_data, error))
+        return FALSE;
+    g_subprocess_force_exit(process);
+    return TRUE;
+}
+
+/* Reads until it ends. One whose disk does not answer says nothing: so the hooks are asked by the
+ * clock, and not when it has something to tell. FALSE: it was told to end, error says why. */
+static gboolean
+watch(GSubprocess *process, guint64 total_bytes, const MigCopyHooks *hooks, GError **error)
+{
+    GInputStream *stream = g_subprocess_get_stdout_pipe(process);
+    GPollFD poll = {.fd = g_unix_input_stream_get_fd(G_UNIX_INPUT_STREAM(stream)),
+                    .events = G_IO_IN | G_IO_HUP | G_IO_ERR};
+    gint64 look_us = g_get_monotonic_time();
+    gboolean has_ended = FALSE;
     char buffer[256];
-    gssize length;
 
-    while ((length = g_input_stream_read(stream, buffer, sizeof buffer - 1, NULL, NULL)) > 0) {
-        const char *last;
-        double percent;
+    for (;;) {
+        gint64 left_us = look_us - g_get_monotonic_time();
 
-        buffer[length] = '\0';
-        last = strrchr(buffer, '(');
-        if (last && sscanf(last, "(%lf/100%%)", &percent) == 1 && hooks && hooks->progress)
-            hooks->progress((guint64)((double)total_bytes * CLAMP(percent, 0, 100) / 100),
-                            total_bytes, hooks->user_data);
-        if (hooks && hooks->is_cancelled && hooks->is_cancelled(hooks->user_data))
-            g_subprocess_force_exit(process);
+        if (!has_ended && left_us <= 0) {
+            has_ended = end_if_asked(process, hooks, error);
+            look_us = g_get_monotonic_time() + LOOK_MS * 1000;
+        } else if (g_poll(&poll, 1, has_ended ? -1 : (gint)(left_us / 1000) + 1) > 0) {
+            gssize length = g_input_stream_read(stream, buffer, sizeof buffer - 1, NULL, NULL);
+
+            if (length <= 0)
+                return !has_ended;
+            buffer[length] = '\0';
+            tell_progress(buffer, total_bytes, hooks);
+        }
     }
 }
 
@@ -166,15 +201,14 @@ mig_qemu_img_copy(const char *from, const char *from_format, const char *to, con
     process = g_subprocess_launcher_spawnv(launcher, (const char *const *)arguments->pdata, error);
     if (!process)
         return FALSE;
-    read_progress(g_subprocess_get_stdout_pipe(process), total_bytes, hooks, process);
+    gboolean ok = watch(process, total_bytes, hooks, error);
+
     err = g_subprocess_get_stderr_pipe(process);
     said = g_malloc0(1024);
     g_input_stream_read_all(err, said, 1023, &length, NULL, NULL);
-    if (g_subprocess_wait_check(process, NULL, NULL))
+    if (g_subprocess_wait_check(process, NULL, NULL) && ok)
         return TRUE;
-    if (hooks && hooks->is_cancelled && hooks->is_cancelled(hooks->user_data))
-        g_set_error(error, MIG_ERROR, MIG_ERROR_CANCELLED, "cancelled");
-    else
+    if (ok) /* by itself, then */
         g_propagate_error(error, failure("copy", from, said));
     return FALSE;
 }

@@ -3,6 +3,7 @@
 #include "images-private.h"
 
 #include "base/error.h"
+#include "copies.h"
 #include "drivers/volume-csv.h"
 
 #include <glib/gstdio.h>
@@ -71,6 +72,29 @@ test_changed_source(void)
     g_unlink(path);
 }
 
+/* No sanlock here knows the volume: nothing is written that its watchdog does not cover. */
+static void
+test_uncovered(void)
+{
+    g_autofree char *from = g_build_filename(g_get_tmp_dir(), "mig-images-XXXXXX", NULL);
+    g_autofree char *to = g_build_filename(g_get_tmp_dir(), "mig-images-XXXXXX", NULL);
+    int from_fd = g_mkstemp(from), to_fd = g_mkstemp(to);
+    MigDaemon daemon = {.node = "n1", .sanlock = mig_sanlock_new()};
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpint(write(from_fd, "01234567", 8), ==, 8);
+    g_assert_false(mig_copies_into_image(&daemon, "mig-no-such-volume", from, "raw", to,
+                                         MIG_COPY_FILES, NULL, &error));
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_IO);
+    g_assert_nonnull(strstr(error->message, "mig-no-such-volume"));
+    g_assert_cmpint(lseek(to_fd, 0, SEEK_END), ==, 0);
+    mig_sanlock_free(daemon.sanlock);
+    close(from_fd);
+    close(to_fd);
+    g_unlink(from);
+    g_unlink(to);
+}
+
 /* A VM that cannot be read may run: its disk does not count as one that stands still. */
 static void
 test_unread_user(void)
@@ -95,6 +119,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/images/copied-twice", test_copied_twice);
     g_test_add_func("/images/changed-source", test_changed_source);
+    g_test_add_func("/images/uncovered", test_uncovered);
     g_test_add_func("/images/unread-user", test_unread_user);
     return g_test_run();
 }

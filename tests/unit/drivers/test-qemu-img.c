@@ -6,8 +6,11 @@
 #include "../disk-directory.h"
 #include "base/error.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -117,7 +120,8 @@ test_copy(Fixture *f, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
     Heard heard = {0};
-    const MigCopyHooks hooks = {on_progress, is_cancelled, &heard};
+    const MigCopyHooks hooks = {
+        .progress = on_progress, .is_cancelled = is_cancelled, .user_data = &heard};
 
     g_assert_true(
         mig_qemu_img_copy(f->qcow2, "qcow2", f->out, "raw", MIG_COPY_FILES, &hooks, &error));
@@ -193,12 +197,77 @@ test_cancel(Fixture *f, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
     Heard heard = {.cancel = TRUE};
-    const MigCopyHooks hooks = {on_progress, is_cancelled, &heard};
+    const MigCopyHooks hooks = {
+        .progress = on_progress, .is_cancelled = is_cancelled, .user_data = &heard};
     gboolean ok = mig_qemu_img_copy(f->raw, "raw", f->out, "raw", MIG_COPY_FILES, &hooks, &error);
 
     /* so small a copy may be done before anybody asks */
     if (!ok)
         g_assert_error(error, MIG_ERROR, MIG_ERROR_CANCELLED);
+}
+
+/* ---- one whose disk does not answer ---- */
+
+/* Stands in for qemu-img: knows a size, then stalls without a word, as one whose LUN is away. */
+static char *
+put_stalling_in_path(Fixture *f)
+{
+    static const char script[] = "#!/bin/sh\n"
+                                 "case $1 in\n"
+                                 "measure) echo 'fully allocated size: 3145728' ;;\n"
+                                 "convert) echo $$ >\"${0%/*}/pid\"; exec sleep 60 ;;\n"
+                                 "esac\n";
+    g_autofree char *path = g_build_filename(f->directory, "qemu-img", NULL);
+    g_autofree char *search = g_strconcat(f->directory, ":", g_getenv("PATH"), NULL);
+    char *before = g_strdup(g_getenv("PATH"));
+
+    g_assert_true(g_file_set_contents(path, script, -1, NULL));
+    g_assert_cmpint(g_chmod(path, 0755), ==, 0);
+    g_setenv("PATH", search, TRUE);
+    return before;
+}
+
+static gboolean
+is_lost_in_time(gpointer user_data, GError **error)
+{
+    if (++((Heard *)user_data)->calls < 3)
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "the volume is lost");
+    return FALSE;
+}
+
+static gboolean
+is_cancelled_in_time(gpointer user_data)
+{
+    return ++((Heard *)user_data)->calls >= 3;
+}
+
+static void
+test_stalls(Fixture *f, gconstpointer data)
+{
+    g_autofree char *path = put_stalling_in_path(f);
+    g_autofree char *pid_path = g_build_filename(f->directory, "pid", NULL);
+
+    for (int is_lost = 0; is_lost <= 1; is_lost++) {
+        Heard heard = {0};
+        const MigCopyHooks hooks = {.user_data = &heard,
+                                    .is_cancelled = is_lost ? NULL : is_cancelled_in_time,
+                                    .may_write = is_lost ? is_lost_in_time : NULL};
+        gint64 began_us = g_get_monotonic_time();
+        int code = is_lost ? MIG_ERROR_IO : MIG_ERROR_CANCELLED;
+        g_autofree char *pid = NULL;
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(
+            mig_qemu_img_copy(f->raw, "raw", f->out, "raw", MIG_COPY_FILES, &hooks, &error));
+        g_assert_error(error, MIG_ERROR, code);
+        g_assert_cmpuint(heard.calls, ==, 3);
+        g_assert_cmpint(g_get_monotonic_time() - began_us, <, 30 * G_USEC_PER_SEC);
+        g_assert_true(g_file_get_contents(pid_path, &pid, NULL, NULL));
+        g_assert_cmpint(kill(atoi(pid), 0), <, 0);
+        g_assert_cmpint(errno, ==, ESRCH);
+    }
+    g_setenv("PATH", path, TRUE);
 }
 
 /* One line that names the file. */
@@ -291,6 +360,7 @@ main(int argc, char **argv)
         {"/qemu-img/copy", test_copy},
         {"/qemu-img/past-cache", test_past_cache},
         {"/qemu-img/cancel", test_cancel},
+        {"/qemu-img/stalls", test_stalls},
         {"/qemu-img/refused", test_refused},
         {"/qemu-img/target-refused", test_target_refused},
         {"/qemu-img/odd-names", test_odd_names},
