@@ -94,8 +94,8 @@ mig_failover_can_fence(MigDaemon *daemon, const char *node)
 
 /* ---- evidence ---- */
 
-static MigWord
-word_of(MigHostState state)
+MigWord
+mig_failover_word(MigHostState state)
 {
     switch (state) {
     case MIG_HOST_STATE_LIVE:
@@ -141,7 +141,7 @@ merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigN
 {
     MigNodeLife *life = (MigNodeLife *)mig_lives_find(lives, view->node->name);
     const char *volume = mig_attached_name(attached);
-    MigWord word = word_of(view->sanlock);
+    MigWord word = mig_failover_word(view->sanlock);
     gboolean is_new = life == NULL;
     MigEvidence *e;
 

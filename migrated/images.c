@@ -5,11 +5,12 @@
 #include "base/error.h"
 #include "change.h"
 #include "copies.h"
+#include "core/half-image.h"
+#include "failover.h"
 #include "images-private.h"
 #include "vm-actions.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <glib/gstdio.h>
 
 /* As the answer says, and how it is on this node. */
@@ -55,15 +56,13 @@ mig_image_create(MigDaemon *daemon, const char *volume, const char *name, guint6
 /* A half image has a name that tells which host fills it; deleting it there would give its space to
  * another image while qemu-img still writes. */
 
-#define IMPORT_PREFIX "import-"
-
 static GMutex copying_lock;
 static GHashTable *copying; /* "volume/image" that this daemon copies into or out of: how often */
 
 char *
 mig_images_half_name(MigDaemon *daemon)
 {
-    return g_strdup_printf(IMPORT_PREFIX "%u-%08x", daemon->host_id, g_random_int());
+    return mig_half_image_name(daemon->host_id, g_random_int());
 }
 
 void
@@ -103,37 +102,83 @@ mig_images_first_copy_on(const char *volume)
     return NULL;
 }
 
-/* A half image of another host is left alone while that one may be at it. */
+/* *node: its name, or NULL. g_free() */
+static MigHalfHost
+half_host(MigDaemon *daemon, MigAttached *attached, guint32 host_id, char **node)
+{
+    g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
+    g_autoptr(GPtrArray) lives = mig_failover_lives(daemon->failover);
+
+    for (guint i = 0; i < views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(views, i);
+        const MigNodeLife *life = mig_lives_find(lives, view->node->name);
+
+        if (view->node->host_id != host_id)
+            continue;
+        *node = g_strdup(view->node->name);
+        return (MigHalfHost){.is_known = TRUE,
+                             .has_left = view->state == MIG_NODE_LEFT,
+                             .is_beating = view->state == MIG_NODE_UP,
+                             .is_fenced = life && life->finding.life == MIG_LIFE_FENCED,
+                             .is_armed = view->node->has_watchdog,
+                             .word = mig_failover_word(view->sanlock)};
+    }
+    /* an unreadable slot is a node all the same */
+    return (MigHalfHost){.is_known =
+                             !mig_csv_node_is_gone(mig_attached_csv(attached), host_id, "")};
+}
+
+/* Of another host, and is that one done with it? Then FALSE. */
+static gboolean
+is_half_of_other(MigDaemon *daemon, const char *volume, const char *name, GError **error)
+{
+    g_autoptr(MigAttached) attached = NULL;
+    g_autofree char *node = NULL;
+    gboolean is_covered = FALSE;
+    guint32 host_id = 0;
+    MigHalfHost host;
+
+    if (!mig_half_image_parse(name, &host_id, &is_covered) || host_id == daemon->host_id)
+        return FALSE;
+    attached = mig_volumes_get(daemon->volumes, volume, error);
+    if (!attached)
+        return TRUE;
+    host = half_host(daemon, attached, host_id, &node);
+    if (!node)
+        node = g_strdup_printf("host %u", host_id);
+    switch (mig_half_image_judge(&host, is_covered, daemon->config->unsafe_without_watchdog != 0)) {
+    case MIG_HALF_IMAGE_FREE:
+        return FALSE;
+    case MIG_HALF_IMAGE_ALIVE:
+        g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
+                    "image %s is half an import of %s; ask that node to delete it", name, node);
+        return TRUE;
+    case MIG_HALF_IMAGE_UNPROVEN:
+    default:
+        g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
+                    "image %s is half an import of %s, which may still write to it: no fence agent "
+                    "has confirmed that it is off, and no watchdog proves it; delete it when %s is "
+                    "back, or make sure that it is off and remove it from the cluster first "
+                    "('migratectl node remove')",
+                    name, node, node);
+        return TRUE;
+    }
+}
+
 gboolean
 mig_images_is_copied(MigDaemon *daemon, const char *volume, const char *name, GError **error)
 {
     g_autofree char *key = g_strconcat(volume, "/", name, NULL);
-    g_autoptr(GPtrArray) nodes = mig_volumes_nodes(daemon->volumes);
-    unsigned host_id = 0;
 
     g_mutex_lock(&copying_lock);
     gboolean is_here = copying && g_hash_table_contains(copying, key);
 
     g_mutex_unlock(&copying_lock);
-    if (is_here) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
-                    "image %s is being copied on this node; wait until that has ended", name);
-        return TRUE;
-    }
-    if (sscanf(name, IMPORT_PREFIX "%u-", &host_id) != 1 || host_id == daemon->host_id)
-        return FALSE;
-    for (guint i = 0; i < nodes->len; i++) {
-        const MigNodeView *view = g_ptr_array_index(nodes, i);
-
-        if (view->node->host_id == host_id &&
-            (view->state == MIG_NODE_UP || view->state == MIG_NODE_SUSPECT)) {
-            g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
-                        "image %s is half an import of %s; ask that node to delete it", name,
-                        view->node->name);
-            return TRUE;
-        }
-    }
-    return FALSE;
+    if (!is_here)
+        return is_half_of_other(daemon, volume, name, error);
+    g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
+                "image %s is being copied on this node; wait until that has ended", name);
+    return TRUE;
 }
 
 gboolean
