@@ -391,6 +391,14 @@ mig_attached_state(MigAttached *attached)
 }
 
 gboolean
+mig_attached_has_failed(MigAttached *attached)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);
+
+    return attached->is_lost;
+}
+
+gboolean
 mig_attached_is_outside(MigAttached *attached)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);

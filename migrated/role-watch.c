@@ -323,6 +323,25 @@ look_held(MigRole *role, guint *members, gint64 *changed_us)
         balance(role, members, changed_us);
 }
 
+/* Only the clock is looked at, which the watch of a change under way sets anew whenever no
+ * heartbeat is late: the LUN may not answer here. */
+static gboolean
+gives_up(MigRole *role)
+{
+    guint io_timeout_s = mig_csv_io_timeout_s(mig_attached_csv(role->attached));
+    MigCoordinatorBeat beat = {.has_failed = mig_attached_has_failed(role->attached),
+                               .is_late = TRUE,
+                               .lease_ms = mig_timeouts_lease_ms(io_timeout_s)};
+
+    g_mutex_lock(&role->lock);
+    beat.is_changing = role->is_entered;
+    g_mutex_unlock(&role->lock);
+    g_mutex_lock(&role->valid_lock);
+    beat.left_ms = (role->valid_us - g_get_monotonic_time()) / 1000;
+    g_mutex_unlock(&role->valid_lock);
+    return mig_coordinator_gives_up(&beat);
+}
+
 static void
 look(MigRole *role, guint *members, gint64 *changed_us)
 {
@@ -333,6 +352,8 @@ look(MigRole *role, guint *members, gint64 *changed_us)
     if (g_atomic_int_get(&role->is_held)) {
         /* sanlock would end this process with its lease, which is of no use now */
         if (g_str_equal(mig_attached_state(role->attached), "lost")) {
+            if (!gives_up(role))
+                return;
             mig_role_drop(role, "its LUN does not answer");
             if (mig_role_lock_turn(role, 0))
                 mig_role_unlock_turn(role);

@@ -40,6 +40,8 @@ MigRole *mig_attached_role(MigAttached *attached);
 const char *mig_attached_name(MigAttached *attached);
 /* "attached", or "lost" where this node's slot cannot be written. */
 const char *mig_attached_state(MigAttached *attached);
+/* Did the last heartbeat fail? One that is only late has not. */
+gboolean mig_attached_has_failed(MigAttached *attached);
 /* Its LUN answers, but sanlock has given the lockspace up: no lease is held here. */
 gboolean mig_attached_is_outside(MigAttached *attached);
 /* Our sanlock generation in its lockspace. */

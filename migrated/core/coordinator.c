@@ -60,3 +60,11 @@ mig_coordinator_surplus(const MigCoordinatorNode *nodes, guint count, const char
         return least->name;
     return is_first && self->volumes >= least->volumes + 2 ? least->name : NULL;
 }
+
+gboolean
+mig_coordinator_gives_up(const MigCoordinatorBeat *beat)
+{
+    if (beat->has_failed)
+        return TRUE;
+    return beat->is_late && (!beat->is_changing || beat->left_ms < beat->lease_ms / 4);
+}

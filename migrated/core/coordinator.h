@@ -30,3 +30,17 @@ gint mig_coordinator_rank(const MigCoordinatorNode *nodes, guint count, const ch
  * lowest host id, and to that which has least, where that has two less. */
 const char *
 mig_coordinator_surplus(const MigCoordinatorNode *nodes, guint count, const char *coordinator);
+
+/* What its holder knows of its volume when a heartbeat does not come in time. */
+typedef struct {
+    gboolean has_failed;  /* the last heartbeat: the LUN does not answer */
+    gboolean is_late;     /* the one under way: it may not answer */
+    gboolean is_changing; /* a change of the catalogue is under way */
+    gint64 left_ms;       /* for so long nobody else can have the lease */
+    guint lease_ms;       /* which that is at most: mig_timeouts_lease_ms() */
+} MigCoordinatorBeat;
+
+/* Is the role to be given up for that? An idle one is at once: sanlock would end the process that
+ * holds it. A change that zeroes much makes heartbeats late by itself, and would never come to its
+ * end if each node that tries gave up for it: so it goes on until the last quarter of the time. */
+gboolean mig_coordinator_gives_up(const MigCoordinatorBeat *beat);

@@ -184,6 +184,26 @@ test_rank(void)
     g_assert_cmpint(mig_coordinator_rank(&nodes[4], 1, "n5"), ==, 0);
 }
 
+/* Lateness alone breaks no change off, as long as there is time; whatever else it is gives up. */
+static void
+test_late(void)
+{
+    static const struct {
+        MigCoordinatorBeat beat;
+        gboolean gives_up;
+    } cases[] = {
+        {{FALSE, FALSE, FALSE, 60000, 79000}, FALSE}, {{FALSE, FALSE, TRUE, 60000, 79000}, FALSE},
+        {{FALSE, TRUE, FALSE, 79000, 79000}, TRUE},   {{FALSE, TRUE, TRUE, 79000, 79000}, FALSE},
+        {{FALSE, TRUE, TRUE, 19750, 79000}, FALSE},   {{FALSE, TRUE, TRUE, 19749, 79000}, TRUE},
+        {{FALSE, TRUE, TRUE, -1, 79000}, TRUE},       {{TRUE, FALSE, TRUE, 79000, 79000}, TRUE},
+        {{TRUE, TRUE, TRUE, 79000, 79000}, TRUE},     {{FALSE, TRUE, TRUE, 1749, 7000}, TRUE},
+        {{FALSE, FALSE, TRUE, -1, 79000}, FALSE}, /* its guard stops it */
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++)
+        g_assert_cmpint(mig_coordinator_gives_up(&cases[i].beat), ==, cases[i].gives_up);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -193,5 +213,6 @@ main(int argc, char **argv)
     g_test_add_func("/coordinator/any-start", test_any_start);
     g_test_add_func("/coordinator/no-to-and-fro", test_no_to_and_fro);
     g_test_add_func("/coordinator/rank", test_rank);
+    g_test_add_func("/coordinator/late", test_late);
     return g_test_run();
 }
