@@ -13,6 +13,7 @@
 
 #include "crc32c.h"
 #include "error.h"
+#include "late.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -39,6 +40,7 @@ see(struct csv_catalog *catalog, struct csv_brief *brief, const struct csv_slot 
 {
     brief->state = slot->state;
     brief->generation = slot->head.generation;
+    brief->epoch = slot->head.epoch;
     if (csv_epoch_compare(&slot->head.epoch, &catalog->epoch) > 0)
         catalog->epoch = slot->head.epoch;
 }
@@ -109,7 +111,7 @@ visit_vm(uint32_t index, const void *buffer, const struct csv_slot *slot, void *
     problem = csv_vm_decode(csv_slot_block(CSV_KIND_VM, buffer, slot), &slot->head, catalog->super,
                             index, (catalog->parts & CSV_READ_DEFINITIONS) != 0,
                             &catalog->vms[catalog->vm_count]);
-    if (problem)
+    if (problem || csv_late_keep(catalog, CSV_KIND_VM, index, buffer, slot))
         return csv_fail(walk->error, CSV_E_SYS, ENOMEM, "cannot read VM slot %u", index);
     catalog->vm_briefs[index].place = (uint32_t)catalog->vm_count;
     hint(walk->volume, CSV_KIND_VM, index, catalog->vms[catalog->vm_count].vm.name);
@@ -117,8 +119,8 @@ visit_vm(uint32_t index, const void *buffer, const struct csv_slot *slot, void *
     return 0;
 }
 
-static bool
-keep_image(struct csv_catalog *catalog, const struct csv_image_record *record)
+struct csv_image_record *
+csv_catalog_keep(struct csv_catalog *catalog, const struct csv_image_record *record)
 {
     size_t bytes = (csv_image_record_bytes(record) + 7) / 8 * 8;
     struct csv_chunk *chunk = catalog->chunks;
@@ -127,7 +129,7 @@ keep_image(struct csv_catalog *catalog, const struct csv_image_record *record)
     if (!chunk || CHUNK_BYTES - chunk->used < bytes) {
         chunk = malloc(sizeof(*chunk));
         if (!chunk)
-            return false;
+            return NULL;
         chunk->used = 0;
         chunk->next = catalog->chunks;
         catalog->chunks = chunk;
@@ -135,8 +137,7 @@ keep_image(struct csv_catalog *catalog, const struct csv_image_record *record)
     kept = (struct csv_image_record *)(chunk->data + chunk->used);
     chunk->used += bytes;
     csv_image_record_copy(kept, record);
-    catalog->images[catalog->image_count++] = kept;
-    return true;
+    return kept;
 }
 
 static int
@@ -144,6 +145,7 @@ visit_image(uint32_t index, const void *buffer, const struct csv_slot *slot, voi
 {
     struct walk *walk = data;
     struct csv_catalog *catalog = walk->catalog;
+    struct csv_image_record *kept;
 
     see(catalog, &catalog->image_briefs[index], slot);
     if (slot->state == CSV_SLOT_DAMAGED) {
@@ -154,8 +156,10 @@ visit_image(uint32_t index, const void *buffer, const struct csv_slot *slot, voi
         return 0;
     (void)csv_image_decode(csv_slot_block(CSV_KIND_IMAGE, buffer, slot), &slot->head,
                            catalog->super, index, &walk->scratch);
-    if (!keep_image(catalog, &walk->scratch))
+    kept = csv_catalog_keep(catalog, &walk->scratch);
+    if (!kept || csv_late_keep(catalog, CSV_KIND_IMAGE, index, buffer, slot))
         return csv_fail(walk->error, CSV_E_SYS, ENOMEM, "cannot read the images");
+    catalog->images[catalog->image_count++] = kept;
     hint(walk->volume, CSV_KIND_IMAGE, index, walk->scratch.image.name);
     return 0;
 }
@@ -182,7 +186,7 @@ csv_catalog_read(struct csv_volume *volume, unsigned parts, struct csv_catalog *
         result = csv_slot_walk(volume, CSV_KIND_VM, visit_vm, &walk, error);
     if (!result && (parts & CSV_READ_IMAGES))
         result = csv_slot_walk(volume, CSV_KIND_IMAGE, visit_image, &walk, error);
-    return result;
+    return result ? result : csv_late_judge(catalog, error);
 }
 
 void
@@ -197,6 +201,7 @@ csv_catalog_clear(struct csv_catalog *catalog)
         free(catalog->chunks);
         catalog->chunks = next;
     }
+    csv_late_clear(catalog);
     free(catalog->vm_briefs);
     free(catalog->image_briefs);
     memset(catalog, 0, sizeof(*catalog));
@@ -234,7 +239,7 @@ csv_catalog_begin(struct csv_volume *volume, const struct csv_epoch *epoch,
      * the copy that is the only one on the disk */
     if (!result && csv_epoch_compare(&catalog->epoch, epoch) < 0)
         result = csv_catalog_flush(volume, error);
-    return result;
+    return result ? result : csv_late_settle(volume, epoch, catalog, error);
 }
 
 void

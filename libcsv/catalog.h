@@ -15,9 +15,11 @@ struct csv_brief {
     enum csv_slot_state state;
     uint32_t place; /* of a VM that is used: in csv_catalog.vms */
     uint64_t generation;
+    struct csv_epoch epoch; /* of the copy that counts */
 };
 
 struct csv_chunk;
+struct csv_unsettled;
 
 struct csv_catalog {
     const struct csv_super *super;
@@ -28,7 +30,8 @@ struct csv_catalog {
      * made longer or passed on. */
     struct csv_vm_record *vms;
     struct csv_image_record **images;
-    struct csv_chunk *chunks; /* where the images are */
+    struct csv_chunk *chunks;        /* where the images are */
+    struct csv_unsettled *unsettled; /* late.h; mostly none */
     size_t vm_count, image_count;
     size_t vms_damaged, images_damaged;
     char damage[128]; /* the first damaged slot, in words */
@@ -38,6 +41,10 @@ struct csv_catalog {
 int csv_catalog_read(struct csv_volume *volume, unsigned parts, struct csv_catalog *catalog,
                      struct csv_error *error);
 void csv_catalog_clear(struct csv_catalog *catalog);
+
+/* A copy of an image that lives as long as the catalogue; NULL: no memory. */
+struct csv_image_record *
+csv_catalog_keep(struct csv_catalog *catalog, const struct csv_image_record *record);
 
 /* What was written so far, by whomever, stays. */
 int csv_catalog_flush(struct csv_volume *volume, struct csv_error *error);

@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "files.h"
+#include "late.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -142,6 +143,19 @@ check_names(struct check *check, const struct csv_catalog *catalog)
                 found(check, "image-uuid-twice", true, "images %s and %s have the same uuid",
                       a->name, b->name);
         }
+}
+
+static void
+check_late(struct check *check, const struct csv_catalog *catalog)
+{
+    for (const struct csv_unsettled *one = catalog->unsettled; one; one = one->next)
+        if (one->is_late)
+            found(
+                check, "late-write", false,
+                "%s %u, copy %d: a write of host %u that came after its time, and does not count; "
+                "the next change of the catalogue removes it",
+                csv_kind_name(one->kind), one->index, one->slot.winner,
+                one->slot.head.epoch.host_id);
 }
 
 struct claim {
@@ -310,6 +324,7 @@ csv_check_once(struct csv_volume *volume,
         return result;
     result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
     if (!result) {
+        check_late(&check, &catalog);
         check_names(&check, &catalog);
         result = check_overlap(&check, &catalog, error);
         if (!result)

@@ -91,14 +91,14 @@ find_hinted(struct csv_volume *volume, const char *name, struct csv_image *image
     if (!pair)
         return false;
     is_found = csv_slot_read(volume, CSV_KIND_IMAGE, (uint32_t)index, pair, &slot, NULL) == 0 &&
-               slot.state == CSV_SLOT_USED &&
+               slot.state == CSV_SLOT_USED && !csv_slot_is_unsettled(&slot) &&
                !csv_image_decode(csv_slot_block(CSV_KIND_IMAGE, pair, &slot), &slot.head,
                                  &volume->super, (uint32_t)index, &record) &&
                strcmp(record.image.name, name) == 0;
     if (is_found && record.owner_birth) {
         if (csv_slot_read(volume, CSV_KIND_VM, record.owner_slot, pair, &slot, NULL) != 0 ||
-            slot.state == CSV_SLOT_DAMAGED)
-            is_found = false; /* the long way says what is wrong */
+            slot.state == CSV_SLOT_DAMAGED || csv_slot_is_unsettled(&slot))
+            is_found = false; /* the long way says what is wrong, or late */
         else if (slot.state == CSV_SLOT_USED &&
                  !csv_vm_decode(csv_slot_block(CSV_KIND_VM, pair, &slot), &slot.head,
                                 &volume->super, record.owner_slot, false, &owner) &&

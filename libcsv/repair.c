@@ -10,6 +10,7 @@
 #include "catalog.h"
 
 #include "error.h"
+#include "late.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -231,6 +232,30 @@ mend_slot(uint32_t index, const void *buffer, const struct csv_slot *slot, void 
     return 0;
 }
 
+/* Before the walk, which would settle them the wrong way round. */
+static int
+mend_late(struct repair *repair)
+{
+    struct csv_catalog catalog;
+    int result = csv_catalog_read(repair->volume, CSV_READ_ALL, &catalog, repair->error);
+
+    for (const struct csv_unsettled *one = catalog.unsettled; one && !result; one = one->next) {
+        const int copy = one->slot.winner;
+
+        if (!one->is_late)
+            continue;
+        repair->kind = one->kind;
+        result = one->other.generation
+                     ? put_copy(repair, one->index, copy, csv_late_other(one), &one->other)
+                     : blank_slot(repair, one->index);
+        if (!result)
+            mended(repair, "late-write", "%s %u, copy %d: written by host %u after its time",
+                   csv_kind_name(one->kind), one->index, copy, one->slot.head.epoch.host_id);
+    }
+    csv_catalog_clear(&catalog);
+    return result;
+}
+
 /* ---- leases ---- */
 
 /* A VM's lease has its name and is free, since nobody is there; a deleted one's has none. */
@@ -279,6 +304,8 @@ mend_volume(struct repair *repair)
     static const enum csv_kind kinds[] = {CSV_KIND_NODE, CSV_KIND_VM, CSV_KIND_IMAGE};
     int result = csv_catalog_flush(repair->volume, repair->error);
 
+    if (!result)
+        result = mend_late(repair);
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && !result; i++) {
         repair->kind = kinds[i];
         result = csv_slot_walk(repair->volume, kinds[i], mend_slot, repair, repair->error);

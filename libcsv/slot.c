@@ -152,6 +152,14 @@ csv_slot_judge(const struct csv_super *super, enum csv_kind kind, uint32_t index
         slot->state = CSV_SLOT_DAMAGED;
 }
 
+bool
+csv_slot_is_unsettled(const struct csv_slot *slot)
+{
+    return slot->state == CSV_SLOT_USED &&
+           (slot->is_stale ||
+            (slot->copy[1 - slot->winner] == CSV_BLOCK_BLANK && slot->head.generation == 1));
+}
+
 const void *
 csv_slot_block(enum csv_kind kind, const void *buffer, const struct csv_slot *slot)
 {

@@ -33,6 +33,10 @@ void csv_slot_judge(const struct csv_super *super, enum csv_kind kind, uint32_t 
 /* The winner's block in buffer. */
 const void *csv_slot_block(enum csv_kind kind, const void *buffer, const struct csv_slot *slot);
 
+/* May its winner be a write that came late, see late.h? Usually not: its writer was cut short, or
+ * is at it. Who has read this slot alone cannot tell, and reads the catalogue. */
+bool csv_slot_is_unsettled(const struct csv_slot *slot);
+
 /* Reads and judges one slot into buffer (two blocks long). A slot that looks damaged is read
  * again a few times: its owner may be writing it right now. */
 int csv_slot_read(struct csv_volume *volume, enum csv_kind kind, uint32_t index, void *buffer,

@@ -58,9 +58,10 @@ csv_vm_list(struct csv_volume *volume, bool with_definition, struct csv_vm **vms
     return result;
 }
 
-/* One slot alone. CSV_NOT_FOUND: has no user. */
+/* One slot alone. CSV_NOT_FOUND: has no user; with is_settled: or the slot alone does not tell, for
+ * who has not read the catalogue. */
 static int
-read_one(struct csv_volume *volume, uint32_t index, struct csv_vm_record *record,
+read_one(struct csv_volume *volume, uint32_t index, bool is_settled, struct csv_vm_record *record,
          struct csv_error *error)
 {
     uint8_t *pair = csv_dev_buffer(CSV_VM_BLOCK * CSV_COPIES);
@@ -73,7 +74,8 @@ read_one(struct csv_volume *volume, uint32_t index, struct csv_vm_record *record
     if (!result && slot.state == CSV_SLOT_DAMAGED)
         result = csv_fail(error, CSV_E_DAMAGED, 0, "VM slot %u is damaged: %s; %s", index,
                           slot.text[0], slot.text[1]);
-    else if (!result && slot.state != CSV_SLOT_USED)
+    else if (!result &&
+             (slot.state != CSV_SLOT_USED || (is_settled && csv_slot_is_unsettled(&slot))))
         result = csv_fail(error, CSV_NOT_FOUND, 0, "VM slot %u is free", index);
     else if (!result && csv_vm_decode(csv_slot_block(CSV_KIND_VM, pair, &slot), &slot.head,
                                       &volume->super, index, true, record))
@@ -92,7 +94,7 @@ csv_vm_find(struct csv_volume *volume, const char *name, struct csv_vm *vm, stru
     int result;
 
     /* where it was last time: usually it still is */
-    if (slot >= 0 && read_one(volume, (uint32_t)slot, &record, NULL) == 0) {
+    if (slot >= 0 && read_one(volume, (uint32_t)slot, true, &record, NULL) == 0) {
         if (strcmp(record.vm.name, name) == 0) {
             *vm = record.vm;
             return 0;
@@ -184,7 +186,7 @@ is_same(struct csv_volume *volume, const struct csv_vm_record *there, const stru
 
     if (!csv_uuid_parse(vm->uuid, a) || !csv_uuid_parse(there->vm.uuid, b) ||
         memcmp(a, b, sizeof(a)) != 0 || strcmp(there->vm.name, vm->name) != 0 ||
-        read_one(volume, there->vm.slot, &record, NULL) != 0)
+        read_one(volume, there->vm.slot, false, &record, NULL) != 0)
         return false;
     same = strcmp(record.vm.definition, vm->definition) == 0;
     csv_vm_clear(&record.vm);
@@ -272,7 +274,7 @@ csv_vm_update(struct csv_volume *volume, const struct csv_epoch *epoch, const st
                         volume->super.max_vms - 1);
     result = csv_catalog_begin(volume, epoch, &catalog, error);
     if (!result)
-        result = read_one(volume, vm->slot, &old, error);
+        result = read_one(volume, vm->slot, false, &old, error);
     if (!result) {
         csv_uuid_parse(vm->uuid, a);
         csv_uuid_parse(old.vm.uuid, b);

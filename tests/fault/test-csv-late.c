@@ -11,100 +11,16 @@
 
 #include <errno.h>
 #include <glib.h>
-#include <stdlib.h>
 
-#include "csv-test.h"
+#include "late-dev.h"
 
-#define LUN_MIB 20
-#define STEPS   400 /* more than there are */
+#define STEPS 400 /* more than there are */
 
 static const struct csv_format_options options = {
     .name = "vol1", .max_nodes = 2, .max_vms = 3, .max_images = 4, .extent_bytes = MIB};
 
-/* A device of a host; at counts its steps, and something else comes before one of them. */
-struct step_dev {
-    struct csv_dev dev;
-    struct lun *lun;
-    unsigned steps, at; /* at 0: never */
-    void (*happen)(void);
-    bool is_stuck; /* writes get stuck */
-};
-
-static struct lun lun;
-static struct step_dev *dead_dev;
+static struct late_dev *dead_dev;
 static struct csv_volume *dead, *other; /* the handle of the host that is removed; of the others */
-static struct {
-    uint8_t bytes[CSV_NODE_BLOCK];
-    uint64_t offset;
-    size_t size;
-} stuck;
-
-static void
-land(void)
-{
-    memcpy(lun.data + stuck.offset, stuck.bytes, stuck.size);
-    stuck.size = 0;
-}
-
-static void
-step(struct csv_dev *dev)
-{
-    struct step_dev *one = (struct step_dev *)dev;
-
-    if (++one->steps == one->at)
-        one->happen();
-}
-
-static int
-step_read(struct csv_dev *dev, uint64_t offset, void *buffer, size_t bytes)
-{
-    step(dev);
-    memcpy(buffer, lun.data + offset, bytes);
-    return 0;
-}
-
-static int
-step_write(struct csv_dev *dev, uint64_t offset, const void *buffer, size_t bytes)
-{
-    step(dev);
-    if (((struct step_dev *)dev)->is_stuck) {
-        g_assert_cmpuint(bytes, <=, sizeof(stuck.bytes));
-        memcpy(stuck.bytes, buffer, bytes);
-        stuck.offset = offset;
-        stuck.size = bytes;
-        return -EIO; /* for its host it goes on later; here it has ended, and lands all the same */
-    }
-    memcpy(lun.data + offset, buffer, bytes);
-    return 0;
-}
-
-static int
-step_flush(struct csv_dev *dev)
-{
-    step(dev);
-    return 0;
-}
-
-static void
-step_close(struct csv_dev *dev)
-{
-    g_free(dev);
-}
-
-static const struct csv_dev_ops step_ops = {
-    .read = step_read, .write = step_write, .flush = step_flush, .close = step_close};
-
-static struct step_dev *
-open_at(struct csv_volume **volume)
-{
-    struct step_dev *one = g_new0(struct step_dev, 1);
-
-    one->dev = (struct csv_dev){
-        .ops = &step_ops, .size_bytes = lun.size, .sector_bytes = lun.sector, .fd = -1};
-    assert_ok(csv_open_dev(&one->dev, 0, volume, error));
-    one->steps = 0;
-    return one;
-}
 
 static struct csv_node
 node_named(const char *name)
@@ -123,7 +39,7 @@ owner(void)
     struct csv_volume *volume;
     int result;
 
-    assert_ok(lun_open(&lun, CSV_OPEN_READ_ONLY, &volume, error));
+    assert_ok(lun_open(&late_lun, CSV_OPEN_READ_ONLY, &volume, error));
     g_assert_cmpuint(check_errors(volume), ==, 0);
     result = csv_node_read(volume, 1, &node, NULL);
     csv_close(volume);
@@ -132,18 +48,18 @@ owner(void)
 }
 
 /* A fresh volume on which "dead" has beaten so often. */
-static struct step_dev *
+static struct late_dev *
 begin(unsigned beats)
 {
     struct csv_node node = node_named("dead");
 
-    lun_init(&lun, LUN_MIB, 512);
-    assert_ok(lun_format(&lun, &options, error));
-    dead_dev = open_at(&dead);
+    late_init();
+    assert_ok(lun_format(&late_lun, &options, error));
+    dead_dev = late_open(&dead);
     for (unsigned i = 0; i < beats; i++)
         assert_ok(csv_node_write(dead, &node, error));
     dead_dev->steps = 0;
-    return open_at(&other);
+    return late_open(&other);
 }
 
 static void
@@ -151,7 +67,7 @@ end(void)
 {
     csv_close(dead);
     csv_close(other);
-    lun_clear(&lun);
+    lun_clear(&late_lun);
 }
 
 /* ---- a write that lands late ---- */
@@ -167,7 +83,7 @@ get_stuck(bool is_leaving)
     else
         assert_code(csv_node_beat(dead, &node, error), CSV_E_IO);
     dead_dev->is_stuck = false;
-    g_assert_cmpuint(stuck.size, ==, CSV_NODE_BLOCK);
+    g_assert_cmpuint(late_stuck.size, ==, CSV_NODE_BLOCK);
 }
 
 /* A write is read back: the stuck one coming just then is an error, of which the next try sees
@@ -208,12 +124,12 @@ beat(void)
 static bool
 tell(unsigned beats, bool is_leaving, unsigned at)
 {
-    struct step_dev *dev = begin(beats);
+    struct late_dev *dev = begin(beats);
     bool has_landed;
 
     get_stuck(is_leaving);
     dev->at = at;
-    dev->happen = land;
+    dev->happen = late_land;
     insist(clear);
     g_assert_cmpstr(owner(), ==, "");
     insist(take);
@@ -222,9 +138,9 @@ tell(unsigned beats, bool is_leaving, unsigned at)
         insist(beat);
         g_assert_cmpstr(owner(), ==, "new");
     }
-    has_landed = stuck.size == 0;
+    has_landed = late_stuck.size == 0;
     if (!has_landed) {
-        land();
+        late_land();
         g_assert_cmpstr(owner(), ==, "new");
     }
     end();
@@ -252,15 +168,15 @@ test_removed(const void *data)
 
     for (bool has_landed = true; has_landed; at++) {
         struct csv_node node = node_named("dead");
-        struct step_dev *dev = begin(GPOINTER_TO_UINT(data));
+        struct late_dev *dev = begin(GPOINTER_TO_UINT(data));
 
         get_stuck(false);
         dev->at = at;
-        dev->happen = land;
+        dev->happen = late_land;
         insist(clear);
-        has_landed = stuck.size == 0;
+        has_landed = late_stuck.size == 0;
         if (!has_landed)
-            land();
+            late_land();
         g_assert_cmpstr(owner(), ==, "");
         /* nor does it bring itself back when it looks again */
         assert_code(csv_node_beat(dead, &node, error), CSV_NOT_FOUND);
@@ -326,13 +242,13 @@ static void
 test_beats_on(void)
 {
     for (unsigned at = 1; at <= 8; at++) {
-        struct step_dev *dev = begin(2);
+        struct late_dev *dev = begin(2);
 
         dev->at = at;
         dev->happen = beat_on_and_get_stuck;
         insist(clear);
-        if (stuck.size)
-            land();
+        if (late_stuck.size)
+            late_land();
         g_assert_cmpstr(owner(), ==, "");
         end();
     }
@@ -395,10 +311,10 @@ seal_at(uint64_t generation)
         struct csv_head head;
 
         g_assert_cmpint(
-            csv_block_check(lun.data + address, CSV_KIND_NODE, super->uuid, address, &head), ==,
-            CSV_BLOCK_OK);
+            csv_block_check(late_lun.data + address, CSV_KIND_NODE, super->uuid, address, &head),
+            ==, CSV_BLOCK_OK);
         head.generation = generation - (uint64_t)i;
-        csv_block_seal(lun.data + address, CSV_KIND_NODE, super->uuid, address, &head);
+        csv_block_seal(late_lun.data + address, CSV_KIND_NODE, super->uuid, address, &head);
     }
 }
 
