@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/io.h"
+#include "core/failover.h"
 #include "core/timeouts.h"
 #include "events.h"
 #include "link.h"
@@ -149,6 +150,35 @@ state_of_host(MigAttached *attached, const GArray *hosts, guint32 host_id, guint
                                                                  : MIG_HOST_STATE_UNKNOWN;
 }
 
+/* Has a later start of its host the host lease than the one that its slot names? A slot that no
+ * migrated has written yet, or that says that it has left, is of none that could have left QEMUs.
+ */
+static gboolean
+has_advanced(MigAttached *attached, const GArray *hosts, const Seen *seen)
+{
+    const MigNode *node = seen->node;
+
+    if (node->has_left || !node->host_generation)
+        return FALSE;
+    for (guint i = 0; hosts && i < hosts->len; i++) {
+        const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, i);
+
+        if (host->host_id == node->host_id)
+            return host->generation > node->host_generation;
+    }
+    return seen->sanlock == MIG_HOST_STATE_FREE &&
+           !mig_csv_host_is_free(attached->csv, node->host_id, node->host_generation);
+}
+
+/* What counts is when the start of the slot was seen to have ended. */
+static void
+keep_advanced(const Seen *before, Seen *seen)
+{
+    if (seen->advanced_since_ms && before && before->advanced_since_ms &&
+        before->node->host_generation == seen->node->host_generation)
+        seen->advanced_since_ms = before->advanced_since_ms;
+}
+
 static void
 read_slots(MigAttached *attached)
 {
@@ -167,6 +197,7 @@ read_slots(MigAttached *attached)
 
         one->node = g_ptr_array_index(nodes, i);
         one->sanlock = state_of_host(attached, hosts, one->node->host_id, 0);
+        one->advanced_since_ms = has_advanced(attached, hosts, one) ? now_ms() : 0;
         g_ptr_array_add(seen, one);
     }
     g_mutex_lock(&attached->lock);
@@ -181,6 +212,7 @@ read_slots(MigAttached *attached)
         else
             one->moved_ms =
                 before->node->heartbeat == one->node->heartbeat ? before->moved_ms : now_ms();
+        keep_advanced(before, one);
     }
     old = attached->seen;
     attached->seen = seen;
@@ -214,8 +246,11 @@ mig_attached_ask_of_failing(MigAttached *attached)
         const MigSanlockHost *host = &g_array_index(hosts, MigSanlockHost, i);
         Seen *one = find_seen(attached->seen, host->host_id);
 
-        if (one && one->sanlock == MIG_HOST_STATE_FAIL)
-            one->sanlock = host->state;
+        if (!one || one->sanlock != MIG_HOST_STATE_FAIL)
+            continue;
+        one->sanlock = host->state;
+        if (!one->advanced_since_ms && has_advanced(attached, hosts, one))
+            one->advanced_since_ms = now_ms();
     }
 }
 
@@ -274,6 +309,8 @@ view_of(MigAttached *attached, const Seen *seen)
     view->age_ms = now_ms() - seen->moved_ms;
     view->state = node_state(seen, view->age_ms);
     view->sanlock = seen->sanlock;
+    view->advanced_ms =
+        seen->advanced_since_ms ? now_ms() - seen->advanced_since_ms : MIG_NEVER_ADVANCED;
     view->is_local = seen->node->host_id == attached->daemon->host_id;
     return view;
 }

@@ -94,8 +94,8 @@ mig_failover_can_fence(MigDaemon *daemon, const char *node)
 
 /* ---- evidence ---- */
 
-MigWord
-mig_failover_word(MigHostState state)
+static MigWord
+word_of(MigHostState state)
 {
     switch (state) {
     case MIG_HOST_STATE_LIVE:
@@ -135,15 +135,21 @@ is_fenced(MigFailover *failover, const char *volume, const MigNode *node)
     return generation && *generation == node->host_generation;
 }
 
-/* What one volume says of a node, merged into what others have said. */
-static void
-merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigNodeView *view)
+MigWord
+mig_failover_word_on(MigDaemon *daemon, MigAttached *attached, const MigNodeView *view)
 {
-    MigNodeLife *life = (MigNodeLife *)mig_lives_find(lives, view->node->name);
-    const char *volume = mig_attached_name(attached);
-    MigWord word = mig_failover_word(view->sanlock);
-    gboolean is_new = life == NULL;
-    MigEvidence *e;
+    guint io_timeout_s = mig_csv_io_timeout_s(mig_attached_csv(attached));
+    gboolean is_unsafe = daemon->config->unsafe_without_watchdog != 0;
+
+    return mig_failover_word(word_of(view->sanlock), view->advanced_ms,
+                             view->node->has_watchdog || is_unsafe,
+                             mig_timeouts_host_dead_s(io_timeout_s) * G_GINT64_CONSTANT(1000));
+}
+
+static MigWord
+word_on(MigFailover *failover, MigAttached *attached, const MigNodeView *view)
+{
+    MigWord word = mig_failover_word_on(failover->daemon, attached, view);
 
     /* sanlock looks at the others' leases only now and then: a free one can be seen at once */
     if (!view->is_local && view->age_ms >= MIG_SUSPECT_MS && word != MIG_WORD_FREE &&
@@ -151,6 +157,19 @@ merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigN
         mig_csv_host_is_free(mig_attached_csv(attached), view->node->host_id,
                              view->node->host_generation))
         word = MIG_WORD_FREE;
+    return word;
+}
+
+/* What one volume says of a node, merged into what others have said. */
+static void
+merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigNodeView *view)
+{
+    MigNodeLife *life = (MigNodeLife *)mig_lives_find(lives, view->node->name);
+    const char *volume = mig_attached_name(attached);
+    MigWord word = word_on(failover, attached, view);
+    gboolean is_new = life == NULL;
+    MigEvidence *e;
+
     if (is_new) {
         life = g_new0(MigNodeLife, 1);
         life->name = g_strdup(view->node->name);
@@ -264,9 +283,14 @@ free_leases(const Fence *fence, GError **error)
         MigAttached *attached = g_ptr_array_index(fence->volumes, i);
         guint64 generation = g_array_index(fence->generations, guint64, i);
         char *key = g_strdup_printf("%s/%u", mig_attached_name(attached), fence->host_id);
+        g_autoptr(GError) refused = NULL;
 
-        if (!mig_csv_host_release(mig_attached_csv(attached), fence->host_id, generation, error)) {
-            g_prefix_error(error, "volume %s: ", mig_attached_name(attached));
+        /* a later start has the host lease: the one that was judged has ended all the same */
+        if (!mig_csv_host_release(mig_attached_csv(attached), fence->host_id, generation,
+                                  &refused) &&
+            !g_error_matches(refused, MIG_ERROR, MIG_ERROR_NODE_UNKNOWN)) {
+            g_propagate_prefixed_error(error, g_steal_pointer(&refused),
+                                       "volume %s: ", mig_attached_name(attached));
             g_free(key);
             return FALSE;
         }

@@ -32,8 +32,8 @@ GPtrArray *mig_failover_lives(MigFailover *failover);
 const MigNodeLife *mig_lives_find(GPtrArray *lives, const char *node);
 /* Has nobody answered this node for so long that it is the one that is cut off? */
 gboolean mig_failover_is_isolated(MigFailover *failover);
-/* sanlock's word, as the rules have it. */
-MigWord mig_failover_word(MigHostState state);
+/* sanlock's word of a node on that volume, as the rules of core/failover.h have it. */
+MigWord mig_failover_word_on(MigDaemon *daemon, MigAttached *attached, const MigNodeView *view);
 /* A node's deaths are forgotten here, as if it had never died. */
 void mig_failover_pardon(MigFailover *failover, const char *node);
 /* Is there a readable file of fence agents for this node, here? */

@@ -31,8 +31,8 @@ is_dead(MigRole *role, const MigLeaseOwner *owner, const MigNodeView *view)
 {
     return view->state != MIG_NODE_UP &&
            (view->sanlock == MIG_HOST_STATE_DEAD || view->sanlock == MIG_HOST_STATE_FREE ||
-            mig_csv_host_is_free(mig_attached_csv(role->attached), (guint32)owner->host_id,
-                                 owner->host_generation));
+            mig_csv_host_has_ended(mig_attached_csv(role->attached), (guint32)owner->host_id,
+                                   owner->host_generation));
 }
 
 /* Name of the owner, NULL: free, or dead by sanlock's verdict, which gives the lease to who asks.

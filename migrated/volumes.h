@@ -21,6 +21,9 @@ typedef struct {
     MigNodeState state;
     MigHostState sanlock;
     gint64 age_ms; /* since its counter was last seen to move, by our clock */
+    /* for how long a later start of its host than the slot's has the host lease, or
+     * MIG_NEVER_ADVANCED (core/failover.h) */
+    gint64 advanced_ms;
     gboolean is_local;
 } MigNodeView;
 

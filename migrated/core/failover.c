@@ -43,6 +43,16 @@ is_gone(const MigEvidence *node)
            node->word == MIG_WORD_FREE;
 }
 
+MigWord
+mig_failover_word(MigWord said, gint64 advanced_ms, gboolean is_ended, gint64 host_dead_ms)
+{
+    if (advanced_ms == MIG_NEVER_ADVANCED)
+        return said;
+    if (is_ended && advanced_ms >= host_dead_ms)
+        return MIG_WORD_FREE;
+    return said == MIG_WORD_FREE ? MIG_WORD_UNKNOWN : said;
+}
+
 guint
 mig_failover_storm_limit(guint count)
 {

@@ -56,6 +56,15 @@ typedef struct {
 } MigEvidence;
 #define MIG_NEVER_ASKED (-1)
 
+/* What sanlock says of a host is about the start that has the host lease now. advanced_ms: for how
+ * long that has been seen to be a later one than its node slot names, MIG_NEVER_ADVANCED: it is
+ * not. Then the slot is of an earlier start, whose sanlock may have been killed and its QEMUs left:
+ * the new one knows nothing of them, and migrated has yet to write that they run. Only a watchdog,
+ * or [failover] unsafe_without_watchdog, ends them by themselves (is_ended), host_dead_ms after the
+ * last renewal of that earlier start. */
+#define MIG_NEVER_ADVANCED (-1)
+MigWord mig_failover_word(MigWord said, gint64 advanced_ms, gboolean is_ended, gint64 host_dead_ms);
+
 /* How this node is, and what its configuration says. */
 typedef struct {
     gint64 watched_ms;        /* since when it has looked without a gap */

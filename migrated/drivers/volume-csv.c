@@ -294,6 +294,16 @@ mig_csv_host_is_free(MigCsv *csv, guint32 host_id, guint64 generation)
 
     if (csv_lockspace_read(csv->volume, host_id, &lease, NULL) != CSV_OK)
         return FALSE;
+    return lease.host_generation == generation && lease.is_free;
+}
+
+gboolean
+mig_csv_host_has_ended(MigCsv *csv, guint32 host_id, guint64 generation)
+{
+    struct csv_host_lease lease = {0};
+
+    if (csv_lockspace_read(csv->volume, host_id, &lease, NULL) != CSV_OK)
+        return FALSE;
     return lease.host_generation == generation ? lease.is_free : lease.host_generation > generation;
 }
 

@@ -46,9 +46,12 @@ gboolean mig_csv_vm_lease_owner(MigCsv *csv, guint32 slot, MigLeaseOwner *owner,
 gboolean mig_csv_vm_lease_is_named(MigCsv *csv, guint32 slot, const char *resource);
 gboolean mig_csv_coordinator_owner(MigCsv *csv, MigLeaseOwner *owner, GError **error);
 
-/* Host leases (sanlock's delta leases). Has this start of a host no lease any more, by the LUN? A
- * later start counts as yes: what the earlier one held is free. FALSE where it cannot be read. */
+/* Host leases (sanlock's delta leases). Has this very start of a host given its lease back, or was
+ * it freed after a fence? No QEMU of it has been left then. FALSE where it cannot be read. */
 gboolean mig_csv_host_is_free(MigCsv *csv, guint32 host_id, guint64 generation);
+/* The same, and a later start counts as yes: sanlock gives what the earlier one held to who asks.
+ * That says nothing of QEMUs: those of a sanlock that was killed run on beside the next one. */
+gboolean mig_csv_host_has_ended(MigCsv *csv, guint32 host_id, guint64 generation);
 /* Has nobody this host's lease right now, whatever its start? */
 gboolean mig_csv_host_is_away(MigCsv *csv, guint32 host_id);
 /* A host that has its lease by the LUN, or has died with it; *host_id 0: none has. FALSE: one

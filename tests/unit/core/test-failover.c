@@ -214,6 +214,31 @@ test_storm(void)
     }
 }
 
+/* sanlock there was killed and started again, its QEMUs run on, and migrated has not said so yet.
+ */
+static void
+test_advanced(void)
+{
+    static const MigWord words[] = {MIG_WORD_UNKNOWN, MIG_WORD_LIVE, MIG_WORD_FAIL, MIG_WORD_DEAD,
+                                    MIG_WORD_FREE};
+
+    for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
+        MigEvidence node = silent();
+
+        node.management_ms = YOUNG;
+        g_assert_cmpint(mig_failover_word(words[i], MIG_NEVER_ADVANCED, FALSE, 140000), ==,
+                        words[i]);
+        node.word = mig_failover_word(words[i], 1000000, FALSE, 140000);
+        g_assert_false(judge(&watcher, &node).may_restart);
+        node.is_armed = words[i] != MIG_WORD_DEAD; /* dead and armed: proof of any start */
+        node.word = mig_failover_word(words[i], 139999, TRUE, 140000);
+        g_assert_false(judge(&watcher, &node).may_restart);
+        /* the watchdog has fired since */
+        node.word = mig_failover_word(words[i], 140000, TRUE, 140000);
+        expect(&node, MIG_LIFE_DEAD, FALSE, TRUE);
+    }
+}
+
 /* Whatever the evidence: a restart needs proof, a fence needs silence, and never both. */
 static void
 test_property(void)
@@ -282,6 +307,7 @@ main(int argc, char **argv)
     g_test_add_func("/failover/fault-here", test_fault_here);
     g_test_add_func("/failover/own-disk", test_own_disk);
     g_test_add_func("/failover/storm", test_storm);
+    g_test_add_func("/failover/advanced", test_advanced);
     g_test_add_func("/failover/property", test_property);
     g_test_add_func("/failover/flapping", test_flapping);
     return g_test_run();
