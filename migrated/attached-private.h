@@ -11,6 +11,7 @@ typedef struct {
     MigNode *node;
     gint64 moved_ms;
     MigHostState sanlock;
+    gint64 steady_since_ms;   /* of ourselves: it has moved without a gap */
     gint64 advanced_since_ms; /* a later start than the slot's has the host lease; 0: none */
 } Seen;
 

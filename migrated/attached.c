@@ -179,6 +179,23 @@ keep_advanced(const Seen *before, Seen *seen)
         seen->advanced_since_ms = before->advanced_since_ms;
 }
 
+/* When a counter was seen to move, and without a gap. One that is seen for the first time may be
+ * years old: it has to move before it counts. */
+static void
+keep_moved(const Seen *before, Seen *seen, gboolean is_local)
+{
+    gint64 now = now_ms();
+
+    if (!before) {
+        seen->moved_ms = is_local ? now : G_MININT32;
+        seen->steady_since_ms = now;
+        return;
+    }
+    seen->moved_ms = before->node->heartbeat == seen->node->heartbeat ? before->moved_ms : now;
+    seen->steady_since_ms =
+        seen->moved_ms - before->moved_ms < MIG_SUSPECT_MS ? before->steady_since_ms : now;
+}
+
 static void
 read_slots(MigAttached *attached)
 {
@@ -206,12 +223,7 @@ read_slots(MigAttached *attached)
         const Seen *before;
 
         before = find_seen(attached->seen, one->node->host_id);
-        /* a counter seen for the first time may be years old: it has to move before it counts */
-        if (!before)
-            one->moved_ms = one->node->host_id == attached->daemon->host_id ? now_ms() : G_MININT32;
-        else
-            one->moved_ms =
-                before->node->heartbeat == one->node->heartbeat ? before->moved_ms : now_ms();
+        keep_moved(before, one, one->node->host_id == attached->daemon->host_id);
         keep_advanced(before, one);
     }
     old = attached->seen;
@@ -311,6 +323,7 @@ view_of(MigAttached *attached, const Seen *seen)
     view->sanlock = seen->sanlock;
     view->advanced_ms =
         seen->advanced_since_ms ? now_ms() - seen->advanced_since_ms : MIG_NEVER_ADVANCED;
+    view->steady_ms = now_ms() - seen->steady_since_ms;
     view->is_local = seen->node->host_id == attached->daemon->host_id;
     return view;
 }

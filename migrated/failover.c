@@ -36,6 +36,7 @@ struct MigFailover {
     GHashTable *memories; /* node -> Memory */
     GHashTable *fenced;   /* "volume/host id" -> generation (guint64) that a fence has ended */
     gboolean is_isolated;
+    gint64 network_lost_us; /* used by the thread alone: when a link of ours was seen down last */
 };
 
 void
@@ -179,6 +180,7 @@ merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigN
                                        .is_armed = TRUE,
                                        .is_fenced = TRUE,
                                        .heartbeat_ms = G_MAXINT32,
+                                       .steady_ms = G_MAXINT32,
                                        .word = MIG_WORD_FREE};
         g_ptr_array_add(lives, life);
     }
@@ -190,6 +192,7 @@ merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigN
     e->is_passive = e->is_passive || view->node->is_passive;
     e->is_fenced = e->is_fenced && is_fenced(failover, volume, view->node);
     e->heartbeat_ms = MIN(e->heartbeat_ms, MIN(view->age_ms, G_MAXINT32));
+    e->steady_ms = MIN(e->steady_ms, view->steady_ms);
     e->heartbeat_old_ms = MAX(e->heartbeat_old_ms, MIN(view->age_ms, G_MAXINT32));
     /* FREE of one and LIVE of another volume: it lives */
     if (word_rank(word) > word_rank(e->word))
@@ -244,6 +247,20 @@ is_network_here(MigDaemon *daemon)
            (!migration || mig_net_is_link_up(migration));
 }
 
+static gint64
+renewal_ms(MigDaemon *daemon)
+{
+    g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
+    gint64 longest_ms = 0;
+
+    for (guint i = 0; i < volumes->len; i++) {
+        MigCsv *csv = mig_attached_csv(g_ptr_array_index(volumes, i));
+
+        longest_ms = MAX(longest_ms, mig_timeouts_renewal_ms(mig_csv_io_timeout_s(csv)));
+    }
+    return longest_ms;
+}
+
 static void
 judge(MigFailover *failover, GPtrArray *lives)
 {
@@ -252,10 +269,14 @@ judge(MigFailover *failover, GPtrArray *lives)
     g_autofree MigFinding *findings = g_new0(MigFinding, lives->len + 1);
     MigWatcher watcher = {.watched_ms = mig_signs_watched_ms(failover->daemon->signs),
                           .is_network_here = is_network_here(failover->daemon),
+                          .renewal_ms = renewal_ms(failover->daemon),
                           .is_unsafe = config->unsafe_without_watchdog != 0,
                           .suspect_ms = config->suspect_after_ms,
                           .fence_delay_ms = config->fence_delay_s * 1000};
 
+    if (!watcher.is_network_here)
+        failover->network_lost_us = g_get_monotonic_time();
+    watcher.network_seen_ms = (g_get_monotonic_time() - failover->network_lost_us) / 1000;
     for (guint i = 0; i < lives->len; i++)
         nodes[i] = ((MigNodeLife *)g_ptr_array_index(lives, i))->evidence;
     mig_failover_judge(&watcher, nodes, lives->len, findings);

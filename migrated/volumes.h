@@ -24,6 +24,7 @@ typedef struct {
     /* for how long a later start of its host than the slot's has the host lease, or
      * MIG_NEVER_ADVANCED (core/failover.h) */
     gint64 advanced_ms;
+    gint64 steady_ms; /* is_local: for how long our counter has moved without a gap */
     gboolean is_local;
 } MigNodeView;
 

@@ -59,6 +59,40 @@ mig_failover_storm_limit(guint count)
     return MAX(1, count / 2);
 }
 
+/* For how long this node has seen the others without a break. What it could not see is no sign of
+ * anything: after an outage for all, one path is back before the others, and all that is old then
+ * is what this node has missed. */
+typedef struct {
+    gint64 disk_ms;
+    guint silent, failed, limit; /* nodes, and of how many at once it is believed */
+} Sight;
+
+static gboolean
+has_seen_silence(const MigWatcher *watcher, const Sight *sight)
+{
+    gint64 seen_ms = MIN(sight->disk_ms, watcher->network_seen_ms);
+
+    return seen_ms >= watcher->suspect_ms + MAX(watcher->suspect_ms, watcher->fence_delay_ms);
+}
+
+/* A renewal of theirs after their path is back, and ours in which sanlock looks at it. */
+static gboolean
+has_seen_renewals(const MigWatcher *watcher, const Sight *sight)
+{
+    return sight->disk_ms >= 2 * MAX(watcher->suspect_ms, watcher->renewal_ms);
+}
+
+static guint
+count_failed(const MigWatcher *watcher, const MigEvidence *nodes, guint count)
+{
+    guint failed = 0;
+
+    for (guint i = 0; i < count; i++)
+        failed += !nodes[i].is_self && !is_gone(&nodes[i]) && nodes[i].word == MIG_WORD_FAIL &&
+                  !is_young(watcher, nodes[i].heartbeat_ms);
+    return failed;
+}
+
 static guint
 count_silent(const MigWatcher *watcher, const MigEvidence *nodes, guint count)
 {
@@ -99,7 +133,7 @@ may_have_other_volumes(const MigWatcher *watcher, const MigEvidence *node)
 
 /* sanlock's word, where its heartbeat does not contradict. */
 static MigFinding
-judge_dead(const MigWatcher *watcher, const MigEvidence *node)
+judge_dead(const MigWatcher *watcher, const MigEvidence *node, const Sight *sight)
 {
     if (node->word == MIG_WORD_FREE)
         return (MigFinding){MIG_LIFE_DEAD, "its delta lease is free: it can hold no lease", FALSE,
@@ -117,6 +151,11 @@ judge_dead(const MigWatcher *watcher, const MigEvidence *node)
                             "sanlock calls it dead here, its watchdog was not armed, and it "
                             "answers and may run VMs on other volumes: not fenced",
                             FALSE, FALSE};
+    if (!has_seen_renewals(watcher, sight))
+        return (MigFinding){MIG_LIFE_DEAD,
+                            "sanlock calls it dead, and this node has not seen the LUN for long "
+                            "enough since it was away: not fenced",
+                            FALSE, FALSE};
     return (MigFinding){MIG_LIFE_DEAD,
                         "sanlock calls it dead, but its watchdog was not armed: it may still run; "
                         "fence it, or make sure that it is off and start its VMs by hand",
@@ -127,21 +166,29 @@ judge_dead(const MigWatcher *watcher, const MigEvidence *node)
  * killed, so its VMs are lost to it whatever else it answers. A fence costs nothing any more, and
  * spares them the wait for its watchdog. */
 static MigFinding
-judge_failed(const MigWatcher *watcher, const MigEvidence *node)
+judge_failed(const MigWatcher *watcher, const MigEvidence *node, const Sight *sight)
 {
     static const char *const rule = "it lost the LUN for so long that sanlock there kills its VMs: "
                                     "fence it";
+    MigLife life = is_young(watcher, node->peer_ms) ? MIG_LIFE_DISK_LOST : MIG_LIFE_SUSPECT;
 
     if (may_have_other_volumes(watcher, node))
         return (MigFinding){MIG_LIFE_DISK_LOST,
                             "it lost the LUN, and may run VMs on other volumes: not fenced", FALSE,
                             FALSE};
-    return (MigFinding){is_young(watcher, node->peer_ms) ? MIG_LIFE_DISK_LOST : MIG_LIFE_SUSPECT,
-                        rule, TRUE, FALSE};
+    if (!has_seen_renewals(watcher, sight))
+        return (MigFinding){life, "it lost the LUN, and so had this node, not long ago: not fenced",
+                            FALSE, FALSE};
+    if (sight->failed > sight->limit)
+        return (MigFinding){life,
+                            "it lost the LUN, but so have too many at once: a fault of the LUN; "
+                            "not fenced",
+                            FALSE, FALSE};
+    return (MigFinding){life, rule, TRUE, FALSE};
 }
 
 static MigFinding
-judge_silent(const MigWatcher *watcher, const MigEvidence *node, guint silent, guint limit)
+judge_silent(const MigWatcher *watcher, const MigEvidence *node, const Sight *sight)
 {
     if (is_young(watcher, node->peer_ms))
         return (MigFinding){MIG_LIFE_DISK_LOST,
@@ -157,9 +204,14 @@ judge_silent(const MigWatcher *watcher, const MigEvidence *node, guint silent, g
         return (MigFinding){MIG_LIFE_SUSPECT,
                             "silent, but this node's own network is down: not fenced", FALSE,
                             FALSE};
-    if (silent > limit)
+    if (sight->silent > sight->limit)
         return (MigFinding){MIG_LIFE_SUSPECT,
                             "silent, but so are too many at once: a fault here, not their death; "
+                            "not fenced",
+                            FALSE, FALSE};
+    if (!has_seen_silence(watcher, sight))
+        return (MigFinding){MIG_LIFE_SUSPECT,
+                            "silent, but this node itself had no disk or no network not long ago: "
                             "not fenced",
                             FALSE, FALSE};
     if (!is_silent_for(node, watcher->suspect_ms + watcher->fence_delay_ms))
@@ -169,8 +221,8 @@ judge_silent(const MigWatcher *watcher, const MigEvidence *node, guint silent, g
 }
 
 static MigFinding
-judge_one(const MigWatcher *watcher, const MigEvidence *node, gboolean can_judge, guint silent,
-          guint limit)
+judge_one(const MigWatcher *watcher, const MigEvidence *node, gboolean can_judge,
+          const Sight *sight)
 {
     /* an orderly end says nothing once it is back */
     if (node->has_left)
@@ -184,23 +236,28 @@ judge_one(const MigWatcher *watcher, const MigEvidence *node, gboolean can_judge
         return (MigFinding){MIG_LIFE_SUSPECT, "this node has not watched for long enough to judge",
                             FALSE, FALSE};
     if (node->word == MIG_WORD_DEAD || node->word == MIG_WORD_FREE)
-        return judge_dead(watcher, node);
+        return judge_dead(watcher, node, sight);
     if (node->word == MIG_WORD_FAIL)
-        return judge_failed(watcher, node);
-    return judge_silent(watcher, node, silent, limit);
+        return judge_failed(watcher, node, sight);
+    return judge_silent(watcher, node, sight);
 }
 
 void
 mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, guint count,
                    MigFinding *findings)
 {
-    guint silent = count_silent(watcher, nodes, count), limit = mig_failover_storm_limit(count);
+    Sight sight = {.silent = count_silent(watcher, nodes, count),
+                   .failed = count_failed(watcher, nodes, count),
+                   .limit = mig_failover_storm_limit(count)};
     gboolean has_disk = FALSE;
 
     /* Whoever does not see its own heartbeat move sees nobody's: its LUN is away, or it was frozen
      * itself. So nothing is concluded. */
-    for (guint i = 0; i < count; i++)
+    for (guint i = 0; i < count; i++) {
         has_disk = has_disk || (nodes[i].is_self && is_young(watcher, nodes[i].heartbeat_ms));
+        if (nodes[i].is_self)
+            sight.disk_ms = nodes[i].steady_ms;
+    }
     for (guint i = 0; i < count; i++) {
         gboolean can_judge = has_disk && watcher->watched_ms >= 2 * watcher->suspect_ms;
 
@@ -210,7 +267,7 @@ mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, guint co
             findings[i] = (MigFinding){MIG_LIFE_DISK_LOST, "this node cannot write its heartbeat",
                                        FALSE, FALSE};
         else
-            findings[i] = judge_one(watcher, &nodes[i], can_judge, silent, limit);
+            findings[i] = judge_one(watcher, &nodes[i], can_judge, &sight);
         if (!has_disk)
             findings[i].should_fence = findings[i].may_restart = FALSE;
     }

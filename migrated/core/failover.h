@@ -48,6 +48,7 @@ typedef struct {
     gboolean is_fenced;      /* a confirmed fence of the start (generation) it has now */
     gint64 heartbeat_ms;     /* on the volume where it is youngest */
     gint64 heartbeat_old_ms; /* on the volume where it is oldest */
+    gint64 steady_ms;        /* is_self: for how long its heartbeat has moved without a gap */
     gint64 peer_ms;          /* its daemon answered */
     gint volumes;            /* what it said then: how many it has that are not lost; -1: nothing */
     gint64 management_ms;    /* a ping on the management address */
@@ -69,6 +70,8 @@ MigWord mig_failover_word(MigWord said, gint64 advanced_ms, gboolean is_ended, g
 typedef struct {
     gint64 watched_ms;        /* since when it has looked without a gap */
     gboolean is_network_here; /* its own links are up */
+    gint64 network_seen_ms;   /* for how long they have been */
+    gint64 renewal_ms;        /* how often sanlock renews, and looks at the others' leases */
     gboolean is_unsafe;       /* [failover] unsafe_without_watchdog */
     gint64 suspect_ms;
     gint64 fence_delay_ms; /* on top of suspect_ms, for a crash dump */

@@ -9,6 +9,12 @@ renewal_period_s(guint io_timeout_s)
     return 2 * io_timeout_s;
 }
 
+gint64
+mig_timeouts_renewal_ms(guint io_timeout_s)
+{
+    return renewal_period_s(io_timeout_s) * G_GINT64_CONSTANT(1000);
+}
+
 guint
 mig_timeouts_renewal_fails_s(guint io_timeout_s)
 {

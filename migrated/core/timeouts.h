@@ -32,6 +32,9 @@
 /* 8 x io_timeout + watchdog, in seconds: from a host's last renewal to "dead". */
 guint mig_timeouts_host_dead_s(guint io_timeout_s);
 
+/* 2 x io_timeout: how often a host's lease is renewed, and the others' are looked at. */
+gint64 mig_timeouts_renewal_ms(guint io_timeout_s);
+
 /* 8 x io_timeout: renewals count as failed, and what holds leases there is killed. */
 guint mig_timeouts_renewal_fails_s(guint io_timeout_s);
 

@@ -5,14 +5,18 @@
 #define YOUNG 500
 #define OLD   3500
 
-static const MigWatcher watcher = {
-    .watched_ms = 60000, .is_network_here = TRUE, .suspect_ms = 3000};
+static const MigWatcher watcher = {.watched_ms = 60000,
+                                   .is_network_here = TRUE,
+                                   .network_seen_ms = 60000,
+                                   .renewal_ms = 20000,
+                                   .suspect_ms = 3000};
 
 static MigEvidence
 healthy(void)
 {
     return (MigEvidence){.heartbeat_ms = YOUNG,
                          .heartbeat_old_ms = YOUNG,
+                         .steady_ms = 60000,
                          .peer_ms = YOUNG,
                          .management_ms = YOUNG,
                          .migration_ms = YOUNG,
@@ -192,6 +196,62 @@ test_own_disk(void)
     }
 }
 
+static guint
+count_fenced(const MigWatcher *as, const MigEvidence *nodes, guint count)
+{
+    MigFinding findings[8];
+    guint fenced = 0;
+
+    mig_failover_judge(as, nodes, count, findings);
+    for (guint i = 0; i < count; i++) {
+        g_assert_false(findings[i].may_restart);
+        fenced += findings[i].should_fence;
+    }
+    return fenced;
+}
+
+/* Disk or network were away for all, and are back here a moment before they are elsewhere: all that
+ * is old then is what this node has not seen. */
+static void
+test_blind(void)
+{
+    MigEvidence nodes[3] = {healthy(), silent(), silent()};
+    MigWatcher as = watcher;
+
+    nodes[0].is_self = TRUE;
+    nodes[0].steady_ms = 5999;
+    g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 0);
+    nodes[0].steady_ms = 6000;
+    g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 1);
+    as.network_seen_ms = 5999;
+    g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 0);
+    as = watcher;
+    as.fence_delay_ms = 10000;
+    as.network_seen_ms = 12999;
+    nodes[0].steady_ms = 60000;
+    nodes[1].heartbeat_ms = nodes[1].peer_ms = 50000;
+    nodes[1].management_ms = nodes[1].migration_ms = 50000;
+    g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 0);
+    as.network_seen_ms = 13000;
+    g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 1);
+    /* sanlock's words are as old as what it could read */
+    as = watcher;
+    nodes[1] = silent();
+    for (guint i = 0; i < 2; i++) {
+        nodes[1].word = i ? MIG_WORD_FAIL : MIG_WORD_DEAD;
+        nodes[1].peer_ms = YOUNG;
+        nodes[0].steady_ms = 39999;
+        g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 0);
+        nodes[0].steady_ms = 40000;
+        g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 1);
+    }
+    /* and too many at once are the LUN's fault */
+    nodes[2].word = MIG_WORD_FAIL;
+    g_assert_cmpuint(count_fenced(&as, nodes, 3), ==, 0);
+    nodes[2] = healthy();
+    g_assert_cmpuint(count_fenced(&as, nodes, 3), ==, 1);
+}
+
 static void
 test_storm(void)
 {
@@ -201,16 +261,11 @@ test_storm(void)
 
     for (guint c = 0; c < G_N_ELEMENTS(cases); c++) {
         MigEvidence nodes[8];
-        MigFinding findings[8];
-        guint fenced = 0;
 
         for (guint i = 0; i < cases[c].count; i++)
             nodes[i] = i > 0 && i <= cases[c].silent ? silent() : healthy();
         nodes[0].is_self = TRUE;
-        mig_failover_judge(&watcher, nodes, cases[c].count, findings);
-        for (guint i = 0; i < cases[c].count; i++)
-            fenced += findings[i].should_fence;
-        g_assert_cmpuint(fenced, ==, cases[c].fenced);
+        g_assert_cmpuint(count_fenced(&watcher, nodes, cases[c].count), ==, cases[c].fenced);
     }
 }
 
@@ -253,6 +308,7 @@ test_property(void)
 
         as.watched_ms = ages[g_rand_int_range(rand, 0, 6)] * 2;
         as.is_network_here = g_rand_boolean(rand);
+        as.network_seen_ms = ages[g_rand_int_range(rand, 0, 6)] * 2;
         as.is_unsafe = g_rand_boolean(rand);
         for (guint i = 0; i < 4; i++) {
             nodes[i] = (MigEvidence){.is_self = i == 0,
@@ -265,6 +321,7 @@ test_property(void)
                                      .migration_ms = ages[g_rand_int_range(rand, 0, 6)],
                                      .word = (MigWord)g_rand_int_range(rand, 0, 5)};
             nodes[i].heartbeat_old_ms = nodes[i].heartbeat_ms;
+            nodes[i].steady_ms = ages[g_rand_int_range(rand, 0, 6)] * 2;
         }
         mig_failover_judge(&as, nodes, 4, findings);
         for (guint i = 0; i < 4; i++) {
@@ -273,11 +330,12 @@ test_property(void)
             g_assert_false(findings[i].should_fence && findings[i].may_restart);
             if (findings[i].should_fence)
                 g_assert_true(i > 0 && node->heartbeat_ms >= 3000 && as.watched_ms >= 6000 &&
-                              nodes[0].heartbeat_ms < 3000);
+                              nodes[0].heartbeat_ms < 3000 && nodes[0].steady_ms >= 6000);
             if (findings[i].should_fence && node->word != MIG_WORD_FAIL &&
                 node->word != MIG_WORD_DEAD)
                 g_assert_true(node->peer_ms >= 3000 && node->management_ms >= 3000 &&
-                              node->migration_ms >= 3000 && as.is_network_here);
+                              node->migration_ms >= 3000 && as.is_network_here &&
+                              as.network_seen_ms >= 6000);
             if (findings[i].may_restart)
                 g_assert_true(i > 0 && nodes[0].heartbeat_ms < 3000 &&
                               (node->has_left || node->heartbeat_ms >= 3000) &&
@@ -307,6 +365,7 @@ main(int argc, char **argv)
     g_test_add_func("/failover/fault-here", test_fault_here);
     g_test_add_func("/failover/own-disk", test_own_disk);
     g_test_add_func("/failover/storm", test_storm);
+    g_test_add_func("/failover/blind", test_blind);
     g_test_add_func("/failover/advanced", test_advanced);
     g_test_add_func("/failover/property", test_property);
     g_test_add_func("/failover/flapping", test_flapping);
