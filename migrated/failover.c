@@ -292,6 +292,7 @@ typedef struct {
     GPtrArray *volumes;  /* MigAttached that it was on */
     GArray *generations; /* guint64, its start on each of them as it was judged */
     guint32 host_id;
+    gint64 silent_us; /* of its Memory then: another one now is another silence */
 } Fence;
 
 /* What a confirmed fence allows: nobody has to wait for that host's leases any more. */
@@ -322,16 +323,54 @@ free_leases(const Fence *fence, GError **error)
     return TRUE;
 }
 
+/* Is it on that volume what it was as it was judged? */
 static gboolean
-fence_now(const Fence *fence, char **level, GError **error)
+is_as_judged(MigAttached *attached, guint32 host_id, guint64 generation)
+{
+    g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
+
+    for (guint i = 0; i < views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(views, i);
+
+        if (view->node->host_id == host_id)
+            return !view->node->has_left && view->node->host_generation == generation;
+    }
+    return FALSE;
+}
+
+/* Asked between two levels: a level can take a minute, and what was dead be back. The looks go on
+ * meanwhile, and their word counts, not silence alone. */
+static gboolean
+is_fence_due(gpointer data, GError **error)
+{
+    const Fence *fence = data;
+    MigFailover *failover = fence->failover;
+    const Memory *memory;
+    gboolean is_due;
+
+    g_mutex_lock(&failover->lock);
+    memory = g_hash_table_lookup(failover->memories, fence->node);
+    is_due = memory->silent_us == fence->silent_us && !failover->is_isolated;
+    g_mutex_unlock(&failover->lock);
+    for (guint i = 0; is_due && i < fence->volumes->len; i++)
+        is_due = is_as_judged(g_ptr_array_index(fence->volumes, i), fence->host_id,
+                              g_array_index(fence->generations, guint64, i));
+    if (!is_due)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                    "it is back, or is not judged dead any more");
+    return is_due;
+}
+
+static gboolean
+fence_now(Fence *fence, char **level, GError **error)
 {
     const MigConfig *config = fence->failover->daemon->config;
     gboolean is_missing;
     g_autoptr(GPtrArray) levels =
         mig_fence_levels(config->fence_dir, fence->node, &is_missing, error);
 
-    return levels &&
-           mig_fence_node(levels, fence->node, (guint)config->fence_timeout_s * 1000, level, error);
+    return levels && mig_fence_node(levels, fence->node, (guint)config->fence_timeout_s * 1000,
+                                    is_fence_due, fence, level, error);
 }
 
 static gpointer
@@ -395,7 +434,7 @@ own_rank(GPtrArray *lives)
 
 /* The starts that the fence is about are those that were judged: one that is back is another. */
 static Fence *
-fence_new(MigFailover *failover, const MigNodeLife *life)
+fence_new(MigFailover *failover, const MigNodeLife *life, gint64 silent_us)
 {
     g_autoptr(GPtrArray) volumes = mig_volumes_list(failover->daemon->volumes);
     Fence *fence = g_new0(Fence, 1);
@@ -403,6 +442,7 @@ fence_new(MigFailover *failover, const MigNodeLife *life)
     fence->failover = failover;
     fence->node = g_strdup(life->name);
     fence->host_id = life->host_id;
+    fence->silent_us = silent_us;
     fence->volumes = g_ptr_array_new_with_free_func((GDestroyNotify)mig_attached_unref);
     fence->generations = g_array_new(FALSE, FALSE, sizeof(guint64));
     for (guint i = 0; i < volumes->len; i++) {
@@ -425,7 +465,7 @@ fence_new(MigFailover *failover, const MigNodeLife *life)
 static void
 fence_if_due(MigFailover *failover, const MigNodeLife *life, Memory *memory, guint rank)
 {
-    gint64 now_us = g_get_monotonic_time();
+    gint64 now_us = g_get_monotonic_time(), silent_us;
     gboolean is_missing = FALSE, is_due;
 
     g_mutex_lock(&failover->lock);
@@ -436,6 +476,7 @@ fence_if_due(MigFailover *failover, const MigNodeLife *life, Memory *memory, gui
     is_due = life->finding.should_fence && !memory->is_fencing && now_us >= memory->next_fence_us &&
              now_us - memory->silent_us >= (gint64)rank * MIG_FENCE_TURN_MS * 1000;
     memory->is_fencing = memory->is_fencing || is_due;
+    silent_us = memory->silent_us;
     g_mutex_unlock(&failover->lock);
     if (!is_due)
         return;
@@ -453,7 +494,7 @@ fence_if_due(MigFailover *failover, const MigNodeLife *life, Memory *memory, gui
         return;
     }
     mig_events_add(failover->daemon->events, life->name, NULL, "fencing", "%s", life->finding.rule);
-    g_thread_unref(g_thread_new("fence", fence_thread, fence_new(failover, life)));
+    g_thread_unref(g_thread_new("fence", fence_thread, fence_new(failover, life, silent_us)));
 }
 
 /* ---- the look ---- */

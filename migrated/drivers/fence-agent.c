@@ -243,14 +243,20 @@ try_level(const MigFenceLevel *level, guint timeout_ms, GError **error)
 }
 
 gboolean
-mig_fence_node(GPtrArray *levels, const char *node, guint timeout_ms, char **level, GError **error)
+mig_fence_node(GPtrArray *levels, const char *node, guint timeout_ms, MigFenceAsk is_due,
+               gpointer data, char **level, GError **error)
 {
     g_autoptr(GString) failures = g_string_new(NULL);
 
     for (guint i = 0; i < levels->len; i++) {
         const MigFenceLevel *one = g_ptr_array_index(levels, i);
-        g_autoptr(GError) failed = NULL;
+        g_autoptr(GError) failed = NULL, changed = NULL;
 
+        if (i > 0 && !is_due(data, &changed)) {
+            g_string_append_printf(failures, "; [%s] is not tried: %s", one->name,
+                                   changed->message);
+            break;
+        }
         if (try_level(one, timeout_ms, &failed)) {
             if (level)
                 *level = g_strdup_printf("%s (%s)", one->name, one->agent);

@@ -28,9 +28,13 @@ typedef struct {
 GPtrArray *
 mig_fence_levels(const char *directory, const char *node, gboolean *is_missing, GError **error);
 
-/* TRUE: confirmed. *level (may be NULL): which one, g_free(). Each agent has timeout_ms. */
-gboolean
-mig_fence_node(GPtrArray *levels, const char *node, guint timeout_ms, char **level, GError **error);
+/* Shall the node still be off? FALSE: error says why not. */
+typedef gboolean (*MigFenceAsk)(gpointer data, GError **error);
+
+/* TRUE: confirmed. *level (may be NULL): which one, g_free(). Each agent has timeout_ms, so is_due
+ * is asked before each level but the first: one that is back meanwhile is left alone. */
+gboolean mig_fence_node(GPtrArray *levels, const char *node, guint timeout_ms, MigFenceAsk is_due,
+                        gpointer data, char **level, GError **error);
 
 /* One run of an agent: its exit code, or -1 and error where it could not be run, was killed, or
  * has not ended in time and was killed for it with all that it had started. */

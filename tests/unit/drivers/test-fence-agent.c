@@ -32,19 +32,43 @@ load(const char *text, int mode, GError **error)
     return mig_fence_levels(dir, "n1", &is_missing, error);
 }
 
+/* What is_due is asked: how often, and when it begins to say no. */
+typedef struct {
+    guint asked, allowed;
+} Due;
+
+static gboolean
+is_due(gpointer data, GError **error)
+{
+    Due *due = data;
+
+    if (++due->asked <= due->allowed)
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "it is back");
+    return FALSE;
+}
+
 static void
-expect(const char *text, gboolean fenced, const char *said)
+expect_due(const char *text, guint allowed, gboolean fenced, const char *said)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) levels = load(text, 0600, &error);
     g_autofree char *level = NULL;
+    Due due = {.allowed = allowed};
     gboolean ok;
 
     g_assert_no_error(error);
-    ok = mig_fence_node(levels, "n1", 4000, &level, &error);
+    ok = mig_fence_node(levels, "n1", 4000, is_due, &due, &level, &error);
     g_test_message("%s", ok ? level : error->message);
     g_assert_cmpint(ok, ==, fenced);
     g_assert_nonnull(strstr(ok ? level : error->message, said));
+    g_assert_cmpuint(due.asked, <=, allowed + 1); /* a no is the last word */
+}
+
+static void
+expect(const char *text, gboolean fenced, const char *said)
+{
+    expect_due(text, G_MAXUINT - 1, fenced, said);
 }
 
 static void
@@ -82,6 +106,26 @@ test_confirmed(void)
     g_assert_cmpint(g_get_monotonic_time() - began_us, <, 40 * G_USEC_PER_SEC);
 }
 
+/* A level can hang for a minute, and the node be back meanwhile: the next one leaves it alone. */
+static void
+test_back_between_levels(void)
+{
+    g_autofree char *fails = make_agent("fails2", "echo no such plug >&2; exit 1");
+    g_autofree char *good = make_agent(
+        "good2", "case \"$in\" in *action=status*) exit 2;; esac; echo \"$in\" >\"$0.in\"");
+    g_autofree char *seen = g_strconcat(good, ".in", NULL);
+    g_autofree char *two = g_strdup_printf("[x]\nagent=%s\n[y]\nagent=%s\n", fails, good);
+    g_autofree char *three =
+        g_strdup_printf("[x]\nagent=%s\n[y]\nagent=%s\n[z]\nagent=%s\n", fails, fails, good);
+    g_autofree char *one = g_strdup_printf("[y]\nagent=%s\n", good);
+
+    expect_due(two, 0, FALSE, "[y] is not tried: it is back");
+    expect_due(three, 1, FALSE, "[z] is not tried: it is back");
+    g_assert_false(g_file_test(seen, G_FILE_TEST_EXISTS));
+    expect_due(two, 1, TRUE, "y (");
+    expect_due(one, 0, TRUE, "y ("); /* the first was asked about by whoever fences */
+}
+
 static void
 test_config(void)
 {
@@ -110,6 +154,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     dir = g_dir_make_tmp("fence-XXXXXX", NULL);
     g_test_add_func("/fence-agent/confirmed", test_confirmed);
+    g_test_add_func("/fence-agent/back-between-levels", test_back_between_levels);
     g_test_add_func("/fence-agent/config", test_config);
     int status = g_test_run();
     g_autofree char *remove = g_strdup_printf("rm -rf '%s'", dir);
