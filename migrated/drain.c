@@ -36,13 +36,30 @@ mig_drain_load(MigDaemon *daemon)
     mig_volumes_set_draining(daemon->volumes, g_file_test(path, G_FILE_TEST_EXISTS));
 }
 
-/* File first: a daemon killed in between does at its next start what it had begun to say. */
+/* The next heartbeat says it in any case; at once is better. A volume that is lost may hang. */
+static void
+tell_others(MigDaemon *daemon)
+{
+    g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
+
+    for (guint i = 0; i < volumes->len; i++) {
+        MigAttached *attached = g_ptr_array_index(volumes, i);
+        g_autoptr(GError) error = NULL;
+
+        if (!g_str_equal(mig_attached_state(attached), "lost") &&
+            !mig_attached_publish(attached, &error))
+            g_warning("whether this node drains is not told on volume %s yet: %s",
+                      mig_attached_name(attached), error->message);
+    }
+}
+
+/* File first: a daemon killed in between does at its next start what it had begun to say. That is
+ * all that can fail: a node that has lost a volume is one to be drained. */
 static gboolean
 set_flag(MigDaemon *daemon, gboolean is_draining, GError **error)
 {
     g_autofree char *path = flag_path(daemon);
     const char *const lines[] = {daemon->node, NULL};
-    g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
 
     if (is_draining && !mig_store_write_lines(path, lines, error))
         return FALSE;
@@ -52,10 +69,7 @@ set_flag(MigDaemon *daemon, gboolean is_draining, GError **error)
         return FALSE;
     }
     mig_volumes_set_draining(daemon->volumes, is_draining);
-    for (guint i = 0; i < volumes->len; i++) {
-        if (!mig_attached_publish(g_ptr_array_index(volumes, i), error))
-            return FALSE;
-    }
+    tell_others(daemon);
     return TRUE;
 }
 

@@ -69,6 +69,8 @@ disk_long() {
     ok "disk $1 past the leases: no fence agent works" set_mode error
     ok "disk $1 past the leases: $node's" "$LAB" disk "$node" "$1"
     ok "disk $1 past the leases: the others say that it lost it" retry 30 state_is "$(other "$node")" "$node" disk-lost
+    ok "disk $1 past the leases: it can be undrained, though it cannot tell there" \
+        "$LAB" on "$node" timeout 20 migratectl undrain "$node"
     sleep $((LEASE_S + 6))
     ok "disk $1 past the leases: a fence was tried" told "$(other "$node")" "$node" not-fenced
     is "disk $1 past the leases: nowhere else was it started" "$(copies_of "$VM" | sed "s/$node//")" ""
