@@ -35,8 +35,8 @@ struct MigFailover {
     GPtrArray *lives;
     GHashTable *memories; /* node -> Memory */
     GHashTable *fenced;   /* "volume/host id" -> generation (guint64) that a fence has ended */
-    gboolean is_isolated;
     gint64 network_lost_us; /* used by the thread alone: when a link of ours was seen down last */
+    MigCut cut;
 };
 
 void
@@ -80,7 +80,15 @@ mig_failover_is_isolated(MigFailover *failover)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&failover->lock);
 
-    return failover->is_isolated;
+    return failover->cut != MIG_CUT_NONE;
+}
+
+gboolean
+mig_failover_ends_for_cut_now(MigFailover *failover, const MigVm *vm)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&failover->lock);
+
+    return mig_failover_ends_for_cut(failover->cut, vm);
 }
 
 gboolean
@@ -261,7 +269,7 @@ renewal_ms(MigDaemon *daemon)
     return longest_ms;
 }
 
-static void
+static MigCut
 judge(MigFailover *failover, GPtrArray *lives)
 {
     const MigConfig *config = failover->daemon->config;
@@ -282,6 +290,7 @@ judge(MigFailover *failover, GPtrArray *lives)
     mig_failover_judge(&watcher, nodes, lives->len, findings);
     for (guint i = 0; i < lives->len; i++)
         ((MigNodeLife *)g_ptr_array_index(lives, i))->finding = findings[i];
+    return mig_failover_cut(&watcher, nodes, lives->len, config->isolated_after_ms);
 }
 
 /* ---- fencing ---- */
@@ -350,7 +359,7 @@ is_fence_due(gpointer data, GError **error)
 
     g_mutex_lock(&failover->lock);
     memory = g_hash_table_lookup(failover->memories, fence->node);
-    is_due = memory->silent_us == fence->silent_us && !failover->is_isolated;
+    is_due = memory->silent_us == fence->silent_us && failover->cut == MIG_CUT_NONE;
     g_mutex_unlock(&failover->lock);
     for (guint i = 0; is_due && i < fence->volumes->len; i++)
         is_due = is_as_judged(g_ptr_array_index(fence->volumes, i), fence->host_id,
@@ -536,37 +545,16 @@ note_change(MigFailover *failover, MigNodeLife *life, Memory *memory)
     life->is_flapping = mig_deaths_is_flapping(failover->deaths, life->name);
 }
 
-static gboolean
-is_isolated(MigFailover *failover, GPtrArray *lives)
-{
-    gint64 limit_ms = failover->daemon->config->isolated_after_ms;
-    gboolean has_others = FALSE;
-
-    for (guint i = 0; i < lives->len; i++) {
-        const MigEvidence *e = &((MigNodeLife *)g_ptr_array_index(lives, i))->evidence;
-
-        if (e->is_self || e->has_left ||
-            e->heartbeat_ms >= failover->daemon->config->suspect_after_ms)
-            continue;
-        has_others = TRUE;
-        if (e->peer_ms < limit_ms || e->management_ms < limit_ms ||
-            (e->migration_ms != MIG_NEVER_ASKED && e->migration_ms < limit_ms))
-            return FALSE;
-    }
-    return has_others;
-}
-
 static void
 look(MigFailover *failover)
 {
     MigDaemon *daemon = failover->daemon;
     GPtrArray *lives = collect(failover);
-    gboolean wakes = FALSE, isolated = is_isolated(failover, lives);
+    MigCut cut = judge(failover, lives);
+    gboolean wakes = FALSE, isolated = cut != MIG_CUT_NONE;
     g_autoptr(GPtrArray) mine = NULL;
-    guint rank;
+    guint rank = own_rank(lives);
 
-    judge(failover, lives);
-    rank = own_rank(lives);
     for (guint i = 0; i < lives->len; i++) {
         MigNodeLife *life = g_ptr_array_index(lives, i);
         Memory *memory = memory_of(failover, life->name);
@@ -579,11 +567,14 @@ look(MigFailover *failover)
     }
     if (isolated && !mig_failover_is_isolated(failover))
         mig_events_add(daemon->events, daemon->node, NULL, "isolated",
-                       "no other node answers on any network, and their heartbeats move");
+                       cut == MIG_CUT_HERE
+                           ? "no other node answers on any network, and their heartbeats move"
+                           : "the only other node answers on no network, and its heartbeat moves; "
+                             "the links here are up, so no VM is ended for it");
     g_mutex_lock(&failover->lock);
     mine = failover->lives;
     failover->lives = lives;
-    failover->is_isolated = isolated;
+    failover->cut = cut;
     g_mutex_unlock(&failover->lock);
     if (wakes)
         mig_recovery_wake(daemon->recovery);
@@ -632,7 +623,7 @@ self_thread(gpointer data)
     MigFailover *failover = data;
 
     for (;;) {
-        mig_self_look(failover->self, mig_failover_is_isolated(failover));
+        mig_self_look(failover->self);
         g_usleep(MIG_SELF_LOOK_MS * 1000);
     }
     return NULL;

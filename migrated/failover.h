@@ -34,6 +34,8 @@ const MigNodeLife *mig_lives_find(GPtrArray *lives, const char *node);
 gboolean mig_failover_is_isolated(MigFailover *failover);
 /* sanlock's word of a node on that volume, as the rules of core/failover.h have it. */
 MigWord mig_failover_word_on(MigDaemon *daemon, MigAttached *attached, const MigNodeView *view);
+/* Is that VM to be ended here, for this node is cut off? Any thread. */
+gboolean mig_failover_ends_for_cut_now(MigFailover *failover, const MigVm *vm);
 /* A node's deaths are forgotten here, as if it had never died. */
 void mig_failover_pardon(MigFailover *failover, const char *node);
 /* Is there a readable file of fence agents for this node, here? */

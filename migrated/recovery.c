@@ -431,7 +431,7 @@ text_of(MigDown down)
     case MIG_DOWN_NODE:
         return "with its node";
     case MIG_DOWN_DISK:
-        return "with its disk";
+        return "with its disk, or its network";
     case MIG_DOWN_CRASH:
     default:
         return "by itself";

@@ -87,17 +87,23 @@ end_isolated(MigSelf *self, const MigRunning *running, MigAttached *attached)
 {
     g_autoptr(MigVm) vm = mig_csv_vm(mig_attached_csv(attached), running->name, NULL);
     g_autoptr(GError) error = NULL;
+    MigLeaseOwner lease = {0};
     gboolean ok;
 
-    if (!vm || !vm->restarts_on_isolation || !vm->wants_running ||
-        running->state == MIG_DOMAIN_INCOMING || mig_jobs_has_vm(self->daemon->jobs, vm->name) ||
-        !mig_failover_is_isolated(self->daemon->failover)) /* a look can take long */
+    if (!vm || running->state == MIG_DOMAIN_INCOMING ||
+        mig_jobs_has_vm(self->daemon->jobs, vm->name) ||
+        !mig_failover_ends_for_cut_now(self->daemon->failover, vm)) /* a look can take long */
         return;
+    mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL);
     ok = self->daemon->hv->destroy(self->daemon->hv->self, running->name, running->uuid, &error);
     mig_events_add(self->daemon->events, running->name, self->daemon->node, "ended-here",
                    "%s is cut off, and its policy is on_isolation=restart%s%s", self->daemon->node,
                    ok ? "" : ", but it cannot be ended: ", ok ? "" : error->message);
     mig_vms_refresh_soon(self->daemon->vms);
+    /* the others start it where they see the cut as one; where all were cut off from all, nobody
+     * does, and once the network is back it is a VM that has ended by itself */
+    if (ok)
+        mig_self_start_again(self->daemon, running->name, lease.version);
 }
 
 /* ---- its disk has failed ---- */
@@ -240,12 +246,15 @@ start_again(gpointer data)
 {
     Again *again = data;
 
-    for (guint i = 0; i < MIG_AGAIN_TRIES; i++) {
+    for (guint i = 0; i < MIG_AGAIN_TRIES;) {
         g_usleep(MIG_AGAIN_MS * 1000);
         give_back_again(again);
         if (is_settled(again->daemon, again->vm))
             break;
+        if (mig_failover_is_isolated(again->daemon->failover))
+            continue; /* there is nobody to be asked, however long that lasts */
         ask_all(again);
+        i++;
     }
     g_free(again->vm);
     g_free(again);
@@ -505,7 +514,7 @@ is_gone(gpointer name, gpointer held, gpointer all)
 }
 
 void
-mig_self_look(MigSelf *self, gboolean is_isolated)
+mig_self_look(MigSelf *self)
 {
     g_autoptr(GPtrArray) all = mig_vms_list(self->daemon->vms);
 
@@ -544,7 +553,7 @@ mig_self_look(MigSelf *self, gboolean is_isolated)
             end_lost(self, running, owner);
         else
             g_hash_table_remove(self->lost, running->name);
-        if (is_isolated && !owner)
+        if (!owner && mig_failover_is_isolated(self->daemon->failover))
             end_isolated(self, running, attached);
     }
 }

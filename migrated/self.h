@@ -21,4 +21,4 @@ MigSelf *mig_self_new(MigDaemon *daemon);
 void mig_self_start_again(MigDaemon *daemon, const char *vm, guint64 lease_version);
 /* To be called every MIG_SELF_LOOK_MS by one thread, of its own: it asks libvirt and the LUN, and
  * waits for them. */
-void mig_self_look(MigSelf *self, gboolean is_isolated);
+void mig_self_look(MigSelf *self);

@@ -273,6 +273,33 @@ mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, guint co
     }
 }
 
+MigCut
+mig_failover_cut(const MigWatcher *watcher, const MigEvidence *nodes, guint count, gint64 limit_ms)
+{
+    guint others = 0;
+
+    for (guint i = 0; i < count; i++) {
+        const MigEvidence *node = &nodes[i];
+
+        if (node->is_self || node->has_left || !is_young(watcher, node->heartbeat_ms))
+            continue;
+        others++;
+        if (node->peer_ms < limit_ms || node->management_ms < limit_ms ||
+            (node->migration_ms != MIG_NEVER_ASKED && node->migration_ms < limit_ms))
+            return MIG_CUT_NONE;
+    }
+    if (others == 0)
+        return MIG_CUT_NONE;
+    return others == 1 && watcher->is_network_here ? MIG_CUT_SOMEWHERE : MIG_CUT_HERE;
+}
+
+gboolean
+mig_failover_ends_for_cut(MigCut cut, const MigVm *vm)
+{
+    return cut == MIG_CUT_HERE && vm->restarts_on_isolation && vm->wants_running &&
+           vm->restart != MIG_RESTART_NEVER;
+}
+
 gboolean
 mig_failover_is_flapping(const gint64 *deaths_ms, guint count)
 {

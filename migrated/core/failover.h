@@ -2,7 +2,7 @@
 /* failover.h - is that node dead, and may its VMs be started elsewhere? Pure rules on evidence. */
 #pragma once
 
-#include <glib.h>
+#include "core/types.h"
 
 /*
  * One snapshot of evidence in, one finding for each node out; nothing is remembered in here. What
@@ -87,6 +87,22 @@ typedef struct {
 /* findings has room for count; exactly one node is_self. */
 void mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, guint count,
                         MigFinding *findings);
+
+/* No other node that writes its heartbeat has answered this one, by anything, for long. */
+typedef enum {
+    MIG_CUT_NONE,
+    MIG_CUT_SOMEWHERE, /* the only other one has not, and the links here are up: the cut may be its
+                        */
+    MIG_CUT_HERE,
+} MigCut;
+
+/* Is this node cut off, and is it the one that is? limit_ms: for how long. With several others that
+ * is taken to be so; with one alone both ends see the same, and a VM that both end runs nowhere. */
+MigCut
+mig_failover_cut(const MigWatcher *watcher, const MigEvidence *nodes, guint count, gint64 limit_ms);
+
+/* Is a VM ended here for that, so that another node can start it? Not one that nobody would. */
+gboolean mig_failover_ends_for_cut(MigCut cut, const MigVm *vm);
 
 /* How many nodes that are all silent at once are still taken for dead by themselves: of more, the
  * fault is looked for here. Half of all, and one at least. */

@@ -25,7 +25,7 @@ typedef struct {
 typedef enum {
     MIG_DOWN_NODE,  /* with its node */
     MIG_DOWN_CRASH, /* by itself, its node lives */
-    MIG_DOWN_DISK,  /* ended by its node, which lives, because its disk had failed there */
+    MIG_DOWN_DISK,  /* ended by its node, which lives: its disk had failed there, or the network */
 } MigDown;
 
 typedef struct {

@@ -27,7 +27,7 @@ typedef struct {
     gboolean is_given_up;  /* it was seen down, with no try left */
     gint64 down_ms;        /* first seen so */
     guint64 down_version;  /* of its lease then */
-    gint64 asked_ms;       /* its node has said that it ended with its disk */
+    gint64 asked_ms;       /* its node has said that it ended it there */
     guint64 asked_version; /* of the lease with which it ended; 0: not known */
     gint64 passing_ms;     /* a start has failed for what passes, the first since it ran last */
     guint passing;         /* starts that have */

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 290
+# takes: 330
 # timeout: 520
 # full-timeout: 1500
 # A node dies: its VMs run elsewhere, once; and what only looks like death costs nobody's VM.
@@ -171,6 +171,26 @@ network_cut_restart() {
     ok "network cut, restart: the policy is taken back" ctl "$watcher" vm set "$VM" on_isolation=keep
 }
 
+# All are cut off from all: each ends its own, and nobody can start anything until the network is back.
+network_gone() {
+    local where node since
+    where=$(nodes_with running "$VM")
+    since=$(now_ms)
+    ok "network gone: the policy" ctl "$where" vm set "$VM" on_isolation=restart
+    for node in "${NODES[@]}"; do
+        ok "network gone: $node's" cables "$node" down
+    done
+    ok "network gone: the VM is ended" retry 30 eval '[[ -z $(nodes_with any "$VM") ]]'
+    ok "network gone: nobody starts it" stays 6 eval '[[ -z $(nodes_with any "$VM") ]]'
+    for node in "$where" $(others "$where"); do # where it ran is no cut-off node for those that come back
+        ok "network gone: $node's is repaired" cables "$node" up
+    done
+    ok "network gone: the VM runs again" retry $SETTLE_S runs_on_one_of "$VM" "${NODES[@]}"
+    ok "network gone: all is normal" retry 30 all_up
+    ok "network gone: nobody was fenced" not_told_since "$since" "$where" "$where" fencing
+    ok "network gone: the policy is taken back" ctl "$where" vm set "$VM" on_isolation=keep
+}
+
 qemu_dies() {
     local where
     where=$(nodes_with running $SAFE)
@@ -252,6 +272,7 @@ plug_pulled
 qemu_dies
 network_cut
 network_cut_restart
+network_gone
 daemon_hangs
 agent_fails error
 if [[ ${MIGRATED_TEST_FULL:-0} == 1 ]]; then

@@ -355,6 +355,77 @@ test_flapping(void)
     g_assert_false(mig_failover_is_flapping(NULL, 0));
 }
 
+/* limit_ms is 10000 in all of them */
+static void
+expect_cut(const MigWatcher *as, const MigEvidence *others, guint count, MigCut cut)
+{
+    MigEvidence nodes[4] = {healthy()};
+
+    nodes[0].is_self = TRUE;
+    g_assert_cmpuint(count, <, G_N_ELEMENTS(nodes));
+    for (guint i = 0; i < count; i++)
+        nodes[i + 1] = others[i];
+    g_assert_cmpint(mig_failover_cut(as, nodes, count + 1, 10000), ==, cut);
+}
+
+static MigEvidence
+cut_off(void)
+{
+    MigEvidence node = healthy();
+
+    node.peer_ms = node.management_ms = node.migration_ms = 10000;
+    return node;
+}
+
+static void
+test_cut(void)
+{
+    MigWatcher unplugged = watcher;
+    MigEvidence others[3] = {cut_off(), cut_off(), cut_off()};
+
+    unplugged.is_network_here = FALSE;
+    expect_cut(&watcher, others, 0, MIG_CUT_NONE);
+    expect_cut(&watcher, others, 3, MIG_CUT_HERE);
+    expect_cut(&watcher, others, 2, MIG_CUT_HERE);
+    /* one cable between two nodes: both see this, and both would end what they run */
+    expect_cut(&watcher, others, 1, MIG_CUT_SOMEWHERE);
+    expect_cut(&unplugged, others, 1, MIG_CUT_HERE);
+    /* any answer of anybody */
+    others[1].peer_ms = 9999;
+    expect_cut(&unplugged, others, 3, MIG_CUT_NONE);
+    others[1] = cut_off();
+    others[1].migration_ms = 9999;
+    expect_cut(&unplugged, others, 3, MIG_CUT_NONE);
+    others[1].migration_ms = MIG_NEVER_ASKED;
+    expect_cut(&unplugged, others, 3, MIG_CUT_HERE);
+    /* the dead, and who has left, could not answer: they are no second opinion */
+    others[1] = others[2] = silent();
+    others[2].has_left = TRUE;
+    expect_cut(&watcher, others, 3, MIG_CUT_SOMEWHERE);
+    others[0].heartbeat_ms = OLD;
+    expect_cut(&unplugged, others, 3, MIG_CUT_NONE);
+}
+
+static void
+test_ends_for_cut(void)
+{
+    MigVm vm = {.restarts_on_isolation = TRUE, .wants_running = TRUE};
+
+    for (int cut = MIG_CUT_NONE; cut <= MIG_CUT_HERE; cut++) {
+        vm.restart = MIG_RESTART_ON_NODE_DEATH;
+        g_assert_cmpint(mig_failover_ends_for_cut(cut, &vm), ==, cut == MIG_CUT_HERE);
+        vm.restart = MIG_RESTART_NEVER; /* nobody would start it */
+        g_assert_false(mig_failover_ends_for_cut(cut, &vm));
+    }
+    vm.restart = MIG_RESTART_ALWAYS;
+    g_assert_true(mig_failover_ends_for_cut(MIG_CUT_HERE, &vm));
+    vm.restarts_on_isolation = FALSE;
+    g_assert_false(mig_failover_ends_for_cut(MIG_CUT_HERE, &vm));
+    vm.restarts_on_isolation = TRUE;
+    vm.wants_running = FALSE;
+    g_assert_false(mig_failover_ends_for_cut(MIG_CUT_HERE, &vm));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -369,5 +440,7 @@ main(int argc, char **argv)
     g_test_add_func("/failover/advanced", test_advanced);
     g_test_add_func("/failover/property", test_property);
     g_test_add_func("/failover/flapping", test_flapping);
+    g_test_add_func("/failover/cut", test_cut);
+    g_test_add_func("/failover/ends-for-cut", test_ends_for_cut);
     return g_test_run();
 }
