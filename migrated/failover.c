@@ -12,7 +12,6 @@
 #include "recovery.h"
 #include "self.h"
 #include "signs.h"
-#include "volumes.h"
 
 #include <string.h>
 

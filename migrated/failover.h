@@ -5,6 +5,7 @@
 
 #include "core/failover.h"
 #include "daemon.h"
+#include "volumes.h"
 
 /*
  * One thread looks several times a second: it collects evidence (heartbeats, sanlock, signs.h),
