@@ -32,8 +32,8 @@ struct MigFailover {
     GCond wake;
     gboolean is_asked; /* to look at once */
     GPtrArray *lives;
-    GHashTable *memories; /* node -> Memory */
-    GHashTable *fenced;   /* "volume/host id" -> generation (guint64) that a fence has ended */
+    GHashTable *memories;   /* node -> Memory */
+    GHashTable *fenced;     /* "volume/host id" -> generation (guint64) that a fence has ended */
     gint64 network_lost_us; /* used by the thread alone: when a link of ours was seen down last */
     MigCut cut;
 };
