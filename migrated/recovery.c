@@ -3,6 +3,7 @@
 #include "recovery.h"
 
 #include "base/error.h"
+#include "core/ended.h"
 #include "core/timeouts.h"
 #include "core/tries.h"
 #include "events.h"
@@ -124,6 +125,12 @@ life_of(const Look *look, const MigNodeView *view)
     return life ? life->finding.life : MIG_LIFE_SUSPECT;
 }
 
+static gboolean
+has_bit(const MigNodeView *view, guint32 slot)
+{
+    return slot < MIG_MAX_VM_SLOTS && (view->node->running[slot / 8] & (1u << (slot % 8)));
+}
+
 /* A node that publishes that it runs there, and is not proven dead. */
 static const MigNodeView *
 publisher(const Look *look, guint32 slot)
@@ -131,43 +138,28 @@ publisher(const Look *look, guint32 slot)
     for (guint i = 0; i < look->views->len; i++) {
         const MigNodeView *view = g_ptr_array_index(look->views, i);
 
-        if (slot < MIG_MAX_VM_SLOTS && (view->node->running[slot / 8] & (1u << (slot % 8))) &&
-            !view->node->has_left && !is_proven_dead(look, view))
+        if (has_bit(view, slot) && !view->node->has_left && !is_proven_dead(look, view))
             return view;
     }
     return NULL;
 }
 
-/* Where nobody has the lease and nobody publishes it: did it end with its node, or by itself?
- * FALSE: cannot be told, so it is left alone. */
+/* Where nobody has the lease and nobody publishes it. FALSE: nobody can tell. */
 static gboolean
 how_it_ended(const Look *look, const MigVm *vm, guint32 last_host_id, const MigLeaseOwner *owner,
              MigDown *down)
 {
     const MigNodeView *last = view_of(look, owner->host_id ? owner->host_id : last_host_id);
+    MigEnded ended = {.is_lease_left = owner->host_id != 0,
+                      .is_known = last != NULL,
+                      .restarts_on_isolation = vm->restarts_on_isolation};
 
-    /* leases of an earlier start of its node fell with that start */
-    if (last && (owner->host_id || is_proven_dead(look, last))) {
-        *down = MIG_DOWN_NODE;
-        return TRUE;
+    if (last) {
+        ended.is_dead = is_proven_dead(look, last);
+        ended.has_bit = has_bit(last, vm->slot);
+        ended.life = life_of(look, last);
     }
-    *down = MIG_DOWN_CRASH;
-    if (!last)
-        return TRUE;
-    switch (life_of(look, last)) {
-    case MIG_LIFE_UP:
-    case MIG_LIFE_LEFT:
-        return TRUE;
-    case MIG_LIFE_CUT_OFF: /* it has ended it there itself: its lease is free */
-        *down = MIG_DOWN_NODE;
-        return vm->restarts_on_isolation;
-    case MIG_LIFE_SUSPECT:
-    case MIG_LIFE_DISK_LOST:
-    case MIG_LIFE_DEAD:
-    case MIG_LIFE_FENCED:
-    default:
-        return FALSE;
-    }
+    return mig_ended_how(&ended, down);
 }
 
 /* Fills place; is_running unless it is sure that it runs nowhere. FALSE: nobody can tell. */

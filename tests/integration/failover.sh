@@ -18,6 +18,7 @@ SETTLE_S=60
 RESTART_LIMIT=3
 SAFE=app   # restart=always
 STOPPED=off # stopped by its administrator
+ENDED=ended # by itself, before its node did
 plug_ms=0
 
 pull() {
@@ -90,6 +91,7 @@ plug_pulled() {
         "$(first_at nodeB $SAFE started "$plug_ms")" "$(first_at nodeB "$VM" restart "$plug_ms")"
     ok "plug pulled: what is kept apart is apart" eval '[[ $(nodes_with any "$VM") != "$(nodes_with any $SAFE)" ]]'
     is "plug pulled: what was stopped stays stopped" "$(nodes_with any $STOPPED)" ""
+    is "plug pulled: so does what had ended before" "$(nodes_with any $ENDED)" ""
     ok "plug pulled: the node comes back" comes_back nodeA
     ok "plug pulled: and runs nothing of it" eval '[[ -z $(on nodeA virsh -q list --all) ]]'
 }
@@ -252,7 +254,7 @@ done
 ok "daemons are back" retry 30 eval 'ctl nodeA status && ctl nodeB status && ctl nodeC status'
 ok "all attach the volume" cluster_volume $IO_TIMEOUT
 ok "VMs are defined" eval 'cluster_define "$VM" "${IP##*.}" && cluster_define $SAFE 11 --memory 128 &&
-    cluster_define $STOPPED 12 --memory 128'
+    cluster_define $STOPPED 12 --memory 128 && cluster_define $ENDED 13 --memory 128'
 ok "one is restarted always" ctl nodeA vm set $SAFE restart=always priority=900
 like "that is shown" "$(ctl nodeC vm show $SAFE)" 'always'
 ok "one starts after the other, and not where that is" ctl nodeC vm set "$VM" start_after=$SAFE anti_affinity=$SAFE
@@ -261,8 +263,10 @@ ok "a circle is refused" refuses 51 ctl nodeA vm set $SAFE start_after="$VM"
 ok "with and apart at once is refused" refuses 51 ctl nodeA vm set $SAFE affinity="$VM"
 like "times are told" "$(ctl nodeA timeouts)" "$VOLUME +host-dead +1 min 08 s"
 ok "a policy that is none is refused" refuses 51 ctl nodeA vm set $SAFE restart=sometimes
-ok "they start on nodeA" eval 'ctl nodeA vm start "$VM" && ctl nodeA vm start $SAFE && ctl nodeA vm start $STOPPED'
+ok "they start on nodeA" eval 'ctl nodeA vm start "$VM" && ctl nodeA vm start $SAFE && ctl nodeA vm start $STOPPED &&
+    ctl nodeA vm start $ENDED'
 ok "one is stopped by its administrator" ctl nodeA vm stop $STOPPED --force
+ok "one ends by itself" on nodeA virsh -q destroy $ENDED
 ok "the guest answers" retry "$WAIT_S" answers
 ok "all nodes are up" retry 30 all_up
 like "what if nodeA died" "$(ctl nodeB whatif node-down nodeA)" "$VM .*node[BC]"
