@@ -22,6 +22,8 @@ mig_try_down(MigTry *one, guint64 lease_version, guint limit, gint64 now_ms, Mig
         now_ms - one->asked_ms <= MIG_AGAIN_VALID_MS &&
         (!one->asked_version || one->asked_version == lease_version))
         vm->down = MIG_DOWN_DISK;
+    if (vm->down == MIG_DOWN_CRASH && one->has_failed)
+        vm->down = one->failed_after;
     vm->is_held = vm->down == MIG_DOWN_CRASH && now_ms - one->down_ms < MIG_RECOVERY_CRASH_MS;
     vm->attempts = one->attempts;
     vm->wait_ms = MAX(one->next_ms - now_ms, 0);
@@ -36,6 +38,8 @@ mig_try_done(MigTry *one, MigDown down, gboolean has_started, guint32 host_id, g
     one->done_ms = now_ms;
     one->is_locked = one->is_passing = FALSE;
     one->not_host_id = has_started ? 0 : host_id;
+    one->has_failed = !has_started;
+    one->failed_after = down;
     if (has_started) {
         one->asked_ms = one->passing_ms = 0;
         one->passing = 0;
@@ -59,6 +63,8 @@ mig_try_passing(MigTry *one, MigDown down, gboolean is_locked, guint32 host_id, 
     } else {
         one->is_passing = TRUE;
         one->done_ms = now_ms;
+        one->has_failed = TRUE;
+        one->failed_after = down;
         one->passing++;
         one->next_ms =
             now_ms + MIN(mig_place_backoff_ms(one->passing), MIG_RECOVERY_PASSING_AGAIN_MS);
@@ -73,5 +79,8 @@ mig_try_up(MigTry *one, gint64 now_ms)
     one->down_ms = one->asked_ms = one->passing_ms = 0;
     one->passing = 0;
     one->is_locked = one->is_passing = FALSE;
+    /* the lease of a start that has just failed may still be seen */
+    if (now_ms - one->done_ms > MIG_RECOVERY_SETTLE_MS)
+        one->has_failed = FALSE;
     return one->is_given_up || !one->done_ms || now_ms - one->done_ms > MIG_RECOVERY_FORGET_MS;
 }

@@ -15,6 +15,9 @@
  * host outlive it. It is tried again, on any node, and counts only where that goes on for longer
  * than such locks can last.
  *
+ * QEMU can have had the lease for a moment where a start has failed. So by its lease such a VM has
+ * ended by itself, on a node that lives; what it was to be started after still holds.
+ *
  * What counted is over where the VM has run for MIG_RECOVERY_FORGET_MS since its last start; and at
  * once where it was given up and runs all the same, for then a person has started it. Times are of
  * one monotonic clock, 0 is never.
@@ -33,6 +36,8 @@ typedef struct {
     guint passing;         /* starts that have */
     gboolean is_passing;   /* the last one was such a start, and did not count */
     gboolean is_locked;    /* the last one has found a disk locked */
+    gboolean has_failed;   /* the last one has, and it did not run since */
+    MigDown failed_after;  /* what that was to be a start after */
 } MigTry;
 
 /* Its node says, and goes on saying until it runs, that it was ended because its disk had failed.

@@ -183,6 +183,33 @@ test_locked_again(void)
     g_assert_cmpuint(down(&one, MIG_DOWN_NODE, 3, later_ms).attempts, ==, 0);
 }
 
+/* The QEMU of a failed start had the lease: by that it ended by itself, on a node that lives. */
+static void
+test_failed_with_lease(void)
+{
+    static const MigDown reasons[] = {MIG_DOWN_NODE, MIG_DOWN_DISK};
+    gint64 now_ms;
+
+    for (guint i = 0; i < G_N_ELEMENTS(reasons); i++) {
+        MigTry one = {0};
+
+        g_assert_cmpint(down(&one, reasons[i], 1, begun_ms).down, ==, reasons[i]);
+        now_ms = begun_ms + 1;
+        mig_try_done(&one, reasons[i], FALSE, HERE, now_ms);
+        mig_try_up(&one, ++now_ms); /* its lease is seen for a moment more */
+        g_assert_cmpint(down(&one, MIG_DOWN_CRASH, 2, ++now_ms).down, ==, reasons[i]);
+        mig_try_passing(&one, reasons[i], FALSE, HERE, ++now_ms);
+        g_assert_cmpint(down(&one, MIG_DOWN_CRASH, 3, ++now_ms).down, ==, reasons[i]);
+        /* a start that succeeds, and one by a person, make it one that ends by itself */
+        mig_try_done(&one, reasons[i], TRUE, HERE + 1, ++now_ms);
+        g_assert_cmpint(down(&one, MIG_DOWN_CRASH, 4, ++now_ms).down, ==, MIG_DOWN_CRASH);
+        mig_try_done(&one, reasons[i], FALSE, HERE, ++now_ms);
+        now_ms += MIG_RECOVERY_SETTLE_MS + 1;
+        mig_try_up(&one, now_ms);
+        g_assert_cmpint(down(&one, MIG_DOWN_CRASH, 5, ++now_ms).down, ==, MIG_DOWN_CRASH);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -194,5 +221,6 @@ main(int argc, char **argv)
     g_test_add_func("/tries/disk", test_disk);
     g_test_add_func("/tries/locked", test_locked);
     g_test_add_func("/tries/locked-again", test_locked_again);
+    g_test_add_func("/tries/failed-with-lease", test_failed_with_lease);
     return g_test_run();
 }
