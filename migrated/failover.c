@@ -154,6 +154,12 @@ mig_failover_word_on(MigDaemon *daemon, MigAttached *attached, const MigNodeView
                              mig_timeouts_host_dead_s(io_timeout_s) * G_GINT64_CONSTANT(1000));
 }
 
+static gboolean
+is_lost_here(MigAttached *attached)
+{
+    return g_str_equal(mig_attached_state(attached), "lost");
+}
+
 static MigWord
 word_on(MigFailover *failover, MigAttached *attached, const MigNodeView *view)
 {
@@ -161,23 +167,28 @@ word_on(MigFailover *failover, MigAttached *attached, const MigNodeView *view)
 
     /* sanlock looks at the others' leases only now and then: a free one can be seen at once */
     if (!view->is_local && view->age_ms >= MIG_SUSPECT_MS && word != MIG_WORD_FREE &&
-        !g_str_equal(mig_attached_state(attached), "lost") &&
+        !is_lost_here(attached) &&
         mig_csv_host_is_free(mig_attached_csv(attached), view->node->host_id,
                              view->node->host_generation))
         word = MIG_WORD_FREE;
     return word;
 }
 
-/* What one volume says of a node, merged into what others have said. */
+/* What one volume says of a node, merged into what others have said. One that is lost to this node
+ * comes behind those that are not, and is heard only where they say nothing: what was seen on it
+ * last would hide the rest. */
 static void
-merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigNodeView *view)
+merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigNodeView *view,
+      gboolean is_lost)
 {
     MigNodeLife *life = (MigNodeLife *)mig_lives_find(lives, view->node->name);
     const char *volume = mig_attached_name(attached);
-    MigWord word = word_on(failover, attached, view);
+    MigWord word;
     gboolean is_new = life == NULL;
     MigEvidence *e;
 
+    if (!is_new && is_lost && !life->evidence.is_unseen)
+        return;
     if (is_new) {
         life = g_new0(MigNodeLife, 1);
         life->name = g_strdup(view->node->name);
@@ -186,6 +197,7 @@ merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigN
                                        .has_left = TRUE,
                                        .is_armed = TRUE,
                                        .is_fenced = TRUE,
+                                       .is_unseen = TRUE,
                                        .heartbeat_ms = G_MAXINT32,
                                        .steady_ms = G_MAXINT32,
                                        .word = MIG_WORD_FREE};
@@ -194,7 +206,9 @@ merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigN
     e = &life->evidence;
     if (view->node->has_left)
         return; /* of this volume; says nothing of the others */
+    word = word_on(failover, attached, view);
     e->has_left = FALSE;
+    e->is_unseen = e->is_unseen && is_lost;
     e->is_armed = e->is_armed && view->node->has_watchdog;
     e->is_passive = e->is_passive || view->node->is_passive;
     e->is_fenced = e->is_fenced && is_fenced(failover, volume, view->node);
@@ -204,6 +218,17 @@ merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigN
     /* FREE of one and LIVE of another volume: it lives */
     if (word_rank(word) > word_rank(e->word))
         e->word = word;
+}
+
+static void
+merge_all(MigFailover *failover, GPtrArray *lives, MigAttached *attached, gboolean is_lost)
+{
+    g_autoptr(GPtrArray) views = NULL;
+
+    mig_attached_ask_of_failing(attached);
+    views = mig_attached_nodes(attached);
+    for (guint i = 0; i < views->len; i++)
+        merge(failover, lives, attached, g_ptr_array_index(views, i), is_lost);
 }
 
 static gint
@@ -219,17 +244,17 @@ collect(MigFailover *failover)
 {
     MigDaemon *daemon = failover->daemon;
     g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
+    g_autoptr(GPtrArray) lost = g_ptr_array_new();
     GPtrArray *lives = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_life_free);
 
     for (guint i = 0; i < volumes->len; i++) {
-        MigAttached *attached = g_ptr_array_index(volumes, i);
-
-        mig_attached_ask_of_failing(attached);
-        g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
-
-        for (guint k = 0; k < views->len; k++)
-            merge(failover, lives, attached, g_ptr_array_index(views, k));
+        if (is_lost_here(g_ptr_array_index(volumes, i)))
+            g_ptr_array_add(lost, g_ptr_array_index(volumes, i));
+        else
+            merge_all(failover, lives, g_ptr_array_index(volumes, i), FALSE);
     }
+    for (guint i = 0; i < lost->len; i++)
+        merge_all(failover, lives, g_ptr_array_index(lost, i), TRUE);
     for (guint i = 0; i < lives->len; i++) {
         MigNodeLife *life = g_ptr_array_index(lives, i);
         MigSignAges ages;
@@ -308,6 +333,7 @@ static gboolean
 free_leases(const Fence *fence, GError **error)
 {
     MigFailover *failover = fence->failover;
+    gboolean ok = TRUE;
 
     for (guint i = 0; i < fence->volumes->len; i++) {
         MigAttached *attached = g_ptr_array_index(fence->volumes, i);
@@ -319,16 +345,18 @@ free_leases(const Fence *fence, GError **error)
         if (!mig_csv_host_release(mig_attached_csv(attached), fence->host_id, generation,
                                   &refused) &&
             !g_error_matches(refused, MIG_ERROR, MIG_ERROR_NODE_UNKNOWN)) {
-            g_propagate_prefixed_error(error, g_steal_pointer(&refused),
-                                       "volume %s: ", mig_attached_name(attached));
+            if (ok)
+                g_propagate_prefixed_error(error, g_steal_pointer(&refused),
+                                           "volume %s: ", mig_attached_name(attached));
+            ok = FALSE;
             g_free(key);
-            return FALSE;
+            continue; /* the others' VMs need not wait for it */
         }
         g_mutex_lock(&failover->lock);
         g_hash_table_replace(failover->fenced, key, g_memdup2(&generation, sizeof generation));
         g_mutex_unlock(&failover->lock);
     }
-    return TRUE;
+    return ok;
 }
 
 /* Is it on that volume what it was as it was judged? */
@@ -407,7 +435,8 @@ fence_thread(gpointer data)
     } else if (ok) {
         mig_events_add(events, fence->node, NULL, "leases-freed",
                        "host id %u, generation %" G_GUINT64_FORMAT " of its first volume",
-                       fence->host_id, g_array_index(fence->generations, guint64, 0));
+                       fence->host_id,
+                       fence->generations->len ? g_array_index(fence->generations, guint64, 0) : 0);
     }
     g_mutex_lock(&failover->lock);
     memory = g_hash_table_lookup(failover->memories, fence->node);
@@ -457,7 +486,8 @@ fence_new(MigFailover *failover, const MigNodeLife *life, gint64 silent_us)
         MigAttached *attached = g_ptr_array_index(volumes, i);
         g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
 
-        for (guint k = 0; k < views->len; k++) {
+        /* nothing can be freed there; whoever has that volume fences for itself */
+        for (guint k = 0; !is_lost_here(attached) && k < views->len; k++) {
             const MigNodeView *view = g_ptr_array_index(views, k);
 
             if (view->node->host_id != life->host_id || view->node->has_left)

@@ -229,6 +229,8 @@ judge_one(const MigWatcher *watcher, const MigEvidence *node, gboolean can_judge
         return (MigFinding){MIG_LIFE_LEFT, "it left in an orderly way", FALSE, TRUE};
     if (is_young(watcher, node->heartbeat_ms))
         return judge_beating(watcher, node);
+    if (node->is_unseen)
+        return (MigFinding){MIG_LIFE_SUSPECT, "its volumes are lost to this node", FALSE, FALSE};
     if (node->is_fenced)
         return (MigFinding){MIG_LIFE_FENCED, "a fence agent has confirmed that it is off", FALSE,
                             TRUE};

@@ -45,6 +45,7 @@ typedef struct {
     gboolean has_left;
     gboolean is_armed;       /* it published that sanlock's watchdog is armed */
     gboolean is_passive;     /* it published that it fences nobody, and restarts nothing */
+    gboolean is_unseen;      /* it is on volumes only that are lost to this node */
     gboolean is_fenced;      /* a confirmed fence of the start (generation) it has now */
     gint64 heartbeat_ms;     /* on the volume where it is youngest */
     gint64 heartbeat_old_ms; /* on the volume where it is oldest */

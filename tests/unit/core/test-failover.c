@@ -252,6 +252,22 @@ test_blind(void)
     g_assert_cmpuint(count_fenced(&as, nodes, 3), ==, 1);
 }
 
+/* What this node saw last on a volume that it has lost says nothing, whatever it was. */
+static void
+test_unseen(void)
+{
+    for (guint word = MIG_WORD_UNKNOWN; word <= MIG_WORD_FREE; word++) {
+        MigEvidence node = silent();
+
+        node.is_unseen = node.is_armed = TRUE;
+        node.is_fenced = word == MIG_WORD_LIVE;
+        node.word = (MigWord)word;
+        expect(&node, MIG_LIFE_SUSPECT, FALSE, FALSE);
+        node.heartbeat_ms = node.heartbeat_old_ms = YOUNG; /* not lost for long yet */
+        g_assert_false(judge(&watcher, &node).may_restart);
+    }
+}
+
 static void
 test_storm(void)
 {
@@ -437,6 +453,7 @@ main(int argc, char **argv)
     g_test_add_func("/failover/own-disk", test_own_disk);
     g_test_add_func("/failover/storm", test_storm);
     g_test_add_func("/failover/blind", test_blind);
+    g_test_add_func("/failover/unseen", test_unseen);
     g_test_add_func("/failover/advanced", test_advanced);
     g_test_add_func("/failover/property", test_property);
     g_test_add_func("/failover/flapping", test_flapping);
