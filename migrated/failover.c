@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* failover.c - collecting evidence, judging it, fencing. */
+/* failover.c - judging the evidence (lives.h), fencing. */
 #include "failover.h"
 
 #include "base/error.h"
@@ -38,40 +38,12 @@ struct MigFailover {
     MigCut cut;
 };
 
-void
-mig_node_life_free(MigNodeLife *life)
-{
-    if (!life)
-        return;
-    g_free(life->name);
-    g_free(life);
-}
-
-const MigNodeLife *
-mig_lives_find(GPtrArray *lives, const char *node)
-{
-    for (guint i = 0; i < lives->len; i++) {
-        const MigNodeLife *life = g_ptr_array_index(lives, i);
-
-        if (g_strcmp0(life->name, node) == 0)
-            return life;
-    }
-    return NULL;
-}
-
 GPtrArray *
 mig_failover_lives(MigFailover *failover)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&failover->lock);
-    GPtrArray *copy = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_life_free);
 
-    for (guint i = 0; i < failover->lives->len; i++) {
-        MigNodeLife *life = g_memdup2(g_ptr_array_index(failover->lives, i), sizeof *life);
-
-        life->name = g_strdup(life->name);
-        g_ptr_array_add(copy, life);
-    }
-    return copy;
+    return mig_lives_copy(failover->lives);
 }
 
 gboolean
@@ -102,171 +74,15 @@ mig_failover_can_fence(MigDaemon *daemon, const char *node)
 
 /* ---- evidence ---- */
 
-static MigWord
-word_of(MigHostState state)
-{
-    switch (state) {
-    case MIG_HOST_STATE_LIVE:
-        return MIG_WORD_LIVE;
-    case MIG_HOST_STATE_FAIL:
-        return MIG_WORD_FAIL;
-    case MIG_HOST_STATE_DEAD:
-        return MIG_WORD_DEAD;
-    case MIG_HOST_STATE_FREE:
-        return MIG_WORD_FREE;
-    case MIG_HOST_STATE_UNKNOWN:
-    default:
-        return MIG_WORD_UNKNOWN;
-    }
-}
-
-/* The least good word counts: a node may be dead on one volume and alive on another. */
-static guint
-word_rank(MigWord word)
-{
-    static const guint ranks[] = {[MIG_WORD_UNKNOWN] = 4,
-                                  [MIG_WORD_LIVE] = 3,
-                                  [MIG_WORD_FAIL] = 2,
-                                  [MIG_WORD_DEAD] = 1,
-                                  [MIG_WORD_FREE] = 0};
-
-    return ranks[word];
-}
-
 static gboolean
-is_fenced(MigFailover *failover, const char *volume, const MigNode *node)
+is_fenced(gpointer self, const char *volume, const MigNode *node)
 {
+    MigFailover *failover = self;
     g_autofree char *key = g_strdup_printf("%s/%u", volume, node->host_id);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&failover->lock);
     const guint64 *generation = g_hash_table_lookup(failover->fenced, key);
 
     return generation && *generation == node->host_generation;
-}
-
-MigWord
-mig_failover_word_on(MigDaemon *daemon, MigAttached *attached, const MigNodeView *view)
-{
-    guint io_timeout_s = mig_csv_io_timeout_s(mig_attached_csv(attached));
-    gboolean is_unsafe = daemon->config->unsafe_without_watchdog != 0;
-
-    return mig_failover_word(word_of(view->sanlock), view->advanced_ms,
-                             view->node->has_watchdog || is_unsafe,
-                             mig_timeouts_host_dead_s(io_timeout_s) * G_GINT64_CONSTANT(1000));
-}
-
-static gboolean
-is_lost_here(MigAttached *attached)
-{
-    return g_str_equal(mig_attached_state(attached), "lost");
-}
-
-static MigWord
-word_on(MigFailover *failover, MigAttached *attached, const MigNodeView *view)
-{
-    MigWord word = mig_failover_word_on(failover->daemon, attached, view);
-
-    /* sanlock looks at the others' leases only now and then: a free one can be seen at once */
-    if (!view->is_local && view->age_ms >= MIG_SUSPECT_MS && word != MIG_WORD_FREE &&
-        !is_lost_here(attached) &&
-        mig_csv_host_is_free(mig_attached_csv(attached), view->node->host_id,
-                             view->node->host_generation))
-        word = MIG_WORD_FREE;
-    return word;
-}
-
-/* What one volume says of a node, merged into what others have said. One that is lost to this node
- * comes behind those that are not, and is heard only where they say nothing: what was seen on it
- * last would hide the rest. */
-static void
-merge(MigFailover *failover, GPtrArray *lives, MigAttached *attached, const MigNodeView *view,
-      gboolean is_lost)
-{
-    MigNodeLife *life = (MigNodeLife *)mig_lives_find(lives, view->node->name);
-    const char *volume = mig_attached_name(attached);
-    MigWord word;
-    gboolean is_new = life == NULL;
-    MigEvidence *e;
-
-    if (!is_new && is_lost && !life->evidence.is_unseen)
-        return;
-    if (is_new) {
-        life = g_new0(MigNodeLife, 1);
-        life->name = g_strdup(view->node->name);
-        life->host_id = view->node->host_id;
-        life->evidence = (MigEvidence){.is_self = view->is_local,
-                                       .has_left = TRUE,
-                                       .is_armed = TRUE,
-                                       .is_fenced = TRUE,
-                                       .is_unseen = TRUE,
-                                       .heartbeat_ms = G_MAXINT32,
-                                       .steady_ms = G_MAXINT32,
-                                       .word = MIG_WORD_FREE};
-        g_ptr_array_add(lives, life);
-    }
-    e = &life->evidence;
-    if (view->node->has_left)
-        return; /* of this volume; says nothing of the others */
-    word = word_on(failover, attached, view);
-    e->has_left = FALSE;
-    e->is_unseen = e->is_unseen && is_lost;
-    e->is_armed = e->is_armed && view->node->has_watchdog;
-    e->is_passive = e->is_passive || view->node->is_passive;
-    e->is_fenced = e->is_fenced && is_fenced(failover, volume, view->node);
-    e->heartbeat_ms = MIN(e->heartbeat_ms, MIN(view->age_ms, G_MAXINT32));
-    e->steady_ms = MIN(e->steady_ms, view->steady_ms);
-    e->heartbeat_old_ms = MAX(e->heartbeat_old_ms, MIN(view->age_ms, G_MAXINT32));
-    /* FREE of one and LIVE of another volume: it lives */
-    if (word_rank(word) > word_rank(e->word))
-        e->word = word;
-}
-
-static void
-merge_all(MigFailover *failover, GPtrArray *lives, MigAttached *attached, gboolean is_lost)
-{
-    g_autoptr(GPtrArray) views = NULL;
-
-    mig_attached_ask_of_failing(attached);
-    views = mig_attached_nodes(attached);
-    for (guint i = 0; i < views->len; i++)
-        merge(failover, lives, attached, g_ptr_array_index(views, i), is_lost);
-}
-
-static gint
-by_host_id(gconstpointer a, gconstpointer b)
-{
-    const MigNodeLife *left = *(MigNodeLife *const *)a, *right = *(MigNodeLife *const *)b;
-
-    return (gint)left->host_id - (gint)right->host_id;
-}
-
-static GPtrArray *
-collect(MigFailover *failover)
-{
-    MigDaemon *daemon = failover->daemon;
-    g_autoptr(GPtrArray) volumes = mig_volumes_list(daemon->volumes);
-    g_autoptr(GPtrArray) lost = g_ptr_array_new();
-    GPtrArray *lives = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_life_free);
-
-    for (guint i = 0; i < volumes->len; i++) {
-        if (is_lost_here(g_ptr_array_index(volumes, i)))
-            g_ptr_array_add(lost, g_ptr_array_index(volumes, i));
-        else
-            merge_all(failover, lives, g_ptr_array_index(volumes, i), FALSE);
-    }
-    for (guint i = 0; i < lost->len; i++)
-        merge_all(failover, lives, g_ptr_array_index(lost, i), TRUE);
-    for (guint i = 0; i < lives->len; i++) {
-        MigNodeLife *life = g_ptr_array_index(lives, i);
-        MigSignAges ages;
-
-        mig_signs_ages(daemon->signs, life->name, &ages);
-        life->evidence.peer_ms = ages.peer_ms;
-        life->evidence.volumes = ages.volumes;
-        life->evidence.management_ms = ages.management_ms;
-        life->evidence.migration_ms = ages.migration_ms;
-    }
-    g_ptr_array_sort(lives, by_host_id);
-    return lives;
 }
 
 /* Our own links: a cable that is out here is no sign of anybody's death. */
@@ -487,7 +303,8 @@ fence_new(MigFailover *failover, const MigNodeLife *life, gint64 silent_us)
         g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
 
         /* nothing can be freed there; whoever has that volume fences for itself */
-        for (guint k = 0; !is_lost_here(attached) && k < views->len; k++) {
+        for (guint k = 0; !g_str_equal(mig_attached_state(attached), "lost") && k < views->len;
+             k++) {
             const MigNodeView *view = g_ptr_array_index(views, k);
 
             if (view->node->host_id != life->host_id || view->node->has_left)
@@ -578,7 +395,7 @@ static void
 look(MigFailover *failover)
 {
     MigDaemon *daemon = failover->daemon;
-    GPtrArray *lives = collect(failover);
+    GPtrArray *lives = mig_lives_collect(failover->daemon, is_fenced, failover);
     MigCut cut = judge(failover, lives);
     gboolean wakes = FALSE, isolated = cut != MIG_CUT_NONE;
     g_autoptr(GPtrArray) mine = NULL;

@@ -3,9 +3,7 @@
  * case. */
 #pragma once
 
-#include "core/failover.h"
-#include "daemon.h"
-#include "volumes.h"
+#include "lives.h"
 
 /*
  * One thread looks several times a second: it collects evidence (heartbeats, sanlock, signs.h),
@@ -17,24 +15,10 @@
 MigFailover *mig_failover_new(MigDaemon *daemon);
 void mig_failover_start(MigFailover *failover);
 
-typedef struct {
-    char *name;
-    guint32 host_id;
-    MigEvidence evidence;
-    MigFinding finding;
-    gboolean is_flapping; /* died too often lately: gets VMs only as the last resort */
-} MigNodeLife;
-
-void mig_node_life_free(MigNodeLife *life);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigNodeLife, mig_node_life_free)
-
 /* GPtrArray of MigNodeLife, by host id, from the last look. */
 GPtrArray *mig_failover_lives(MigFailover *failover);
-const MigNodeLife *mig_lives_find(GPtrArray *lives, const char *node);
 /* Has nobody answered this node for so long that it is the one that is cut off? */
 gboolean mig_failover_is_isolated(MigFailover *failover);
-/* sanlock's word of a node on that volume, as the rules of core/failover.h have it. */
-MigWord mig_failover_word_on(MigDaemon *daemon, MigAttached *attached, const MigNodeView *view);
 /* Is that VM to be ended here, for this node is cut off? Any thread. */
 gboolean mig_failover_ends_for_cut_now(MigFailover *failover, const MigVm *vm);
 /* A node's deaths are forgotten here, as if it had never died. */

@@ -121,7 +121,7 @@ half_host(MigDaemon *daemon, MigAttached *attached, guint32 host_id, char **node
                              .is_beating = view->state == MIG_NODE_UP,
                              .is_fenced = life && life->finding.life == MIG_LIFE_FENCED,
                              .is_armed = view->node->has_watchdog,
-                             .word = mig_failover_word_on(daemon, attached, view)};
+                             .word = mig_lives_word_on(daemon, attached, view)};
     }
     /* an unreadable slot is a node all the same */
     return (MigHalfHost){.is_known =
