@@ -212,7 +212,10 @@ state_of(MigDaemon *daemon, const MigVmView *view)
         return view->state;
     lives = mig_failover_lives(daemon->failover);
     life = mig_lives_find(lives, view->node);
-    return life && life->finding.may_restart ? "down" : view->state;
+    return life && (life->finding.may_restart ||
+                    mig_life_is_proven_dead(life, mig_attached_name(view->attached)))
+               ? "down"
+               : view->state;
 }
 
 MigApiVm *

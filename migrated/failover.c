@@ -20,8 +20,9 @@ typedef struct {
     MigLife life;
     gint64 silent_us;     /* since when it should be fenced, 0: it should not */
     gint64 next_fence_us; /* not before, after one that failed */
-    gboolean is_fencing, was_restartable;
-    gboolean was_up; /* since it died last: what is found dead has not died again */
+    gboolean is_fencing;
+    guint restartable; /* on how many of its volumes it was proven dead */
+    gboolean was_up;   /* since it died last: what is found dead has not died again */
 } Memory;
 
 struct MigFailover {
@@ -114,7 +115,6 @@ judge(MigFailover *failover, GPtrArray *lives)
 {
     const MigConfig *config = failover->daemon->config;
     g_autofree MigEvidence *nodes = g_new0(MigEvidence, lives->len + 1);
-    g_autofree MigFinding *findings = g_new0(MigFinding, lives->len + 1);
     MigWatcher watcher = {.watched_ms = mig_signs_watched_ms(failover->daemon->signs),
                           .is_network_here = is_network_here(failover->daemon),
                           .renewal_ms = renewal_ms(failover->daemon),
@@ -125,11 +125,9 @@ judge(MigFailover *failover, GPtrArray *lives)
     if (!watcher.is_network_here)
         failover->network_lost_us = g_get_monotonic_time();
     watcher.network_seen_ms = (g_get_monotonic_time() - failover->network_lost_us) / 1000;
+    mig_lives_judge(lives, &watcher);
     for (guint i = 0; i < lives->len; i++)
         nodes[i] = ((MigNodeLife *)g_ptr_array_index(lives, i))->evidence;
-    mig_failover_judge(&watcher, nodes, lives->len, findings);
-    for (guint i = 0; i < lives->len; i++)
-        ((MigNodeLife *)g_ptr_array_index(lives, i))->finding = findings[i];
     return mig_failover_cut(&watcher, nodes, lives->len, config->isolated_after_ms);
 }
 
@@ -391,6 +389,16 @@ note_change(MigFailover *failover, MigNodeLife *life, Memory *memory)
     life->is_flapping = mig_deaths_is_flapping(failover->deaths, life->name);
 }
 
+static guint
+count_dead(const MigNodeLife *life)
+{
+    guint dead = 0;
+
+    for (guint i = 0; i < life->seats->len; i++)
+        dead += mig_life_is_proven_dead(life, g_array_index(life->seats, MigSeat, i).volume);
+    return dead;
+}
+
 static void
 look(MigFailover *failover)
 {
@@ -406,8 +414,8 @@ look(MigFailover *failover)
         Memory *memory = memory_of(failover, life->name);
 
         note_change(failover, life, memory);
-        wakes = wakes || (life->finding.may_restart && !memory->was_restartable);
-        memory->was_restartable = life->finding.may_restart;
+        wakes = wakes || count_dead(life) > memory->restartable;
+        memory->restartable = count_dead(life);
         if (daemon->config->failover_enabled && !isolated)
             fence_if_due(failover, life, memory, rank);
     }

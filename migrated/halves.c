@@ -9,13 +9,12 @@
 #include "self.h"
 
 gboolean
-mig_halves_is_dead(MigDaemon *daemon, const char *node)
+mig_halves_is_dead(MigDaemon *daemon, const char *node, const char *volume)
 {
     g_autoptr(GPtrArray) lives = mig_failover_lives(daemon->failover);
     const MigNodeLife *life = mig_lives_find(lives, node);
 
-    return life && life->finding.may_restart &&
-           (life->finding.life == MIG_LIFE_DEAD || life->finding.life == MIG_LIFE_FENCED);
+    return life && mig_life_is_proven_dead(life, volume);
 }
 
 static MigDomainState
@@ -43,7 +42,8 @@ describe(MigDaemon *daemon, const MigRunning *half, const GPtrArray *views)
         nodes[i] = (MigHalfNode){
             .is_source = g_strcmp0(view->node->name, source) == 0,
             .is_up = !view->is_local && view->state == MIG_NODE_UP,
-            .is_dead = !view->is_local && mig_halves_is_dead(daemon, view->node->name),
+            .is_dead =
+                !view->is_local && mig_halves_is_dead(daemon, view->node->name, half->volume),
             .is_published = !view->is_local && !view->node->has_left &&
                             half->slot < MIG_MAX_VM_SLOTS &&
                             (view->node->running[half->slot / 8] & (1u << (half->slot % 8)))};

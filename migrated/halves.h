@@ -16,7 +16,8 @@ gboolean mig_halves_is_alone(MigDaemon *daemon, const MigRunning *half);
 /* The target's question about a half that does not say that its link is lost: is the node that has
  * the other one proven dead? FALSE where nobody is known to have one. Never asks anybody. */
 gboolean mig_halves_is_source_dead(MigDaemon *daemon, const MigRunning *half);
-/* Has a fence, or sanlock with a watchdog behind it, proven that nothing runs there any more? */
-gboolean mig_halves_is_dead(MigDaemon *daemon, const char *node);
+/* Has a fence, or sanlock with a watchdog behind it, proven that nothing of this volume runs
+ * there any more? */
+gboolean mig_halves_is_dead(MigDaemon *daemon, const char *node, const char *volume);
 /* The memory of a VM of this volume is lost: it is started again, if its policy says so. */
 void mig_halves_restart(MigDaemon *daemon, const char *volume, const char *vm);

@@ -334,7 +334,7 @@ env_is_target_dead(gpointer self)
 {
     MigJobEntry *entry = self;
 
-    return mig_halves_is_dead(entry->jobs->daemon, entry->job->target);
+    return mig_halves_is_dead(entry->jobs->daemon, entry->job->target, entry->job->volume);
 }
 
 static void

@@ -10,8 +10,44 @@ mig_node_life_free(MigNodeLife *life)
 {
     if (!life)
         return;
+    g_array_unref(life->seats);
     g_free(life->name);
     g_free(life);
+}
+
+static void
+seat_clear(gpointer data)
+{
+    g_free(((MigSeat *)data)->volume);
+}
+
+static GArray *
+seats_new(void)
+{
+    GArray *seats = g_array_new(FALSE, FALSE, sizeof(MigSeat));
+
+    g_array_set_clear_func(seats, seat_clear);
+    return seats;
+}
+
+static MigSeat *
+find_seat(const MigNodeLife *life, const char *volume)
+{
+    for (guint i = 0; i < life->seats->len; i++) {
+        MigSeat *seat = &g_array_index(life->seats, MigSeat, i);
+
+        if (g_str_equal(seat->volume, volume))
+            return seat;
+    }
+    return NULL;
+}
+
+gboolean
+mig_life_is_proven_dead(const MigNodeLife *life, const char *volume)
+{
+    const MigSeat *seat = find_seat(life, volume);
+
+    return seat && seat->finding.may_restart && seat->finding.life != MIG_LIFE_LEFT;
 }
 
 const MigNodeLife *
@@ -35,6 +71,7 @@ mig_lives_copy(GPtrArray *lives)
         MigNodeLife *life = g_memdup2(g_ptr_array_index(lives, i), sizeof *life);
 
         life->name = g_strdup(life->name);
+        life->seats = g_array_ref(life->seats); /* nobody changes them any more */
         g_ptr_array_add(copy, life);
     }
     return copy;
@@ -110,6 +147,26 @@ word_on(const Collecting *collecting, MigAttached *attached, const MigNodeView *
     return word;
 }
 
+static void
+add_seat(const Collecting *collecting, MigNodeLife *life, MigAttached *attached,
+         const MigNodeView *view, MigWord word)
+{
+    const char *volume = mig_attached_name(attached);
+    gint64 age_ms = MIN(view->age_ms, G_MAXINT32);
+    MigSeat seat = {
+        .volume = g_strdup(volume),
+        .evidence = {.is_self = view->is_local,
+                     .has_left = view->node->has_left,
+                     .is_armed = view->node->has_watchdog,
+                     .is_fenced = collecting->is_fenced(collecting->self, volume, view->node),
+                     .heartbeat_ms = age_ms,
+                     .heartbeat_old_ms = age_ms,
+                     .steady_ms = view->steady_ms,
+                     .word = word}};
+
+    g_array_append_val(life->seats, seat);
+}
+
 /* What one volume says of a node, merged into what others have said. One that is lost to this node
  * comes behind those that are not, and is heard only where they say nothing: what was seen on it
  * last would hide the rest. */
@@ -129,6 +186,7 @@ merge(const Collecting *collecting, GPtrArray *lives, MigAttached *attached,
         life = g_new0(MigNodeLife, 1);
         life->name = g_strdup(view->node->name);
         life->host_id = view->node->host_id;
+        life->seats = seats_new();
         life->evidence = (MigEvidence){.is_self = view->is_local,
                                        .has_left = TRUE,
                                        .is_armed = TRUE,
@@ -140,9 +198,11 @@ merge(const Collecting *collecting, GPtrArray *lives, MigAttached *attached,
         g_ptr_array_add(lives, life);
     }
     e = &life->evidence;
+    word = word_on(collecting, attached, view);
+    if (!is_lost)
+        add_seat(collecting, life, attached, view, word);
     if (view->node->has_left)
         return; /* of this volume; says nothing of the others */
-    word = word_on(collecting, attached, view);
     e->has_left = FALSE;
     e->is_unseen = e->is_unseen && is_lost;
     e->is_armed = e->is_armed && view->node->has_watchdog;
@@ -203,4 +263,61 @@ mig_lives_collect(MigDaemon *daemon, MigIsFenced is_fenced, gpointer self)
     }
     g_ptr_array_sort(lives, by_host_id);
     return lives;
+}
+
+/* ---- judging ---- */
+
+static void
+judge_all(GPtrArray *lives, const MigWatcher *watcher)
+{
+    g_autofree MigEvidence *nodes = g_new0(MigEvidence, lives->len + 1);
+    g_autofree MigFinding *findings = g_new0(MigFinding, lives->len + 1);
+
+    for (guint i = 0; i < lives->len; i++)
+        nodes[i] = ((MigNodeLife *)g_ptr_array_index(lives, i))->evidence;
+    mig_failover_judge(watcher, nodes, lives->len, findings);
+    for (guint i = 0; i < lives->len; i++)
+        ((MigNodeLife *)g_ptr_array_index(lives, i))->finding = findings[i];
+}
+
+/* As if there were no other volume: the VMs of one that a node has lost are not kept by another one
+ * on which it lives. */
+static void
+judge_volume(GPtrArray *lives, const MigWatcher *watcher, const char *volume)
+{
+    g_autofree MigEvidence *nodes = g_new0(MigEvidence, lives->len + 1);
+    g_autofree MigFinding *findings = g_new0(MigFinding, lives->len + 1);
+    g_autofree MigSeat **seats = g_new0(MigSeat *, lives->len + 1);
+    guint count = 0;
+
+    for (guint i = 0; i < lives->len; i++) {
+        const MigNodeLife *life = g_ptr_array_index(lives, i);
+        MigSeat *seat = find_seat(life, volume);
+
+        if (!seat)
+            continue;
+        seat->evidence.peer_ms = life->evidence.peer_ms;
+        seat->evidence.volumes = life->evidence.volumes;
+        seat->evidence.management_ms = life->evidence.management_ms;
+        seat->evidence.migration_ms = life->evidence.migration_ms;
+        nodes[count] = seat->evidence;
+        seats[count++] = seat;
+    }
+    mig_failover_judge(watcher, nodes, count, findings);
+    for (guint i = 0; i < count; i++) {
+        seats[i]->finding = findings[i];
+        seats[i]->finding.should_fence = FALSE;
+    }
+}
+
+void
+mig_lives_judge(GPtrArray *lives, const MigWatcher *watcher)
+{
+    judge_all(lives, watcher);
+    for (guint i = 0; i < lives->len; i++) {
+        const MigNodeLife *life = g_ptr_array_index(lives, i);
+
+        for (guint k = 0; life->evidence.is_self && k < life->seats->len; k++)
+            judge_volume(lives, watcher, g_array_index(life->seats, MigSeat, k).volume);
+    }
 }

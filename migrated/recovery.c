@@ -106,7 +106,7 @@ view_of(const Look *look, guint64 host_id)
     return NULL;
 }
 
-/* May what this node ran be started elsewhere? Orderly leaving is no death: it ran nothing then. */
+/* On this volume. */
 static gboolean
 is_proven_dead(const Look *look, const MigNodeView *view)
 {
@@ -114,7 +114,7 @@ is_proven_dead(const Look *look, const MigNodeView *view)
 
     if (look->without && g_str_equal(view->node->name, look->without))
         return TRUE;
-    return life && life->finding.may_restart && life->finding.life != MIG_LIFE_LEFT;
+    return life && mig_life_is_proven_dead(life, mig_attached_name(look->attached));
 }
 
 static MigLife
