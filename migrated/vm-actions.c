@@ -7,6 +7,7 @@
 #include "core/timeouts.h"
 #include "drivers/definition-adopt.h"
 #include "drivers/definition-xml.h"
+#include "events.h"
 #include "hooked.h"
 #include "jobs.h"
 
@@ -401,6 +402,73 @@ wait_until_absent(MigDaemon *daemon, const MigVm *vm, guint timeout_ms, GError *
     }
 }
 
+/* Not here. Down for sure, as for a start? Else error says why it cannot be stopped. */
+static gboolean
+is_down(MigDaemon *daemon, const MigVmView *view, GError **error)
+{
+    const char *name = view->vm->name;
+    g_autoptr(MigNodeView) owner = NULL;
+    g_autofree char *node = mig_attached_owner_name(view->attached, &view->owner, &owner);
+
+    if (g_str_equal(view->state, "moving"))
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
+                    "%s is being moved, or on a node that does not answer; see 'migratectl job "
+                    "list' and 'migratectl node list'",
+                    name);
+    else if (!node && !g_str_equal(view->state, "stopped"))
+        g_set_error(error, MIG_ERROR, MIG_ERROR_IO,
+                    "whether %s runs cannot be told: its lease cannot be read", name);
+    else if (node && (!owner || (owner->sanlock != MIG_HOST_STATE_DEAD &&
+                                 owner->sanlock != MIG_HOST_STATE_FREE)))
+        g_set_error(error, MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE,
+                    "%s runs on %s, which gives no sign of life; it can be stopped once that is "
+                    "back, or sanlock calls it dead",
+                    name, node);
+    else if (!view->vm->wants_running)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED, "%s is not running", name);
+    else
+        return TRUE;
+    return FALSE;
+}
+
+/* It waits for its next start, or for the death of its node to be proven, or stays down until a
+ * person starts it: whoever stops it means that nobody does. */
+static gboolean
+stop_down(MigDaemon *daemon, MigVmView *view, GError **error)
+{
+    const char *name = view->vm->name;
+    g_autoptr(MigVmView) now = NULL;
+
+    if (!is_down(daemon, view, error) || !set_wanted(daemon, view, FALSE, error))
+        return FALSE;
+    now = mig_vm_find_on(daemon, view->attached, name, error);
+    if (!now)
+        return FALSE;
+    /* a start makes it wanted, too, and one that was under way may have done so behind this */
+    if (now->vm->wants_running || g_str_equal(now->state, "running")) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY, "%s was just being started; stop it again",
+                    name);
+        return FALSE;
+    }
+    mig_events_add(daemon->events, name, daemon->node, "stopped",
+                   "it was down already; it is not wanted any more, so nobody starts it");
+    return TRUE;
+}
+
+/* It runs on, and that is what was wanted before. */
+static void
+want_again(MigDaemon *daemon, MigVmView *view, GError **error)
+{
+    g_autoptr(GError) failed = NULL;
+
+    if (view->vm->wants_running && !set_wanted(daemon, view, TRUE, &failed))
+        g_prefix_error(
+            error,
+            "%s runs on, but would not be started again if its node died, for that it is "
+            "wanted could not be written (%s); stop it again once that is mended: ",
+            view->vm->name, failed->message);
+}
+
 static gboolean
 stop_held(MigDaemon *daemon, const char *name, gboolean force, guint timeout_ms, GError **error)
 {
@@ -408,21 +476,14 @@ stop_held(MigDaemon *daemon, const char *name, gboolean force, guint timeout_ms,
 
     if (!view)
         return FALSE;
-    if (!view->is_here) {
-        if (view->node)
-            g_set_error(error, MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE,
-                        "%s runs on %s, which gives no sign of life", name, view->node);
-        else
-            g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED, "%s is not running", name);
-        return FALSE;
-    }
+    if (!view->is_here)
+        return stop_down(daemon, view, error);
     if (!set_wanted(daemon, view, FALSE, error))
         return FALSE;
-    if (force ? !daemon->hv->destroy(daemon->hv->self, name, view->vm->uuid, error)
-              : !daemon->hv->shutdown(daemon->hv->self, name, view->vm->uuid, error))
-        return FALSE;
-    if (!wait_until_absent(daemon, view->vm, timeout_ms ? timeout_ms : MIG_STOP_MS, error)) {
-        set_wanted(daemon, view, TRUE, NULL); /* it runs on, and that is what was wanted before */
+    if ((force ? !daemon->hv->destroy(daemon->hv->self, name, view->vm->uuid, error)
+               : !daemon->hv->shutdown(daemon->hv->self, name, view->vm->uuid, error)) ||
+        !wait_until_absent(daemon, view->vm, timeout_ms ? timeout_ms : MIG_STOP_MS, error)) {
+        want_again(daemon, view, error);
         return FALSE;
     }
     mig_vms_refresh(daemon->vms);

@@ -38,6 +38,7 @@ gboolean mig_vm_start(MigDaemon *daemon, const char *name, GError **error);
  * the lease says whether it may; runs here already is success. MIG_ERROR_VM_STOPPED: not wanted any
  * more. */
 gboolean mig_vm_recover(MigDaemon *daemon, const char *name, GError **error);
-/* One that runs on this node. timeout_ms 0: default. force: pulls its plug. */
+/* One that runs on this node, or is down and wanted: that is not wanted any more then. timeout_ms
+ * 0: default. force: pulls its plug. */
 gboolean
 mig_vm_stop(MigDaemon *daemon, const char *name, gboolean force, guint timeout_ms, GError **error);

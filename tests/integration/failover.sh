@@ -218,6 +218,8 @@ dies_again() {
     ok "QEMU dies for the last time" on "$elsewhere" virsh -q destroy $SAFE
     ok "QEMU dies for the last time: it is given up, and that is told" retry 40 given_up "$watcher" $SAFE
     ok "QEMU dies for the last time: it stays so" stays 8 eval '[[ -z $(nodes_with any $SAFE) ]]'
+    ok "QEMU dies for the last time: it can be stopped, though it is down" ctl "$watcher" vm stop $SAFE
+    not_ok "QEMU dies for the last time: once" ctl "$watcher" vm stop $SAFE
     ok "QEMU dies for the last time: a person starts it" retry 20 ctl "$where" vm start $SAFE
     ok "QEMU dies for the last time: it is started by itself as before" eval 'retry 30 runs_on "$where" $SAFE &&
         sleep 6 && on "$where" virsh -q destroy $SAFE && retry 40 runs_on "$where" $SAFE'
