@@ -52,7 +52,7 @@ mig_failover_is_isolated(MigFailover *failover)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&failover->lock);
 
-    return failover->cut != MIG_CUT_NONE;
+    return failover->cut == MIG_CUT_HERE;
 }
 
 gboolean
@@ -419,12 +419,12 @@ look(MigFailover *failover)
         if (daemon->config->failover_enabled && !isolated)
             fence_if_due(failover, life, memory, rank);
     }
-    if (isolated && !mig_failover_is_isolated(failover))
+    if (isolated && failover->cut == MIG_CUT_NONE) /* nobody else writes it */
         mig_events_add(daemon->events, daemon->node, NULL, "isolated",
                        cut == MIG_CUT_HERE
                            ? "no other node answers on any network, and their heartbeats move"
                            : "the only other node answers on no network, and its heartbeat moves; "
-                             "the links here are up, so no VM is ended for it");
+                             "the links here are up, so this node goes on");
     g_mutex_lock(&failover->lock);
     mine = failover->lives;
     failover->lives = lives;

@@ -50,7 +50,8 @@ void mig_role_lost(MigRole *role);
 char *mig_role_coordinator(MigRole *role);
 /* May a coordinator stay? FALSE: see above. */
 gboolean mig_role_may_stand(MigRole *role);
-/* Has this node had no answer from any other for [failover] isolated_after_ms? Any thread. */
+/* Is this node cut off (core/failover.h): no answer from any other for [failover]
+ * isolated_after_ms? Any thread. */
 gboolean mig_role_is_cut_off(MigRole *role);
 /* A change waits and nobody coordinates: takes the role unless another node is to have it first. */
 void mig_role_need(MigRole *role);
