@@ -71,9 +71,10 @@ dies() {
     since=$(now_ms)
     here=$(other "$node") there=$node
     ok "$text: the plug of $node is pulled" "$LAB" kill "$node"
+    # a node whose own cable is out takes nobody for dead before sanlock does
+    ok "$text: the link of $here is mended" "$LAB" net "$here" mig up
     ok "$text: the VM is started on $here" retry 60 told_since "$since" "$here" $VM started
     ok "$text: after that node was fenced" told_since "$since" "$here" "$node" fence-confirmed
-    ok "$text: the link is mended" "$LAB" net "$here" mig up
     ok "$text: the node comes back" comes_back "$node"
     ok "$text: the VM has booted anew, and runs once" retry "$WAIT_S" has_booted_on "$here"
     is "$text: by one start" "$(ctl "$here" why $VM --json |
