@@ -20,6 +20,38 @@ mig_moment_name(const char *name)
     return NULL;
 }
 
+/* Here, by a move: of that order only who receives is. */
+static gboolean
+has_come(const MigSwitchSeen *seen)
+{
+    return seen->arrived_us && seen->running_us && !seen->stopped_us;
+}
+
+void
+mig_switchover_stopped(MigSwitchSeen *seen, gint64 at_us)
+{
+    if (has_come(seen))
+        return;
+    *seen = (MigSwitchSeen){.stopped_us = at_us,
+                            .arrived_us = seen->arrived_us,
+                            .has_run = seen->has_run,
+                            .is_complete = seen->is_complete};
+}
+
+void
+mig_switchover_arrived(MigSwitchSeen *seen, gint64 at_us)
+{
+    seen->arrived_us = at_us;
+}
+
+void
+mig_switchover_running(MigSwitchSeen *seen, gint64 at_us)
+{
+    seen->has_run = TRUE;
+    if (!has_come(seen))
+        seen->running_us = at_us;
+}
+
 MigSwitchTold
 mig_switchover_tell(const MigSwitchSeen *seen, gint64 came_us, gint64 now_us)
 {

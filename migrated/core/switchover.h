@@ -17,11 +17,19 @@
 
 /* What one node's QEMU and libvirt tell of it. Its own monotonic clock, us; 0: not seen. */
 typedef struct {
-    gint64 stopped_us;  /* QEMU has stopped the guest */
-    gint64 released_us; /* libvirt tells of the stop */
-    gint64 arrived_us;  /* QEMU has received everything */
-    gint64 running_us;  /* QEMU has let the guest run */
+    gint64 stopped_us;    /* QEMU has stopped the guest */
+    gint64 released_us;   /* libvirt tells of the stop */
+    gint64 arrived_us;    /* QEMU has received everything */
+    gint64 running_us;    /* QEMU has let the guest run */
+    gboolean has_run;     /* it has let it run at any time since it was watched */
+    gboolean is_complete; /* all that QEMU told since was heard */
 } MigSwitchSeen;
+
+/* What QEMU tells of, in the order in which it does. One stop too many comes to nothing, but what
+ * follows a switch-over is none of it: who came here and ran may be stopped, and run again. */
+void mig_switchover_stopped(MigSwitchSeen *seen, gint64 at_us);
+void mig_switchover_arrived(MigSwitchSeen *seen, gint64 at_us);
+void mig_switchover_running(MigSwitchSeen *seen, gint64 at_us);
 
 /* How long before its answer something happened on the target, us; 0: not seen. */
 typedef struct {

@@ -88,11 +88,11 @@ on_qemu_event(virConnectPtr connection, virDomainPtr domain, const char *event, 
     if (!seen)
         return;
     if (g_str_equal(event, "STOP"))
-        *seen = (MigSwitchSeen){.stopped_us = at_us}; /* one before it came to nothing */
+        mig_switchover_stopped(seen, at_us);
     else if (g_str_equal(event, "RESUME"))
-        seen->running_us = at_us;
+        mig_switchover_running(seen, at_us);
     else if (is_completed(details))
-        seen->arrived_us = at_us;
+        mig_switchover_arrived(seen, at_us);
     g_cond_broadcast(&libvirt->watch_changed);
 }
 
@@ -110,15 +110,31 @@ mig_libvirt_register(MigLibvirt *libvirt, virConnectPtr connection, GError **err
     libvirt->qemu_id = virConnectDomainQemuMonitorEventRegister(
         connection, NULL, QEMU_EVENTS, on_qemu_event, libvirt, NULL,
         VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX);
+    g_atomic_int_set(&libvirt->hears_qemu, libvirt->qemu_id >= 0);
     if (libvirt->qemu_id < 0)
         g_message("no blackout of a move will be known: libvirt does not pass on QEMU's events: %s",
                   virGetLastErrorMessage());
     return TRUE;
 }
 
+/* What is told between two connections nobody hears. */
+static void
+miss(MigLibvirt *libvirt)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&libvirt->watch_lock);
+    GHashTableIter iter;
+    Watch *watch;
+
+    g_hash_table_iter_init(&iter, libvirt->watches);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&watch))
+        watch->seen.is_complete = FALSE;
+}
+
 void
 mig_libvirt_unregister(MigLibvirt *libvirt, virConnectPtr connection)
 {
+    g_atomic_int_set(&libvirt->hears_qemu, 0);
+    miss(libvirt);
     if (libvirt->lifecycle_id >= 0)
         virConnectDomainEventDeregisterAny(connection, libvirt->lifecycle_id);
     if (libvirt->qemu_id >= 0)
@@ -174,6 +190,7 @@ mig_libvirt_watch_switchover(gpointer self, const char *uuid)
     Watch *watch = g_new0(Watch, 1);
 
     watch->since_us = g_get_monotonic_time();
+    watch->seen.is_complete = g_atomic_int_get(&libvirt->hears_qemu);
     g_hash_table_replace(libvirt->watches, g_ascii_strdown(uuid, -1), watch);
     if (g_hash_table_size(libvirt->watches) > KEPT)
         forget_oldest(libvirt->watches);

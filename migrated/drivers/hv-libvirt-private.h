@@ -16,6 +16,7 @@ struct MigLibvirt {
     gint64 capabilities_at_us;
     GThread *thread;
     gint should_stop;
+    gint hears_qemu;   /* atomic: QEMU's events come over the connection */
     GMutex watch_lock; /* guards watches; held for moments, by the event thread, too */
     GCond watch_changed;
     GHashTable *watches; /* uuid -> Watch, of hv-libvirt-events.c */

@@ -120,6 +120,49 @@ test_unknown(void)
     g_assert_cmpint(blackout_ms, ==, -1);
 }
 
+/* On the target, to whom a late question comes: what happened to the guest after it had come is no
+ * part of how it came. */
+static void
+test_seen_there(void)
+{
+    MigSwitchSeen seen = {.is_complete = TRUE};
+
+    mig_switchover_arrived(&seen, 100);
+    g_assert_false(seen.has_run);
+    mig_switchover_running(&seen, 110);
+    g_assert_true(seen.has_run);
+    mig_switchover_stopped(&seen, 500); /* suspended, or its disk failed */
+    mig_switchover_running(&seen, 900);
+    g_assert_cmpint(seen.arrived_us, ==, 100);
+    g_assert_cmpint(seen.running_us, ==, 110);
+    g_assert_cmpint(seen.stopped_us, ==, 0);
+    /* stopped before anybody had let it run: it has come all the same */
+    seen = (MigSwitchSeen){.is_complete = TRUE};
+    mig_switchover_arrived(&seen, 100);
+    mig_switchover_stopped(&seen, 105);
+    mig_switchover_running(&seen, 110);
+    g_assert_cmpint(seen.arrived_us, ==, 100);
+    g_assert_cmpint(seen.running_us, ==, 110);
+    g_assert_true(seen.is_complete);
+}
+
+/* On the source the last stop counts, and that it ran at any time is not forgotten. */
+static void
+test_seen_here(void)
+{
+    MigSwitchSeen seen = {.is_complete = TRUE};
+
+    mig_switchover_stopped(&seen, 100);
+    mig_switchover_running(&seen, 200);
+    mig_switchover_stopped(&seen, 300);
+    g_assert_cmpint(seen.stopped_us, ==, 300);
+    g_assert_cmpint(seen.running_us, ==, 0);
+    g_assert_true(seen.has_run);
+    mig_switchover_arrived(&seen, 310); /* all was sent */
+    mig_switchover_running(&seen, 400); /* and it came to nothing */
+    g_assert_cmpint(seen.running_us, ==, 400);
+}
+
 /* A peer may say what it likes. */
 static void
 test_hostile(void)
@@ -145,6 +188,8 @@ main(int argc, char **argv)
     g_test_add_func("/switchover/bounds", test_bounds);
     g_test_add_func("/switchover/lease", test_lease);
     g_test_add_func("/switchover/unknown", test_unknown);
+    g_test_add_func("/switchover/seen-there", test_seen_there);
+    g_test_add_func("/switchover/seen-here", test_seen_here);
     g_test_add_func("/switchover/hostile", test_hostile);
     return g_test_run();
 }
