@@ -7,6 +7,7 @@
 #include "deaths.h"
 #include "drivers/fence-agent.h"
 #include "events.h"
+#include "halves.h"
 #include "link.h"
 #include "net.h"
 #include "recovery.h"
@@ -140,6 +141,7 @@ typedef struct {
     GArray *generations; /* guint64, its start on each of them as it was judged */
     guint32 host_id;
     gint64 silent_us; /* of its Memory then: another one now is another silence */
+    gint64 heard_us;  /* its last sign of life, of whatever kind; 0: it still gave some */
 } Fence;
 
 /* What a confirmed fence allows: nobody has to wait for that host's leases any more. */
@@ -155,6 +157,7 @@ free_leases(const Fence *fence, GError **error)
         char *key = g_strdup_printf("%s/%u", mig_attached_name(attached), fence->host_id);
         g_autoptr(GError) refused = NULL;
 
+        mig_halves_wait(attached, fence->host_id, generation, fence->heard_us);
         /* a later start has the host lease: the one that was judged has ended all the same */
         if (!mig_csv_host_release(mig_attached_csv(attached), fence->host_id, generation,
                                   &refused) &&
@@ -283,6 +286,18 @@ own_rank(GPtrArray *lives)
     return rank;
 }
 
+static gint64
+heard_us(MigFailover *failover, const MigEvidence *e)
+{
+    gint64 age_ms = MIN(MIN(e->heartbeat_ms, e->peer_ms), e->management_ms);
+
+    if (e->migration_ms != MIG_NEVER_ASKED)
+        age_ms = MIN(age_ms, e->migration_ms);
+    return age_ms < failover->daemon->config->suspect_after_ms
+               ? 0
+               : g_get_monotonic_time() - age_ms * 1000;
+}
+
 /* The starts that the fence is about are those that were judged: one that is back is another. */
 static Fence *
 fence_new(MigFailover *failover, const MigNodeLife *life, gint64 silent_us)
@@ -294,6 +309,7 @@ fence_new(MigFailover *failover, const MigNodeLife *life, gint64 silent_us)
     fence->node = g_strdup(life->name);
     fence->host_id = life->host_id;
     fence->silent_us = silent_us;
+    fence->heard_us = heard_us(failover, &life->evidence);
     fence->volumes = g_ptr_array_new_with_free_func((GDestroyNotify)mig_attached_unref);
     fence->generations = g_array_new(FALSE, FALSE, sizeof(guint64));
     for (guint i = 0; i < volumes->len; i++) {

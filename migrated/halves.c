@@ -8,6 +8,8 @@
 #include "incoming.h"
 #include "self.h"
 
+#define WAIT_LOOK_MS 200
+
 gboolean
 mig_halves_is_dead(MigDaemon *daemon, const char *node, const char *volume)
 {
@@ -79,6 +81,43 @@ mig_halves_is_source_dead(MigDaemon *daemon, const MigRunning *half)
     g_autofree MigHalfNode *nodes = views ? describe(daemon, half, views) : NULL;
 
     return nodes && mig_recover_is_source_dead(nodes, views->len);
+}
+
+/* Has that start of the host the lease of a VM of which another node has a half? Such a node
+ * publishes it to the end. */
+static gboolean
+has_half_elsewhere(MigAttached *attached, guint32 host_id, guint64 generation)
+{
+    g_autoptr(GPtrArray) vms = mig_csv_vms(mig_attached_csv(attached), NULL);
+    g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
+
+    for (guint i = 0; vms && i < vms->len; i++) {
+        const MigVm *vm = g_ptr_array_index(vms, i);
+        MigLeaseOwner owner = {0};
+
+        if (vm->slot >= MIG_MAX_VM_SLOTS ||
+            !mig_csv_vm_lease_owner(mig_attached_csv(attached), vm->slot, &owner, NULL) ||
+            owner.host_id != host_id || owner.host_generation != generation)
+            continue;
+        for (guint k = 0; k < views->len; k++) {
+            const MigNodeView *view = g_ptr_array_index(views, k);
+
+            if (view->node->host_id != host_id && view->state == MIG_NODE_UP &&
+                (view->node->running[vm->slot / 8] & (1u << (vm->slot % 8))))
+                return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+void
+mig_halves_wait(MigAttached *attached, guint32 host_id, guint64 generation, gint64 heard_us)
+{
+    gint64 since_us = heard_us ? heard_us : g_get_monotonic_time();
+
+    while (g_get_monotonic_time() - since_us < MIG_FENCE_HALF_MS * G_GINT64_CONSTANT(1000) &&
+           has_half_elsewhere(attached, host_id, generation))
+        g_usleep(WAIT_LOOK_MS * 1000);
 }
 
 void

@@ -85,6 +85,13 @@ mig_timeouts_complaint_volume(const MigTimeSettings *settings, guint io_timeout_
 #define MIG_FENCE_TURN_MS    15000
 #define MIG_FENCE_AGAIN_MS   30000
 
+/* A node that dies with the lease of a VM that was just moved there leaves a half at its source.
+ * libvirt there lets that half go on when its connection breaks, if sanlock gives it the lease, and
+ * its memory is old by then. So a fenced host's leases are not freed before libvirt has tried in
+ * vain: a heartbeat, the time until the channel counts as dead (MIG_TCP_DEAD_AFTER_S), and some for
+ * libvirt, after the last sign of life. */
+#define MIG_FENCE_HALF_MS 9000
+
 /* A node looks at its own VMs' leases this often. Its volume's VMs are looked at by one node every
  * RECOVERY_LOOK, and at once when a node's death is proven. One that has ended by itself is left
  * alone for CRASH, so that nobody's start by hand is disturbed; its memory is counted for SETTLE
@@ -221,6 +228,11 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
 /* After an unclear end of a move, how long the confirm step keeps asking before it closes the job
  * as failed with what it knows. The domain stays as it is; nothing is started. */
 #define MIG_CONFIRM_MS 60000
+
+/* A target that gives signs of life and does not answer whether it has run the VM is asked again
+ * for so long. Meanwhile what is left on the source may run, with a memory that is older than its
+ * disk. */
+#define MIG_OUTRUN_ASK_MS 300
 
 /* A target that is asked how a move has ended waits so long for QEMU's word that the guest runs: it
  * is on its way then. Without it the move's blackout stays unknown, and nothing else is lost. */
