@@ -276,8 +276,10 @@ peer_GetDomain(MigDaemon *daemon, MigRpcCall *call, gconstpointer request_)
     }
     MigPeerDomainReply reply = {.state = (char *)mig_domain_state_name(state)};
 
-    if (state == MIG_DOMAIN_ABSENT)
+    if (state == MIG_DOMAIN_ABSENT) {
         reply.was_shut_down = daemon->hv->was_shut_down(daemon->hv->self, request->vm);
+        reply.never_ran = mig_incoming_never_ran(daemon->incoming, request->vm, request->uuid);
+    }
     if (state == MIG_DOMAIN_POSTCOPY_FAILED)
         reply.is_stuck = daemon->hv->is_stuck(daemon->hv->self, request->vm);
     mig_rpc_call_reply(call, &reply);

@@ -244,6 +244,19 @@ mig_incoming_expects(MigIncoming *incoming, const char *vm, const char *uuid)
     return find_source(incoming, vm, uuid, &is_one) != NULL;
 }
 
+gboolean
+mig_incoming_never_ran(MigIncoming *incoming, const char *vm, const char *uuid)
+{
+    const MigHv *hv = incoming->daemon->hv;
+    MigSwitchSeen seen = {0};
+
+    if (!mig_incoming_expects(incoming, vm, uuid))
+        return FALSE;
+    /* the event of a start may come a little later than the end of its QEMU is known */
+    hv->get_switchover(hv->self, uuid, MIG_EVENT_LATE_MS, &seen);
+    return seen.is_complete && !seen.has_run;
+}
+
 char *
 mig_incoming_source(MigIncoming *incoming, const char *vm, const char *uuid)
 {

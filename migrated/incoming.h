@@ -20,6 +20,11 @@ gboolean mig_incoming_has(MigIncoming *incoming, const char *job);
 /* Has any job prepared this node for that VM? Any thread, quick. */
 gboolean mig_incoming_expects(MigIncoming *incoming, const char *vm, const char *uuid);
 
+/* Of one that is not there: a job has prepared this node for it, and this daemon has heard all that
+ * QEMU told since, and never that the guest was let run. FALSE where that is not sure. May block
+ * for MIG_EVENT_LATE_MS. */
+gboolean mig_incoming_never_ran(MigIncoming *incoming, const char *vm, const char *uuid);
+
 /* Where the move comes from that has prepared this node for that VM, to its end; NULL: none, or it
  * was forgotten when this daemon was restarted, or one of before from elsewhere is not yet.
  * g_free(). Any thread, quick. */

@@ -239,7 +239,7 @@ port_deactivate(gpointer self, const char *const *images, GError **error)
 
 static gboolean
 port_lease_owner(gpointer self, const char *volume, guint32 slot, char **node, guint64 *version,
-                 GError **error)
+                 gboolean *is_last_here, GError **error)
 {
     MigDaemon *daemon = self;
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, error);
@@ -249,6 +249,7 @@ port_lease_owner(gpointer self, const char *volume, guint32 slot, char **node, g
         return FALSE;
     *node = mig_attached_owner_name(attached, &owner, NULL);
     *version = owner.version;
+    *is_last_here = owner.last_host_id == daemon->host_id;
     return TRUE;
 }
 

@@ -8,6 +8,7 @@
 #include "failover.h"
 #include "half-notes.h"
 #include "halves.h"
+#include "incoming.h"
 #include "jobs.h"
 #include "recovery.h"
 #include "vm-actions.h"
@@ -36,6 +37,7 @@ typedef struct {
     guint bare;      /* looks in a row at which it ran and nobody had its lease */
     gint64 asked_us; /* for its other half; 0: not yet */
     guint alone;     /* times in a row that there was none */
+    guint behind;    /* looks in a row at which it was what another node has left behind */
 } Held;
 
 /* So many of these are no late answer any more. */
@@ -80,6 +82,30 @@ end_lost(MigSelf *self, const MigRunning *running, const char *owner)
                    "%s has its lease: what was left of it on %s %s%s", owner, self->daemon->node,
                    ok ? "is ended" : "cannot be ended: ", ok ? "" : error->message);
     mig_vms_refresh_soon(self->daemon->vms);
+}
+
+/*
+ * It stands still, another node has had its lease after this one, and nobody has it any more, or
+ * whoever has it is dead: half of a move that went wrong, and that its job could not see to. Its
+ * memory is older than its disk. Published as it is, it keeps the VM from being started anywhere.
+ */
+static gboolean
+is_behind(MigSelf *self, const MigRunning *running, MigAttached *attached)
+{
+    MigDaemon *daemon = self->daemon;
+    MigLeaseOwner lease = {0};
+    g_autofree char *owner = NULL;
+
+    if (running->state != MIG_DOMAIN_PAUSED || running->is_half ||
+        mig_jobs_has_vm(daemon->jobs, running->name) ||
+        mig_jobs_is_held(daemon->jobs, running->name) || /* it is being started here */
+        mig_incoming_expects(daemon->incoming, running->name, running->uuid))
+        return FALSE;
+    if (!mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL) ||
+        lease.last_host_id == 0 || lease.last_host_id == daemon->host_id)
+        return FALSE;
+    owner = mig_attached_owner_name(attached, &lease, NULL);
+    return !owner || mig_halves_is_dead(daemon, owner, running->volume);
 }
 
 static void
@@ -409,7 +435,8 @@ note_resumed(MigSelf *self, const MigRunning *running, MigAttached *attached,
 
     if (mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL) &&
         (is_ours(self, attached, &lease) ||
-         (lease.host_id == 0 && lease.version == before->version + 1)))
+         (lease.host_id == 0 && lease.version == before->version + 1 &&
+          lease.last_host_id == self->daemon->host_id)))
         held->version = lease.version;
 }
 
@@ -436,7 +463,8 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
         pause.is_lease_known = TRUE;
         pause.is_free = lease.host_id == 0;
         pause.is_ours = is_ours(self, attached, &lease);
-        pause.is_version_as_held = held->version && lease.version == held->version;
+        pause.is_as_held = mig_io_pause_is_as_held(held->version, lease.version,
+                                                   lease.last_host_id == self->daemon->host_id);
     }
     switch (mig_io_pause_decide(&pause)) {
     case MIG_IO_PAUSE_WAIT:
@@ -450,6 +478,7 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
                 mig_events_add(self->daemon->events, running->name, self->daemon->node, "resumed",
                                "its disk answers again, and nobody else has had its lease");
         } else {
+            note_resumed(self, running, attached, &lease); /* it may have failed after that */
             held->failed++;
         }
         mig_vms_refresh_soon(self->daemon->vms);
@@ -549,6 +578,14 @@ mig_self_look(MigSelf *self)
             note_lease(self, running, attached);
         else
             held_of(self, running->name)->bare = 0;
+        held_of(self, running->name)->behind =
+            is_behind(self, running, attached) ? held_of(self, running->name)->behind + 1 : 0;
+        if (held_of(self, running->name)->behind >= LOOKS_LOST) {
+            end_failed(self, running, attached,
+                       "another node has had its lease since, and has it no more: what stood still "
+                       "here was older than its disk; it starts again");
+            continue;
+        }
         if (is_lost(self, running, attached, &owner))
             end_lost(self, running, owner);
         else

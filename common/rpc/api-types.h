@@ -142,6 +142,7 @@
     F(INT, bandwidth, 0, NULL) F(INT, max_downtime_ms, 0, NULL) \
     F(INT, timeout_ms, 0, NULL)        /* as it was asked for */ \
     F(INT, lease_version, 0, NULL)     /* of the VM's lease before the move */ \
+    F(BOOL, outrun, 0, NULL)           /* its half here was ended: another node had run it since */ \
     F(INT, priority, 0, NULL)          /* higher goes first */ \
     F(INT, position, 0, NULL)          /* while it waits: in its line, from 1 */ \
     F(STRING, waits_for, 0, NULL)      /* while it waits: for people */ \
@@ -342,6 +343,7 @@
 #define MIG_FIELDS_PeerDomainReply(F) \
     F(STRING, state, R, NULL)          /* absent, running, paused, incoming, unknown */ \
     F(BOOL, was_shut_down, 0, NULL)    /* absent: its guest has powered it off here */ \
+    F(BOOL, never_ran, 0, NULL)        /* absent: it was to come here, and was surely never let run */ \
     F(BOOL, is_stuck, 0, NULL)         /* postcopy-failed: its QEMU hears nobody */
 #define MIG_FIELDS_PeerReserveRequest(F) \
     F(STRING, job, R, NULL) F(STRING, source, R, NULL) F(STRING, target, R, NULL) \

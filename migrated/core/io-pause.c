@@ -10,6 +10,12 @@ wait_ms(guint resumed)
     return MIN((gint64)MIG_IO_PAUSE_AGAIN_MS << MIN(resumed - 1, 10u), MIG_IO_PAUSE_AGAIN_MAX_MS);
 }
 
+gboolean
+mig_io_pause_is_as_held(guint64 held, guint64 now, gboolean is_last_here)
+{
+    return held && (now == held || (is_last_here && now == held + 1));
+}
+
 MigIoPauseAction
 mig_io_pause_decide(const MigIoPause *pause)
 {
@@ -20,7 +26,7 @@ mig_io_pause_decide(const MigIoPause *pause)
         return MIG_IO_PAUSE_WAIT;
     if (pause->is_half)
         return pause->is_free || pause->is_ours ? MIG_IO_PAUSE_WAIT : MIG_IO_PAUSE_END;
-    if (pause->is_free ? !pause->is_version_as_held : !pause->is_ours)
+    if (pause->is_free ? !pause->is_as_held : !pause->is_ours)
         return MIG_IO_PAUSE_END;
     if (pause->failed >= MIG_IO_PAUSE_RESUMES)
         return MIG_IO_PAUSE_END;

@@ -8,8 +8,9 @@
  * QEMU stops a guest whose disk returns an error, before the guest sees that, and keeps what was to
  * be written. libvirt gives the VM's lease back meanwhile, as far as that reaches the LUN. It may
  * go on where nobody else can have written since: the lease was never free, or it is of the version
- * that it had here. libvirt itself compares no versions. One that may not is ended here, and
- * started anew.
+ * that it had here, or one newer, and it was this host that took it last: it went on for a moment,
+ * or nearly, and nobody has looked meanwhile. libvirt itself compares no versions. One that may not
+ * is ended here, and started anew.
  *
  * Half a VM cannot go on before it is whole, and libvirt would refuse that: it waits for that
  * first, and is not ended for what its disk does, nor because a daemon that is younger does not
@@ -21,10 +22,10 @@ typedef struct {
     gboolean is_lease_known;    /* it could be read */
     gboolean is_free, is_ours;  /* ours: of this start of this node; both FALSE: another one's */
     gboolean is_half; /* of a move in its post-copy phase, the rest of its memory is to come yet */
-    gboolean is_version_as_held; /* FALSE also where that is not known: this daemon is younger */
-    guint failed;                /* times that libvirt refused to let it go on */
-    guint resumed;               /* times that it went on and failed again, without quiet between */
-    gint64 since_ms;             /* since the last of these */
+    gboolean is_as_held; /* see below; FALSE also where that is not known: this daemon is younger */
+    guint failed;        /* times that libvirt refused to let it go on */
+    guint resumed;       /* times that it went on and failed again, without quiet between */
+    gint64 since_ms;     /* since the last of these */
 } MigIoPause;
 
 typedef enum {
@@ -41,4 +42,6 @@ typedef enum {
 #define MIG_IO_PAUSE_AGAIN_MAX_MS (60 * 1000)
 #define MIG_IO_PAUSE_QUIET_MS     (2 * MIG_IO_PAUSE_AGAIN_MAX_MS)
 
+/* Of a free lease that was seen held here with version held (0: never), and is of version now. */
+gboolean mig_io_pause_is_as_held(guint64 held, guint64 now, gboolean is_last_here);
 MigIoPauseAction mig_io_pause_decide(const MigIoPause *pause);

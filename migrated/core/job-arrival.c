@@ -51,13 +51,24 @@ mig_job_look_for_arrival(MigJob *job, const MigJobEnv *env)
 {
     MigDomainState there = MIG_DOMAIN_UNKNOWN;
     gint64 still_ms = job->has_arrived ? -1 : still_for_ms(job, env);
+    gboolean is_known = FALSE, is_up = FALSE;
 
     if (still_ms < MIG_ARRIVAL_QUIET_MS)
         return still_ms >= 0;
+    /* whoever waits for an answer that cannot come would see late that libvirt is through */
+    env->look_at_target(env->self, &is_known, &is_up);
+    if (!is_up)
+        return FALSE;
     if (!env->peer->get_domain(env->peer->self, job->target, job->vm, job->uuid, &there, NULL))
         return FALSE;
     /* libvirt lets it run there only after it has taken the lease */
-    if (there == MIG_DOMAIN_RUNNING && mig_job_arrive(job, env, NULL))
+    if (there == MIG_DOMAIN_RUNNING && mig_job_arrive(job, env, NULL)) {
+        g_autoptr(GError) error = NULL;
+
+        /* what somebody has been told holds in the next life of this daemon, too */
+        if (!env->store->save(env->store->self, job, &error))
+            g_warning("job %s: cannot write the journal: %s", job->id, error->message);
         return FALSE;
+    }
     return still_ms < MIG_ARRIVAL_LATE_MS;
 }

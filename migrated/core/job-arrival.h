@@ -7,8 +7,8 @@
 /*
  * libvirt returns from a move when the source's QEMU has ended, for which it looks every 200 ms: by
  * then the guest has run on the target for a while. Whoever asked for the move is told when it has
- * arrived; the job goes on, holds its pair, and cleans up. What it says in the end is decided as
- * ever, by core/recover.h, from what is true then.
+ * arrived; the job goes on, holds its pair, and cleans up, and says the same in the end (the table
+ * of core/recover.h has a line for it), after a restart of the daemon, too.
  */
 
 /* It is looked for once the guest has stood still here for QUIET, every POLL: a question costs both

@@ -8,12 +8,13 @@ mig_job_check(MigJob *job, const MigJobEnv *env, GPtrArray *checks, GError **err
     MigSourceFacts facts = {.vm = job->vm, .node = env->node, .target = job->target};
     g_autofree char *owner = NULL, *problem = NULL;
     guint64 version = 0;
+    gboolean is_last_here;
 
     env->look_at_target(env->self, &facts.is_target_known, &facts.is_target_up);
     facts.encryption_problem = problem = env->look_at_encryption(env->self, &facts);
     if (!env->hv->get_state(env->hv->self, job->vm, job->uuid, &facts.domain, error) ||
         !env->volume->lease_owner(env->volume->self, job->volume, job->slot, &owner, &version,
-                                  error))
+                                  &is_last_here, error))
         return FALSE;
     job->lease_version = version;
     job->is_encrypted = facts.encrypts;

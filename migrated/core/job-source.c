@@ -4,6 +4,7 @@
 
 #include "core/job-arrival.h"
 #include "core/job-check.h"
+#include "core/job-lease.h"
 #include "core/job-monitor.h"
 #include "core/job-postcopy.h"
 #include "core/job-turn.h"
@@ -203,33 +204,43 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
 
 /* ---- confirm ---- */
 
+static gboolean
+was_sent(const MigJob *job)
+{
+    for (guint i = 0; i < job->phases->len; i++) {
+        if (((const MigJobPhase *)g_ptr_array_index(job->phases, i))->state ==
+            MIG_JOB_STATE_PERFORM)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static void
 gather(MigJob *job, const MigJobEnv *env, MigRecoverFacts *facts, char **owner)
 {
     MigProgress progress = {0};
-    guint64 version = 0;
     g_autoptr(GError) error = NULL;
 
-    *facts = (MigRecoverFacts){0};
+    *facts = (MigRecoverFacts){.was_sent = was_sent(job), .has_arrived = job->has_arrived};
     /* asked before the state: once libvirt is through, the state stays what it is */
     if (!env->hv->get_progress(env->hv->self, job->vm, &progress, &error) &&
         !g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_STOPPED))
         return;
     facts->is_moving = progress.is_active;
-    if (!env->hv->get_state(env->hv->self, job->vm, job->uuid, &facts->source, NULL))
-        facts->source = MIG_DOMAIN_UNKNOWN;
-    facts->is_target_dead = mig_postcopy_was(job) && env->is_target_dead(env->self);
-    /* while the guest runs here nobody else need be asked */
-    if (facts->is_moving || facts->source == MIG_DOMAIN_RUNNING)
+    g_clear_error(&error);
+    if (!env->hv->get_state(env->hv->self, job->vm, job->uuid, &facts->source, &error))
+        /* libvirt has one domain of a name: not this one, if it is of another uuid */
+        facts->source = g_error_matches(error, MIG_ERROR, MIG_ERROR_EXISTS) ? MIG_DOMAIN_ABSENT
+                                                                            : MIG_DOMAIN_UNKNOWN;
+    facts->is_target_dead = env->is_target_dead(env->self);
+    if (facts->is_moving || (facts->source == MIG_DOMAIN_RUNNING && !facts->was_sent))
         return;
-    if (!env->peer->get_domain(env->peer->self, job->target, job->vm, job->uuid, &facts->target,
+    /* while the guest runs here nobody need be asked where else it is, but whether it may */
+    if (facts->source != MIG_DOMAIN_RUNNING &&
+        !env->peer->get_domain(env->peer->self, job->target, job->vm, job->uuid, &facts->target,
                                NULL))
         facts->target = MIG_DOMAIN_UNKNOWN;
-    facts->is_lease_known =
-        env->volume->lease_owner(env->volume->self, job->volume, job->slot, owner, &version, NULL);
-    facts->has_source_lease = g_strcmp0(*owner, job->source) == 0;
-    facts->has_target_lease = *owner && !facts->has_source_lease;
-    facts->is_lease_newer = version != job->lease_version;
+    mig_job_look_at_lease(job, env, facts, owner);
 }
 
 /* The last words of a move that failed: where the VM is, as far as anybody knows. */
@@ -247,17 +258,6 @@ tell_where(MigJob *job, const MigJobEnv *env, char *where_take)
     job->error = g_error_new(error->domain, error->code, "%s; %s", error->message, where);
     g_error_free(error);
     env->unlock_and_tell(env->self);
-}
-
-static gboolean
-was_sent(const MigJob *job)
-{
-    for (guint i = 0; i < job->phases->len; i++) {
-        if (((const MigJobPhase *)g_ptr_array_index(job->phases, i))->state ==
-            MIG_JOB_STATE_PERFORM)
-            return TRUE;
-    }
-    return FALSE;
 }
 
 static void
@@ -307,13 +307,18 @@ moved(MigJob *job, const MigJobEnv *env)
     close_job(job, env, MIG_JOB_STATE_DONE, "runs on the target");
 }
 
+/* has_failed: its disk. When it goes on again is self.c's business, as for any VM. */
 static void
-stayed(MigJob *job, const MigJobEnv *env)
+stayed(MigJob *job, const MigJobEnv *env, gboolean has_failed)
 {
     env->peer->finish(env->peer->self, job, FALSE, NULL, NULL);
     env->volume->publish(env->volume->self, job->volume, NULL);
-    tell_where(job, env, g_strdup_printf("%s runs on %s", job->vm, job->source));
-    close_job(job, env, failure_state(job), "the VM runs on the source");
+    tell_where(job, env,
+               g_strdup_printf(has_failed ? "%s is on %s, where it stands still until its disk "
+                                            "answers again"
+                                          : "%s runs on %s",
+                               job->vm, job->source));
+    close_job(job, env, failure_state(job), "the VM is on the source");
 }
 
 static void
@@ -340,6 +345,53 @@ lost(MigJob *job, const MigJobEnv *env)
     tell_where(job, env, g_strdup("it is started again from its disk, as if its node had died"));
     env->restart(env->self, job);
     close_job(job, env, MIG_JOB_STATE_FAILED, "half of its memory is gone");
+}
+
+/* The target had it, and it ended there; nothing of it is here. */
+static void
+ended_there(MigJob *job, const MigJobEnv *env)
+{
+    gboolean is_known = FALSE, is_up = FALSE;
+
+    env->look_at_target(env->self, &is_known, &is_up);
+    if (is_up && env->peer->was_shut_down(env->peer->self, job->target, job->vm, job->uuid)) {
+        stopped(job, env);
+        return;
+    }
+    /* as long as this job has not ended nobody can start it here: a dead node is not waited for */
+    if (is_up)
+        env->peer->finish(env->peer->self, job, FALSE, NULL, NULL);
+    env->volume->deactivate(env->volume->self, (const char *const *)job->images, NULL);
+    env->volume->publish(env->volume->self, job->volume, NULL);
+    tell_where(job, env,
+               g_strdup_printf("%s had been taken over by %s, and ended there%s; it is started "
+                               "again from its disk, as if its node had died",
+                               job->vm, job->target,
+                               job->is_outrun ? ", so what was left of it here was older than its "
+                                                "disk and is ended"
+                                              : ""));
+    env->restart(env->self, job);
+    close_job(job, env, MIG_JOB_STATE_FAILED, "the VM ended on the target");
+}
+
+/* An old half. One that runs writes to a disk that is newer than its memory: each moment counts.
+ * Else the journal is first, so that a daemon that dies now knows in its next life why it is gone.
+ */
+static void
+end_source(MigJob *job, const MigJobEnv *env, gboolean runs)
+{
+    g_autoptr(GError) error = NULL, unsaved = NULL;
+    gboolean ok = runs && env->hv->destroy(env->hv->self, job->vm, job->uuid, &error);
+
+    env->lock(env->self);
+    job->is_outrun = TRUE;
+    env->unlock_and_tell(env->self);
+    if (!env->store->save(env->store->self, job, &unsaved))
+        g_warning("job %s: cannot write the journal: %s", job->id, unsaved->message);
+    g_clear_error(&error);
+    ok = ok || env->hv->destroy(env->hv->self, job->vm, job->uuid, &error);
+    g_message("job %s: %s has had %s since: what is left of it here %s%s", job->id, job->target,
+              job->vm, ok ? "is ended" : "cannot be ended: ", ok ? "" : error->message);
 }
 
 static void
@@ -380,19 +432,27 @@ is_half_left(const MigJob *job, const MigJobEnv *env, const MigRecoverFacts *fac
     return TRUE;
 }
 
-/* Acts once on what is true; TRUE: the job has ended. */
+/* Nobody but this job lets it go on, or ends it, once it can be told which, or can be done: libvirt
+ * here is silent, or the LUN is. */
 static gboolean
-confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
+is_left_open(const MigJob *job, const MigRecoverFacts *facts)
+{
+    return facts->source == MIG_DOMAIN_UNKNOWN || job->is_outrun ||
+           (facts->source != MIG_DOMAIN_INCOMING && facts->source != MIG_DOMAIN_ABSENT &&
+            facts->was_sent && !facts->is_moving && !facts->is_lease_known);
+}
+
+/* Acts once on what is true; TRUE: the job has ended. *is_open: it cannot, however late it is. */
+static gboolean
+confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last, gboolean *is_open)
 {
     MigRecoverFacts facts;
     g_autofree char *owner = NULL;
     g_autoptr(GError) error = NULL;
 
     gather(job, env, &facts, &owner);
-    /* once it has arrived, nothing but its half here is left to ask about */
-    MigRecover decision = job->has_arrived && facts.source == MIG_DOMAIN_ABSENT
-                              ? MIG_RECOVER_MOVED
-                              : mig_recover_decide(&facts);
+    *is_open = is_left_open(job, &facts);
+    MigRecover decision = mig_recover_decide(&facts);
 
     g_debug("job %s: source %s, target %s, lease %s%s: %s", job->id,
             mig_domain_state_name(facts.source), mig_domain_state_name(facts.target),
@@ -400,15 +460,22 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
             : owner               ? owner
                                   : "free",
             facts.is_lease_newer ? " (newer)" : "", mig_recover_name(decision));
+    /* decided when it was ended; who runs it by now, if anybody, has started it anew */
+    if (job->is_outrun && facts.source == MIG_DOMAIN_ABSENT && decision != MIG_RECOVER_MOVED) {
+        ended_there(job, env);
+        return TRUE;
+    }
     switch (decision) {
     case MIG_RECOVER_MOVED:
-        if (was_sent(job))
+        if (job->is_outrun && facts.target != MIG_DOMAIN_RUNNING)
+            env->restart(env->self, job);
+        if (facts.was_sent)
             moved(job, env);
         else
             started_there(job, env);
         return TRUE;
     case MIG_RECOVER_STAYED:
-        stayed(job, env);
+        stayed(job, env, facts.source == MIG_DOMAIN_IO_ERROR);
         return TRUE;
     case MIG_RECOVER_START:
         /* a guest that powers itself off in its post-copy phase has lost nothing */
@@ -416,6 +483,8 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
             !env->peer->was_shut_down(env->peer->self, job->target, job->vm, job->uuid)) {
             env->peer->finish(env->peer->self, job, FALSE, NULL, NULL);
             lost(job, env);
+        } else if (facts.was_sent && facts.is_lease_newer) {
+            ended_there(job, env);
         } else {
             stopped(job, env);
         }
@@ -424,12 +493,17 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
         lost(job, env);
         return TRUE;
     case MIG_RECOVER_DESTROY_SOURCE:
-        if (!env->hv->destroy(env->hv->self, job->vm, job->uuid, &error))
+        if (facts.source == MIG_DOMAIN_RUNNING && job->has_arrived)
+            end_source(job, env, TRUE);
+        else if (!env->hv->destroy(env->hv->self, job->vm, job->uuid, &error))
             g_message("job %s: cannot remove what is left of %s here: %s", job->id, job->vm,
                       error->message);
         break;
+    case MIG_RECOVER_END_SOURCE:
+        end_source(job, env, facts.source == MIG_DOMAIN_RUNNING);
+        break;
     case MIG_RECOVER_RESUME_SOURCE:
-        if (!env->hv->resume(env->hv->self, job->vm, job->uuid, &error))
+        if (!mig_job_resume_here(job, env, facts.lease_version, &error))
             g_message("job %s: cannot resume %s: %s", job->id, job->vm, error->message);
         break;
     case MIG_RECOVER_RESUME_TARGET:
@@ -438,7 +512,7 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last)
     case MIG_RECOVER_WAIT:
         break;
     }
-    if (is_last && is_half_left(job, env, &facts))
+    if (is_last && (is_half_left(job, env, &facts) || *is_open))
         return FALSE;
     if (is_last)
         unclear(job, env, &facts, owner);
@@ -469,9 +543,14 @@ confirm(MigJob *job, const MigJobEnv *env, const char *why)
 
     for (;;) {
         gint64 now_ms = env->clock->monotonic_ms(env->clock->self);
+        gboolean is_late = now_ms - start_ms > MIG_CONFIRM_MS, is_open = FALSE;
 
-        if (confirm_once(job, env, now_ms - start_ms > MIG_CONFIRM_MS))
+        /* the last look is for what the last act has changed */
+        if (confirm_once(job, env, FALSE, &is_open) ||
+            (is_late && confirm_once(job, env, TRUE, &is_open)))
             return;
+        if (is_late && is_open) /* time for what follows, once it can be told */
+            start_ms = now_ms - MIG_CONFIRM_MS + MIG_CONFIRM_MORE_MS;
         env->clock->sleep_ms(env->clock->self, 200);
         if (mig_monitor_wait(&monitor))
             start_ms = env->clock->monotonic_ms(env->clock->self);

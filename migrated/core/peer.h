@@ -50,6 +50,10 @@ typedef struct {
     /* Not there any more, and it was its guest that powered it off, there. FALSE also where nobody
      * can tell. */
     gboolean (*was_shut_down)(gpointer self, const char *node, const char *vm, const char *uuid);
+    /* *never: not there any more, and its QEMU, for which that node was prepared, never let it run:
+     * as that node has watched from first to last. FALSE also where it is not sure. */
+    gboolean (*never_ran)(gpointer self, const char *node, const char *vm, const char *uuid,
+                          gboolean *never, GError **error);
     /* As MigHv has it, there; FALSE also where nobody can tell. */
     gboolean (*is_stuck)(gpointer self, const char *node, const char *vm, const char *uuid);
     /* URI for this node's libvirtd to reach the target's. g_free(). */

@@ -2,52 +2,101 @@
 /* recover.c - the decision of recover.h. */
 #include "core/recover.h"
 
-MigRecover
-mig_recover_decide(const MigRecoverFacts *facts)
+gboolean
+mig_recover_is_outrun(guint64 before, guint64 now, gboolean is_last_here, gboolean never_ran)
 {
-    /* It runs here during most of a move: that says nothing about the end. */
-    if (facts->is_moving)
-        return MIG_RECOVER_WAIT;
-    /* A CPU that runs settles it. QEMU may have let it go on by itself where the move was cancelled
-     * at its end, without the lease: then it gets that again (self.c). */
-    if (facts->source == MIG_DOMAIN_RUNNING)
-        return MIG_RECOVER_STAYED;
-    if (facts->source == MIG_DOMAIN_UNKNOWN || facts->source == MIG_DOMAIN_INCOMING)
-        return MIG_RECOVER_WAIT;
-    if (facts->source == MIG_DOMAIN_ABSENT && facts->target == MIG_DOMAIN_RUNNING)
-        return MIG_RECOVER_MOVED;
-    if (facts->source == MIG_DOMAIN_ABSENT && facts->is_target_dead)
-        return MIG_RECOVER_START;
-    if (facts->source == MIG_DOMAIN_ABSENT && facts->target == MIG_DOMAIN_POSTCOPY_FAILED)
-        return MIG_RECOVER_LOST;
+    /* 0: not known, of a move that has never come so far */
+    if (!before || now == before || never_ran)
+        return FALSE;
+    return !is_last_here || now > before + 1;
+}
 
-    /* Nobody runs it, or a half is left here. From here on the lease must be known. */
+/* Its CPUs run here, and libvirt is through. */
+static MigRecover
+decide_running(const MigRecoverFacts *facts)
+{
+    if (!facts->was_sent)
+        return MIG_RECOVER_STAYED;
     if (!facts->is_lease_known)
         return MIG_RECOVER_WAIT;
-    if (facts->target == MIG_DOMAIN_RUNNING)
-        return facts->has_target_lease ? MIG_RECOVER_DESTROY_SOURCE : MIG_RECOVER_WAIT;
+    if (facts->has_target_lease && !facts->is_lease_newer)
+        return MIG_RECOVER_WAIT;
+    if (facts->has_target_lease && !facts->is_target_dead)
+        return MIG_RECOVER_DESTROY_SOURCE;
+    /* QEMU may have let it go on by itself where the move was cancelled at its end, without the
+     * lease: then it gets that again (self.c). */
+    return facts->is_lease_newer ? MIG_RECOVER_END_SOURCE : MIG_RECOVER_STAYED;
+}
+
+/* It stands still here, and the lease is known. */
+static MigRecover
+decide_standing(const MigRecoverFacts *facts)
+{
+    /* a disk can fail only under a guest that ran */
+    gboolean ran_there =
+        facts->target == MIG_DOMAIN_RUNNING || facts->target == MIG_DOMAIN_IO_ERROR;
+
     if (facts->has_target_lease) {
+        if (ran_there)
+            return MIG_RECOVER_DESTROY_SOURCE;
+        if (facts->is_target_dead)
+            return MIG_RECOVER_END_SOURCE;
         /* it may be running there, whether we can ask or not: never touch it from here */
-        if (facts->target == MIG_DOMAIN_PAUSED)
-            return MIG_RECOVER_RESUME_TARGET;
-        return MIG_RECOVER_WAIT;
+        return facts->source == MIG_DOMAIN_PAUSED && facts->target == MIG_DOMAIN_PAUSED
+                   ? MIG_RECOVER_RESUME_TARGET
+                   : MIG_RECOVER_WAIT;
     }
+    if (facts->target == MIG_DOMAIN_IO_ERROR && facts->is_lease_newer)
+        return MIG_RECOVER_DESTROY_SOURCE;
     /* The target is still receiving, or about to take the lease: libvirt is not through yet. */
-    if (facts->target == MIG_DOMAIN_INCOMING || facts->target == MIG_DOMAIN_PAUSED ||
-        facts->target == MIG_DOMAIN_POSTCOPY || facts->target == MIG_DOMAIN_POSTCOPY_FAILED)
+    if (facts->target != MIG_DOMAIN_ABSENT && facts->target != MIG_DOMAIN_UNKNOWN)
         return MIG_RECOVER_WAIT;
-    /* Here it stands, target absent or out of reach, lease ours or free: resuming takes the
-     * lease first, so it cannot become a second one. Nor an old one: nobody has had the lease. */
-    if (facts->source == MIG_DOMAIN_PAUSED)
-        return facts->is_lease_newer ? MIG_RECOVER_WAIT : MIG_RECOVER_RESUME_SOURCE;
-    if (facts->source == MIG_DOMAIN_ABSENT && facts->target == MIG_DOMAIN_ABSENT &&
-        !facts->has_source_lease)
+    if (facts->is_lease_newer)
+        return MIG_RECOVER_END_SOURCE;
+    /* Target absent or out of reach, lease ours or free: resuming takes the lease first, so it
+     * cannot become a second one. Nor an old one: nobody else has had the lease. */
+    return facts->source == MIG_DOMAIN_PAUSED ? MIG_RECOVER_RESUME_SOURCE : MIG_RECOVER_STAYED;
+}
+
+static MigRecover
+decide_absent(const MigRecoverFacts *facts)
+{
+    if (facts->target == MIG_DOMAIN_RUNNING || facts->has_arrived)
+        return MIG_RECOVER_MOVED;
+    if (facts->is_target_dead)
+        return MIG_RECOVER_START;
+    if (facts->target == MIG_DOMAIN_POSTCOPY_FAILED)
+        return MIG_RECOVER_LOST;
+    if (!facts->is_lease_known)
+        return MIG_RECOVER_WAIT;
+    if (facts->target == MIG_DOMAIN_PAUSED && facts->has_target_lease)
+        return MIG_RECOVER_RESUME_TARGET;
+    if (facts->target == MIG_DOMAIN_ABSENT && !facts->has_target_lease && !facts->has_source_lease)
         return MIG_RECOVER_START;
     return MIG_RECOVER_WAIT;
 }
 
-static const char *const names[] = {"moved",         "destroy-source", "stayed", "resume-source",
-                                    "resume-target", "start",          "lost",   "wait"};
+MigRecover
+mig_recover_decide(const MigRecoverFacts *facts)
+{
+    /* It runs here during most of a move: that says nothing about the end. */
+    if (facts->is_moving || facts->source == MIG_DOMAIN_UNKNOWN ||
+        facts->source == MIG_DOMAIN_INCOMING)
+        return MIG_RECOVER_WAIT;
+    if (facts->source == MIG_DOMAIN_ABSENT)
+        return decide_absent(facts);
+    if (facts->has_arrived)
+        return MIG_RECOVER_DESTROY_SOURCE;
+    if (facts->source == MIG_DOMAIN_RUNNING)
+        return decide_running(facts);
+    if (!facts->is_lease_known)
+        return MIG_RECOVER_WAIT;
+    return decide_standing(facts);
+}
+
+static const char *const names[] = {"moved",  "destroy-source", "end-source",
+                                    "stayed", "resume-source",  "resume-target",
+                                    "start",  "lost",           "wait"};
 
 const char *
 mig_recover_name(MigRecover decision)

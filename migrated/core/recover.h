@@ -11,33 +11,52 @@
  */
 typedef struct {
     gboolean is_moving;      /* this node's libvirt has the move under way still */
+    gboolean was_sent;       /* libvirt was told to move it, or virsh could */
+    gboolean has_arrived;    /* it was seen to run on the target, and whoever asked was told so */
     MigDomainState source;   /* this node's libvirt */
     MigDomainState target;   /* the target's, UNKNOWN if it cannot be asked */
     gboolean is_lease_known; /* the LUN could be read */
     gboolean has_source_lease, has_target_lease; /* both FALSE: free */
-    gboolean is_lease_newer;                     /* somebody has taken it since the move began */
-    gboolean is_target_dead; /* proven; only of a move that was in its post-copy phase */
+    guint64 lease_version;                       /* is_lease_known: as it is now */
+    gboolean is_lease_newer; /* another host has taken it since: mig_recover_is_outrun() */
+    gboolean is_target_dead; /* proven */
 } MigRecoverFacts;
 
 /*
  *   source            | target             | lease             | decision
  *   ------------------+--------------------+-------------------+-----------------------------------
  *   libvirt is not through with the move, whatever the rest     | wait
- *   running           | any                | any               | stayed
  *   unknown, incoming | any                | any               | wait
- *   absent            | running            | any               | moved
- *   paused            | running            | target's          | destroy-source; else wait
+ *   running, not sent | any                | any               | stayed
+ *   absent            | running; or it has | any               | moved
+ *                     | arrived there      |                   |
+ *   running, paused,  | any, it has        | any               | destroy-source
+ *   io-error          | arrived there      |                   |
+ *   running           | any                | ours or free, not | stayed
+ *                     |                    | taken since       |
+ *   running           | any                | free or ours,     | end-source
+ *                     |                    | taken since       |
+ *   running           | any                | target's, taken   | destroy-source; its node dead:
+ *                     |                    | since             | end-source
+ *   paused, io-error  | running, io-error  | target's          | destroy-source; free: wait, or as
+ *                     |                    |                   | below
+ *   paused, io-error  | any, node dead     | target's          | end-source
  *   absent, paused    | paused             | target's          | resume-target
+ *   paused, io-error  | absent, unknown    | free or ours,     | end-source
+ *                     |                    | taken since       |
+ *   paused, io-error  | io-error           | the same          | destroy-source
  *   paused            | absent, unknown    | ours or free, not | resume-source
  *                     |                    | taken since       |
+ *   io-error          | the same           | the same          | stayed
  *   absent            | absent             | free              | start
  *   absent            | any, node dead     | any               | start
  *   absent            | postcopy-failed    | any               | lost
  *   everything else                                             | wait
  *
- * "Not taken since": libvirt does not compare lease versions, so it would let a half go on here
- * that the target had taken over, run for a while, and lost. Its memory would not fit to the disk
- * any more.
+ * "Taken since": libvirt and sanlock do not compare lease versions. libvirt on the source lets its
+ * half go on after any failure, as soon as sanlock gives it the lease; also where the target had
+ * taken the VM over, ran it, and lost it. The memory of such a half is older than its disk: it is
+ * ended at once, whether it runs or stands still, and the VM is started anew.
  *
  * A half of a move in its post-copy phase (postcopy, postcopy-failed; on the source libvirt is not
  * through with it) is never let run, nor removed, by this table.
@@ -45,7 +64,8 @@ typedef struct {
 
 typedef enum {
     MIG_RECOVER_MOVED,          /* runs on the target; nothing here: done */
-    MIG_RECOVER_DESTROY_SOURCE, /* runs on the target with its lease; a dead half is left here */
+    MIG_RECOVER_DESTROY_SOURCE, /* it is the target's by now; an old half is left here */
+    MIG_RECOVER_END_SOURCE,     /* it was the target's, and is nowhere: an old half is left here */
     MIG_RECOVER_STAYED,         /* runs here: the move failed or was cancelled */
     MIG_RECOVER_RESUME_SOURCE,  /* stands still here, nobody else can have it: let it run */
     MIG_RECOVER_RESUME_TARGET,  /* stands still there with its lease, nothing here */
@@ -56,6 +76,12 @@ typedef enum {
 
 MigRecover mig_recover_decide(const MigRecoverFacts *facts);
 const char *mig_recover_name(MigRecover decision);
+/* Has another host taken the lease since it was of version before? Its version now, and whether it
+ * was this host that took it last. One more by this host itself is its own: it goes on after a
+ * failure, or after a disk that has failed. With two more another host may have had it in between;
+ * never_ran: that one is sure that it did nothing with it. */
+gboolean
+mig_recover_is_outrun(guint64 before, guint64 now, gboolean is_last_here, gboolean never_ran);
 /* Halves wait for one another in the post-copy phase. May this one be given up, with the other one
  * as it was found? It is gone (its libvirt says so, or its node is proven dead), or whole. */
 gboolean mig_recover_is_half_useless(MigDomainState other, gboolean is_other_dead);

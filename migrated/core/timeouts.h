@@ -228,6 +228,8 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
 /* After an unclear end of a move, how long the confirm step keeps asking before it closes the job
  * as failed with what it knows. The domain stays as it is; nothing is started. */
 #define MIG_CONFIRM_MS 60000
+/* The same again, where it cannot close it: libvirt or the LUN is silent. */
+#define MIG_CONFIRM_MORE_MS 5000
 
 /* A target that gives signs of life and does not answer whether it has run the VM is asked again
  * for so long. Meanwhile what is left on the source may run, with a memory that is older than its

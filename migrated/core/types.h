@@ -143,7 +143,7 @@ typedef enum {
     MIG_DOMAIN_RUNNING,
     MIG_DOMAIN_PAUSED,   /* exists, stands still */
     MIG_DOMAIN_INCOMING, /* either half of a move that libvirt is not through with */
-    MIG_DOMAIN_IO_ERROR, /* stands still since its disk failed; only in MigHv.list() */
+    MIG_DOMAIN_IO_ERROR, /* stands still since its disk failed */
     /* the receiving half of a move in its post-copy phase: it runs, and part of its memory is still
      * on the other node. In MigHv.list() that is RUNNING, with is_half */
     MIG_DOMAIN_POSTCOPY,

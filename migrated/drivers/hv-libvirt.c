@@ -335,8 +335,6 @@ hv_get_state(gpointer self, const char *vm, const char *uuid, MigDomainState *st
         g_propagate_error(error, g_steal_pointer(&local));
     } else {
         *state = domain ? domain_state(domain, NULL) : MIG_DOMAIN_ABSENT;
-        if (*state == MIG_DOMAIN_IO_ERROR) /* why it stands still is not a move's business */
-            *state = MIG_DOMAIN_PAUSED;
         if (domain)
             virDomainFree(domain);
         virConnectClose(connection);

@@ -374,6 +374,17 @@ peer_was_shut_down(gpointer self, const char *node, const char *vm, const char *
 }
 
 static gboolean
+peer_never_ran(gpointer self, const char *node, const char *vm, const char *uuid, gboolean *never,
+               GError **error)
+{
+    g_autoptr(MigPeerDomainReply) reply = look(self, node, vm, uuid, error);
+
+    *never =
+        reply && mig_domain_state_from_name(reply->state) == MIG_DOMAIN_ABSENT && reply->never_ran;
+    return reply != NULL;
+}
+
+static gboolean
 peer_is_stuck(gpointer self, const char *node, const char *vm, const char *uuid)
 {
     g_autoptr(MigPeerDomainReply) reply = look(self, node, vm, uuid, NULL);
@@ -406,6 +417,7 @@ mig_peer_rpc_new(const char *this_node, const MigPeerRpcHooks *hooks)
                           .finish = peer_finish,
                           .get_domain = peer_get_domain,
                           .was_shut_down = peer_was_shut_down,
+                          .never_ran = peer_never_ran,
                           .is_stuck = peer_is_stuck,
                           .libvirt_uri = peer_libvirt_uri};
     return rpc;

@@ -146,6 +146,7 @@ mig_job_to_message(const MigJob *job, gint64 now_ms)
     to->max_downtime_ms = job->max_downtime_ms;
     to->timeout_ms = job->timeout_ms;
     to->lease_version = (gint64)job->lease_version;
+    to->outrun = job->is_outrun;
     to->priority = job->priority;
     to->position = job->position;
     to->waits_for = g_strdup(job->waits_for);
@@ -269,6 +270,9 @@ mig_job_from_message(const MigApiJob *from, GError **error)
     job->max_downtime_ms = (guint)CLAMP(from->max_downtime_ms, 0, G_MAXINT);
     job->timeout_ms = (guint)CLAMP(from->timeout_ms, 0, G_MAXINT);
     job->lease_version = (guint64)from->lease_version;
+    job->is_outrun = from->outrun;
+    /* whoever has been told that it is done has been told the truth */
+    job->has_arrived = !mig_job_has_ended(job) && g_strcmp0(from->outcome, "done") == 0;
     job->priority = (guint)CLAMP(from->priority, 0, MIG_PRIORITY_MAX);
     job->is_encrypted = from->encrypted;
     if (!mig_policy_kind_from_name(from->policy, &job->policy))

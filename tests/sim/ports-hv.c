@@ -7,6 +7,13 @@
 #include <string.h>
 
 static gboolean
+is_silent(const World *world)
+{
+    return world->move_ended_ms &&
+           world->now_ms - world->move_ended_ms < (gint64)world->plan.silent_ms;
+}
+
+static gboolean
 hv_destroy(gpointer self, const char *vm, const char *uuid, GError **error)
 {
     Process *process = self;
@@ -15,8 +22,13 @@ hv_destroy(gpointer self, const char *vm, const char *uuid, GError **error)
 
     if (port_has_effect(&call)) {
         /* B may die in this very moment; then what is here is old, and no copy to keep */
+        gboolean could_tell = port_is_target_there(world) && !world->target_died_ms &&
+                              world->reservation && !world->plan.fail_percent;
+
+        /* nor what B may have run, if nobody can tell any more */
         if (world->domain[TARGET].state != MIG_DOMAIN_RUNNING &&
-            world->domain[SOURCE].epoch == world->disk_epoch)
+            world->domain[SOURCE].epoch == world->disk_epoch &&
+            (could_tell || !world->target_had_lease))
             world_violation(world, "the only good copy is destroyed");
         if (world->domain[TARGET].state == MIG_DOMAIN_POSTCOPY ||
             world->domain[TARGET].state == MIG_DOMAIN_POSTCOPY_FAILED)
@@ -51,6 +63,7 @@ hv_get_state(gpointer self, const char *vm, const char *uuid, MigDomainState *st
     Process *process = self;
     Call call = port_call_begin(process, "get-state");
 
+    call.fails |= is_silent(process->world);
     *state = process->world->domain[SOURCE].state;
     return port_call_end(process, &call, NULL, error);
 }
@@ -140,6 +153,8 @@ hv_get_progress(gpointer self, const char *vm, MigProgress *progress, GError **e
     World *world = process->world;
     Call call = port_call_begin(process, "get-progress");
     GError *why = NULL;
+
+    call.fails |= is_silent(world);
 
     /* an operator who reads what the job says, and waits for the network */
     if (world->phase == PHASE_POSTCOPY_PAUSED && port_is_target_there(world) &&

@@ -232,6 +232,22 @@ peer_was_shut_down(gpointer self, const char *node, const char *vm, const char *
            was;
 }
 
+/* As long as B knows what it was prepared for, and its daemon has lived since. */
+static gboolean
+peer_never_ran(gpointer self, const char *node, const char *vm, const char *uuid, gboolean *never,
+               GError **error)
+{
+    Process *process = self;
+    World *world = process->world;
+    Call call = port_call_begin(process, "never-ran");
+
+    *never = !call.fails && port_is_target_there(world) && !world->target_ran &&
+             world->domain[TARGET].state == MIG_DOMAIN_ABSENT && world->reservation &&
+             !world->target_died_ms;
+    return port_call_end(process, &call, port_is_target_there(world) ? NULL : port_unreachable(),
+                         error);
+}
+
 static gboolean
 peer_is_stuck(gpointer self, const char *node, const char *vm, const char *uuid)
 {
@@ -270,13 +286,16 @@ volume_deactivate(gpointer self, const char *const *images, GError **error)
 
 static gboolean
 volume_lease_owner(gpointer self, const char *volume, guint32 slot, char **node, guint64 *version,
-                   GError **error)
+                   gboolean *is_last_here, GError **error)
 {
     Process *process = self;
     World *world = process->world;
     Call call = port_call_begin(process, "lease-owner");
 
+    call.fails |= world->move_ended_ms &&
+                  world->now_ms - world->move_ended_ms < (gint64)world->plan.unread_ms;
     *version = call.fails ? 0 : world->lease_version;
+    *is_last_here = world->last_taker == SOURCE;
     *node = call.fails || world->lease_owner == NOBODY
                 ? NULL
                 : g_strdup(world->lease_owner == SOURCE ? "A" : "B");
@@ -308,6 +327,8 @@ store_save(gpointer self, const MigJob *job, GError **error)
     if (port_has_effect(&call) &&
         g_strlcpy(world->journal, json, sizeof world->journal) >= sizeof world->journal)
         world_violation(world, "the journal is too long");
+    if (port_has_effect(&call) && job->has_arrived && !mig_job_has_ended(job))
+        world->has_promised = TRUE; /* who was told so may rely on it from here on */
     if (job->by_virsh && job->state == MIG_JOB_STATE_PERFORM && port_has_effect(&call)) {
         /* also where the caller is told that it failed: the answer to the hook may be under way */
         if (world->target_alive && !world->target_died_ms && !world->reserve_failed &&
@@ -423,8 +444,7 @@ env_is_target_dead(gpointer self)
     gboolean is_dead;
 
     pthread_mutex_lock(&process->lock);
-    is_dead = !process->world->target_alive &&
-              process->world->now_ms - process->world->target_died_ms > 80000;
+    is_dead = world_is_target_dead(process->world);
     pthread_mutex_unlock(&process->lock);
     return is_dead;
 }
@@ -503,6 +523,7 @@ world_run_job(World *world)
                           .finish = peer_finish,
                           .get_domain = peer_get_domain,
                           .was_shut_down = peer_was_shut_down,
+                          .never_ran = peer_never_ran,
                           .is_stuck = peer_is_stuck,
                           .libvirt_uri = peer_libvirt_uri};
     const MigVolumePort volume = {.self = &process,

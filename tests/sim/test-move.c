@@ -85,6 +85,12 @@ static const Plan scenarios[] = {
     {.needs_downtime_ms = 5, .libvirt = LV_TARGET_PAUSED},
     {.needs_downtime_ms = 5, .libvirt = LV_ANSWER_LOST},
     {.needs_downtime_ms = 5, .libvirt = LV_TARGET_RAN_AND_GONE},
+    {.needs_downtime_ms = 5, .libvirt = LV_TARGET_GONE_FIRST},
+    {.needs_downtime_ms = 5, .libvirt = LV_TARGET_DIES, .fence_ms = 3300},
+    {.needs_downtime_ms = 5, .libvirt = LV_TARGET_DIES, .fence_ms = 9000},
+    {.needs_downtime_ms = 5, .libvirt = LV_TARGET_DIES, .reboot_ms = 30000},
+    {.needs_downtime_ms = 5, .libvirt = LV_TARGET_ISOLATED},
+    {.needs_downtime_ms = 5, .libvirt = LV_DISK_FAILS},
     {.needs_downtime_ms = 5, .libvirt = LV_HALF_LEFT},
     {.needs_downtime_ms = 1000, .policy = MIG_POLICY_MUST_FINISH, .can_postcopy = TRUE},
     {.needs_downtime_ms = 1000,
@@ -177,9 +183,11 @@ test_outcomes(void)
          MIG_DOMAIN_ABSENT},
         {LV_TARGET_CONT, FALSE, MIG_JOB_STATE_FAILED, "web runs on A", MIG_DOMAIN_RUNNING,
          MIG_DOMAIN_ABSENT},
-        /* could be an old copy: left for people to decide */
-        {LV_TARGET_CONT, TRUE, MIG_JOB_STATE_FAILED, "was taken since", MIG_DOMAIN_PAUSED,
+        /* B had the lease, and says that it did nothing with it */
+        {LV_TARGET_CONT, TRUE, MIG_JOB_STATE_FAILED, "web runs on A", MIG_DOMAIN_RUNNING,
          MIG_DOMAIN_ABSENT},
+        {LV_DISK_FAILS, FALSE, MIG_JOB_STATE_FAILED, "stands still until its disk answers",
+         MIG_DOMAIN_IO_ERROR, MIG_DOMAIN_ABSENT},
         {LV_LOST_WITH_LEASE, FALSE, MIG_JOB_STATE_DONE, NULL, MIG_DOMAIN_ABSENT,
          MIG_DOMAIN_RUNNING},
         {LV_TARGET_PAUSED, FALSE, MIG_JOB_STATE_DONE, NULL, MIG_DOMAIN_ABSENT, MIG_DOMAIN_RUNNING},
@@ -201,6 +209,84 @@ test_outcomes(void)
         g_assert_cmpint(world->domain[SOURCE].state, ==, expected[i].source);
         g_assert_cmpint(world->domain[TARGET].state, ==, expected[i].target);
     }
+}
+
+/* B runs it, and it ends there, before A is told so. What is left on A, running or not, is older
+ * than its disk: it is ended, soon, and somebody is asked to start the VM anew. */
+static void
+test_outrun(void)
+{
+    static const struct {
+        LvFault libvirt;
+        guint fence_ms, reboot_ms;
+        gint64 within_ms; /* of the move's end */
+    } cases[] = {
+        {LV_TARGET_RAN_AND_GONE, 0, 0, 3000}, /* A's half stands still: the lease was B's */
+        {LV_TARGET_GONE_FIRST, 0, 0, 1000},   /* A's half was let run */
+        {LV_TARGET_DIES, 3300, 0, 1000},      /* the same */
+        {LV_TARGET_DIES, 9000, 0, 4000},      /* stands still */
+        {LV_TARGET_DIES, 0, 30000, 26000},    /* B is back, and its old start is over */
+        {LV_TARGET_ISOLATED, 0, 0, 12000},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const Plan plan = {.seed = 1,
+                           .needs_downtime_ms = 5,
+                           .libvirt = cases[i].libvirt,
+                           .fence_ms = cases[i].fence_ms,
+                           .reboot_ms = cases[i].reboot_ms};
+
+        g_test_message("case %u", i);
+        world_reset(world, &plan);
+        MigJob *job = world_run_job(world);
+
+        g_assert_cmpstr(mig_job_state_name(job->state), ==, "failed");
+        g_assert_nonnull(strstr(job->error->message, "had been taken over by B"));
+        g_assert_nonnull(strstr(job->error->message, "it is started again"));
+        g_assert_true(world->restart_asked);
+        g_assert_cmpint(world->domain[SOURCE].state, ==, MIG_DOMAIN_ABSENT);
+        g_assert_cmpint(world->now_ms - world->move_ended_ms, <, cases[i].within_ms);
+        world_check_end(world, job);
+        mig_job_free(job);
+    }
+}
+
+/* Nobody but the job would let it go on again: it waits for as long as it takes. */
+static void
+test_silent(void)
+{
+    Plan plan = {.seed = 1,
+                 .needs_downtime_ms = 5,
+                 .libvirt = LV_FINISH_LOST,
+                 .source_cannot_resume = TRUE,
+                 .silent_ms = 200000};
+
+    world_reset(world, &plan);
+    told(MIG_JOB_STATE_FAILED, "web runs on A");
+    g_assert_cmpint(world->domain[SOURCE].state, ==, MIG_DOMAIN_RUNNING);
+    plan.silent_ms = 0;
+    plan.unread_ms = 100000;
+    world_reset(world, &plan);
+    told(MIG_JOB_STATE_FAILED, "web runs on A");
+    g_assert_cmpint(world->domain[SOURCE].state, ==, MIG_DOMAIN_RUNNING);
+}
+
+/* Whoever was told that it is done has been told the truth, in the next life of the daemon, too. */
+static void
+test_promise(void)
+{
+    Plan plan = {.seed = 1, .needs_downtime_ms = 5};
+    guint promised = 0;
+
+    for (plan.kill_at = 1; run(&plan); plan.kill_at++) {
+        if (!world->has_promised)
+            continue;
+        promised++;
+        for (plan.off_at = plan.kill_at; plan.off_at < plan.kill_at + 6; plan.off_at++)
+            run(&plan); /* what is promised is checked at its end */
+        plan.off_at = 0;
+    }
+    g_assert_cmpuint(promised, >, 0);
 }
 
 static void
@@ -471,6 +557,10 @@ run_seed(guint64 seed)
     plan.by_virsh = world_random(world, 4) == 0 && plan.needs_downtime_ms <= VIRSH_LIMIT_MS;
     if (plan.by_virsh)
         plan.timeout_ms = 0;
+    if (world_random(world, 3) == 0)
+        plan.fence_ms = 3000 + world_random(world, 8000);
+    if (world_random(world, 3) == 0)
+        plan.reboot_ms = 20000 + world_random(world, 60000);
     run(&plan);
 }
 
@@ -515,6 +605,9 @@ main(int argc, char **argv)
                       be_silent, NULL);
     world = world_new_shared();
     g_test_add_func("/sim/move/outcomes", test_outcomes);
+    g_test_add_func("/sim/move/outrun", test_outrun);
+    g_test_add_func("/sim/move/silent", test_silent);
+    g_test_add_func("/sim/move/promise", test_promise);
     g_test_add_func("/sim/move/waiting", test_waiting);
     g_test_add_func("/sim/move/no-wait", test_no_wait);
     g_test_add_func("/sim/move/by-virsh", test_by_virsh);

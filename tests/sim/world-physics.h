@@ -4,6 +4,10 @@
 
 #include "world.h"
 
+/* Of incoming.c */
+#define SWEEP_MS       5000
+#define RESERVATION_MS 30000
+
 /* FALSE: the other node has it. */
 gboolean world_take_lease(World *world, int node);
 /* CPUs run; a copy whose memory is older than the disk is a violation. */
@@ -11,6 +15,8 @@ void world_let_run(World *world, int node);
 /* Whoever tells libvirt to: nothing happens where the guest does not run. */
 void world_begin_move(World *world, guint limit_ms);
 void world_remove(World *world, int node);
+/* B died, and that is proven: nobody has to wait for its leases any more. */
+gboolean world_is_target_dead(const World *world);
 /* Does its guest write there, all of its memory or not? */
 gboolean world_runs(const World *world, int node);
 /* The halves of a post-copy whose link was lost go on; FALSE: one of them cannot. */

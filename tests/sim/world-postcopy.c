@@ -2,8 +2,6 @@
 /* world-postcopy.c - the post-copy phase of world.h: a VM in two halves. */
 #include "world-physics.h"
 
-#define SWEEP_MS 5000
-
 void
 world_lose_link(World *world)
 {

@@ -42,6 +42,10 @@ typedef enum {
     LV_ANSWER_LOST,         /* target runs, source never hears of it */
     LV_TARGET_RAN_AND_GONE, /* the same, and then the guest is gone there: its lease is free again
                              */
+    LV_TARGET_GONE_FIRST,   /* the guest is gone there when libvirt on the source hears of it */
+    LV_TARGET_DIES,         /* the target's node, when the guest runs there */
+    LV_TARGET_ISOLATED,     /* cut off then; it ends the guest itself some time later */
+    LV_DISK_FAILS,          /* A's, in the copy; libvirt lets it go on, and it fails again */
     LV_HALF_LEFT,           /* all well, but the source half is not removed */
     LV_N,
 } LvFault;
@@ -93,6 +97,10 @@ typedef struct {
     gboolean kill_after; /* the call's effect */
     guint cut_ms;        /* how long the nodes do not reach each other */
     guint dead_ms;       /* how long a killed migrated stays away */
+    guint fence_ms;      /* after its death B's host lease is freed; 0: nobody fences */
+    guint reboot_ms;     /* after its death B is back, in another start; 0: the usual */
+    guint silent_ms;     /* after the move A's libvirt does not answer for so long */
+    guint unread_ms;     /* the same of the LUN */
     guint busy_ms[2];    /* for so long another move has the pair at A's, at B's end */
     gboolean no_wait;
     gboolean by_virsh; /* somebody else tells libvirt to move, as soon as the job is in perform */
@@ -120,6 +128,13 @@ typedef struct {
     guint64 disk_epoch;
     int lease_owner;
     guint64 lease_version;
+    int last_taker; /* of the lease */
+    gboolean target_had_lease;
+    gboolean is_stale; /* libvirt has let an old half run on A; */
+    gint64 stale_ms;   /* a migrated could see it since */
+    gint64 move_ended_ms;
+    gint64 disk_fails_ms;  /* A's, again; 0: it does not */
+    gboolean has_promised; /* the journal says that it is done, and was told so */
     gboolean images[2], pair[2], reservation;
     gint64 place_ms[2]; /* the job has a place in the queue there, asked for last at; 0: none */
     gint64 reserved_ms;

@@ -18,10 +18,22 @@ test_table(void)
     pause.is_ours = FALSE;
     pause.is_free = TRUE;
     g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_END);
-    pause.is_version_as_held = TRUE;
+    pause.is_as_held = TRUE;
     g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_RESUME);
     pause.failed = MIG_IO_PAUSE_RESUMES;
     g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_END);
+}
+
+/* Seen held with version 5; whoever takes it makes it one more. */
+static void
+test_held(void)
+{
+    g_assert_true(mig_io_pause_is_as_held(5, 5, TRUE));
+    g_assert_true(mig_io_pause_is_as_held(5, 6, TRUE)); /* went on, and failed within a look */
+    g_assert_false(mig_io_pause_is_as_held(5, 6, FALSE));
+    g_assert_false(mig_io_pause_is_as_held(5, 7, TRUE)); /* another one may have had the 6th */
+    g_assert_false(mig_io_pause_is_as_held(0, 0, TRUE));
+    g_assert_false(mig_io_pause_is_as_held(0, 1, TRUE));
 }
 
 /* Half a VM stays, whatever its disk does and whoever has forgotten its lease. */
@@ -35,7 +47,7 @@ test_half(void)
                         .failed = MIG_IO_PAUSE_RESUMES};
 
     g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_WAIT);
-    pause.is_version_as_held = TRUE;
+    pause.is_as_held = TRUE;
     g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_WAIT);
     pause.failed = 0; /* not let go on, either */
     g_assert_cmpint(mig_io_pause_decide(&pause), ==, MIG_IO_PAUSE_WAIT);
@@ -75,12 +87,12 @@ test_property(void)
                             .is_lease_known = (bits >> 2) & 1,
                             .is_free = (bits >> 3) & 1,
                             .is_ours = (bits >> 4) & 1,
-                            .is_version_as_held = (bits >> 5) & 1};
+                            .is_as_held = (bits >> 5) & 1};
 
         if (mig_io_pause_decide(&pause) == MIG_IO_PAUSE_RESUME)
             g_assert_true(pause.is_volume_here && !pause.is_lockspace_gone &&
                           pause.is_lease_known &&
-                          (pause.is_free ? pause.is_version_as_held : pause.is_ours));
+                          (pause.is_free ? pause.is_as_held : pause.is_ours));
     }
 }
 
@@ -89,6 +101,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/io-pause/table", test_table);
+    g_test_add_func("/io-pause/held", test_held);
     g_test_add_func("/io-pause/again", test_again);
     g_test_add_func("/io-pause/half", test_half);
     g_test_add_func("/io-pause/property", test_property);

@@ -113,6 +113,29 @@ test_too_late(Fixture *f, gconstpointer data)
     g_assert_cmpstr(message->outcome, ==, "done");
 }
 
+/* It runs there, who waited was told so, and its job cleans up still. */
+static void
+test_arrived(Fixture *f, gconstpointer data)
+{
+    g_autoptr(MigJob) job = new_job("A-19", 1000);
+    g_autoptr(GPtrArray) jobs = NULL;
+    const MigJob *back;
+
+    mig_job_set_state(job, MIG_JOB_STATE_PREPARE, "checked", 1010);
+    mig_job_set_state(job, MIG_JOB_STATE_PERFORM, "ready", 1030);
+    save(f, job);
+    jobs = mig_store_file_load(f->store);
+    back = g_ptr_array_index(jobs, 0);
+    g_assert_false(back->has_arrived || back->is_outrun);
+    job->has_arrived = job->is_outrun = TRUE;
+    save(f, job);
+    g_clear_pointer(&jobs, g_ptr_array_unref);
+    jobs = mig_store_file_load(f->store);
+    back = g_ptr_array_index(jobs, 0);
+    g_assert_true(back->has_arrived && back->is_outrun);
+    g_assert_cmpint(back->state, ==, MIG_JOB_STATE_PERFORM);
+}
+
 /* As an older daemon has left it: what it did not know was not wanted. */
 static void
 test_older(Fixture *f, gconstpointer data)
@@ -378,15 +401,11 @@ main(int argc, char **argv)
         const char *name;
         void (*run)(Fixture *f, gconstpointer data);
     } tests[] = {
-        {"/store/round-trip", test_round_trip},
-        {"/store/older", test_older},
-        {"/store/newer", test_newer},
-        {"/store/too-late", test_too_late},
-        {"/store/broken", test_broken},
-        {"/store/rubbish", test_rubbish},
-        {"/store/foreign", test_foreign},
-        {"/store/forgets", test_forgets},
-        {"/store/cannot-write", test_cannot_write},
+        {"/store/round-trip", test_round_trip}, {"/store/older", test_older},
+        {"/store/newer", test_newer},           {"/store/too-late", test_too_late},
+        {"/store/arrived", test_arrived},       {"/store/broken", test_broken},
+        {"/store/rubbish", test_rubbish},       {"/store/foreign", test_foreign},
+        {"/store/forgets", test_forgets},       {"/store/cannot-write", test_cannot_write},
         {"/store/lines", test_lines},
     };
 
