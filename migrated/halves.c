@@ -2,6 +2,7 @@
 /* halves.c - what halves.h says. */
 #include "halves.h"
 
+#include "base/error.h"
 #include "core/recover.h"
 #include "core/timeouts.h"
 #include "failover.h"
@@ -120,15 +121,19 @@ mig_halves_wait(MigAttached *attached, guint32 host_id, guint64 generation, gint
         g_usleep(WAIT_LOOK_MS * 1000);
 }
 
-void
+gboolean
 mig_halves_restart(MigDaemon *daemon, const char *volume, const char *name)
 {
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, volume, NULL);
-    g_autoptr(MigVm) vm = attached ? mig_csv_vm(mig_attached_csv(attached), name, NULL) : NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigVm) vm = attached ? mig_csv_vm(mig_attached_csv(attached), name, &error) : NULL;
     MigLeaseOwner lease = {0};
 
-    if (!vm || !vm->wants_running || vm->restart == MIG_RESTART_NEVER)
-        return;
+    if (!vm) /* it may have been undefined, too */
+        return g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN);
+    if (!vm->wants_running || vm->restart == MIG_RESTART_NEVER)
+        return TRUE;
     mig_csv_vm_lease_owner(mig_attached_csv(attached), vm->slot, &lease, NULL);
     mig_self_start_again(daemon, name, lease.version);
+    return TRUE;
 }

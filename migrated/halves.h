@@ -23,5 +23,6 @@ gboolean mig_halves_is_dead(MigDaemon *daemon, const char *node, const char *vol
  * that has a half of what it took has tried in vain to let that run (MIG_FENCE_HALF_MS). heard_us:
  * the host's last sign of life; 0: now. Blocks, where there is such a half. */
 void mig_halves_wait(MigAttached *attached, guint32 host_id, guint64 generation, gint64 heard_us);
-/* The memory of a VM of this volume is lost: it is started again, if its policy says so. */
-void mig_halves_restart(MigDaemon *daemon, const char *volume, const char *vm);
+/* The memory of a VM of this volume is lost: it is started again, if its policy says so. FALSE:
+ * that cannot be read now. */
+gboolean mig_halves_restart(MigDaemon *daemon, const char *volume, const char *vm);

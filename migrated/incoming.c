@@ -8,6 +8,7 @@
 #include "core/timeouts.h"
 #include "drivers/hv-libvirt-local.h"
 #include "facts.h"
+#include "jobs.h"
 #include "link.h"
 #include "shares.h"
 #include "trusted.h"
@@ -289,6 +290,15 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
         request->hugepage < 0) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE,
                     "job %s has not reserved its pair here, or names no memory", request->job);
+        return NULL;
+    }
+    /* that one would take what arrives for what it has left here, and end it */
+    mig_jobs_await_arrived(daemon->jobs, request->vm);
+    if (mig_jobs_has_vm(daemon->jobs, request->vm)) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
+                    "a move of %s from %s has not ended yet there: see 'migratectl job list', and "
+                    "try again then",
+                    request->vm, daemon->node);
         return NULL;
     }
     /* reserved first, checked then: of two that come at once, both see each other. Killed while

@@ -338,12 +338,12 @@ env_is_target_dead(gpointer self)
     return mig_halves_is_dead(entry->jobs->daemon, entry->job->target, entry->job->volume);
 }
 
-static void
+static gboolean
 env_restart(gpointer self, const MigJob *job)
 {
     MigJobEntry *entry = self;
 
-    mig_halves_restart(entry->jobs->daemon, job->volume, job->vm);
+    return mig_halves_restart(entry->jobs->daemon, job->volume, job->vm);
 }
 
 static gboolean

@@ -349,6 +349,21 @@ mig_jobs_has_vm(MigJobs *jobs, const char *vm)
     return FALSE;
 }
 
+guint64
+mig_jobs_lease_version(MigJobs *jobs, const char *uuid)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
+    guint64 version = 0;
+
+    for (guint i = 0; i < jobs->entries->len; i++) {
+        const MigJob *job = ((const MigJobEntry *)g_ptr_array_index(jobs->entries, i))->job;
+
+        if (mig_job_has_ended(job) && g_strcmp0(job->uuid, uuid) == 0)
+            version = MAX(version, job->lease_version);
+    }
+    return version;
+}
+
 static gboolean
 is_cleaned_up_behind(MigJobs *jobs, const char *vm)
 {

@@ -35,6 +35,9 @@ void mig_jobs_forecast(MigJobs *jobs, const MigMoveVmRequest *request, const Mig
                        const MigVm *vm, MigForecast *forecast);
 /* Of a job that has ended: without the time in line. */
 gint64 mig_job_moving_ms(const MigApiJob *job);
+/* Of its lease, up to which moves of that VM from here have found that nobody else let it run; 0:
+ * no move of it is known. */
+guint64 mig_jobs_lease_version(MigJobs *jobs, const char *uuid);
 /* Is it being moved from here? One that waits for its turn is not. */
 gboolean mig_jobs_has_vm(MigJobs *jobs, const char *vm);
 /* Waits while a move of it from here has arrived and is not yet cleaned up behind, for two seconds

@@ -84,6 +84,30 @@ end_lost(MigSelf *self, const MigRunning *running, const char *owner)
     mig_vms_refresh_soon(self->daemon->vms);
 }
 
+/* ---- what is older than its disk, and what is cut off ---- */
+
+static Held *
+held_of(MigSelf *self, const char *vm)
+{
+    Held *held = g_hash_table_lookup(self->held, vm);
+
+    if (!held) {
+        held = g_new0(Held, 1);
+        g_hash_table_insert(self->held, g_strdup(vm), held);
+    }
+    return held;
+}
+
+/* A move that failed has found that nobody else's taking of the lease, up to that version, was more
+ * than that: the guest here is as new as its disk. */
+static void
+take_over_accepted(MigSelf *self, const MigRunning *running, Held *held)
+{
+    if (held->version)
+        held->version =
+            MAX(held->version, mig_jobs_lease_version(self->daemon->jobs, running->uuid));
+}
+
 /*
  * It stands still, another node has had its lease after this one, and nobody has it any more, or
  * whoever has it is dead: half of a move that went wrong, and that its job could not see to. Its
@@ -93,6 +117,7 @@ static gboolean
 is_behind(MigSelf *self, const MigRunning *running, MigAttached *attached)
 {
     MigDaemon *daemon = self->daemon;
+    Held *held = held_of(self, running->name);
     MigLeaseOwner lease = {0};
     g_autofree char *owner = NULL;
 
@@ -103,6 +128,10 @@ is_behind(MigSelf *self, const MigRunning *running, MigAttached *attached)
         return FALSE;
     if (!mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL) ||
         lease.last_host_id == 0 || lease.last_host_id == daemon->host_id)
+        return FALSE;
+    take_over_accepted(self, running, held);
+    /* what has not run here, as one that was suspended on its way, is no older than the lease */
+    if (!held->version || lease.version <= held->version)
         return FALSE;
     owner = mig_attached_owner_name(attached, &lease, NULL);
     return !owner || mig_halves_is_dead(daemon, owner, running->volume);
@@ -133,18 +162,6 @@ end_isolated(MigSelf *self, const MigRunning *running, MigAttached *attached)
 }
 
 /* ---- its disk has failed ---- */
-
-static Held *
-held_of(MigSelf *self, const char *vm)
-{
-    Held *held = g_hash_table_lookup(self->held, vm);
-
-    if (!held) {
-        held = g_new0(Held, 1);
-        g_hash_table_insert(self->held, g_strdup(vm), held);
-    }
-    return held;
-}
 
 static gboolean
 is_ours(MigSelf *self, MigAttached *attached, const MigLeaseOwner *lease)
@@ -463,6 +480,7 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
         pause.is_lease_known = TRUE;
         pause.is_free = lease.host_id == 0;
         pause.is_ours = is_ours(self, attached, &lease);
+        take_over_accepted(self, running, held);
         pause.is_as_held = mig_io_pause_is_as_held(held->version, lease.version,
                                                    lease.last_host_id == self->daemon->host_id);
     }

@@ -334,21 +334,34 @@ stopped(MigJob *job, const MigJobEnv *env)
     close_job(job, env, MIG_JOB_STATE_FAILED, "the VM stopped during the move");
 }
 
+/* Before the job is closed, for nobody else knows that it is to be started. FALSE: not now. */
+static gboolean
+asks_restart(const MigJob *job, const MigJobEnv *env)
+{
+    gboolean ok = env->restart(env->self, job);
+
+    if (!ok)
+        g_debug("job %s: whether %s is to be started again cannot be read", job->id, job->vm);
+    return ok;
+}
+
 /* A half of it was lost in the post-copy phase: what is left of the other one is ended by its node.
  */
-static void
+static gboolean
 lost(MigJob *job, const MigJobEnv *env)
 {
+    if (!asks_restart(job, env))
+        return FALSE;
     env->volume->deactivate(env->volume->self, (const char *const *)job->images, NULL);
     env->volume->publish(env->volume->self, job->volume, NULL);
     half_lost(job, env);
     tell_where(job, env, g_strdup("it is started again from its disk, as if its node had died"));
-    env->restart(env->self, job);
     close_job(job, env, MIG_JOB_STATE_FAILED, "half of its memory is gone");
+    return TRUE;
 }
 
 /* The target had it, and it ended there; nothing of it is here. */
-static void
+static gboolean
 ended_there(MigJob *job, const MigJobEnv *env)
 {
     gboolean is_known = FALSE, is_up = FALSE;
@@ -356,8 +369,10 @@ ended_there(MigJob *job, const MigJobEnv *env)
     env->look_at_target(env->self, &is_known, &is_up);
     if (is_up && env->peer->was_shut_down(env->peer->self, job->target, job->vm, job->uuid)) {
         stopped(job, env);
-        return;
+        return TRUE;
     }
+    if (!asks_restart(job, env))
+        return FALSE;
     /* as long as this job has not ended nobody can start it here: a dead node is not waited for */
     if (is_up)
         env->peer->finish(env->peer->self, job, FALSE, NULL, NULL);
@@ -370,8 +385,8 @@ ended_there(MigJob *job, const MigJobEnv *env)
                                job->is_outrun ? ", so what was left of it here was older than its "
                                                 "disk and is ended"
                                               : ""));
-    env->restart(env->self, job);
     close_job(job, env, MIG_JOB_STATE_FAILED, "the VM ended on the target");
+    return TRUE;
 }
 
 /* An old half. One that runs writes to a disk that is newer than its memory: each moment counts.
@@ -451,6 +466,9 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last, gboolean *is_o
     g_autoptr(GError) error = NULL;
 
     gather(job, env, &facts, &owner);
+    /* up to here nobody else has let it run: self.c goes on from that */
+    if (facts.was_sent && facts.is_lease_known && !facts.is_lease_newer && !facts.has_target_lease)
+        job->lease_version = facts.lease_version;
     *is_open = is_left_open(job, &facts);
     MigRecover decision = mig_recover_decide(&facts);
 
@@ -462,13 +480,14 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last, gboolean *is_o
             facts.is_lease_newer ? " (newer)" : "", mig_recover_name(decision));
     /* decided when it was ended; who runs it by now, if anybody, has started it anew */
     if (job->is_outrun && facts.source == MIG_DOMAIN_ABSENT && decision != MIG_RECOVER_MOVED) {
-        ended_there(job, env);
-        return TRUE;
+        *is_open = TRUE;
+        return ended_there(job, env);
     }
     switch (decision) {
     case MIG_RECOVER_MOVED:
-        if (job->is_outrun && facts.target != MIG_DOMAIN_RUNNING)
-            env->restart(env->self, job);
+        *is_open = TRUE;
+        if (job->is_outrun && facts.target != MIG_DOMAIN_RUNNING && !asks_restart(job, env))
+            return FALSE;
         if (facts.was_sent)
             moved(job, env);
         else
@@ -482,16 +501,18 @@ confirm_once(MigJob *job, const MigJobEnv *env, gboolean is_last, gboolean *is_o
         if (mig_postcopy_was(job) &&
             !env->peer->was_shut_down(env->peer->self, job->target, job->vm, job->uuid)) {
             env->peer->finish(env->peer->self, job, FALSE, NULL, NULL);
-            lost(job, env);
-        } else if (facts.was_sent && facts.is_lease_newer) {
-            ended_there(job, env);
-        } else {
-            stopped(job, env);
+            *is_open = TRUE;
+            return lost(job, env);
         }
+        if (facts.was_sent && facts.is_lease_newer) {
+            *is_open = TRUE;
+            return ended_there(job, env);
+        }
+        stopped(job, env);
         return TRUE;
     case MIG_RECOVER_LOST:
-        lost(job, env);
-        return TRUE;
+        *is_open = TRUE;
+        return lost(job, env);
     case MIG_RECOVER_DESTROY_SOURCE:
         if (facts.source == MIG_DOMAIN_RUNNING && job->has_arrived)
             end_source(job, env, TRUE);

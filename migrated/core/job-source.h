@@ -39,8 +39,9 @@ typedef struct {
     guint channels; /* connections of a move that cannot use post-copy; 0: one */
     /* Is it proven that nothing of the target's runs any more? */
     gboolean (*is_target_dead)(gpointer self);
-    /* Its memory is lost: whoever restarts for its volume shall start it, as its policy says. */
-    void (*restart)(gpointer self, const MigJob *job);
+    /* Its memory is lost: whoever restarts for its volume shall start it, as its policy says.
+     * FALSE: what that policy is cannot be read now; ask again. */
+    gboolean (*restart)(gpointer self, const MigJob *job);
     /* FALSE: another waiting job of this node goes first on that pair; *turn says which. */
     gboolean (*may_ask)(gpointer self, MigTurn *turn);
     void (*lock)(gpointer self);

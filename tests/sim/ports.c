@@ -449,7 +449,7 @@ env_is_target_dead(gpointer self)
     return is_dead;
 }
 
-static void
+static gboolean
 env_restart(gpointer self, const MigJob *job)
 {
     Process *process = self;
@@ -458,7 +458,13 @@ env_restart(gpointer self, const MigJob *job)
     if (world->domain[SOURCE].state != MIG_DOMAIN_ABSENT ||
         world->domain[TARGET].state == MIG_DOMAIN_RUNNING)
         world_violation(world, "a restart is asked for, and it is not gone");
+    /* the LUN comes and goes: the policy cannot be read at first */
+    if (world->restart_unread > 0) {
+        world->restart_unread--;
+        return FALSE;
+    }
     world->restart_asked = TRUE;
+    return TRUE;
 }
 
 static void

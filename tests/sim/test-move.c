@@ -238,6 +238,7 @@ test_outrun(void)
 
         g_test_message("case %u", i);
         world_reset(world, &plan);
+        world->restart_unread = cases[i].reboot_ms ? 3 : 0; /* the LUN comes and goes */
         MigJob *job = world_run_job(world);
 
         g_assert_cmpstr(mig_job_state_name(job->state), ==, "failed");
@@ -429,6 +430,7 @@ test_postcopy(void)
 
         g_test_message("fault %d", expected[i].fault);
         world_reset(world, &plan);
+        world->restart_unread = expected[i].restart_asked ? 2 : 0;
         told(expected[i].state, expected[i].text);
         g_assert_cmpint(world->domain[SOURCE].state, ==, expected[i].source);
         g_assert_cmpint(world->domain[TARGET].state, ==, expected[i].target);

@@ -151,6 +151,7 @@ typedef struct {
     gboolean postcopy_asked, postcopy_faulted, postcopy_broken; /* broken: libvirt believes so */
     gint64 silent_ms; /* since when nothing goes over; 0 */
     guint64 sent;
+    guint restart_unread; /* so often it cannot be read whether it is to be started again */
     gboolean restart_asked, virsh_began;
     guint64 postcopy_bytes_s;
     gboolean has_call;    /* of A's migrated to its libvirt, which moves it */
