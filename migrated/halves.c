@@ -20,6 +20,15 @@ mig_halves_is_dead(MigDaemon *daemon, const char *node, const char *volume)
     return life && mig_life_is_proven_dead(life, volume);
 }
 
+static gboolean
+is_off(MigDaemon *daemon, const char *node, const char *volume)
+{
+    g_autoptr(GPtrArray) lives = mig_failover_lives(daemon->failover);
+    const MigNodeLife *life = mig_lives_find(lives, node);
+
+    return life && mig_life_is_off(life, volume);
+}
+
 static MigDomainState
 ask(MigDaemon *daemon, const char *node, const MigRunning *half)
 {
@@ -45,8 +54,7 @@ describe(MigDaemon *daemon, const MigRunning *half, const GPtrArray *views)
         nodes[i] = (MigHalfNode){
             .is_source = g_strcmp0(view->node->name, source) == 0,
             .is_up = !view->is_local && view->state == MIG_NODE_UP,
-            .is_dead =
-                !view->is_local && mig_halves_is_dead(daemon, view->node->name, half->volume),
+            .is_off = !view->is_local && is_off(daemon, view->node->name, half->volume),
             .is_published = !view->is_local && !view->node->has_left &&
                             half->slot < MIG_MAX_VM_SLOTS &&
                             (view->node->running[half->slot / 8] & (1u << (half->slot % 8)))};
@@ -65,7 +73,8 @@ mig_halves_is_alone(MigDaemon *daemon, const MigRunning *half)
         const MigNodeView *view = g_ptr_array_index(views, i);
         const char *node = view->node->name;
 
-        if (view->is_local || view->state == MIG_NODE_LEFT || nodes[i].is_dead ||
+        if (view->is_local || view->state == MIG_NODE_LEFT ||
+            mig_halves_is_dead(daemon, node, half->volume) ||
             !mig_recover_may_have_half(nodes, views->len, i))
             continue;
         if (!mig_recover_is_half_useless(ask(daemon, node, half), FALSE))

@@ -2,6 +2,7 @@
 /* lives.c - the evidence on all nodes, collected. */
 #include "lives.h"
 
+#include "core/recover.h"
 #include "core/timeouts.h"
 #include "signs.h"
 
@@ -48,6 +49,14 @@ mig_life_is_proven_dead(const MigNodeLife *life, const char *volume)
     const MigSeat *seat = find_seat(life, volume);
 
     return seat && seat->finding.may_restart && seat->finding.life != MIG_LIFE_LEFT;
+}
+
+gboolean
+mig_life_is_off(const MigNodeLife *life, const char *volume)
+{
+    const MigSeat *seat = find_seat(life, volume);
+
+    return seat && mig_recover_is_off(&seat->finding, seat->is_silent);
 }
 
 const MigNodeLife *
@@ -307,6 +316,7 @@ judge_volume(GPtrArray *lives, const MigWatcher *watcher, const char *volume)
     for (guint i = 0; i < count; i++) {
         seats[i]->finding = findings[i];
         seats[i]->finding.should_fence = FALSE;
+        seats[i]->is_silent = mig_failover_is_silent(watcher, nodes, count, i);
     }
 }
 

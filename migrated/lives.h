@@ -11,6 +11,7 @@ typedef struct {
     char *volume;
     MigEvidence evidence;
     MigFinding finding; /* its may_restart is about the VMs of that volume; never should_fence */
+    gboolean is_silent; /* mig_failover_is_silent() */
 } MigSeat;
 
 /* evidence, finding: of all its volumes, the least bad word; whether to fence it hangs on these. */
@@ -30,6 +31,8 @@ const MigNodeLife *mig_lives_find(GPtrArray *lives, const char *node);
 /* May what this node ran on that volume be started elsewhere? It may have lost that volume alone.
  * Orderly leaving is no death: it ran nothing then. */
 gboolean mig_life_is_proven_dead(const MigNodeLife *life, const char *volume);
+/* The same, and nothing runs there even without a lease (core/recover.h)? */
+gboolean mig_life_is_off(const MigNodeLife *life, const char *volume);
 /* A copy that is the caller's. */
 GPtrArray *mig_lives_copy(GPtrArray *lives);
 

@@ -370,8 +370,8 @@ is_half_still(MigSelf *self, const MigRunning *running)
  * Where its link is known to be lost, the other one is asked for. A link to a node that has no
  * power any more is just silent, and its kernel gives it up after a quarter of an hour; and libvirt
  * tells of one thing at a time: a half whose disk fails may have lost its link, too. These are
- * ended only where their source's node is dead for sure. Anything less can be a move that is
- * through.
+ * ended only where nothing runs on their source's node any more for sure, its half, which has no
+ * lease, included. Anything less can be a move that is through, or one whose memory still comes.
  */
 static gboolean
 look_at_half(MigSelf *self, const MigRunning *running, MigAttached *attached)

@@ -296,6 +296,17 @@ mig_failover_cut(const MigWatcher *watcher, const MigEvidence *nodes, guint coun
 }
 
 gboolean
+mig_failover_is_silent(const MigWatcher *watcher, const MigEvidence *nodes, guint count,
+                       guint which)
+{
+    gint64 seen_ms = MIN(watcher->watched_ms, watcher->network_seen_ms);
+
+    return watcher->is_network_here && seen_ms >= 2 * watcher->suspect_ms &&
+           is_silent_for(&nodes[which], watcher->suspect_ms) &&
+           mig_failover_cut(watcher, nodes, count, watcher->suspect_ms) == MIG_CUT_NONE;
+}
+
+gboolean
 mig_failover_ends_for_cut(MigCut cut, const MigVm *vm)
 {
     return cut == MIG_CUT_HERE && vm->restarts_on_isolation && vm->wants_running &&

@@ -89,6 +89,12 @@ typedef struct {
 void mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, guint count,
                         MigFinding *findings);
 
+/* Does nodes[which] give no sign of life at all, and would this node have heard one? Not where its
+ * own links are down or were so lately, or where nobody that writes its heartbeat answers it: then
+ * the silence may be its own. */
+gboolean mig_failover_is_silent(const MigWatcher *watcher, const MigEvidence *nodes, guint count,
+                                guint which);
+
 /* No other node that writes its heartbeat has answered this one, by anything, for long. */
 typedef enum {
     MIG_CUT_NONE,

@@ -112,6 +112,13 @@ mig_recover_is_half_useless(MigDomainState other, gboolean is_other_dead)
 }
 
 gboolean
+mig_recover_is_off(const MigFinding *finding, gboolean is_silent)
+{
+    return finding->life == MIG_LIFE_FENCED ||
+           (finding->life == MIG_LIFE_DEAD && finding->may_restart && is_silent);
+}
+
+gboolean
 mig_recover_may_have_half(const MigHalfNode *nodes, guint count, guint which)
 {
     gboolean is_known = FALSE, is_published = FALSE;
@@ -134,7 +141,7 @@ mig_recover_is_source_dead(const MigHalfNode *nodes, guint count)
         if (!mig_recover_may_have_half(nodes, count, i) ||
             !(nodes[i].is_source || nodes[i].is_published))
             continue;
-        if (!nodes[i].is_dead)
+        if (!nodes[i].is_off)
             return FALSE;
         is_dead = TRUE;
     }

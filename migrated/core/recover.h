@@ -2,6 +2,7 @@
 /* recover.h - where is the VM now, and what must be done so that it runs exactly once? */
 #pragma once
 
+#include "core/failover.h"
 #include "core/types.h"
 
 /*
@@ -91,12 +92,18 @@ typedef struct {
     gboolean is_source;    /* the move is known, and comes from there */
     gboolean is_up;        /* it gives signs of life */
     gboolean is_published; /* its slot says that it has that VM, as a source's does to the end */
-    gboolean is_dead;      /* proven: nothing runs there any more */
+    gboolean is_off;       /* mig_recover_is_off() */
 } MigHalfNode;
+
+/* Runs no QEMU there any more, not even one that holds no lease? A half on the source has given its
+ * lease away: sanlock does not end it, gives the lockspace up all the same and feeds the watchdog
+ * on. So sanlock's word, which is about leases, counts only where the machine is_silent, too: its
+ * QEMU may be sending the rest of the memory still. */
+gboolean mig_recover_is_off(const MigFinding *finding, gboolean is_silent);
 
 /* Must nodes[which] be asked, and waited for, before the other half counts as gone? Where the move
  * is known only its source. Else whoever says that it has the VM, and all that can be asked; all,
  * where nobody says so. One that is silent for reasons of its own keeps no half waiting. */
 gboolean mig_recover_may_have_half(const MigHalfNode *nodes, guint count, guint which);
-/* Is whoever is known to have the other half dead? FALSE where nobody is known to. */
+/* Is whoever is known to have the other half off? FALSE where nobody is known to. */
 gboolean mig_recover_is_source_dead(const MigHalfNode *nodes, guint count);

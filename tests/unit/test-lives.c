@@ -100,11 +100,57 @@ test_lost_here(void)
     g_assert_false(mig_life_is_proven_dead(other, "v2"));
 }
 
+/* A source whose half serves the rest of the memory without the LUN: dead for its leases, and
+ * alive. */
+static void
+test_off(void)
+{
+    g_autoptr(GPtrArray) lives = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_life_free);
+    MigNodeLife *self = add(lives, "a", TRUE), *source = add(lives, "b", FALSE);
+    MigNodeLife *third = add(lives, "c", FALSE);
+    MigWatcher as = watcher;
+    MigEvidence *seen;
+
+    seat(self, "v1", YOUNG, MIG_WORD_LIVE);
+    seat(third, "v1", YOUNG, MIG_WORD_LIVE);
+    seen = seat(source, "v1", OLD, MIG_WORD_DEAD);
+    mig_lives_judge(lives, &as);
+    g_assert_true(mig_life_is_proven_dead(source, "v1"));
+    g_assert_false(mig_life_is_off(source, "v1"));
+    seen->word = MIG_WORD_FREE; /* the lockspace is given up, as nothing of it holds a lease */
+    mig_lives_judge(lives, &as);
+    g_assert_false(mig_life_is_off(source, "v1"));
+    source->evidence.peer_ms = source->evidence.management_ms = OLD;
+    mig_lives_judge(lives, &as);
+    g_assert_false(mig_life_is_off(source, "v1")); /* the other network answers */
+    source->evidence.migration_ms = OLD;
+    mig_lives_judge(lives, &as);
+    g_assert_true(mig_life_is_off(source, "v1"));
+    g_assert_false(mig_life_is_off(source, "v2"));
+    /* nobody answers this node: the silence may be its own */
+    third->evidence.peer_ms = third->evidence.management_ms = third->evidence.migration_ms = OLD;
+    mig_lives_judge(lives, &as);
+    g_assert_false(mig_life_is_off(source, "v1"));
+    third->evidence.peer_ms = YOUNG;
+    as.network_seen_ms = 5999;
+    mig_lives_judge(lives, &as);
+    g_assert_false(mig_life_is_off(source, "v1"));
+    as.network_seen_ms = 6000;
+    as.is_network_here = FALSE;
+    mig_lives_judge(lives, &as);
+    g_assert_false(mig_life_is_off(source, "v1"));
+    source->evidence.peer_ms = YOUNG;
+    seen->is_fenced = TRUE;
+    mig_lives_judge(lives, &as);
+    g_assert_true(mig_life_is_off(source, "v1"));
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/lives/one-lost", test_one_lost);
     g_test_add_func("/lives/lost-here", test_lost_here);
+    g_test_add_func("/lives/off", test_off);
     return g_test_run();
 }

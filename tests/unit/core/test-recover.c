@@ -236,10 +236,10 @@ static void
 test_source_dead(void)
 {
     const MigHalfNode alive = {.is_source = TRUE, .is_published = TRUE, .is_up = TRUE};
-    const MigHalfNode dead = {.is_source = TRUE, .is_dead = TRUE};
-    const MigHalfNode slot_dead = {.is_published = TRUE, .is_dead = TRUE};
+    const MigHalfNode dead = {.is_source = TRUE, .is_off = TRUE};
+    const MigHalfNode slot_dead = {.is_published = TRUE, .is_off = TRUE};
     const MigHalfNode slot_silent = {.is_published = TRUE};
-    const MigHalfNode other_dead = {.is_dead = TRUE};
+    const MigHalfNode other_dead = {.is_off = TRUE};
     const struct {
         MigHalfNode nodes[2];
         gboolean is_dead;
@@ -257,6 +257,22 @@ test_source_dead(void)
     g_assert_false(mig_recover_is_source_dead(NULL, 0));
 }
 
+/* sanlock's word is about leases, and the source's half of a post-copy has none. */
+static void
+test_off(void)
+{
+    for (int life = MIG_LIFE_UP; life <= MIG_LIFE_LEFT; life++) {
+        for (guint bits = 0; bits < 4; bits++) {
+            const MigFinding finding = {.life = life, .may_restart = bits & 1};
+            gboolean is_silent = bits >> 1;
+            gboolean is_dead = life == MIG_LIFE_DEAD && finding.may_restart;
+
+            g_assert_true(mig_recover_is_off(&finding, is_silent) ==
+                          (life == MIG_LIFE_FENCED || (is_dead && is_silent)));
+        }
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -267,5 +283,6 @@ main(int argc, char **argv)
     g_test_add_func("/recover/whose-half", test_whose_half);
     g_test_add_func("/recover/header", test_header);
     g_test_add_func("/recover/source-dead", test_source_dead);
+    g_test_add_func("/recover/off", test_off);
     return g_test_run();
 }
