@@ -48,12 +48,18 @@ mig_failover_lives(MigFailover *failover)
     return mig_lives_copy(failover->lives);
 }
 
-gboolean
-mig_failover_is_isolated(MigFailover *failover)
+MigCut
+mig_failover_cut_now(MigFailover *failover)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&failover->lock);
 
-    return failover->cut == MIG_CUT_HERE;
+    return failover->cut;
+}
+
+gboolean
+mig_failover_is_isolated(MigFailover *failover)
+{
+    return mig_failover_cut_now(failover) == MIG_CUT_HERE;
 }
 
 gboolean
@@ -440,7 +446,7 @@ look(MigFailover *failover)
                        cut == MIG_CUT_HERE
                            ? "no other node answers on any network, and their heartbeats move"
                            : "the only other node answers on no network, and its heartbeat moves; "
-                             "the links here are up, so this node goes on");
+                             "the links here are up, so no VM is ended for it");
     g_mutex_lock(&failover->lock);
     mine = failover->lives;
     failover->lives = lives;

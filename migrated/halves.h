@@ -14,7 +14,8 @@
  * nodes are asked, too: libvirt knows a half that is there. Blocks. */
 gboolean mig_halves_is_alone(MigDaemon *daemon, const MigRunning *half);
 /* The target's question about a half that does not say that its link is lost: is the node that has
- * the other one proven dead? FALSE where nobody is known to have one. Never asks anybody. */
+ * the other one off (core/recover.h)? FALSE where nobody is known to have one. Never asks anybody.
+ */
 gboolean mig_halves_is_source_dead(MigDaemon *daemon, const MigRunning *half);
 /* Has a fence, or sanlock with a watchdog behind it, proven that nothing of this volume runs
  * there any more? */

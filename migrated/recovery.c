@@ -152,7 +152,8 @@ how_it_ended(const Look *look, const MigVm *vm, guint32 last_host_id, const MigL
     const MigNodeView *last = view_of(look, owner->host_id ? owner->host_id : last_host_id);
     MigEnded ended = {.is_lease_left = owner->host_id != 0,
                       .is_known = last != NULL,
-                      .restarts_on_isolation = vm->restarts_on_isolation};
+                      .restarts_on_isolation = vm->restarts_on_isolation,
+                      .cut = mig_failover_cut_now(look->recovery->daemon->failover)};
 
     if (last) {
         ended.is_dead = is_proven_dead(look, last);

@@ -88,7 +88,7 @@ gboolean
 mig_role_is_cut_off(MigRole *role)
 {
     /* volumes are attached before the failover starts to look */
-    return role->daemon->failover && mig_failover_is_isolated(role->daemon->failover);
+    return role->daemon->failover && mig_failover_cut_now(role->daemon->failover) != MIG_CUT_NONE;
 }
 
 gboolean

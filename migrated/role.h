@@ -50,8 +50,9 @@ void mig_role_lost(MigRole *role);
 char *mig_role_coordinator(MigRole *role);
 /* May a coordinator stay? FALSE: see above. */
 gboolean mig_role_may_stand(MigRole *role);
-/* Is this node cut off (core/failover.h): no answer from any other for [failover]
- * isolated_after_ms? Any thread. */
+/* Has this node had no answer from any other for [failover] isolated_after_ms, whosever cut that is
+ * (core/failover.h)? Where one of two stayed coordinator the other one could change nothing. Any
+ * thread. */
 gboolean mig_role_is_cut_off(MigRole *role);
 /* A change waits and nobody coordinates: takes the role unless another node is to have it first. */
 void mig_role_need(MigRole *role);

@@ -14,8 +14,9 @@ mig_ended_how(const MigEnded *ended, MigDown *down)
             *down = MIG_DOWN_CRASH;
         return TRUE;
     }
+    /* it has ended it there itself: its lease is free */
     if (ended->is_known && ended->life == MIG_LIFE_CUT_OFF)
-        return ended->restarts_on_isolation; /* it has ended it there itself: its lease is free */
+        return ended->restarts_on_isolation && ended->cut != MIG_CUT_SOMEWHERE;
     *down = MIG_DOWN_CRASH;
     return !ended->is_known || ended->life == MIG_LIFE_UP || ended->life == MIG_LIFE_LEFT;
 }

@@ -14,6 +14,7 @@ typedef struct {
     gboolean has_bit;       /* said to the end that it ran there */
     MigLife life;           /* of it */
     gboolean restarts_on_isolation;
+    MigCut cut; /* of this node */
 } MigEnded;
 
 /*
@@ -24,6 +25,8 @@ typedef struct {
  * given back in an orderly way, and the slot says that it did not run any more, it had ended before
  * its node: shut down by its guest, perhaps weeks ago. What stands still without a lease, or is
  * between two nodes, is published. A VM that a cut-off node ends for others to start has neither:
- * with that policy it is taken to have ended with its node.
+ * with that policy it is taken to have ended with its node. Where the only other node is the one
+ * that is not heard, it may see the same, and end none: one that its guest has shut down there is
+ * left alone until that node is heard, and asks for what it has ended (AskRestart).
  */
 gboolean mig_ended_how(const MigEnded *ended, MigDown *down);

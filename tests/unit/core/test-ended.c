@@ -56,6 +56,27 @@ test_living(void)
     }
 }
 
+/* One of two nodes whose links are up: the other one has ended none if its links are, too. */
+static void
+test_pair(void)
+{
+    MigEnded ended = {.is_known = TRUE,
+                      .life = MIG_LIFE_CUT_OFF,
+                      .restarts_on_isolation = TRUE,
+                      .cut = MIG_CUT_SOMEWHERE};
+
+    expect(&ended, UNTOLD);
+    ended.life = MIG_LIFE_UP; /* heard again; asks for what it has ended */
+    expect(&ended, MIG_DOWN_CRASH);
+    ended.life = MIG_LIFE_DEAD;
+    ended.is_dead = TRUE;
+    expect(&ended, MIG_DOWN_NODE);
+    ended.is_dead = FALSE;
+    ended.life = MIG_LIFE_CUT_OFF;
+    ended.cut = MIG_CUT_NONE;
+    expect(&ended, MIG_DOWN_NODE);
+}
+
 static void
 test_unknown(void)
 {
@@ -70,6 +91,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/ended/dead", test_dead);
     g_test_add_func("/ended/living", test_living);
+    g_test_add_func("/ended/pair", test_pair);
     g_test_add_func("/ended/unknown", test_unknown);
     return g_test_run();
 }
