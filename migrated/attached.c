@@ -10,6 +10,7 @@
 #include "core/timeouts.h"
 #include "events.h"
 #include "link.h"
+#include "lives.h"
 #include "role.h"
 #include "times.h"
 
@@ -300,16 +301,18 @@ heartbeat_thread(gpointer data)
     return NULL;
 }
 
+/* What its slot says to run is believed until its own start is done for, not a later one. */
 static MigNodeState
-node_state(const Seen *seen, gint64 age_ms)
+node_state(MigAttached *attached, const MigNodeView *view)
 {
-    if (seen->node->has_left)
+    MigWord word;
+
+    if (view->node->has_left)
         return MIG_NODE_LEFT;
-    if (age_ms < MIG_SUSPECT_MS)
+    if (view->age_ms < MIG_SUSPECT_MS)
         return MIG_NODE_UP;
-    return seen->sanlock == MIG_HOST_STATE_DEAD || seen->sanlock == MIG_HOST_STATE_FREE
-               ? MIG_NODE_DOWN
-               : MIG_NODE_SUSPECT;
+    word = mig_lives_word_on(attached->daemon, attached, view);
+    return word == MIG_WORD_DEAD || word == MIG_WORD_FREE ? MIG_NODE_DOWN : MIG_NODE_SUSPECT;
 }
 
 static MigNodeView *
@@ -319,12 +322,12 @@ view_of(MigAttached *attached, const Seen *seen)
 
     view->node = mig_node_copy(seen->node);
     view->age_ms = now_ms() - seen->moved_ms;
-    view->state = node_state(seen, view->age_ms);
     view->sanlock = seen->sanlock;
     view->advanced_ms =
         seen->advanced_since_ms ? now_ms() - seen->advanced_since_ms : MIG_NEVER_ADVANCED;
     view->steady_ms = now_ms() - seen->steady_since_ms;
     view->is_local = seen->node->host_id == attached->daemon->host_id;
+    view->state = node_state(attached, view);
     return view;
 }
 

@@ -10,6 +10,7 @@
 #include "events.h"
 #include "hooked.h"
 #include "jobs.h"
+#include "lives.h"
 
 #include <string.h>
 
@@ -256,14 +257,22 @@ own_images(MigDaemon *daemon, MigVmView *view, char **images, GError **error)
     return reply != NULL;
 }
 
+/* By sanlock's word, as the failover has it: that a later start of its host is free says nothing of
+ * what an earlier one has left. */
+static gboolean
+is_dead(MigDaemon *daemon, MigAttached *attached, const MigNodeView *owner)
+{
+    MigWord word = owner ? mig_lives_word_on(daemon, attached, owner) : MIG_WORD_UNKNOWN;
+
+    return word == MIG_WORD_DEAD || word == MIG_WORD_FREE;
+}
+
 /* The quick, clear answer; the lease itself, taken by QEMU, is the safe one. */
 static gboolean
 may_start(MigDaemon *daemon, const MigVmView *view, GError **error)
 {
     g_autoptr(MigNodeView) owner = NULL;
     g_autofree char *name = mig_attached_owner_name(view->attached, &view->owner, &owner);
-    gboolean is_dead =
-        owner && (owner->sanlock == MIG_HOST_STATE_DEAD || owner->sanlock == MIG_HOST_STATE_FREE);
 
     if (g_str_equal(view->state, "moving")) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY,
@@ -274,7 +283,7 @@ may_start(MigDaemon *daemon, const MigVmView *view, GError **error)
     }
     if (!name && !g_str_equal(view->state, "paused") && !g_str_equal(view->state, "io-error"))
         return TRUE;
-    if (is_dead)
+    if (is_dead(daemon, view->attached, owner))
         return TRUE;
     if (g_str_equal(view->state, "unknown")) {
         guint seconds =
@@ -418,8 +427,7 @@ is_down(MigDaemon *daemon, const MigVmView *view, GError **error)
     else if (!node && !g_str_equal(view->state, "stopped"))
         g_set_error(error, MIG_ERROR, MIG_ERROR_IO,
                     "whether %s runs cannot be told: its lease cannot be read", name);
-    else if (node && (!owner || (owner->sanlock != MIG_HOST_STATE_DEAD &&
-                                 owner->sanlock != MIG_HOST_STATE_FREE)))
+    else if (node && !is_dead(daemon, view->attached, owner))
         g_set_error(error, MIG_ERROR, MIG_ERROR_NODE_UNREACHABLE,
                     "%s runs on %s, which gives no sign of life; it can be stopped once that is "
                     "back, or sanlock calls it dead",
