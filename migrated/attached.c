@@ -183,7 +183,7 @@ keep_advanced(const Seen *before, Seen *seen)
 /* When a counter was seen to move, and without a gap. One that is seen for the first time may be
  * years old: it has to move before it counts. */
 static void
-keep_moved(const Seen *before, Seen *seen, gboolean is_local)
+keep_moved(const Seen *before, Seen *seen, gboolean is_local, gint64 suspect_ms)
 {
     gint64 now = now_ms();
 
@@ -194,7 +194,7 @@ keep_moved(const Seen *before, Seen *seen, gboolean is_local)
     }
     seen->moved_ms = before->node->heartbeat == seen->node->heartbeat ? before->moved_ms : now;
     seen->steady_since_ms =
-        seen->moved_ms - before->moved_ms < MIG_SUSPECT_MS ? before->steady_since_ms : now;
+        seen->moved_ms - before->moved_ms < suspect_ms ? before->steady_since_ms : now;
 }
 
 static void
@@ -224,7 +224,8 @@ read_slots(MigAttached *attached)
         const Seen *before;
 
         before = find_seen(attached->seen, one->node->host_id);
-        keep_moved(before, one, one->node->host_id == attached->daemon->host_id);
+        keep_moved(before, one, one->node->host_id == attached->daemon->host_id,
+                   attached->daemon->config->suspect_after_ms);
         keep_advanced(before, one);
     }
     old = attached->seen;

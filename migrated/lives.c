@@ -170,7 +170,7 @@ add_seat(const Collecting *collecting, MigNodeLife *life, MigAttached *attached,
                      .is_fenced = collecting->is_fenced(collecting->self, volume, view->node),
                      .heartbeat_ms = age_ms,
                      .heartbeat_old_ms = age_ms,
-                     .steady_ms = view->steady_ms,
+                     .steady_ms = view->is_local ? view->steady_ms : 0,
                      .word = word}};
 
     g_array_append_val(life->seats, seat);
@@ -202,7 +202,6 @@ merge(const Collecting *collecting, GPtrArray *lives, MigAttached *attached,
                                        .is_fenced = TRUE,
                                        .is_unseen = TRUE,
                                        .heartbeat_ms = G_MAXINT32,
-                                       .steady_ms = G_MAXINT32,
                                        .word = MIG_WORD_FREE};
         g_ptr_array_add(lives, life);
     }
@@ -218,7 +217,6 @@ merge(const Collecting *collecting, GPtrArray *lives, MigAttached *attached,
     e->is_passive = e->is_passive || view->node->is_passive;
     e->is_fenced = e->is_fenced && collecting->is_fenced(collecting->self, volume, view->node);
     e->heartbeat_ms = MIN(e->heartbeat_ms, MIN(view->age_ms, G_MAXINT32));
-    e->steady_ms = MIN(e->steady_ms, view->steady_ms);
     e->heartbeat_old_ms = MAX(e->heartbeat_old_ms, MIN(view->age_ms, G_MAXINT32));
     /* FREE of one and LIVE of another volume: it lives */
     if (word_rank(word) > word_rank(e->word))
@@ -276,6 +274,33 @@ mig_lives_collect(MigDaemon *daemon, MigIsFenced is_fenced, gpointer self)
 
 /* ---- judging ---- */
 
+/* What this node has seen of another one hangs on the volumes that both are on, not on a slow one
+ * that only this one has. */
+static void
+spread_steadiness(GPtrArray *lives)
+{
+    const MigNodeLife *self = NULL;
+
+    for (guint i = 0; i < lives->len; i++) {
+        if (((MigNodeLife *)g_ptr_array_index(lives, i))->evidence.is_self)
+            self = g_ptr_array_index(lives, i);
+    }
+    for (guint i = 0; self && i < lives->len; i++) {
+        MigNodeLife *life = g_ptr_array_index(lives, i);
+        gint64 least_ms = G_MAXINT64;
+
+        for (guint k = 0; k < life->seats->len; k++) {
+            MigSeat *seat = &g_array_index(life->seats, MigSeat, k);
+            const MigSeat *own = find_seat(self, seat->volume);
+
+            seat->evidence.steady_ms = own ? own->evidence.steady_ms : 0;
+            if (!seat->evidence.has_left)
+                least_ms = MIN(least_ms, seat->evidence.steady_ms);
+        }
+        life->evidence.steady_ms = least_ms == G_MAXINT64 ? 0 : least_ms;
+    }
+}
+
 static void
 judge_all(GPtrArray *lives, const MigWatcher *watcher)
 {
@@ -323,6 +348,7 @@ judge_volume(GPtrArray *lives, const MigWatcher *watcher, const char *volume)
 void
 mig_lives_judge(GPtrArray *lives, const MigWatcher *watcher)
 {
+    spread_steadiness(lives);
     judge_all(lives, watcher);
     for (guint i = 0; i < lives->len; i++) {
         const MigNodeLife *life = g_ptr_array_index(lives, i);

@@ -59,27 +59,27 @@ mig_failover_storm_limit(guint count)
     return MAX(1, count / 2);
 }
 
-/* For how long this node has seen the others without a break. What it could not see is no sign of
- * anything: after an outage for all, one path is back before the others, and all that is old then
- * is what this node has missed. */
 typedef struct {
-    gint64 disk_ms;
     guint silent, failed, limit; /* nodes, and of how many at once it is believed */
 } Sight;
 
+/* For how long has this node seen that one without a break? What it could not see is no sign of
+ * anything: after an outage for all, one path is back before the others, and all that is old then
+ * is what this node has missed. */
+
 static gboolean
-has_seen_silence(const MigWatcher *watcher, const Sight *sight)
+has_seen_silence(const MigWatcher *watcher, const MigEvidence *node)
 {
-    gint64 seen_ms = MIN(sight->disk_ms, watcher->network_seen_ms);
+    gint64 seen_ms = MIN(node->steady_ms, watcher->network_seen_ms);
 
     return seen_ms >= watcher->suspect_ms + MAX(watcher->suspect_ms, watcher->fence_delay_ms);
 }
 
 /* A renewal of theirs after their path is back, and ours in which sanlock looks at it. */
 static gboolean
-has_seen_renewals(const MigWatcher *watcher, const Sight *sight)
+has_seen_renewals(const MigWatcher *watcher, const MigEvidence *node)
 {
-    return sight->disk_ms >= 2 * MAX(watcher->suspect_ms, watcher->renewal_ms);
+    return node->steady_ms >= 2 * MAX(watcher->suspect_ms, watcher->renewal_ms);
 }
 
 static guint
@@ -133,7 +133,7 @@ may_have_other_volumes(const MigWatcher *watcher, const MigEvidence *node)
 
 /* sanlock's word, where its heartbeat does not contradict. */
 static MigFinding
-judge_dead(const MigWatcher *watcher, const MigEvidence *node, const Sight *sight)
+judge_dead(const MigWatcher *watcher, const MigEvidence *node)
 {
     if (node->word == MIG_WORD_FREE)
         return (MigFinding){MIG_LIFE_DEAD, "its delta lease is free: it can hold no lease", FALSE,
@@ -151,7 +151,7 @@ judge_dead(const MigWatcher *watcher, const MigEvidence *node, const Sight *sigh
                             "sanlock calls it dead here, its watchdog was not armed, and it "
                             "answers and may run VMs on other volumes: not fenced",
                             FALSE, FALSE};
-    if (!has_seen_renewals(watcher, sight))
+    if (!has_seen_renewals(watcher, node))
         return (MigFinding){MIG_LIFE_DEAD,
                             "sanlock calls it dead, and this node has not seen the LUN for long "
                             "enough since it was away: not fenced",
@@ -176,7 +176,7 @@ judge_failed(const MigWatcher *watcher, const MigEvidence *node, const Sight *si
         return (MigFinding){MIG_LIFE_DISK_LOST,
                             "it lost the LUN, and may run VMs on other volumes: not fenced", FALSE,
                             FALSE};
-    if (!has_seen_renewals(watcher, sight))
+    if (!has_seen_renewals(watcher, node))
         return (MigFinding){life, "it lost the LUN, and so had this node, not long ago: not fenced",
                             FALSE, FALSE};
     if (sight->failed > sight->limit)
@@ -209,7 +209,7 @@ judge_silent(const MigWatcher *watcher, const MigEvidence *node, const Sight *si
                             "silent, but so are too many at once: a fault here, not their death; "
                             "not fenced",
                             FALSE, FALSE};
-    if (!has_seen_silence(watcher, sight))
+    if (!has_seen_silence(watcher, node))
         return (MigFinding){MIG_LIFE_SUSPECT,
                             "silent, but this node itself had no disk or no network not long ago: "
                             "not fenced",
@@ -238,7 +238,7 @@ judge_one(const MigWatcher *watcher, const MigEvidence *node, gboolean can_judge
         return (MigFinding){MIG_LIFE_SUSPECT, "this node has not watched for long enough to judge",
                             FALSE, FALSE};
     if (node->word == MIG_WORD_DEAD || node->word == MIG_WORD_FREE)
-        return judge_dead(watcher, node, sight);
+        return judge_dead(watcher, node);
     if (node->word == MIG_WORD_FAIL)
         return judge_failed(watcher, node, sight);
     return judge_silent(watcher, node, sight);
@@ -255,11 +255,8 @@ mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, guint co
 
     /* Whoever does not see its own heartbeat move sees nobody's: its LUN is away, or it was frozen
      * itself. So nothing is concluded. */
-    for (guint i = 0; i < count; i++) {
+    for (guint i = 0; i < count; i++)
         has_disk = has_disk || (nodes[i].is_self && is_young(watcher, nodes[i].heartbeat_ms));
-        if (nodes[i].is_self)
-            sight.disk_ms = nodes[i].steady_ms;
-    }
     for (guint i = 0; i < count; i++) {
         gboolean can_judge = has_disk && watcher->watched_ms >= 2 * watcher->suspect_ms;
 

@@ -145,6 +145,29 @@ test_off(void)
     g_assert_true(mig_life_is_off(source, "v1"));
 }
 
+/* A volume that is slow for this node hides those only that are on it. */
+static void
+test_slow(void)
+{
+    g_autoptr(GPtrArray) lives = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_life_free);
+    MigNodeLife *self = add(lives, "a", TRUE), *other = add(lives, "b", FALSE);
+    MigEvidence *both;
+
+    seat(self, "v1", YOUNG, MIG_WORD_LIVE);
+    seat(self, "v2", YOUNG, MIG_WORD_LIVE)->steady_ms = 2000;
+    seat(other, "v1", OLD, MIG_WORD_LIVE);
+    other->evidence.heartbeat_ms = other->evidence.peer_ms = OLD;
+    other->evidence.management_ms = other->evidence.migration_ms = OLD;
+    mig_lives_judge(lives, &watcher);
+    g_assert_true(other->finding.should_fence);
+    both = seat(other, "v2", OLD, MIG_WORD_LIVE);
+    mig_lives_judge(lives, &watcher);
+    g_assert_false(other->finding.should_fence);
+    both->has_left = TRUE;
+    mig_lives_judge(lives, &watcher);
+    g_assert_true(other->finding.should_fence);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -152,5 +175,6 @@ main(int argc, char **argv)
     g_test_add_func("/lives/one-lost", test_one_lost);
     g_test_add_func("/lives/lost-here", test_lost_here);
     g_test_add_func("/lives/off", test_off);
+    g_test_add_func("/lives/slow", test_slow);
     return g_test_run();
 }

@@ -28,6 +28,7 @@ silent(void)
 {
     return (MigEvidence){.heartbeat_ms = OLD,
                          .heartbeat_old_ms = OLD,
+                         .steady_ms = 60000,
                          .peer_ms = OLD,
                          .management_ms = OLD,
                          .migration_ms = OLD,
@@ -219,16 +220,16 @@ test_blind(void)
     MigWatcher as = watcher;
 
     nodes[0].is_self = TRUE;
-    nodes[0].steady_ms = 5999;
+    nodes[1].steady_ms = 5999;
     g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 0);
-    nodes[0].steady_ms = 6000;
+    nodes[1].steady_ms = 6000;
     g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 1);
     as.network_seen_ms = 5999;
     g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 0);
     as = watcher;
     as.fence_delay_ms = 10000;
     as.network_seen_ms = 12999;
-    nodes[0].steady_ms = 60000;
+    nodes[1].steady_ms = 60000;
     nodes[1].heartbeat_ms = nodes[1].peer_ms = 50000;
     nodes[1].management_ms = nodes[1].migration_ms = 50000;
     g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 0);
@@ -240,9 +241,9 @@ test_blind(void)
     for (guint i = 0; i < 2; i++) {
         nodes[1].word = i ? MIG_WORD_FAIL : MIG_WORD_DEAD;
         nodes[1].peer_ms = YOUNG;
-        nodes[0].steady_ms = 39999;
+        nodes[1].steady_ms = 39999;
         g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 0);
-        nodes[0].steady_ms = 40000;
+        nodes[1].steady_ms = 40000;
         g_assert_cmpuint(count_fenced(&as, nodes, 2), ==, 1);
     }
     /* and too many at once are the LUN's fault */
@@ -346,7 +347,7 @@ test_property(void)
             g_assert_false(findings[i].should_fence && findings[i].may_restart);
             if (findings[i].should_fence)
                 g_assert_true(i > 0 && node->heartbeat_ms >= 3000 && as.watched_ms >= 6000 &&
-                              nodes[0].heartbeat_ms < 3000 && nodes[0].steady_ms >= 6000);
+                              nodes[0].heartbeat_ms < 3000 && node->steady_ms >= 6000);
             if (findings[i].should_fence && node->word != MIG_WORD_FAIL &&
                 node->word != MIG_WORD_DEAD)
                 g_assert_true(node->peer_ms >= 3000 && node->management_ms >= 3000 &&
