@@ -145,9 +145,10 @@ typedef struct {
     char *node;
     GPtrArray *volumes;  /* MigAttached that it was on */
     GArray *generations; /* guint64, its start on each of them as it was judged */
+    GArray *heartbeats;  /* guint64, of that start then */
     guint32 host_id;
-    gint64 silent_us; /* of its Memory then: another one now is another silence */
-    gint64 heard_us;  /* its last sign of life, of whatever kind; 0: it still gave some */
+    MigHeard heard;  /* then */
+    gint64 heard_us; /* its last sign of life, of whatever kind; 0: it still gave some */
 } Fence;
 
 /* What a confirmed fence allows: nobody has to wait for that host's leases any more. */
@@ -184,40 +185,43 @@ free_leases(const Fence *fence, GError **error)
 
 /* Is it on that volume what it was as it was judged? */
 static gboolean
-is_as_judged(MigAttached *attached, guint32 host_id, guint64 generation)
+is_as_judged(const Fence *fence, guint which)
 {
+    MigAttached *attached = g_ptr_array_index(fence->volumes, which);
     g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
 
     for (guint i = 0; i < views->len; i++) {
         const MigNodeView *view = g_ptr_array_index(views, i);
 
-        if (view->node->host_id == host_id)
-            return !view->node->has_left && view->node->host_generation == generation;
+        if (view->node->host_id == fence->host_id)
+            return !view->node->has_left &&
+                   view->node->host_generation ==
+                       g_array_index(fence->generations, guint64, which) &&
+                   view->node->heartbeat == g_array_index(fence->heartbeats, guint64, which);
     }
     return FALSE;
 }
 
-/* Asked between two levels: a level can take a minute, and what was dead be back. The looks go on
- * meanwhile, and their word counts, not silence alone. */
+/* Asked between two levels: a level can take a minute, and what was dead be back. Only signs of the
+ * node itself count: a moment that this node did not see makes the looks begin anew, and a node
+ * whose first level hangs each time would never get the second one. */
 static gboolean
 is_fence_due(gpointer data, GError **error)
 {
     const Fence *fence = data;
-    MigFailover *failover = fence->failover;
-    const Memory *memory;
-    gboolean is_due;
+    MigDaemon *daemon = fence->failover->daemon;
+    gboolean is_cut = mig_failover_cut_now(fence->failover) != MIG_CUT_NONE, is_due;
+    MigHeard now;
 
-    g_mutex_lock(&failover->lock);
-    memory = g_hash_table_lookup(failover->memories, fence->node);
-    is_due = memory->silent_us == fence->silent_us && failover->cut == MIG_CUT_NONE;
-    g_mutex_unlock(&failover->lock);
+    mig_signs_heard(daemon->signs, fence->node, &now);
+    is_due = !mig_failover_is_back(&fence->heard, &now, daemon->config->suspect_after_ms);
     for (guint i = 0; is_due && i < fence->volumes->len; i++)
-        is_due = is_as_judged(g_ptr_array_index(fence->volumes, i), fence->host_id,
-                              g_array_index(fence->generations, guint64, i));
+        is_due = is_as_judged(fence, i);
     if (!is_due)
-        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
-                    "it is back, or is not judged dead any more");
-    return is_due;
+        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "it has given a sign of life since");
+    else if (is_cut)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "nobody answers this node any more");
+    return is_due && !is_cut;
 }
 
 static gboolean
@@ -270,6 +274,7 @@ fence_thread(gpointer data)
     g_mutex_unlock(&failover->lock);
     g_ptr_array_unref(fence->volumes);
     g_array_unref(fence->generations);
+    g_array_unref(fence->heartbeats);
     g_free(fence->node);
     g_free(fence);
     return NULL;
@@ -306,7 +311,7 @@ heard_us(MigFailover *failover, const MigEvidence *e)
 
 /* The starts that the fence is about are those that were judged: one that is back is another. */
 static Fence *
-fence_new(MigFailover *failover, const MigNodeLife *life, gint64 silent_us)
+fence_new(MigFailover *failover, const MigNodeLife *life)
 {
     g_autoptr(GPtrArray) volumes = mig_volumes_list(failover->daemon->volumes);
     Fence *fence = g_new0(Fence, 1);
@@ -314,10 +319,11 @@ fence_new(MigFailover *failover, const MigNodeLife *life, gint64 silent_us)
     fence->failover = failover;
     fence->node = g_strdup(life->name);
     fence->host_id = life->host_id;
-    fence->silent_us = silent_us;
+    mig_signs_heard(failover->daemon->signs, life->name, &fence->heard);
     fence->heard_us = heard_us(failover, &life->evidence);
     fence->volumes = g_ptr_array_new_with_free_func((GDestroyNotify)mig_attached_unref);
     fence->generations = g_array_new(FALSE, FALSE, sizeof(guint64));
+    fence->heartbeats = g_array_new(FALSE, FALSE, sizeof(guint64));
     for (guint i = 0; i < volumes->len; i++) {
         MigAttached *attached = g_ptr_array_index(volumes, i);
         g_autoptr(GPtrArray) views = mig_attached_nodes(attached);
@@ -331,6 +337,7 @@ fence_new(MigFailover *failover, const MigNodeLife *life, gint64 silent_us)
                 continue;
             g_ptr_array_add(fence->volumes, mig_attached_ref(attached));
             g_array_append_val(fence->generations, view->node->host_generation);
+            g_array_append_val(fence->heartbeats, view->node->heartbeat);
         }
     }
     return fence;
@@ -340,7 +347,7 @@ fence_new(MigFailover *failover, const MigNodeLife *life, gint64 silent_us)
 static void
 fence_if_due(MigFailover *failover, const MigNodeLife *life, Memory *memory, guint rank)
 {
-    gint64 now_us = g_get_monotonic_time(), silent_us;
+    gint64 now_us = g_get_monotonic_time();
     gboolean is_missing = FALSE, is_due;
 
     g_mutex_lock(&failover->lock);
@@ -351,7 +358,6 @@ fence_if_due(MigFailover *failover, const MigNodeLife *life, Memory *memory, gui
     is_due = life->finding.should_fence && !memory->is_fencing && now_us >= memory->next_fence_us &&
              now_us - memory->silent_us >= (gint64)rank * MIG_FENCE_TURN_MS * 1000;
     memory->is_fencing = memory->is_fencing || is_due;
-    silent_us = memory->silent_us;
     g_mutex_unlock(&failover->lock);
     if (!is_due)
         return;
@@ -369,7 +375,7 @@ fence_if_due(MigFailover *failover, const MigNodeLife *life, Memory *memory, gui
         return;
     }
     mig_events_add(failover->daemon->events, life->name, NULL, "fencing", "%s", life->finding.rule);
-    g_thread_unref(g_thread_new("fence", fence_thread, fence_new(failover, life, silent_us)));
+    g_thread_unref(g_thread_new("fence", fence_thread, fence_new(failover, life)));
 }
 
 /* ---- the look ---- */

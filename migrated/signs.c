@@ -178,6 +178,18 @@ mig_signs_ages(MigSigns *signs, const char *node, MigSignAges *ages)
         known->has_migration ? now - MAX(known->migration_ms, base) : MIG_NEVER_ASKED;
 }
 
+void
+mig_signs_heard(MigSigns *signs, const char *node, MigHeard *heard)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&signs->lock);
+    const Node *known = node_of(signs, node);
+    gint64 now = now_ms();
+
+    *heard = (MigHeard){.peer_ms = now - known->peer_ms,
+                        .management_ms = now - known->management_ms,
+                        .migration_ms = now - known->migration_ms};
+}
+
 gint64
 mig_signs_watched_ms(MigSigns *signs)
 {

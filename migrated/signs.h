@@ -3,6 +3,7 @@
  * answers. */
 #pragma once
 
+#include "core/failover.h"
 #include "daemon.h"
 
 /*
@@ -21,5 +22,7 @@ typedef struct {
     gint volumes;
 } MigSignAges;
 void mig_signs_ages(MigSigns *signs, const char *node, MigSignAges *ages);
+/* By answers alone: a gap in our own work begins none of these anew. */
+void mig_signs_heard(MigSigns *signs, const char *node, MigHeard *heard);
 /* Since when this node has watched without a gap. */
 gint64 mig_signs_watched_ms(MigSigns *signs);

@@ -303,6 +303,21 @@ mig_failover_is_silent(const MigWatcher *watcher, const MigEvidence *nodes, guin
            mig_failover_cut(watcher, nodes, count, watcher->suspect_ms) == MIG_CUT_NONE;
 }
 
+/* Such an age shrinks only by an answer. */
+static gboolean
+has_answered(gint64 judged_ms, gint64 now_ms, gint64 suspect_ms)
+{
+    return judged_ms >= suspect_ms && now_ms < judged_ms;
+}
+
+gboolean
+mig_failover_is_back(const MigHeard *judged, const MigHeard *now, gint64 suspect_ms)
+{
+    return has_answered(judged->peer_ms, now->peer_ms, suspect_ms) ||
+           has_answered(judged->management_ms, now->management_ms, suspect_ms) ||
+           has_answered(judged->migration_ms, now->migration_ms, suspect_ms);
+}
+
 gboolean
 mig_failover_ends_for_cut(MigCut cut, const MigVm *vm)
 {

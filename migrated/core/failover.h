@@ -96,6 +96,15 @@ void mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, gui
 gboolean mig_failover_is_silent(const MigWatcher *watcher, const MigEvidence *nodes, guint count,
                                 guint which);
 
+/* When a node answered last at all, whatever this node has missed in between: ages in ms. */
+typedef struct {
+    gint64 peer_ms, management_ms, migration_ms;
+} MigHeard;
+
+/* Has a node answered since it was judged to be fenced, by something that was silent then? This
+ * node may have had a gap itself since, and judge it later again: that is no sign of that one. */
+gboolean mig_failover_is_back(const MigHeard *judged, const MigHeard *now, gint64 suspect_ms);
+
 /* No other node that writes its heartbeat has answered this one, by anything, for long. */
 typedef enum {
     MIG_CUT_NONE,

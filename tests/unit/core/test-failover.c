@@ -311,6 +311,24 @@ test_advanced(void)
     }
 }
 
+/* Between two levels of a fence: an answer stops it, and no gap of whoever fences. */
+static void
+test_back(void)
+{
+    const MigHeard judged = {.peer_ms = 9000, .management_ms = 5000, .migration_ms = YOUNG};
+    MigHeard now = {.peer_ms = 70000, .management_ms = 66000, .migration_ms = 61000};
+
+    g_assert_false(mig_failover_is_back(&judged, &judged, 3000));
+    g_assert_false(mig_failover_is_back(&judged, &now, 3000));
+    now.migration_ms = 0; /* it answered so all along */
+    g_assert_false(mig_failover_is_back(&judged, &now, 3000));
+    now.management_ms = YOUNG;
+    g_assert_true(mig_failover_is_back(&judged, &now, 3000));
+    now.management_ms = 66000;
+    now.peer_ms = 8999;
+    g_assert_true(mig_failover_is_back(&judged, &now, 3000));
+}
+
 /* Whatever the evidence: a restart needs proof, a fence needs silence, and never both. */
 static void
 test_property(void)
@@ -456,6 +474,7 @@ main(int argc, char **argv)
     g_test_add_func("/failover/blind", test_blind);
     g_test_add_func("/failover/unseen", test_unseen);
     g_test_add_func("/failover/advanced", test_advanced);
+    g_test_add_func("/failover/back", test_back);
     g_test_add_func("/failover/property", test_property);
     g_test_add_func("/failover/flapping", test_flapping);
     g_test_add_func("/failover/cut", test_cut);
