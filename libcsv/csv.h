@@ -301,7 +301,8 @@ struct csv_request {
 };
 /* Has this request changed something? Whoever is asked a second time, and was not there the first
  * time, looks here before doing it. VMs come first. CSV_NOT_FOUND: nothing that is still known;
- * CSV_E_DAMAGED: nothing, but a slot is damaged that may have it.
+ * CSV_E_DAMAGED: nothing, but a slot is damaged that may have it; CSV_BUSY: its slot never stands
+ * still. What does not count, since it came late, has not been done.
  * Reads all slots. */
 int csv_request_find(struct csv_volume *volume, const char *request, struct csv_request *found,
                      struct csv_error *error);

@@ -43,6 +43,19 @@ csv_late_keep(struct csv_catalog *catalog, enum csv_kind kind, uint32_t index, c
     return 0;
 }
 
+const struct csv_unsettled *
+csv_late_find(const struct csv_catalog *catalog, enum csv_kind kind, uint32_t index,
+              const struct csv_slot *slot)
+{
+    for (const struct csv_unsettled *one = catalog->unsettled; one; one = one->next)
+        if (one->is_late && one->kind == kind && one->index == index &&
+            one->slot.winner == slot->winner &&
+            one->slot.head.generation == slot->head.generation &&
+            csv_epoch_compare(&one->slot.head.epoch, &slot->head.epoch) == 0)
+            return one;
+    return NULL;
+}
+
 void
 csv_late_clear(struct csv_catalog *catalog)
 {

@@ -34,6 +34,10 @@ struct csv_unsettled {
 /* Of a walk: keeps what may be late. Not 0: no memory. */
 int csv_late_keep(struct csv_catalog *catalog, enum csv_kind kind, uint32_t index,
                   const void *buffer, const struct csv_slot *slot);
+/* Of a slot that was read again since: what the catalogue knows of it, if its winner is late. NULL:
+ * the winner counts, or was not there then. */
+const struct csv_unsettled *csv_late_find(const struct csv_catalog *catalog, enum csv_kind kind,
+                                          uint32_t index, const struct csv_slot *slot);
 /* The block beside the winner. */
 const void *csv_late_other(const struct csv_unsettled *one);
 /* All slots are read: what is late goes from the catalogue, and what was there before comes. */

@@ -107,22 +107,37 @@ static const struct story {
     int (*changes[2])(void);
     const char *image, *vm; /* that the last of these changes has made */
     uint64_t size_bytes;    /* of the image */
+    bool can_be_beside;     /* what is stuck, and these changes */
 } stories[] = {
-    {"grow-space", grow_z, {grow_spare}, "spare", NULL, 3 * MIB},
-    {"create-space", create_x, {grow_spare}, "spare", NULL, 3 * MIB},
-    {"create-name", create_x, {rename_spare}, "x", NULL, MIB},
-    {"rename-name", rename_z, {rename_spare}, "x", NULL, MIB},
-    {"rename-space", rename_z, {grow_spare}, "spare", NULL, 3 * MIB},
-    {"grow-both", grow_z, {grow_spare, rename_spare}, "x", NULL, 3 * MIB},
-    {"delete", delete_z, {grow_spare}, "spare", NULL, 3 * MIB},
-    {"give", grow_z, {grow_spare, give_spare}, "spare", NULL, 3 * MIB},
-    {"vm-name", create_v, {delete_q, create_other_v}, NULL, "v", 0},
+    {"grow-space", grow_z, {grow_spare}, "spare", NULL, 3 * MIB, false},
+    {"create-space", create_x, {grow_spare}, "spare", NULL, 3 * MIB, false},
+    {"create-name", create_x, {rename_spare}, "x", NULL, MIB, false},
+    {"rename-name", rename_z, {rename_spare}, "x", NULL, MIB, false},
+    {"rename-space", rename_z, {grow_spare}, "spare", NULL, 3 * MIB, true},
+    {"grow-both", grow_z, {grow_spare, rename_spare}, "x", NULL, 3 * MIB, false},
+    {"delete", delete_z, {grow_spare}, "spare", NULL, 3 * MIB, true},
+    {"give", grow_z, {grow_spare, give_spare}, "spare", NULL, 3 * MIB, false},
+    {"vm-name", create_v, {delete_q, create_other_v}, NULL, "v", 0, false},
 };
+
+/* What host 1 was asked for: to make "z", which is done, and then what gets stuck. */
+#define DONE  "11111111-1111-4111-8111-111111111111"
+#define STUCK "22222222-2222-4222-8222-222222222222"
+
+static struct csv_epoch
+first_for(const char *request)
+{
+    struct csv_epoch epoch = first;
+
+    g_strlcpy(epoch.request, request, sizeof(epoch.request));
+    return epoch;
+}
 
 /* VM slot 0 has a longer history than slot 1, so that host 2 gives that one to its "v". */
 static struct late_dev *
 begin(const struct story *story)
 {
+    const struct csv_epoch for_done = first_for(DONE), for_stuck = first_for(STUCK);
     struct csv_vm q = test_vm("q", 7), t = test_vm("t", 8);
     struct late_dev *dead_dev, *dev;
     struct csv_image *images;
@@ -132,7 +147,7 @@ begin(const struct story *story)
     late_init();
     assert_ok(lun_format(&late_lun, &options, error));
     dead_dev = late_open(&dead);
-    assert_ok(csv_image_create(dead, &first, "z", MIB, 0, NULL, error));
+    assert_ok(csv_image_create(dead, &for_done, "z", MIB, 0, NULL, error));
     assert_ok(csv_image_create(dead, &first, "spare", MIB, 0, NULL, error));
     for (int i = 0; i < 2; i++) {
         assert_ok(csv_vm_create(dead, &first, &t, error));
@@ -146,7 +161,7 @@ begin(const struct story *story)
     assert_ok(csv_vm_list(seer, false, &vms, &count, error));
     csv_vm_list_free(vms, count);
     dead_dev->is_stuck = true;
-    g_assert_cmpint(story->stuck(&first, dead), ==, CSV_E_IO);
+    g_assert_cmpint(story->stuck(&for_stuck, dead), ==, CSV_E_IO);
     g_assert_cmpuint(late_stuck.size, >, 0);
     dev = late_open(&other);
     return dev;
@@ -228,6 +243,23 @@ assert_repaired(const struct story *story, bool is_done)
     g_free(before);
 }
 
+/* Asked again, the next coordinator does not take for done what does not count; nor has what was
+ * done before in that slot not been done. */
+static void
+assert_requests(const struct story *story)
+{
+    struct csv_volume *next;
+    struct csv_request found;
+
+    late_open(&next);
+    assert_ok(csv_request_find(next, DONE, &found, error));
+    if (story->can_be_beside)
+        assert_ok(csv_request_find(next, STUCK, &found, error));
+    else
+        assert_code(csv_request_find(next, STUCK, &found, error), CSV_NOT_FOUND);
+    csv_close(next);
+}
+
 /* A third coordinator takes all of it away, and uses all of the space. */
 static void
 assert_changeable(void)
@@ -280,6 +312,7 @@ tell(const struct story *story, unsigned at)
         g_assert_true(is_done);
         late_land();
         assert_sound(story, is_done);
+        assert_requests(story);
     }
     assert_repaired(story, is_done);
     assert_changeable();
