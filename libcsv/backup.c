@@ -3,9 +3,9 @@
 
 /*
  * A backup is blocks as they lie on the LUN, one after the other: the first superblock, of each
- * slot that ever had a user the copy that counts, the second superblock. Each says for itself what
- * it is and where it belongs, and the last one says that nothing is missing. No lease is in it:
- * leases are about what runs now.
+ * slot that ever had a user the copy that counts (see late.h), the second superblock. Each says for
+ * itself what it is and where it belongs, and the last one says that nothing is missing. No lease
+ * is in it: leases are about what runs now.
  *
  * A restore is a format that fills the slots. New leases count from 1 again, so the blocks are
  * sealed anew without an epoch, else no coordinator could ever follow.
@@ -14,6 +14,7 @@
 #include "catalog.h"
 
 #include "error.h"
+#include "late.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -49,6 +50,7 @@ append(struct bytes *bytes, const void *block, size_t count)
 
 struct gather {
     struct csv_volume *volume;
+    struct csv_catalog catalog; /* which tells what is late */
     enum csv_kind kind;
     struct bytes bytes;
     struct csv_error *error;
@@ -58,6 +60,8 @@ static int
 gather_slot(uint32_t index, const void *buffer, const struct csv_slot *slot, void *data)
 {
     struct gather *gather = data;
+    const struct csv_unsettled *late = csv_late_find(&gather->catalog, gather->kind, index, slot);
+    const void *block;
 
     if (slot->state == CSV_SLOT_UNUSED)
         return 0;
@@ -66,8 +70,11 @@ gather_slot(uint32_t index, const void *buffer, const struct csv_slot *slot, voi
                         "%s %u is damaged: %s; %s; a backup would be without it",
                         csv_kind_name(gather->kind), csv_slot_number(gather->kind, index),
                         slot->text[0], slot->text[1]);
-    if (append(&gather->bytes, csv_slot_block(gather->kind, buffer, slot),
-               csv_block_bytes(gather->kind)))
+    /* a restored block has no epoch: what is late could not be told from the rest any more */
+    if (late && late->other.generation == 0)
+        return 0;
+    block = late ? csv_late_other(late) : csv_slot_block(gather->kind, buffer, slot);
+    if (append(&gather->bytes, block, csv_block_bytes(gather->kind)))
         return csv_fail(gather->error, CSV_E_SYS, ENOMEM, "cannot back up");
     return 0;
 }
@@ -93,7 +100,7 @@ static int
 gather_all(struct gather *gather)
 {
     static const enum csv_kind kinds[] = {CSV_KIND_NODE, CSV_KIND_VM, CSV_KIND_IMAGE};
-    int result = csv_super_refresh(gather->volume, gather->error);
+    int result = csv_catalog_read(gather->volume, CSV_READ_ALL, &gather->catalog, gather->error);
 
     gather->bytes.count = 0;
     if (!result)
@@ -104,6 +111,7 @@ gather_all(struct gather *gather)
     }
     if (!result)
         result = gather_super(gather, gather->volume->super.tail_offset);
+    csv_catalog_clear(&gather->catalog);
     return result;
 }
 
@@ -150,7 +158,8 @@ csv_backup(struct csv_volume *volume, int fd, struct csv_error *error)
     struct gather again = {.volume = volume, .error = error};
     int result = gather_all(&first);
 
-    /* no lock: two readings that are the same had no change in between */
+    /* no lock: two readings that are the same had no change in between, nor did something late land
+     * between a catalogue and its slots */
     for (int i = 0; !result; i++) {
         struct bytes swap;
         result = gather_all(&again);
@@ -270,20 +279,81 @@ walk(const struct bytes *bytes, const struct csv_super *super,
 /* A block may be whole and its content break a rule: then its slot would be damaged. */
 struct review {
     const struct csv_super *super;
+    struct csv_catalog catalog; /* what is in the backup; no briefs */
+    struct csv_image_record scratch;
+    char contradiction[160]; /* the first one, in words */
     struct csv_error *error;
 };
 
 static int
+review_content(const struct piece *piece, struct review *review)
+{
+    struct csv_catalog *catalog = &review->catalog;
+    bool is_vm = piece->kind == CSV_KIND_VM;
+
+    if (!piece->head.is_used || piece->kind == CSV_KIND_NODE)
+        return 0;
+    if ((is_vm ? catalog->vm_count : catalog->image_count) >=
+        csv_slot_count(review->super, piece->kind))
+        return csv_fail(review->error, CSV_E_DAMAGED, 0, "the backup has a slot twice");
+    if (is_vm) {
+        (void)csv_vm_decode(piece->block, &piece->head, review->super, piece->index, false,
+                            &catalog->vms[catalog->vm_count++]);
+        return 0;
+    }
+    (void)csv_image_decode(piece->block, &piece->head, review->super, piece->index,
+                           &review->scratch);
+    catalog->images[catalog->image_count] = csv_catalog_keep(catalog, &review->scratch);
+    if (!catalog->images[catalog->image_count])
+        return csv_fail(review->error, CSV_E_SYS, ENOMEM, "cannot read the backup");
+    catalog->image_count++;
+    return 0;
+}
+
+static int
 review_slot(const struct piece *piece, void *data)
 {
-    const struct review *review = data;
+    struct review *review = data;
     const char *problem =
         csv_slot_problem(review->super, piece->kind, piece->index, piece->block, &piece->head);
 
     return problem ? csv_fail(review->error, CSV_E_DAMAGED, 0, "the backup is damaged: %s %u: %s",
                               csv_kind_name(piece->kind),
                               csv_slot_number(piece->kind, piece->index), problem)
-                   : 0;
+                   : review_content(piece, review);
+}
+
+static void
+note_contradiction(const struct csv_finding *finding, void *data)
+{
+    struct review *review = data;
+
+    if (finding->is_error && !review->contradiction[0])
+        snprintf(review->contradiction, sizeof(review->contradiction), "%.159s", finding->text);
+}
+
+/* All of it, before anything is touched. One that was made by a version that took what is late for
+ * the rest, or of a damaged volume, may give space away twice: two VMs would write there. */
+static int
+review_all(const struct bytes *bytes, const struct csv_super *super, struct csv_error *error)
+{
+    struct review review = {.super = super, .catalog.super = super, .error = error};
+    struct csv_catalog *catalog = &review.catalog;
+    int result = 0;
+
+    catalog->vms = calloc(super->max_vms, sizeof(*catalog->vms));
+    catalog->images = calloc(super->max_images, sizeof(*catalog->images));
+    if (!catalog->vms || !catalog->images)
+        result = csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read the backup");
+    if (!result)
+        result = walk(bytes, super, review_slot, &review, error);
+    if (!result)
+        result = csv_check_contents(catalog, note_contradiction, &review, error);
+    if (!result && review.contradiction[0])
+        result = csv_fail(error, CSV_E_DAMAGED, 0, "the backup contradicts itself: %s",
+                          review.contradiction);
+    csv_catalog_clear(catalog);
+    return result;
 }
 
 struct restore {
@@ -393,7 +463,6 @@ csv_restore_dev(struct csv_dev *dev, int fd, bool force, struct csv_error *error
     struct bytes bytes = {0};
     struct restore restore = {.bytes = &bytes, .dev = dev};
     struct csv_super super;
-    struct review review = {.super = &super, .error = error};
     struct csv_head head;
     int result = read_file(fd, &bytes, error);
 
@@ -406,8 +475,8 @@ csv_restore_dev(struct csv_dev *dev, int fd, bool force, struct csv_error *error
         result = csv_fail(error, CSV_E_FUTURE, 0,
                           "the backup is of a volume with features unknown here (0x%x)",
                           super.feature_ro_compat & ~CSV_FEATURES_RO_COMPAT);
-    if (!result) /* all of it, before anything is touched */
-        result = walk(&bytes, &super, review_slot, &review, error);
+    if (!result)
+        result = review_all(&bytes, &super, error);
     if (!result)
         result = check_target(dev, &super, force, error);
     if (!result && dev->is_directory && dev->size_bytes < super.size_bytes &&

@@ -91,6 +91,10 @@ int64_t csv_catalog_hint(struct csv_volume *volume, enum csv_kind kind, const ch
 int csv_check_once(struct csv_volume *volume,
                    void (*report)(const struct csv_finding *finding, void *data), void *data,
                    struct csv_error *error);
+/* Only what VMs and images say of one another: names, uuids and space. No briefs, no I/O. */
+int csv_check_contents(const struct csv_catalog *catalog,
+                       void (*report)(const struct csv_finding *finding, void *data), void *data,
+                       struct csv_error *error);
 /* csv_check(); wait lets time pass between one look and the next. */
 int
 csv_check_live(struct csv_volume *volume,

@@ -306,6 +306,17 @@ check_leases(struct check *check, const struct csv_catalog *catalog)
 }
 
 int
+csv_check_contents(const struct csv_catalog *catalog,
+                   void (*report)(const struct csv_finding *finding, void *data), void *data,
+                   struct csv_error *error)
+{
+    struct check check = {.report = report, .data = data};
+
+    check_names(&check, catalog);
+    return check_overlap(&check, catalog, error);
+}
+
+int
 csv_check_once(struct csv_volume *volume,
                void (*report)(const struct csv_finding *finding, void *data), void *data,
                struct csv_error *error)

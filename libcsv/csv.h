@@ -471,9 +471,10 @@ csv_device_list(struct csv_volume *volume, char ***names, size_t *count, struct 
 int csv_backup(struct csv_volume *volume, int fd, struct csv_error *error);
 /* Makes the LUN the volume of the backup, with new, free leases; data is not touched, so what was
  * changed since the backup is lost or shows another image's bytes. Nothing is written before the
- * whole backup is found sound; cut short, the LUN is no volume, and it can be done again. Over a
- * volume that opens it is refused without force, and with it too while a host's lease there is not
- * free (CSV_BUSY). Where none opens, the caller makes sure that no node has it attached. */
+ * whole backup is found sound, and free of contradictions (CSV_E_DAMAGED); cut short, the LUN is no
+ * volume, and it can be done again. Over a volume that opens it is refused without force, and with
+ * it too while a host's lease there is not free (CSV_BUSY). Where none opens, the caller makes sure
+ * that no node has it attached. */
 int csv_restore(const char *path, int fd, bool force, struct csv_error *error);
 
 /* ---- check ------------------------------------------------------------------------------ */
