@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# takes: 80
 # timeout: 900
 # Who is a node, and who may do what: four hosts that are in no cluster come into one, three of them at the same
 # instant; nodes leave, one dies and is removed, and is no node when it comes back. Every change leaves its line.
