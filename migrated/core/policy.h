@@ -15,7 +15,7 @@
  * A pure function of what libvirt reports; fed about every MIG_POLICY_POLL_MS.
  */
 #define MIG_POLICY_POLL_MS  100 /* each costs QEMU's monitor a moment, maybe in the blackout */
-#define MIG_POLICY_FIRST_MS 5
+#define MIG_POLICY_FIRST_MS 30  /* with less it stands as long, and one at work is copied longer */
 #define MIG_POLICY_MAX_MS   300 /* default of max_downtime_ms */
 
 /*

@@ -69,10 +69,10 @@ test_stalled(void)
     for (guint i = 0; i < 60; i++) /* rounds of 100 ms, none smaller than the first */
         feed(&f, 2 + i / 2, 1000);
     g_assert_cmpuint(f.policy.limit_ms, ==, MIG_POLICY_MAX_MS);
-    g_assert_cmpuint(f.raised, ==, 6); /* 5 10 20 40 80 160 300 */
+    g_assert_cmpuint(f.raised, ==, 4); /* 30 60 120 240 300 */
 }
 
-/* 30 MB at 1 GB/s need 30 ms: 10 would be tried in vain, and a round costs more than the guess */
+/* 90 MB at 1 GB/s need 90 ms: 60 would be tried in vain, and a round costs more than the guess */
 static void
 test_stalled_far_above(void)
 {
@@ -83,14 +83,14 @@ test_stalled_far_above(void)
     for (guint i = 2; i < 5; i++) {
         f.now_ms += 200;
         progress.iteration = i;
-        progress.remaining_bytes = 30000000;
+        progress.remaining_bytes = 90000000;
         mig_policy_feed(&f.policy, &progress, f.now_ms);
         if (i == 2)
             g_assert_cmpuint(f.policy.limit_ms, ==, MIG_POLICY_FIRST_MS);
         else if (i == 3)
-            g_assert_cmpuint(f.policy.limit_ms, ==, 31);
+            g_assert_cmpuint(f.policy.limit_ms, ==, 91);
         else
-            g_assert_cmpuint(f.policy.limit_ms, ==, 62);
+            g_assert_cmpuint(f.policy.limit_ms, ==, 182);
     }
     /* and never above what is allowed, whatever is reported */
     progress.remaining_bytes = G_MAXUINT64;

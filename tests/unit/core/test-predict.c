@@ -294,7 +294,7 @@ test_learns(void)
     for (guint i = 0; i < G_N_ELEMENTS(past); i++) {
         past[i] = (MigPast){.around_ms = 3000,
                             .blackout_ms = 500,
-                            .limit_ms = 5,
+                            .limit_ms = MIG_POLICY_FIRST_MS,
                             .used_bytes = 100,
                             .first_bytes = 100,
                             .is_same_pair = TRUE,
