@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* lab-probe.c - watches a guest as its users would, by UDP echo every few milliseconds. */
+/* lab-probe.c - watches a guest as its users would, by UDP echo or ping every few milliseconds. */
 
 /*
  * A guest's own clock stands still while it is moved, so a standstill shows only from outside: as
@@ -10,6 +10,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip_icmp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -32,6 +35,7 @@ struct gap {
 
 struct probe {
     int fd;
+    int is_ping; /* the guest's kernel answers, no program in it */
     uint64_t sent, received;
     uint64_t start_ns, last_ns;
     double wall_start_s;
@@ -71,17 +75,64 @@ note_gap(struct probe *p, uint64_t now)
         p->gaps[p->n_gaps++] = g;
 }
 
+struct ping {
+    struct icmphdr head;
+    uint64_t seq;
+} __attribute__((packed));
+
+/* Of an even number of bytes (RFC 1071). */
+static uint16_t
+checksum(const void *data, size_t length)
+{
+    const uint8_t *bytes = data;
+    uint32_t sum = 0;
+
+    for (size_t i = 0; i < length; i += 2)
+        sum += (uint32_t)(bytes[i] << 8 | bytes[i + 1]);
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return htons((uint16_t)~sum);
+}
+
+static ssize_t
+ask(const struct probe *p)
+{
+    struct ping ping = {.head = {.type = ICMP_ECHO}, .seq = p->sent};
+
+    if (!p->is_ping)
+        return send(p->fd, &p->sent, sizeof(p->sent), MSG_DONTWAIT);
+    ping.head.un.echo.id = (uint16_t)getpid();
+    ping.head.un.echo.sequence = htons((uint16_t)p->sent);
+    ping.head.checksum = checksum(&ping, sizeof(ping));
+    return send(p->fd, &ping, sizeof(ping), MSG_DONTWAIT);
+}
+
+static int
+is_answer(const struct probe *p, const uint8_t *bytes, size_t n)
+{
+    struct ping ping;
+    size_t head;
+
+    if (!p->is_ping)
+        return n == sizeof(p->sent);             /* else the guest's port is not open yet */
+    head = n ? (size_t)(bytes[0] & 0xf) * 4 : 0; /* a raw socket has IP's header, too */
+    if (head < sizeof(struct iphdr) || n != head + sizeof(ping))
+        return 0;
+    memcpy(&ping, bytes + head, sizeof(ping));
+    return ping.head.type == ICMP_ECHOREPLY && ping.head.un.echo.id == (uint16_t)getpid();
+}
+
 static void
 receive(struct probe *p)
 {
-    uint64_t seq;
+    uint8_t bytes[128];
     ssize_t n;
 
-    while ((n = recv(p->fd, &seq, sizeof(seq), MSG_DONTWAIT)) >= 0 || errno == ECONNREFUSED) {
+    while ((n = recv(p->fd, bytes, sizeof(bytes), MSG_DONTWAIT)) >= 0 || errno == ECONNREFUSED) {
         uint64_t now = now_ns(CLOCK_MONOTONIC);
 
-        if (n != sizeof(seq))
-            continue; /* the guest's port is not open yet */
+        if (n < 0 || !is_answer(p, bytes, (size_t)n))
+            continue;
         p->received++;
         if (p->received > 1)
             note_gap(p, now);
@@ -135,7 +186,7 @@ run(struct probe *p, double interval_ms, double duration_s, const char *until_fi
         if (!fds[1].revents || read(timer, &ticks, sizeof(ticks)) != sizeof(ticks))
             continue;
         p->sent++;
-        if (send(p->fd, &p->sent, sizeof(p->sent), MSG_DONTWAIT) < 0)
+        if (ask(p) < 0)
             receive(p); /* a refusal sticks to the socket until it is taken off */
         if (duration_s > 0 && (now_ns(CLOCK_MONOTONIC) - p->start_ns) / 1e9 >= duration_s)
             break;
@@ -148,10 +199,10 @@ run(struct probe *p, double interval_ms, double duration_s, const char *until_fi
 int
 main(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"interval", 1, NULL, 'i'},  {"duration", 1, NULL, 'd'}, {"until-file", 1, NULL, 'u'},
-        {"threshold", 1, NULL, 't'}, {"port", 1, NULL, 'p'},     {"help", 0, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {{"interval", 1, NULL, 'i'},   {"duration", 1, NULL, 'd'},
+                                          {"until-file", 1, NULL, 'u'}, {"threshold", 1, NULL, 't'},
+                                          {"port", 1, NULL, 'p'},       {"ping", 0, NULL, 'g'},
+                                          {"help", 0, NULL, 'h'},       {NULL, 0, NULL, 0}};
     static struct probe p = {.threshold_ms = 50};
     struct sockaddr_in to = {.sin_family = AF_INET};
     struct sigaction action = {.sa_handler = on_signal};
@@ -176,6 +227,9 @@ main(int argc, char **argv)
         case 'p':
             port = atoi(optarg);
             break;
+        case 'g':
+            p.is_ping = 1;
+            break;
         case 'h':
             status = 0;
             goto usage;
@@ -187,7 +241,8 @@ main(int argc, char **argv)
         inet_pton(AF_INET, argv[optind], &to.sin_addr) != 1)
         goto usage;
     to.sin_port = htons(port);
-    p.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    p.fd = p.is_ping ? socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP)
+                     : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (p.fd < 0 || connect(p.fd, (struct sockaddr *)&to, sizeof(to))) {
         perror("lab-probe");
         return 2;
@@ -201,7 +256,7 @@ main(int argc, char **argv)
     return report(&p);
 usage:
     fputs("usage: lab-probe IP [--interval MS] [--duration S] [--until-file F] [--threshold MS]\n"
-          "                    [--port N]\n",
+          "                    [--port N | --ping]\n",
           status ? stderr : stdout);
     return status;
 }

@@ -13,7 +13,7 @@
 
 /* It is looked for once the guest has stood still here for QUIET, every POLL: a question costs both
  * nodes a handshake, and before that the CPUs have better to do. */
-#define MIG_ARRIVAL_QUIET_MS 110
+#define MIG_ARRIVAL_QUIET_MS 80
 #define MIG_ARRIVAL_POLL_MS  30
 #define MIG_ARRIVAL_LATE_MS  2000 /* it was stopped for something else: not so often any more */
 
