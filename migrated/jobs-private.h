@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* jobs-private.h - one entry of the table of jobs; for jobs.c and jobs-run.c. */
+/* jobs-private.h - one entry of the table of jobs; for jobs*.c. */
 #pragma once
 
 #include "core/job-source.h"

@@ -267,8 +267,14 @@ wait_for_perform(MigJobs *jobs, const char *id, GError **error)
             return FALSE;
         }
         if (entry->job->state == MIG_JOB_STATE_PERFORM ||
-            mig_job_state_is_postcopy(entry->job->state) ||
-            entry->job->state == MIG_JOB_STATE_CONFIRM)
+            mig_job_state_is_postcopy(entry->job->state))
+            return TRUE;
+        /* refused: it ends when libvirt's move has, which waits for who asks this */
+        if (entry->job->error) {
+            g_propagate_error(error, g_error_copy(entry->job->error));
+            return FALSE;
+        }
+        if (entry->job->state == MIG_JOB_STATE_CONFIRM)
             return TRUE;
         if (!g_cond_wait_until(&jobs->changed, &jobs->lock, until_us)) {
             entry->is_cancelled = TRUE; /* who asked does not wait any longer */
@@ -333,59 +339,6 @@ mig_jobs_check(MigJobs *jobs, const MigMoveVmRequest *request, const MigRunning 
 }
 
 /* ---- looking ---- */
-
-gboolean
-mig_jobs_has_vm(MigJobs *jobs, const char *vm)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
-
-    for (guint i = 0; i < jobs->entries->len; i++) {
-        const MigJobEntry *entry = g_ptr_array_index(jobs->entries, i);
-
-        if (!mig_job_has_ended(entry->job) && !mig_job_entry_is_waiting(entry) &&
-            g_str_equal(entry->job->vm, vm))
-            return TRUE;
-    }
-    return FALSE;
-}
-
-guint64
-mig_jobs_lease_version(MigJobs *jobs, const char *uuid)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
-    guint64 version = 0;
-
-    for (guint i = 0; i < jobs->entries->len; i++) {
-        const MigJob *job = ((const MigJobEntry *)g_ptr_array_index(jobs->entries, i))->job;
-
-        if (mig_job_has_ended(job) && g_strcmp0(job->uuid, uuid) == 0)
-            version = MAX(version, job->lease_version);
-    }
-    return version;
-}
-
-static gboolean
-is_cleaned_up_behind(MigJobs *jobs, const char *vm)
-{
-    for (guint i = 0; i < jobs->entries->len; i++) {
-        const MigJob *job = ((const MigJobEntry *)g_ptr_array_index(jobs->entries, i))->job;
-
-        if (job->has_arrived && !mig_job_has_ended(job) && g_str_equal(job->vm, vm))
-            return TRUE;
-    }
-    return FALSE;
-}
-
-void
-mig_jobs_await_arrived(MigJobs *jobs, const char *vm)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
-    gint64 until_us = g_get_monotonic_time() + MIG_ARRIVED_WAIT_MS * 1000;
-
-    while (is_cleaned_up_behind(jobs, vm) &&
-           g_cond_wait_until(&jobs->changed, &jobs->lock, until_us))
-        ;
-}
 
 gboolean
 mig_jobs_hold_vm(MigJobs *jobs, const char *vm, GError **error)
