@@ -80,6 +80,9 @@ int64_t csv_catalog_free_slot(const struct csv_catalog *catalog, enum csv_kind k
 int csv_catalog_unsure(struct csv_volume *volume, int change, const char *name, const char *uuid,
                        int result);
 bool csv_catalog_was_unsure(const struct csv_volume *volume, int change, const char *name);
+/* Such a change was found done: it is on the disk for good when this returns 0, and the note is
+ * gone. */
+int csv_catalog_settle(struct csv_volume *volume, struct csv_error *error);
 
 /* The slot where a VM or an image of this name was seen last by this handle, -1: nowhere. Usually
  * it still is there, and reading that one slot tells. */

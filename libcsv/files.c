@@ -81,15 +81,17 @@ csv_files_walk(const struct csv_dev *dev,
     char uuid[CSV_UUID_STR];
     bool is_unfinished;
     struct stat st;
+    int result;
 
     if (!directory)
         return -errno;
-    while ((entry = readdir(directory)))
+    while ((errno = 0, entry = readdir(directory)))
         if (is_ours(entry->d_name, uuid, &is_unfinished) &&
             fstatat(dev->directory_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
             visit(uuid, is_unfinished, (uint64_t)st.st_size, data);
+    result = -errno;
     closedir(directory);
-    return 0;
+    return result;
 }
 
 int
@@ -101,7 +103,7 @@ csv_files_check_empty(const struct csv_dev *dev, struct csv_error *error)
 
     if (!directory)
         return csv_fail(error, CSV_E_IO, errno, "cannot read the directory");
-    while (!result && (entry = readdir(directory)))
+    while (!result && (errno = 0, entry = readdir(directory)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
             strcmp(entry->d_name, "lost+found") != 0 &&
             strcmp(entry->d_name, CSV_CATALOGUE_FILE) != 0)
@@ -109,6 +111,8 @@ csv_files_check_empty(const struct csv_dev *dev, struct csv_error *error)
                               "the directory is not empty (%.64s); --force takes it, and leaves "
                               "other files than those of images alone",
                               entry->d_name);
+    if (!result && errno)
+        result = csv_fail(error, CSV_E_IO, errno, "cannot read the directory");
     closedir(directory);
     return result;
 }
@@ -252,6 +256,7 @@ csv_files_create(struct csv_volume *volume, const struct csv_image *image, bool 
     if (!result)
         return 0;
     (void)unlinkat(directory, unfinished, 0);
+    (void)unlinkat(directory, name, 0); /* no slot names it yet */
     return fail_room(image, result, error);
 }
 

@@ -257,8 +257,9 @@ csv_image_create(struct csv_volume *volume, const struct csv_epoch *epoch, const
     there = csv_catalog_image(&catalog, name);
     if (there && csv_catalog_was_unsure(volume, CSV_UNSURE_IMAGE_CREATE, name) &&
         strcmp(volume->unsure.uuid, there->image.uuid) == 0 &&
-        there->image.size_bytes == record.image.size_bytes) {
+        there->image.size_bytes == record.image.size_bytes && !csv_catalog_owner(&catalog, there)) {
         csv_image_record_copy(&record, there);
+        result = csv_catalog_settle(volume, error);
     } else if (there) {
         result = csv_fail(error, CSV_EXISTS, 0, "image %s exists already", name);
     } else {
@@ -300,6 +301,22 @@ discard_extents(struct csv_volume *volume, const struct csv_image *image)
     }
 }
 
+/* Of an image that was deleted by a try that ended in an error: the file of what has no slot any
+ * more. Renamed meanwhile, it is there by that uuid. */
+static void
+remove_unsure_file(struct csv_volume *volume, const struct csv_catalog *catalog)
+{
+    struct csv_image image = {0};
+
+    if (!csv_is_directory(&volume->super) || catalog->images_damaged)
+        return;
+    for (size_t i = 0; i < catalog->image_count; i++)
+        if (strcmp(catalog->images[i]->image.uuid, volume->unsure.uuid) == 0)
+            return;
+    memcpy(image.uuid, volume->unsure.uuid, sizeof(image.uuid));
+    csv_files_remove(volume, &image);
+}
+
 int
 csv_image_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const char *name,
                  bool discard, struct csv_error *error)
@@ -312,7 +329,9 @@ csv_image_delete(struct csv_volume *volume, const struct csv_epoch *epoch, const
         goto out;
     found = csv_catalog_image(&catalog, name);
     if (!found && csv_catalog_was_unsure(volume, CSV_UNSURE_IMAGE_DELETE, name)) {
-        volume->unsure.change = CSV_UNSURE_NONE;
+        result = csv_catalog_settle(volume, error);
+        if (!result)
+            remove_unsure_file(volume, &catalog);
     } else if (!found) {
         result = csv_image_not_found(volume, &catalog, name, error);
     } else if ((result = csv_catalog_owner_known(&catalog, found, error)) == 0) {
@@ -347,7 +366,7 @@ csv_image_rename(struct csv_volume *volume, const struct csv_epoch *epoch, const
     taken = csv_catalog_image(&catalog, new_name);
     if (!found && taken && csv_catalog_was_unsure(volume, CSV_UNSURE_IMAGE_RENAME, name) &&
         strcmp(volume->unsure.uuid, taken->image.uuid) == 0) {
-        volume->unsure.change = CSV_UNSURE_NONE;
+        result = csv_catalog_settle(volume, error);
     } else if (!found) {
         result = csv_image_not_found(volume, &catalog, name, error);
     } else if (taken && taken != found) {

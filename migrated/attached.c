@@ -445,6 +445,15 @@ mig_attached_state(MigAttached *attached)
 }
 
 gboolean
+mig_attached_is_gone(MigAttached *attached)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);
+
+    return attached->is_lost ||
+           (attached->beat_since_ms && now_ms() - attached->beat_since_ms > MIG_BEAT_GONE_MS);
+}
+
+gboolean
 mig_attached_has_failed(MigAttached *attached)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);

@@ -115,7 +115,7 @@ ask(MigHooked *hooked, const MigHookDomainRequest *request, MigHookOp op, GError
     gboolean ok = FALSE;
 
     facts.is_coming =
-        request->uuid && mig_incoming_expects(daemon->incoming, request->vm, request->uuid);
+        request->uuid && mig_incoming_is_awaited(daemon->incoming, request->vm, request->uuid);
     facts.is_starting = is_starting(hooked, request->vm);
     if (!mig_hook_is_own(&facts))
         look_at_volume(hooked, &facts, &texts);

@@ -24,6 +24,7 @@ typedef struct {
     char *job, *source, *vm, *uuid;
     char **images;
     gint64 since_ms;
+    gboolean is_over; /* its job has given it up, and libvirt's half was still here */
 } Reservation;
 
 struct MigIncoming {
@@ -246,6 +247,22 @@ mig_incoming_expects(MigIncoming *incoming, const char *vm, const char *uuid)
 }
 
 gboolean
+mig_incoming_is_awaited(MigIncoming *incoming, const char *vm, const char *uuid)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+    GHashTableIter iter;
+    const Reservation *one;
+
+    g_hash_table_iter_init(&iter, incoming->by_job);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&one)) {
+        if (!one->is_over && mig_reservations_is_ready(incoming->memory, one->job) &&
+            g_str_equal(one->vm, vm) && g_ascii_strcasecmp(one->uuid, uuid) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+gboolean
 mig_incoming_never_ran(MigIncoming *incoming, const char *vm, const char *uuid)
 {
     const MigHv *hv = incoming->daemon->hv;
@@ -394,6 +411,18 @@ keep(MigIncoming *incoming, const MigPeerFinishRequest *request, MigPeerFinishRe
     return TRUE;
 }
 
+/* Images and memory stay until libvirt's half is gone, for which is swept; but what comes now is
+ * another move, with a job of its own. */
+static void
+mark_over(MigIncoming *incoming, const char *job)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+    Reservation *reservation = g_hash_table_lookup(incoming->by_job, job);
+
+    if (reservation)
+        reservation->is_over = TRUE;
+}
+
 gboolean
 mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
                     MigPeerFinishReply *reply, GError **error)
@@ -409,6 +438,7 @@ mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
     if (!daemon->hv->get_state(daemon->hv->self, request->vm, request->uuid, &state, error))
         return FALSE;
     if (state != MIG_DOMAIN_ABSENT) {
+        mark_over(incoming, request->job);
         g_set_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING, "%s is %s on %s; nothing was removed",
                     request->vm, mig_domain_state_name(state), daemon->node);
         return FALSE;
@@ -456,7 +486,7 @@ mig_incoming_sweep(MigIncoming *incoming)
     g_mutex_lock(&incoming->lock);
     g_hash_table_iter_init(&iter, incoming->by_job);
     while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&reservation)) {
-        if (now_ms() - reservation->since_ms < MIG_RESERVATION_MS)
+        if (now_ms() - reservation->since_ms < MIG_RESERVATION_MS && !reservation->is_over)
             continue;
         Reservation *copy = g_memdup2(reservation, sizeof *reservation);
 

@@ -19,6 +19,8 @@ gboolean mig_incoming_has(MigIncoming *incoming, const char *job);
 
 /* Has any job prepared this node for that VM? Any thread, quick. */
 gboolean mig_incoming_expects(MigIncoming *incoming, const char *vm, const char *uuid);
+/* The same, and that job has not given it up: it may come now. */
+gboolean mig_incoming_is_awaited(MigIncoming *incoming, const char *vm, const char *uuid);
 
 /* Of one that is not there: a job has prepared this node for it, and this daemon has heard all that
  * QEMU told since, and never that the guest was let run. FALSE where that is not sure. May block

@@ -266,16 +266,13 @@ wait_for_perform(MigJobs *jobs, const char *id, GError **error)
                 g_set_error(error, MIG_ERROR, MIG_ERROR_JOB_ENDED, "job %s has ended already", id);
             return FALSE;
         }
-        if (entry->job->state == MIG_JOB_STATE_PERFORM ||
-            mig_job_state_is_postcopy(entry->job->state))
+        if (entry->job->may_come)
             return TRUE;
         /* refused: it ends when libvirt's move has, which waits for who asks this */
         if (entry->job->error) {
             g_propagate_error(error, g_error_copy(entry->job->error));
             return FALSE;
         }
-        if (entry->job->state == MIG_JOB_STATE_CONFIRM)
-            return TRUE;
         if (!g_cond_wait_until(&jobs->changed, &jobs->lock, until_us)) {
             entry->is_cancelled = TRUE; /* who asked does not wait any longer */
             mig_job_entry_wake(entry);

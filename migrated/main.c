@@ -135,6 +135,17 @@ take_host(MigDaemon *daemon, const MigHost *host)
     mig_csv_set_qemu(host->qemu_user, host->qemu_group);
 }
 
+/* A sanlock that has died cannot be asked, and its watchdog fires for that very reason: what was
+ * published of it before has to stand when it does. */
+static void
+look_at_watchdog(MigDaemon *daemon)
+{
+    gboolean is_armed;
+
+    if (mig_sanlock_is_armed(daemon->sanlock, &is_armed))
+        mig_volumes_set_armed(daemon->volumes, is_armed);
+}
+
 static gpointer
 facts_thread(gpointer data)
 {
@@ -150,7 +161,7 @@ facts_thread(gpointer data)
             g_warning("%s", error->message);
         mig_vms_refresh_soon(daemon->vms);
         mig_incoming_sweep(daemon->incoming);
-        mig_volumes_set_armed(daemon->volumes, mig_sanlock_is_armed(daemon->sanlock));
+        look_at_watchdog(daemon);
         mig_link_look_anew(daemon->link);
         if (round % ATTACH_ROUNDS == 0 && mig_volumes_attach_missing(daemon->volumes) > 0) {
             mig_vms_adopt(daemon->vms);
@@ -169,7 +180,7 @@ start_thread(gpointer data)
 
     if (host)
         take_host(daemon, host);
-    mig_volumes_set_armed(daemon->volumes, mig_sanlock_is_armed(daemon->sanlock));
+    look_at_watchdog(daemon);
     mig_drain_load(daemon);
     /* recover first: what is on this node must be known before anything is asked of it */
     mig_volumes_attach_configured(daemon->volumes);

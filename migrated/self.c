@@ -278,8 +278,16 @@ static gboolean
 is_settled(MigDaemon *daemon, const char *name)
 {
     g_autoptr(MigVmView) view = mig_vm_find(daemon, name, NULL);
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
 
-    return view && (!view->vm->wants_running || g_str_equal(view->state, "running"));
+    if (!view || !view->vm->wants_running)
+        return view != NULL;
+    if (!g_str_equal(view->state, "running"))
+        return FALSE;
+    /* a lease that could not be given back yet looks like that, too */
+    return !view->is_here ||
+           (daemon->hv->get_state(daemon->hv->self, name, view->vm->uuid, &state, NULL) &&
+            state != MIG_DOMAIN_ABSENT);
 }
 
 /* The others may not know yet that it has ended here, and the LUN may come and go. Where it starts,

@@ -314,6 +314,27 @@ may_recover(MigDaemon *daemon, const MigVmView *view, GError **error)
     return g_str_equal(view->state, "unknown") || may_start(daemon, view, error);
 }
 
+/* Whoever has stopped it while it was being started was told that it is down. FALSE: it is. */
+static gboolean
+is_wanted_still(MigDaemon *daemon, const MigVmView *view, const char *const *images, GError **error)
+{
+    const char *name = view->vm->name;
+    g_autoptr(MigVm) now = mig_csv_vm(mig_attached_csv(view->attached), name, NULL);
+    g_autoptr(GError) failed = NULL;
+
+    if (!now || now->wants_running || g_strcmp0(now->uuid, view->vm->uuid) != 0)
+        return TRUE;
+    if (!daemon->hv->destroy(daemon->hv->self, name, view->vm->uuid, &failed)) {
+        g_warning("%s is not wanted any more and cannot be ended: %s", name, failed->message);
+        return TRUE;
+    }
+    mig_vms_refresh(daemon->vms);
+    mig_vms_deactivate(daemon, images);
+    g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED,
+                "%s was stopped while it was being started, and is down", name);
+    return FALSE;
+}
+
 static gboolean
 start_view(MigDaemon *daemon, MigVmView *view, GError **error)
 {
@@ -342,7 +363,7 @@ start_view(MigDaemon *daemon, MigVmView *view, GError **error)
     if (mig_vms_activate(daemon, (const char *const *)definition->images, error) &&
         mig_hooked_start(daemon->hooked, name, xml, error)) {
         mig_vms_refresh(daemon->vms);
-        return TRUE;
+        return is_wanted_still(daemon, view, (const char *const *)definition->images, error);
     }
     mig_vms_refresh(daemon->vms); /* somebody may have started it here by hand meanwhile */
     g_autoptr(MigRunning) running = mig_vms_get(daemon->vms, name);

@@ -360,7 +360,7 @@ mig_volumes_count_alive(MigVolumes *volumes)
     guint alive = 0;
 
     for (guint i = 0; i < all->len; i++) {
-        if (!g_str_equal(mig_attached_state(g_ptr_array_index(all, i)), "lost"))
+        if (!mig_attached_is_gone(g_ptr_array_index(all, i)))
             alive++;
     }
     return alive;

@@ -44,6 +44,8 @@ MigRole *mig_attached_role(MigAttached *attached);
 const char *mig_attached_name(MigAttached *attached);
 /* "attached", or "lost" where this node's slot cannot be written. */
 const char *mig_attached_state(MigAttached *attached);
+/* Has it failed, or taken so long that nothing is to be hoped for what runs on it? */
+gboolean mig_attached_is_gone(MigAttached *attached);
 /* Did the last heartbeat fail? One that is only late has not. */
 gboolean mig_attached_has_failed(MigAttached *attached);
 /* Its LUN answers, but sanlock has given the lockspace up: no lease is held here. */

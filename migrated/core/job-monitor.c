@@ -50,9 +50,10 @@ is_left_to_postcopy(const MigMonitor *monitor)
             ((monitor->has_call && monitor->policy.can_postcopy) || job->progress.is_postcopy));
 }
 
-/* The link is shared: each move that begins or ends changes what is left for the others. */
+/* The link is shared: each move that begins or ends changes what is left for the others. virsh has
+ * its own limit set when memory begins to go over: it is told again then. */
 static void
-share_link(MigMonitor *monitor)
+share_link(MigMonitor *monitor, const MigProgress *progress)
 {
     const MigJobEnv *env = monitor->env;
     guint64 bytes_s = env->bandwidth(env->self);
@@ -60,7 +61,8 @@ share_link(MigMonitor *monitor)
     if (!bytes_s && monitor->is_lifted)
         bytes_s = G_MAXINT64; /* there was a limit: QEMU has to be told that there is none */
     if (bytes_s && bytes_s != monitor->bandwidth_bytes_s &&
-        env->hv->set_bandwidth(env->hv->self, monitor->job->vm, bytes_s, NULL))
+        env->hv->set_bandwidth(env->hv->self, monitor->job->vm, bytes_s, NULL) &&
+        (monitor->has_call || progress->transferred_bytes))
         monitor->bandwidth_bytes_s = bytes_s;
 }
 
@@ -191,7 +193,7 @@ converge(MigMonitor *monitor, const MigProgress *progress, gint64 now_ms)
         take_step(monitor, step, step == MIG_POLICY_GIVE_UP ? no_convergence(monitor) : NULL);
     }
     if (progress->is_active)
-        share_link(monitor);
+        share_link(monitor, progress);
     if (monitor->is_limit_due)
         monitor->is_limit_due = !env->hv->set_max_downtime(env->hv->self, monitor->job->vm,
                                                            monitor->policy.limit_ms, NULL);

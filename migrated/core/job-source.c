@@ -604,6 +604,9 @@ run(MigJob *job, const MigJobEnv *env)
     env->hv->watch_switchover(env->hv->self, job->uuid);
     if (job->by_virsh &&
         mig_job_enter(job, env, MIG_JOB_STATE_PERFORM, "target is ready, virsh moves it", &error)) {
+        env->lock(env->self);
+        job->may_come = TRUE;
+        env->unlock_and_tell(env->self);
         confirm(job, env, "libvirt is through with it");
         return;
     }

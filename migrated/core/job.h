@@ -75,6 +75,7 @@ typedef struct {
     GArray *switchover;        /* MigMoment; empty: not known */
     gboolean was_booted_there; /* by a fail-over: what runs on the target did not move there */
     gboolean has_arrived;      /* it runs on the target, which has told so and published it */
+    gboolean may_come;         /* by_virsh: the target is ready and the journal says so */
     gboolean is_outrun;        /* its half here was ended: older than its disk */
     gint64 started_ms;         /* wall clock */
     gint64 elapsed_ms;

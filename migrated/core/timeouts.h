@@ -27,7 +27,10 @@
 #define MIG_SUSPECT_MS     3000
 /* A heartbeat that takes longer than this has met a LUN that does not answer: nobody else waits for
  * it, too. Before the others' heartbeats, which cannot be read meanwhile, look late (SUSPECT). */
-#define MIG_BEAT_LATE_MS    1500
+#define MIG_BEAT_LATE_MS 1500
+/* One that takes longer than this is no slow write any more: what runs on that volume is as good as
+ * lost, and a fence for another volume's sake costs it nothing. */
+#define MIG_BEAT_GONE_MS    5000
 #define MIG_WATCHDOG_FIRE_S 60
 /* 8 x io_timeout + watchdog, in seconds: from a host's last renewal to "dead". */
 guint mig_timeouts_host_dead_s(guint io_timeout_s);

@@ -345,12 +345,12 @@ mig_sanlock_release_renamed(MigSanlock *sanlock, const MigLease *lease, const ch
 /* libsanlock has no call that tells the daemon's options, its command has. A sanlock that uses the
  * watchdog joins no lockspace without a wdmd that has one, so its option says enough. */
 gboolean
-mig_sanlock_is_armed(MigSanlock *sanlock)
+mig_sanlock_is_armed(MigSanlock *sanlock, gboolean *is_armed)
 {
     char *argv[] = {(char *)"sanlock", (char *)"client", (char *)"status", (char *)"-D", NULL};
     g_autofree char *said = NULL;
     g_auto(GStrv) lines = NULL;
-    gboolean is_armed = FALSE;
+    gboolean is_used = FALSE;
     int status = 0;
 
     if (!g_spawn_sync("/", argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL,
@@ -359,6 +359,7 @@ mig_sanlock_is_armed(MigSanlock *sanlock)
         return FALSE;
     lines = g_strsplit(said, "\n", -1);
     for (guint i = 0; lines[i]; i++)
-        is_armed = is_armed || g_str_equal(g_strstrip(lines[i]), "use_watchdog=1");
-    return is_armed;
+        is_used = is_used || g_str_equal(g_strstrip(lines[i]), "use_watchdog=1");
+    *is_armed = is_used;
+    return TRUE;
 }

@@ -69,5 +69,5 @@ gboolean mig_sanlock_release_renamed(MigSanlock *sanlock, const MigLease *lease,
                                      const char *new_name, GError **error);
 
 /* Does the running sanlock daemon use the watchdog? A host that it calls dead has then been reset.
- * FALSE too where it cannot be asked. Runs sanlock's own command, some ms. */
-gboolean mig_sanlock_is_armed(MigSanlock *sanlock);
+ * FALSE where it cannot be asked: *is_armed is as it was. Runs sanlock's own command, some ms. */
+gboolean mig_sanlock_is_armed(MigSanlock *sanlock, gboolean *is_armed);

@@ -210,6 +210,27 @@ test_failed_with_lease(void)
     }
 }
 
+/* While another node restarted for that volume it ran, and nobody told this one. */
+static void
+test_long_ago(void)
+{
+    MigTry one = {0};
+    gint64 now_ms = begun_ms;
+
+    for (guint i = 0; i < LIMIT; i++)
+        mig_try_done(&one, MIG_DOWN_CRASH, FALSE, HERE, ++now_ms);
+    /* given up for good, as long as it does not run */
+    g_assert_cmpuint(down(&one, MIG_DOWN_CRASH, 1, ++now_ms).attempts, ==, LIMIT);
+    now_ms += 2 * MIG_RECOVERY_FORGET_MS;
+    g_assert_cmpuint(down(&one, MIG_DOWN_CRASH, 1, now_ms).attempts, ==, LIMIT);
+    /* it has had its lease since: what was tried that long ago is of no matter */
+    MigPlaceVm vm = down(&one, MIG_DOWN_NODE, 2, ++now_ms);
+
+    g_assert_cmpuint(vm.attempts, ==, 0);
+    g_assert_cmpuint(vm.not_host_id, ==, 0);
+    g_assert_cmpint(vm.wait_ms, ==, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -218,6 +239,7 @@ main(int argc, char **argv)
     g_test_add_func("/tries/node", test_node);
     g_test_add_func("/tries/failed", test_failed);
     g_test_add_func("/tries/forget", test_forget);
+    g_test_add_func("/tries/long-ago", test_long_ago);
     g_test_add_func("/tries/disk", test_disk);
     g_test_add_func("/tries/locked", test_locked);
     g_test_add_func("/tries/locked-again", test_locked_again);
