@@ -336,6 +336,8 @@ int
 csv_catalog_unsure(struct csv_volume *volume, int change, const char *name, const char *uuid,
                    int result)
 {
+    if (!result && csv_catalog_was_unsure(volume, change, name))
+        volume->unsure.change = CSV_UNSURE_NONE; /* done by now, and not by that try */
     if (result != CSV_E_IO)
         return result;
     volume->unsure.change = change;

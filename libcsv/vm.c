@@ -319,7 +319,7 @@ delete_vm(struct csv_volume *volume, const struct csv_epoch *epoch, const char *
         if (!is_held && catalog.vm_briefs[slot].state == CSV_SLOT_FREED)
             result = reset_lease(volume, slot, error);
         if (!result)
-            volume->unsure.change = CSV_UNSURE_NONE;
+            result = csv_catalog_settle(volume, error);
         goto out;
     }
     if (!found) {

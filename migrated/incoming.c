@@ -24,7 +24,7 @@ typedef struct {
     char *job, *source, *vm, *uuid;
     char **images;
     gint64 since_ms;
-    gboolean is_over; /* its job has given it up, and libvirt's half was still here */
+    gboolean is_over; /* its job has given it up; libvirt's half may still be here */
 } Reservation;
 
 struct MigIncoming {
@@ -435,10 +435,10 @@ mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
     reply->downtime_ms = -1;
     if (request->keep)
         return keep(incoming, request, reply, error);
+    mark_over(incoming, request->job); /* whatever becomes of the rest */
     if (!daemon->hv->get_state(daemon->hv->self, request->vm, request->uuid, &state, error))
         return FALSE;
     if (state != MIG_DOMAIN_ABSENT) {
-        mark_over(incoming, request->job);
         g_set_error(error, MIG_ERROR, MIG_ERROR_VM_RUNNING, "%s is %s on %s; nothing was removed",
                     request->vm, mig_domain_state_name(state), daemon->node);
         return FALSE;

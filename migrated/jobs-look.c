@@ -34,21 +34,19 @@ mig_jobs_lease_version(MigJobs *jobs, const char *uuid)
     return version;
 }
 
-/* Lock held. One that is at it for longer hangs, and is not waited for again and again: who asks
- * has his own deadline. */
-static gboolean
-is_cleaned_up_behind(MigJobs *jobs, const char *vm)
+/* Lock held. NULL: none. One that was waited for in vain hangs, and is not waited for again and
+ * again: who asks has his own deadline. */
+static MigJobEntry *
+cleaned_up_behind(MigJobs *jobs, const char *vm)
 {
-    gint64 now_ms = mig_jobs_now_ms();
-
     for (guint i = 0; i < jobs->entries->len; i++) {
-        const MigJob *job = ((const MigJobEntry *)g_ptr_array_index(jobs->entries, i))->job;
+        MigJobEntry *entry = g_ptr_array_index(jobs->entries, i);
 
-        if (job->has_arrived && !mig_job_has_ended(job) && g_str_equal(job->vm, vm) &&
-            now_ms - job->started_ms - job->elapsed_ms < MIG_ARRIVED_WAIT_MS)
-            return TRUE;
+        if (entry->job->has_arrived && !mig_job_has_ended(entry->job) && !entry->is_slow &&
+            g_str_equal(entry->job->vm, vm))
+            return entry;
     }
-    return FALSE;
+    return NULL;
 }
 
 void
@@ -57,7 +55,11 @@ mig_jobs_await_arrived(MigJobs *jobs, const char *vm)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
     gint64 until_us = g_get_monotonic_time() + MIG_ARRIVED_WAIT_MS * 1000;
 
-    while (is_cleaned_up_behind(jobs, vm) &&
-           g_cond_wait_until(&jobs->changed, &jobs->lock, until_us))
-        ;
+    MigJobEntry *entry;
+
+    while ((entry = cleaned_up_behind(jobs, vm))) {
+        if (!g_cond_wait_until(&jobs->changed, &jobs->lock, until_us) &&
+            (entry = cleaned_up_behind(jobs, vm)))
+            entry->is_slow = TRUE;
+    }
 }

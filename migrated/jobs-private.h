@@ -14,6 +14,7 @@ typedef struct {
     gboolean is_woken;        /* a sleep that begins now is over at once */
     gboolean has_left_line;   /* those behind it know */
     gboolean is_running;      /* its thread still uses it, whatever the job's state */
+    gboolean is_slow;         /* its clean-up behind the VM's arrival was waited for in vain */
     gboolean is_from_journal; /* of an earlier life: to be taken up */
     gint64 told_ms;
     guint told_state;

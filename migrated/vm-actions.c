@@ -316,7 +316,7 @@ may_recover(MigDaemon *daemon, const MigVmView *view, GError **error)
 
 /* Whoever has stopped it while it was being started was told that it is down. FALSE: it is. */
 static gboolean
-is_wanted_still(MigDaemon *daemon, const MigVmView *view, const char *const *images, GError **error)
+is_wanted_still(MigDaemon *daemon, MigVmView *view, const char *const *images, GError **error)
 {
     const char *name = view->vm->name;
     g_autoptr(MigVm) now = mig_csv_vm(mig_attached_csv(view->attached), name, NULL);
@@ -324,8 +324,16 @@ is_wanted_still(MigDaemon *daemon, const MigVmView *view, const char *const *ima
 
     if (!now || now->wants_running || g_strcmp0(now->uuid, view->vm->uuid) != 0)
         return TRUE;
+    /* no stop says where it last ran: another node was to start it, too, and has failed in vain */
+    if (now->last_host_id != daemon->host_id) {
+        if (!set_wanted(daemon, view, TRUE, &failed))
+            g_warning("%s runs, and is not marked as wanted: %s", name, failed->message);
+        return TRUE;
+    }
     if (!daemon->hv->destroy(daemon->hv->self, name, view->vm->uuid, &failed)) {
-        g_warning("%s is not wanted any more and cannot be ended: %s", name, failed->message);
+        mig_events_add(daemon->events, name, daemon->node, "stop-failed",
+                       "it was stopped while it was being started, and cannot be ended: %s",
+                       failed->message);
         return TRUE;
     }
     mig_vms_refresh(daemon->vms);

@@ -154,7 +154,9 @@ run(const MigPredictFacts *facts, const Guest *guest)
     result.bytes += left;
     /* what was around earlier moves has the stop and the start in it */
     result.duration_ms = guest->around_ms + rounds.now_ms + left / guest->rate_bytes_s * 1000;
-    result.downtime_ms = guest->base_ms + (left + TAIL_BYTES) / guest->rate_bytes_s * 1000;
+    /* and their stops had a last round, too, as short as the first limit asks for */
+    result.downtime_ms = guest->base_ms + TAIL_BYTES / guest->rate_bytes_s * 1000 +
+                         MAX(left / guest->rate_bytes_s * 1000 - MIG_POLICY_FIRST_MS, 0);
     return result;
 }
 
@@ -283,14 +285,13 @@ around(const MigPredictFacts *facts, const MigPast *past)
     return (double)past->around_ms;
 }
 
-/* Of moves that stopped the guest with next to nothing left to send, without what was on the way.
- */
+/* Of moves that stopped the guest with little left to send, without what was on the way. */
 static double
 base(const MigPredictFacts *facts, const MigPast *past)
 {
     double tail_ms = past->rate_bytes_s ? TAIL_BYTES * 1000 / (double)past->rate_bytes_s : 0;
 
-    if (past->blackout_ms < 0 || past->limit_ms > 2 * MIG_POLICY_FIRST_MS)
+    if (past->blackout_ms < 0 || past->limit_ms > MIG_POLICY_FIRST_MS)
         return -1;
     return MAX((double)past->blackout_ms - tail_ms, 0);
 }

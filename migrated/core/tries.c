@@ -17,9 +17,9 @@ mig_try_down(MigTry *one, guint64 lease_version, guint limit, gint64 now_ms, Mig
     if (!one->down_ms || one->down_version != lease_version) {
         /* it has run since, and another node may have restarted it meanwhile */
         if (one->done_ms && now_ms - one->done_ms > MIG_RECOVERY_FORGET_MS) {
-            one->attempts = one->not_host_id = 0;
-            one->next_ms = 0;
-            one->has_failed = FALSE;
+            one->attempts = one->passing = one->not_host_id = 0;
+            one->next_ms = one->passing_ms = 0;
+            one->has_failed = one->is_passing = one->is_locked = FALSE;
         }
         one->down_ms = now_ms;
         one->down_version = lease_version;

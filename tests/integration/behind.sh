@@ -33,6 +33,7 @@ like "which is said to libvirt" "$(<"$TMP/virsh")" "has not ended yet there"
 ok "it runs where it was" runs_once nodeC
 let_go nodeA
 ok "nodeA ends its move" retry 20 has_no_job nodeA
+ok "nodeC ends what was refused" retry 20 has_no_job nodeC
 ok "now it comes" ctl nodeC move $VM nodeA
 ok "and runs there, once" runs_once nodeA
 ok "the guest writes on" answers

@@ -229,6 +229,12 @@ test_long_ago(void)
     g_assert_cmpuint(vm.attempts, ==, 0);
     g_assert_cmpuint(vm.not_host_id, ==, 0);
     g_assert_cmpint(vm.wait_ms, ==, 0);
+    /* nor is for how long its disk was locked then */
+    mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, ++now_ms);
+    now_ms += 2 * MIG_RECOVERY_FORGET_MS;
+    down(&one, MIG_DOWN_NODE, 3, now_ms);
+    g_assert_true(mig_try_passing(&one, MIG_DOWN_NODE, TRUE, HERE, ++now_ms));
+    g_assert_cmpuint(down(&one, MIG_DOWN_NODE, 3, ++now_ms).attempts, ==, 0);
 }
 
 int
