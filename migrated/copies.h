@@ -10,7 +10,8 @@
  * with nothing left to wait for, and feed the watchdog on. The others would call the host dead,
  * give the image's space away, and the copy would go on into it when the path is back. So the
  * lockspace is in use for as long as a copy writes, and a copy is killed when sanlock gives the
- * lockspace up. One that does not go, because its I/O hangs, keeps the watchdog from being fed.
+ * lockspace up. One that does not go, because its I/O hangs, keeps the watchdog from being fed. (On
+ * NFS it goes, and what the kernel sends later lands in a file that is nobody else's, ever.)
  */
 
 /* mig_qemu_img_copy() into an image, of this volume, that nobody else uses. */
