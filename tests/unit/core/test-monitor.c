@@ -6,6 +6,7 @@
 
 typedef struct {
     MigJob *job;
+    guint quiet;       /* so many looks in which no memory has gone over */
     guint polls, last; /* libvirt is through after the last one */
     guint change_at, new_downtime_ms;
     guint64 share, new_share; /* what env->bandwidth says, until and from change_at */
@@ -28,6 +29,7 @@ get_progress(gpointer self, const char *vm, MigProgress *progress, GError **erro
     *progress = (MigProgress){.is_active = world->polls < world->last,
                               .iteration = 2 + world->polls / 10,
                               .remaining_bytes = 1000,
+                              .transferred_bytes = world->polls < world->quiet ? 0 : 1000,
                               /* gone with the last sample, as QEMU has it */
                               .throttle_percent = world->polls + 1 < world->last ? 30 : 0,
                               .downtime_ms = -1};
@@ -207,6 +209,20 @@ test_downtime(void)
     }
 }
 
+/* virsh sets its own limit as memory begins to go over: ours is told until then, and once behind.
+ */
+static void
+test_bandwidth_again(void)
+{
+    g_autoptr(MigJob) job = new_job(300);
+    World world = {.job = job, .last = 60, .quiet = 20, .share = 10 << 20};
+
+    run(&world);
+    g_assert_cmpuint(world.told_bytes_s, ==, 10 << 20);
+    g_assert_cmpuint(world.bandwidth_calls, >=, 20);
+    g_assert_cmpuint(world.bandwidth_calls, <=, 21);
+}
+
 static void
 test_bandwidth(void)
 {
@@ -307,6 +323,7 @@ main(int argc, char **argv)
     g_log_set_handler("migrated", G_LOG_LEVEL_WARNING, be_silent, NULL);
     g_test_add_func("/monitor/downtime", test_downtime);
     g_test_add_func("/monitor/bandwidth", test_bandwidth);
+    g_test_add_func("/monitor/bandwidth-again", test_bandwidth_again);
     g_test_add_func("/monitor/by-virsh", test_by_virsh);
     g_test_add_func("/monitor/cancel", test_cancel);
     g_test_add_func("/monitor/silent-target", test_silent_target);
