@@ -351,11 +351,11 @@ csv_catalog_was_unsure(const struct csv_volume *volume, int change, const char *
 {
     return (int)volume->unsure.change == change && strcmp(volume->unsure.name, name) == 0;
 }
+
 int
 csv_catalog_settle(struct csv_volume *volume, struct csv_error *error)
 {
-    /* what was written may be in a cache of the storage's still: the flush may be what had failed
-     */
+    /* it may be in a cache of the storage's still: the flush may be what had failed */
     int result = csv_catalog_flush(volume, error);
 
     if (!result)

@@ -76,7 +76,8 @@ int csv_catalog_space(const struct csv_catalog *catalog, struct csv_space *space
  * requests noted in freed slots stay as long as can be. -1: none. */
 int64_t csv_catalog_free_slot(const struct csv_catalog *catalog, enum csv_kind kind);
 
-/* Notes that a change is in doubt (result CSV_E_IO); passes result on. */
+/* Notes that a change is in doubt (result CSV_E_IO), or that it is no more (0); passes result on.
+ */
 int csv_catalog_unsure(struct csv_volume *volume, int change, const char *name, const char *uuid,
                        int result);
 bool csv_catalog_was_unsure(const struct csv_volume *volume, int change, const char *name);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* jobs-look.c - what is asked of a VM whose moves this node has: does one go on, and how far is it?
- */
+/* jobs-look.c - what others ask about this node's moves of a VM; any thread, see jobs.h. */
 #include "core/timeouts.h"
 #include "jobs-private.h"
 
@@ -54,7 +53,6 @@ mig_jobs_await_arrived(MigJobs *jobs, const char *vm)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&jobs->lock);
     gint64 until_us = g_get_monotonic_time() + MIG_ARRIVED_WAIT_MS * 1000;
-
     MigJobEntry *entry;
 
     while ((entry = cleaned_up_behind(jobs, vm))) {
