@@ -92,7 +92,8 @@ typedef struct {
                            GError **error);
     MigHost *(*get_host)(gpointer self, GError **error);
     MigHostCpu *(*get_cpu)(gpointer self, GError **error);
-    /* Live XML of a running domain, without secrets. MIG_ERROR_VM_STOPPED. g_free(). */
+    /* XML of a running domain as a target would be asked to run it, without secrets.
+     * MIG_ERROR_VM_STOPPED. g_free(). */
     char *(*get_definition)(gpointer self, const char *vm, const char *uuid, GError **error);
     /* How far this node has what a VM with that uuid needs. An error only where nothing can be
      * asked. */

@@ -73,6 +73,9 @@ mig_libvirt_get_cpu(gpointer self, GError **error)
     return cpu;
 }
 
+/* As the target would be asked to run it. The live one has also what QEMU gave to its CPU unasked
+ * ('topoext' with the model EPYC), which no host's list says and every QEMU gives again: the
+ * target's libvirt would call that CPU incompatible. */
 char *
 mig_libvirt_get_definition(gpointer self, const char *vm, const char *uuid, GError **error)
 {
@@ -85,7 +88,7 @@ mig_libvirt_get_definition(gpointer self, const char *vm, const char *uuid, GErr
         return NULL;
     domain = mig_libvirt_lookup(connection, vm, uuid, &local);
     if (domain)
-        xml = virDomainGetXMLDesc(domain, 0);
+        xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_MIGRATABLE);
     if (local)
         g_propagate_error(error, g_steal_pointer(&local));
     else if (!domain)
