@@ -4,6 +4,10 @@
 
 #include "base/error.h"
 #include "core/timeouts.h"
+#include "events.h"
+
+/* In a row: one could fall into an orderly leaving. */
+#define LOOKS_FENCED 2
 
 /* sanlock may have been restarted, or have given the lockspace up: then this node can take no
  * lease. */
@@ -121,4 +125,31 @@ mig_attached_set_leaving(MigAttached *attached, gboolean is_leaving)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->join_lock);
 
     attached->is_leaving = is_leaving;
+}
+
+void
+mig_attached_look_for_fence(MigAttached *attached)
+{
+    MigDaemon *daemon = attached->daemon;
+    gboolean is_gone = !attached->is_joining &&
+                       mig_csv_host_has_ended(attached->csv, daemon->host_id, attached->generation);
+    gboolean is_news;
+
+    g_mutex_lock(&attached->lock);
+    attached->fenced_looks = is_gone ? attached->fenced_looks + 1 : 0;
+    is_news = attached->fenced_looks == LOOKS_FENCED;
+    g_mutex_unlock(&attached->lock);
+    if (is_news)
+        mig_events_add(daemon->events, daemon->node, NULL, "was-fenced",
+                       "another node has freed this host's lease on volume %s: what runs here is "
+                       "ended; start the host anew",
+                       mig_csv_name(attached->csv));
+}
+
+gboolean
+mig_attached_was_fenced(MigAttached *attached)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);
+
+    return attached->fenced_looks >= LOOKS_FENCED;
 }

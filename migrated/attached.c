@@ -13,6 +13,7 @@
 #include "lives.h"
 #include "role.h"
 #include "times.h"
+#include "unfence.h"
 
 static const char *const node_state_names[] = {"up", "suspect", "down", "left"};
 
@@ -283,6 +284,7 @@ heartbeat_thread(gpointer data)
         g_mutex_unlock(&attached->lock);
         ok = mig_attached_write(attached, mig_csv_node_beat, FALSE, &error) &&
              mig_attached_stay_joined(attached, &is_outside, &error);
+        mig_attached_look_for_fence(attached);
         read_slots(attached);
         attached->hooks.nodes_seen(attached->hooks.self);
         g_mutex_lock(&attached->lock);
@@ -516,22 +518,13 @@ mark_path(MigAttached *attached)
                             mig_csv_uuid(attached->csv), NULL);
 }
 
-/* Of this host, as the kernel has it. g_free() */
-static char *
-boot_id(void)
-{
-    char *text = mig_io_read_file("/proc/sys/kernel/random/boot_id", 256, NULL, NULL);
-
-    return text ? g_strstrip(text) : g_strdup("");
-}
-
 /* Has the host not been started anew since it attached this volume the last time? */
 static gboolean
 is_same_boot(MigAttached *attached)
 {
     g_autofree char *path = mark_path(attached);
     g_autofree char *then = mig_io_read_file(path, 256, NULL, NULL);
-    g_autofree char *now = boot_id();
+    g_autofree char *now = mig_io_boot_id();
 
     return then && *then && g_str_equal(then, now);
 }
@@ -570,7 +563,7 @@ leave_mark(MigAttached *attached, GError **error)
     g_autofree char *path = mark_path(attached);
     g_autofree char *folder = g_path_get_dirname(path);
 
-    g_autofree char *boot = boot_id();
+    g_autofree char *boot = mig_io_boot_id();
 
     return mig_io_make_dir(folder, 0700, error) &&
            mig_io_write_file(path, boot, strlen(boot), 0600, error);
@@ -600,7 +593,8 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
     g_mutex_init(&attached->join_lock);
     g_cond_init(&attached->wake);
     if (!mig_times_check_volume(daemon->config, csv, error) || !is_slot_ours(attached, error) ||
-        was_removed(attached, error) || !mig_csv_devices_attach(csv, error))
+        was_removed(attached, error) || !mig_unfence(daemon->config, daemon->node, error) ||
+        !mig_csv_devices_attach(csv, error))
         return NULL;
     attached->is_same_boot = is_same_boot(attached);
     was_joined = mig_sanlock_joined_as(daemon->sanlock, mig_csv_name(csv)) != 0;

@@ -100,6 +100,7 @@ keep(const MigPeerChangeRequest *request, const MigPeerChangeReply *reply, const
     static gint64 swept_us;
 
     if (g_error_matches(error, MIG_ERROR, MIG_ERROR_IO) ||
+        g_error_matches(error, MIG_ERROR, MIG_ERROR_FENCED) ||
         g_error_matches(error, MIG_ERROR, MIG_ERROR_DAMAGED))
         return;
     if (!answers)

@@ -8,6 +8,7 @@
 #include "drivers/store-file.h"
 #include "drivers/volume-csv.h"
 #include "net.h"
+#include "unfence.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -262,7 +263,9 @@ run(Join *join, const char *config_path, const MigJoinWish *wish, GError **error
     g_autoptr(GPtrArray) nodes = mig_csv_nodes(join->csv, error);
     g_autoptr(MigVolumeInfo) info = nodes ? mig_csv_info(join->csv, error) : NULL;
 
-    if (!info || !choose(join, wish, nodes, error) || !mig_csv_devices_attach(join->csv, error))
+    if (!info || !choose(join, wish, nodes, error) ||
+        !mig_unfence(join->config, join->joined->node, error) ||
+        !mig_csv_devices_attach(join->csv, error))
         return FALSE;
     if (!take_host_id(join, nodes, info->max_nodes, error)) {
         mig_csv_devices_detach(join->csv, NULL);

@@ -10,8 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const int kept[] = {CAP_SYS_ADMIN, CAP_MKNOD,  CAP_DAC_OVERRIDE,
-                           CAP_CHOWN,     CAP_FOWNER, CAP_NET_RAW};
+static const int kept[] = {CAP_SYS_ADMIN, CAP_MKNOD,   CAP_DAC_OVERRIDE, CAP_CHOWN,
+                           CAP_FOWNER,    CAP_NET_RAW, CAP_SYS_RAWIO};
 
 /* The kernel's own calls: there is no more to it than this, and no library that we had already. The
  * first thread does it before there are others, which get the same. */
@@ -38,6 +38,8 @@ mig_privileges_drop(void)
         data[i].effective = data[i].permitted;
         data[i].inheritable = 0;
     }
+    /* a child of root's has it again: what it may have is what we may */
+    data[CAP_TO_INDEX(CAP_SYS_RAWIO)].effective &= ~CAP_TO_MASK(CAP_SYS_RAWIO);
     if (syscall(SYS_capset, &header, data) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         g_warning("cannot give up capabilities: %s", g_strerror(errno));
 }

@@ -84,6 +84,20 @@ end_lost(MigSelf *self, const MigRunning *running, const char *owner)
     mig_vms_refresh_soon(self->daemon->vms);
 }
 
+/* This host was fenced. With its power off all would be gone, whatever its state. */
+static void
+end_fenced(MigSelf *self, const MigRunning *running)
+{
+    g_autoptr(GError) error = NULL;
+    gboolean ok =
+        self->daemon->hv->destroy(self->daemon->hv->self, running->name, running->uuid, &error);
+
+    mig_events_add(self->daemon->events, running->name, self->daemon->node, "ended-here",
+                   "%s was fenced%s%s", self->daemon->node,
+                   ok ? "" : ", but it cannot be ended: ", ok ? "" : error->message);
+    mig_vms_refresh_soon(self->daemon->vms);
+}
+
 /* ---- what is older than its disk, and what is cut off ---- */
 
 static Held *
@@ -582,6 +596,10 @@ mig_self_look(MigSelf *self)
         g_autofree char *owner = NULL;
         gboolean is_away = attached && g_str_equal(mig_attached_state(attached), "lost");
 
+        if (attached && mig_attached_was_fenced(attached)) {
+            end_fenced(self, running);
+            continue;
+        }
         note_half(self, running);
         if (attached && (running->state == MIG_DOMAIN_IO_ERROR || was_failed_half(self, running)) &&
             !mig_jobs_has_vm(self->daemon->jobs, running->name)) {

@@ -50,6 +50,9 @@ gboolean mig_attached_is_gone(MigAttached *attached);
 gboolean mig_attached_has_failed(MigAttached *attached);
 /* Its LUN answers, but sanlock has given the lockspace up: no lease is held here. */
 gboolean mig_attached_is_outside(MigAttached *attached);
+/* Has another node freed the lease of this very start of this host? It was fenced then: cut off
+ * from the LUN and left on, or by an agent that lied. Others may start all that ran here. */
+gboolean mig_attached_was_fenced(MigAttached *attached);
 /* Our sanlock generation in its lockspace. */
 guint64 mig_attached_generation(MigAttached *attached);
 /* This host forgets that it was a node of the volume, as it leaves the cluster. */

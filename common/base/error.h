@@ -40,6 +40,7 @@
     X(MIG_ERROR_BUSY, "Busy", 33)                          \
     X(MIG_ERROR_DRAIN_INCOMPLETE, "DrainIncomplete", 37)   \
     X(MIG_ERROR_IMAGE_LOCKED, "ImageLocked", 38)           \
+    X(MIG_ERROR_FENCED, "Fenced", 39)                      \
     /* the LUN */                                          \
     X(MIG_ERROR_VOLUME_FULL, "VolumeFull", 40)             \
     X(MIG_ERROR_NOT_A_VOLUME, "NotAVolume", 41)            \

@@ -158,3 +158,11 @@ mig_io_make_dir(const char *path, mode_t mode, GError **error)
         return io_fail(error, "create directory", path);
     return TRUE;
 }
+
+char *
+mig_io_boot_id(void)
+{
+    char *text = mig_io_read_file("/proc/sys/kernel/random/boot_id", 256, NULL, NULL);
+
+    return text ? g_strstrip(text) : g_strdup("");
+}

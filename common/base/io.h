@@ -20,6 +20,9 @@ gboolean mig_io_write_file_for(const char *path, const void *data, gsize length,
  * not a regular file. length may be NULL. g_free(). */
 char *mig_io_read_file(const char *path, gsize max_bytes, gsize *length, GError **error);
 
+/* Which start of this host that is, as its kernel has it; "" where it does not say. g_free() */
+char *mig_io_boot_id(void);
+
 /* Removes the file and makes that durable; a missing file is fine. */
 gboolean mig_io_remove_file(const char *path, GError **error);
 

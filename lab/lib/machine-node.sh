@@ -63,6 +63,10 @@ identity_files() {
             echo "$MGMT_NET.$i $(node_name "$i")"
         done
     } >"$root/etc/hosts"
+    # the target knows no PREEMPT AND ABORT, which fence_scsi asks for; it has nothing under way to be aborted
+    mkdir -p "$root/usr/local/sbin"
+    printf '#!/bin/bash\nexec sg_persist "${@/#-A/-P}"\n' >"$root/usr/local/sbin/sg_persist_lab"
+    chmod 755 "$root/usr/local/sbin/sg_persist_lab"
     echo 'KERNEL=="sd?", ENV{ID_PATH}=="ip-*-iscsi-*:lun0-lun-1", SYMLINK+="lab/lun0"' \
         >"$root/etc/udev/rules.d/99-lab.rules"
     # as it is installed, without a name, it is in no cluster yet
@@ -165,6 +169,13 @@ connect() {
     mapfile -t options < <(ssh_options)
     in_net switch ssh "${options[@]}" -O check "$address" >/dev/null 2>&1 && return 0
     in_net switch ssh "${options[@]}" -f -N -M "root@$address" </dev/null >/dev/null 2>&1 {LOCK_FD}>&-
+}
+
+# Before it is another boot: a connection that nobody has ended seems to be there for half a minute.
+disconnect() {
+    local -a options
+    mapfile -t options < <(ssh_options)
+    in_net switch ssh "${options[@]}" -O exit "$MGMT_NET.$(node_id "$1")" >/dev/null 2>&1 || true
 }
 
 run_on() {

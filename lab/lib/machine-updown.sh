@@ -36,6 +36,7 @@ boot_machine() {
     is_machine_up "$name" && return 0
     make_machine_disk "$name"
     wire_taps "$name"
+    disconnect "$name"
     start_qemu "$name"
 }
 

@@ -38,6 +38,7 @@ read_level(GKeyFile *file, const char *path, const char *group, GError **error)
     g_auto(GStrv) keys = g_key_file_get_keys(file, group, NULL, NULL);
     g_autofree char *agent = g_key_file_get_value(file, group, "agent", NULL);
     g_autofree char *action = g_key_file_get_value(file, group, "action", NULL);
+    g_autofree char *unfence = g_key_file_get_value(file, group, "unfence", NULL);
     g_autoptr(GString) input = g_string_new(NULL);
     MigFenceLevel *level;
 
@@ -52,10 +53,16 @@ read_level(GKeyFile *file, const char *path, const char *group, GError **error)
                     "%s: [%s] action is \"%s\", off and reboot are possible", path, group, action);
         return NULL;
     }
+    if (unfence && !g_str_equal(unfence, "yes") && !g_str_equal(unfence, "no")) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_CONFIG,
+                    "%s: [%s] unfence is \"%s\", yes and no are possible", path, group, unfence);
+        return NULL;
+    }
     for (guint i = 0; keys && keys[i]; i++) {
         g_autofree char *value = g_key_file_get_value(file, group, keys[i], NULL);
 
-        if (!g_str_equal(keys[i], "agent") && !g_str_equal(keys[i], "action") && value)
+        if (!g_str_equal(keys[i], "agent") && !g_str_equal(keys[i], "action") &&
+            !g_str_equal(keys[i], "unfence") && value)
             g_string_append_printf(input, "%s=%s\n", keys[i], value);
     }
     level = g_new0(MigFenceLevel, 1);
@@ -63,6 +70,7 @@ read_level(GKeyFile *file, const char *path, const char *group, GError **error)
     level->agent = g_steal_pointer(&agent);
     level->action = action ? g_steal_pointer(&action) : g_strdup("off");
     level->input = g_string_free(g_steal_pointer(&input), FALSE);
+    level->is_unfencing = unfence && g_str_equal(unfence, "yes");
     return level;
 }
 
@@ -267,4 +275,19 @@ mig_fence_node(GPtrArray *levels, const char *node, guint timeout_ms, MigFenceAs
     }
     g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "%s is not fenced: %s", node, failures->str);
     return FALSE;
+}
+
+gboolean
+mig_fence_unfence(GPtrArray *levels, guint timeout_ms, GError **error)
+{
+    for (guint i = 0; i < levels->len; i++) {
+        const MigFenceLevel *level = g_ptr_array_index(levels, i);
+
+        if (level->is_unfencing &&
+            mig_fence_run(level->agent, level->input, "on", timeout_ms, error) != 0) {
+            g_prefix_error(error, "[%s] cannot let this node in: ", level->name);
+            return FALSE;
+        }
+    }
+    return TRUE;
 }

@@ -13,6 +13,9 @@
  * (exit code 2); "reboot" by its own success. An agent that fails, hangs or cannot be run leaves
  * the node unfenced, and the next level is tried.
  *
+ * A level that cuts a node off from its LUN instead of its power (reservations) leaves it cut off:
+ * the node itself undoes that with the same agent's "on", after its next start (unfence=yes).
+ *
  * All calls block; any worker thread.
  */
 
@@ -21,6 +24,7 @@ typedef struct {
     char *agent;  /* a program in PATH, or an absolute path */
     char *action; /* off or reboot */
     char *input;  /* the options as the agent reads them, without action */
+    gboolean is_unfencing;
 } MigFenceLevel;
 
 /* GPtrArray of MigFenceLevel. MIG_ERROR_CONFIG for a file that says nonsense, or that others than
@@ -35,6 +39,9 @@ typedef gboolean (*MigFenceAsk)(gpointer data, GError **error);
  * is asked before each level but the first: one that is back meanwhile is left alone. */
 gboolean mig_fence_node(GPtrArray *levels, const char *node, guint timeout_ms, MigFenceAsk is_due,
                         gpointer data, char **level, GError **error);
+
+/* Runs "on" of each level that is unfencing, with timeout_ms each. FALSE where one fails. */
+gboolean mig_fence_unfence(GPtrArray *levels, guint timeout_ms, GError **error);
 
 /* One run of an agent: its exit code, or -1 and error where it could not be run, was killed, or
  * has not ended in time and was killed for it with all that it had started. */

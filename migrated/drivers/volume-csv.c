@@ -49,6 +49,13 @@ mig_csv_ok(int result, const struct csv_error *reason, int not_found_code, GErro
         return TRUE;
     if (result == CSV_NOT_FOUND)
         code = not_found_code;
+    if (reason->sys == EBADE) { /* what the kernel makes of a reservation conflict */
+        g_set_error(error, MIG_ERROR, MIG_ERROR_FENCED,
+                    "%s; the LUN takes no writes of this host: its reservation key is not "
+                    "registered there. If it was fenced, start the host anew",
+                    reason->text);
+        return FALSE;
+    }
     for (guint i = 0; i < G_N_ELEMENTS(map); i++) {
         if (map[i].csv == result) {
             code = map[i].code;

@@ -7,6 +7,8 @@
 
 # shellcheck source=cluster.sh
 . "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
+# shellcheck source=failures.sh
+. "$(dirname "${BASH_SOURCE[0]}")/failures.sh"
 LAB=$lab_tree/lab/machines
 WAIT_S=240
 IO_TIMEOUT=5
@@ -36,12 +38,13 @@ define() {
         ctl nodeA vm define "$VOLUME" - <"$TMP/$VM.xml"
 }
 
-# Two machines, one cluster, and the VM runs on nodeA.
+# machines_run [CMD]: two machines, one cluster, and the VM runs on nodeA. CMD comes before the cluster.
 machines_run() {
     local begun=$SECONDS
     ok "two machines are up" machines_up
     ((TAP_FAILED == 0)) || bail "no machines, no test"
     note "up after $((SECONDS - begun)) s"
+    (($# == 0)) || ok "what each node has on its disk is written" "$@"
     ok "they make a cluster" join
     ok "each sees both" retry "$WAIT_S" sees nodeA
     ok "the other one, too" retry "$WAIT_S" sees nodeB
@@ -82,4 +85,66 @@ stop_and_verify_here() {
     echo "acknowledged: $(cat "$TMP/acked")"
     on "$1" sh -c 'cd /var/tmp && tar -cSf - disk.img && rm disk.img' | tar -C "$TMP" -xf - || return 1
     ! went_back && "$LAB" verify "$TMP/disk.img" --acked "$(acked_epoch)"
+}
+
+# ---- machines that die ----
+
+# boot_of NODE: another word after each start of its kernel; "none" while it does not answer
+boot_of() {
+    on "$1" cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo none
+}
+
+booted_anew() { # NODE BOOT
+    local now
+    now=$(boot_of "$1")
+    [[ $now != none && $now != "$2" ]]
+}
+
+# is_member NODE: it is up as the other one sees it, has the volume, and its watchdog is armed
+is_member() {
+    local seer
+    seer=$(other "$1")
+    state_is "$seer" "$1" up && [[ $(status_of "$1" '.volumes[] | .state') == attached ]] && armed "$1"
+}
+
+# pings_start NODE: what its kernel answers, by this machine's clock
+pings_start() {
+    "$LAB" on switch ping -D -n -i 0.5 "10.77.0.$(($(printf '%d' "'${1: -1}") - 64))" >"$TMP/pings" 2>/dev/null &
+    pings_pid=$!
+    at_exit "kill $pings_pid 2>/dev/null"
+}
+
+# silent_at SINCE_MS: the last answer before the first silence of 3 s that began after that, in ms
+silent_at() {
+    sed -n 's/^\[\([0-9.]*\)\].*ttl=.*/\1/p' "$TMP/pings" |
+        awk -v since="$1" '{ ms = int($1 * 1000) } last && ms - last > 3000 && last >= since - 1000 && !hit { hit = last }
+            { last = ms } END { print hit ? hit : (last ? last : 0) }'
+}
+
+# timeline T0 NAME MS...: each as seconds after t0
+timeline() {
+    local t0=$1
+    shift
+    while (($#)); do
+        if (($2 > 0)); then
+            note "$(printf '%8.1f s  %s' "$(((($2 - t0) / 100)))e-1" "$1")"
+        else
+            note "       -    $1"
+        fi
+        shift 2
+    done
+}
+
+# in_order NAME MS...: each was seen, and none before the one named before it
+in_order() {
+    local last=0
+    while (($#)); do
+        (($2 > 0 && $2 >= last)) || { echo "$1 at $2 ms, the one before it at $last ms"; return 1; }
+        last=$2
+        shift 2
+    done
+}
+
+median() {
+    sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : int((v[NR / 2] + v[NR / 2 + 1]) / 2) }'
 }

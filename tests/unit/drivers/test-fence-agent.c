@@ -126,12 +126,45 @@ test_back_between_levels(void)
     expect_due(one, 0, TRUE, "y ("); /* the first was asked about by whoever fences */
 }
 
+/* "on" is run for the levels that say so, and for no other; what fails is told. */
+static void
+test_unfence(void)
+{
+    g_autofree char *good = make_agent("good3", "echo \"$in\" >>\"$0.in\"");
+    g_autofree char *fails = make_agent("fails3", "echo no such key >&2; exit 1");
+    g_autofree char *seen = g_strconcat(good, ".in", NULL);
+    g_autofree char *text = g_strdup_printf(
+        "[pdu]\nagent=%s\n[lun]\nagent=%s\nkey=a1\nunfence=yes\n[bmc]\nagent=%s\nunfence=no\n",
+        fails, good, fails);
+    g_autofree char *bad = g_strdup_printf("[lun]\nagent=%s\nunfence=yes\n", fails);
+    g_autofree char *input = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) levels = load(text, 0600, &error);
+
+    g_assert_no_error(error);
+    g_assert_true(mig_fence_unfence(levels, 4000, &error));
+    g_assert_no_error(error);
+    g_assert_true(g_file_get_contents(seen, &input, NULL, NULL));
+    g_assert_cmpstr(input, ==, "key=a1\naction=on\n");
+    g_ptr_array_unref(levels);
+    levels = load(bad, 0600, &error);
+    g_assert_no_error(error);
+    g_assert_false(mig_fence_unfence(levels, 4000, &error));
+    g_assert_nonnull(strstr(error->message, "no such key"));
+    g_assert_nonnull(strstr(error->message, "[lun]"));
+}
+
 static void
 test_config(void)
 {
     static const char *const refused[] = {
-        "",     "[a]\nip=1\n", "[a]\nagent=\n", "[a]\nagent=../x\n", "[a]\nagent=x\naction=on\n",
+        "",
+        "[a]\nip=1\n",
+        "[a]\nagent=\n",
+        "[a]\nagent=../x\n",
+        "[a]\nagent=x\naction=on\n",
         "junk",
+        "[a]\nagent=x\nunfence=maybe\n",
     };
     g_autoptr(GError) writable = NULL, missing = NULL;
     gboolean is_missing = FALSE;
@@ -155,6 +188,7 @@ main(int argc, char **argv)
     dir = g_dir_make_tmp("fence-XXXXXX", NULL);
     g_test_add_func("/fence-agent/confirmed", test_confirmed);
     g_test_add_func("/fence-agent/back-between-levels", test_back_between_levels);
+    g_test_add_func("/fence-agent/unfence", test_unfence);
     g_test_add_func("/fence-agent/config", test_config);
     int status = g_test_run();
     g_autofree char *remove = g_strdup_printf("rm -rf '%s'", dir);

@@ -1,0 +1,107 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A fence by SCSI-3 persistent reservations: of machines without power, and of one that was frozen and goes on.
+# takes: 900
+# timeout: 2400
+set -euo pipefail
+# shellcheck source=../lib/machines.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/machines.sh"
+
+ROUNDS=5
+plugs=()
+
+reservations_on() {
+    # shellcheck disable=SC2016
+    on "$1" bash -ec '
+        mkdir -p /etc/migrated/fence.d
+        for node in nodeA:a1 nodeB:b2; do
+            printf "[reservation]\nagent=fence_scsi\nkey=%s\ndevices=/dev/lab/lun0\nsg_persist_path=/usr/local/sbin/sg_persist_lab\nunfence=yes\n" \
+                "${node#*:}" >"/etc/migrated/fence.d/${node%:*}.conf"
+        done
+        chmod 600 /etc/migrated/fence.d/*
+        sync'
+}
+
+reservations_everywhere() {
+    reservations_on nodeA && reservations_on nodeB
+}
+
+# keys NODE: that the array has, as that node reads them
+keys() {
+    on "$1" sg_persist --no-inquiry --in --read-keys /dev/lab/lun0 | sed -n 's/^ *0x//p' | sort | paste -sd' '
+}
+
+has_keys() {
+    [[ $(keys "$1") == "$2" ]]
+}
+
+refuses_others() {
+    on nodeA sg_persist --no-inquiry --in --read-reservation /dev/lab/lun0 | grep -q 'Write Exclusive, registrants only'
+}
+
+# plug NODE: the VM runs there; its machine loses its power. plugs+=(ms until the VM answers)
+plug() {
+    local node=$1 next t0 t
+    next=$(other "$node")
+    acks_start
+    t0=$(now_ms)
+    "$LAB" kill "$node"
+    ok "the VM of $node answers elsewhere" retry "$WAIT_S" answers
+    t=$(now_ms)
+    plugs+=($((t - t0)))
+    timeline "$t0" "suspect" "$(first_at "$next" "$node" suspect "$t0")" \
+        "fencing" "$(first_at "$next" "$node" fencing "$t0")" \
+        "fence-confirmed" "$(first_at "$next" "$node" fence-confirmed "$t0")" \
+        "leases-freed" "$(first_at "$next" "$node" leases-freed "$t0")" \
+        "it answers" "$t"
+    ok "it was fenced by its reservation" told_since "$t0" "$next" "$node" fence-confirmed
+    ok "the array has one key less" has_keys "$next" "$([[ $node == nodeA ]] && echo b2 || echo a1)"
+    acks_stop
+    ok "no record is lost that the client saw acknowledged" not went_back
+    ok "$node boots" "$LAB" boot "$node"
+    ok "it is let in again" retry "$WAIT_S" is_member "$node"
+    ok "the array has its key" has_keys "$next" "a1 b2"
+}
+
+vm_here() {
+    on "$1" pgrep -f "guest=$VM"
+}
+
+anew() {
+    "$LAB" kill "$1" && "$LAB" boot "$1"
+}
+
+machines_run reservations_everywhere
+ok "the array has both keys" has_keys nodeA "a1 b2"
+ok "it refuses what others write" refuses_others
+
+node=nodeA
+for ((i = 0; i < ROUNDS; i++)); do
+    plug $node
+    node=$(other $node)
+done
+note "plug to answer: $(printf '%s\n' "${plugs[@]}" | median) ms, of ${plugs[*]}"
+
+# The VM runs on $node. Its machine stands still with its kernel and its clocks, so neither sanlock nor the watchdog
+# there knows of it; the reservation is what is left.
+next=$(other $node)
+acks_start
+t0=$(now_ms)
+"$LAB" freeze $node
+ok "the VM of a frozen machine answers elsewhere" retry "$WAIT_S" answers
+ok "it was fenced" told_since "$t0" "$next" $node fence-confirmed
+thawed=$(now_ms)
+"$LAB" thaw $node
+ok "it finds that it was" retry 60 told_since "$thawed" $node $node was-fenced
+ok "and ends what ran on it" retry 60 not vm_here $node
+timeline "$t0" "fence-confirmed" "$(first_at "$next" $node fence-confirmed "$t0")" "thawed" "$thawed" \
+    "was-fenced" "$(first_at $node $node was-fenced "$thawed")" "ended-here" "$(first_at $node $VM ended-here "$thawed")"
+ok "its daemon is started anew" on $node systemctl restart migrated
+sleep 20
+ok "that does not let it in" has_keys "$next" "$([[ $node == nodeA ]] && echo b2 || echo a1)"
+ok "the VM runs, with one key there" retry 20 answers
+ok "its machine starts anew" anew $node
+ok "that does" retry "$WAIT_S" is_member $node
+ok "not one write of before is among those of after" stop_and_verify_here "$next"
+ok "the volume is in order" volume_clean
+done_testing

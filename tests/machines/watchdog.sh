@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# No fence agent: what ends a VM whose machine lost the LUN, or its sanlock, is sanlock there and the
+# watchdog. Nothing starts elsewhere before.
+# takes: 700
+# timeout: 2400
+set -euo pipefail
+# shellcheck source=../lib/machines.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/machines.sh"
+
+FAILS_S=$((8 * IO_TIMEOUT))   # sanlock counts renewals as failed
+DEAD_S=$((FAILS_S + 60))      # its watchdog has fired
+LATE_S=25                     # of an emulated machine: its clocks, its kernel's reset, and looks that come late
+
+# in time MS FROM_S TO_S: that many ms
+in_time() {
+    echo "$1 ms, to be between $2 and $3 s"
+    (($1 >= $2 * 1000 && $1 <= $3 * 1000))
+}
+
+has_process() { # NODE
+    on "$1" pgrep -f "guest=$VM" >/dev/null
+}
+
+# break_and_watch NODE CMD...: CMD takes the machine its LUN, or what guards it; sets t0, reset, started, answered
+break_and_watch() {
+    local node=$1 next
+    shift
+    next=$(other "$node")
+    boot=$(boot_of "$node")
+    acks_start
+    t0=$(now_ms)
+    "$@"
+    ok "the VM answers elsewhere" retry "$WAIT_S" runs_at "$next"
+    answered=$(now_ms)
+    reset=$(silent_at "$t0")
+    dead=$(first_at "$next" "$node" dead "$t0")
+    restart=$(first_at "$next" "$VM" restart "$t0")
+    timeline "$t0" "$node is reset" "$reset" "$node is dead, for $next" "$dead" "$VM is to start on $next" "$restart" \
+        "it answers" "$answered"
+}
+
+runs_at() {
+    on "$1" virsh -q list --state-running 2>/dev/null | grep -qw "$VM" && answers
+}
+
+machines_run
+pings_start nodeA
+
+# ---- its LUN ----
+
+break_and_watch nodeA "$LAB" net nodeA san down
+"$LAB" net nodeA san up
+ok "no agent was asked" not told_since "$t0" nodeB nodeA fence-confirmed
+ok "the machine was reset, its QEMU with it, before the VM started elsewhere" in_order reset "$reset" dead "$dead" restart "$restart"
+ok "the watchdog bit when sanlock's time and its own were over" in_time $((reset - t0)) $((FAILS_S)) $((DEAD_S + LATE_S))
+ok "nobody started it earlier than timeouts.c allows" in_time $((restart - t0)) $((DEAD_S - 2 * IO_TIMEOUT)) $((DEAD_S + 4 * IO_TIMEOUT + LATE_S))
+ok "the machine comes back by itself, anew" retry "$WAIT_S" booted_anew nodeA "$boot"
+ok "as a member" retry "$WAIT_S" is_member nodeA
+ok "with nothing of before on it" not has_process nodeA
+acks_stop
+ok "no record is lost that the client saw acknowledged" not went_back
+
+# ---- its daemons, one by one ----
+
+ok "the VM moves back" ctl nodeB move $VM nodeA
+ok "it runs once, and there" retry "$WAIT_S" runs_once nodeA
+ok "migrated is killed" "$LAB" service nodeA migrated kill
+ok "the guest runs on" answers
+ok "systemd starts it anew, and it knows the VM" retry "$WAIT_S" vm_is_on nodeA nodeA
+ok "libvirtd is killed" "$LAB" service nodeA libvirtd kill
+ok "the guest runs on" answers
+ok "libvirt is back, and has it" retry "$WAIT_S" runs_once nodeA
+ok "the node was a member all the time" is_member nodeA
+
+break_and_watch nodeA "$LAB" service nodeA sanlock kill
+ok "without sanlock nobody feeds the watchdog: the machine was reset before the VM started elsewhere" \
+    in_order reset "$reset" dead "$dead" restart "$restart"
+ok "the watchdog bit" in_time $((reset - t0)) 1 $((60 + LATE_S))
+ok "the machine comes back by itself, anew" retry "$WAIT_S" booted_anew nodeA "$boot"
+ok "as a member" retry "$WAIT_S" is_member nodeA
+ok "not one write of before is among those of after" stop_and_verify_here nodeB
+ok "the volume is in order" volume_clean
+done_testing
