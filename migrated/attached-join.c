@@ -153,3 +153,10 @@ mig_attached_was_fenced(MigAttached *attached)
 
     return attached->fenced_looks >= LOOKS_FENCED;
 }
+
+gboolean
+mig_attached_owns(MigAttached *attached, const MigLeaseOwner *owner)
+{
+    return owner->host_id == attached->daemon->host_id &&
+           owner->host_generation == mig_attached_generation(attached);
+}

@@ -10,8 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const int kept[] = {CAP_SYS_ADMIN, CAP_MKNOD,   CAP_DAC_OVERRIDE, CAP_CHOWN,
-                           CAP_FOWNER,    CAP_NET_RAW, CAP_SYS_RAWIO};
+static const int kept[] = {CAP_SYS_ADMIN, CAP_MKNOD,  CAP_DAC_OVERRIDE,
+                           CAP_CHOWN,     CAP_FOWNER, CAP_NET_RAW};
+/* fence agents that register keys; where the unit grants it */
+#define FOR_AGENTS CAP_SYS_RAWIO
 
 /* The kernel's own calls: there is no more to it than this, and no library that we had already. The
  * first thread does it before there are others, which get the same. */
@@ -20,7 +22,7 @@ mig_privileges_drop(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
-    guint64 mask = 0;
+    guint64 mask = G_GUINT64_CONSTANT(1) << FOR_AGENTS;
 
     if (syscall(SYS_capget, &header, data) < 0) {
         g_warning("cannot ask for capabilities: %s", g_strerror(errno));
@@ -39,7 +41,7 @@ mig_privileges_drop(void)
         data[i].inheritable = 0;
     }
     /* a child of root's has it again: what it may have is what we may */
-    data[CAP_TO_INDEX(CAP_SYS_RAWIO)].effective &= ~CAP_TO_MASK(CAP_SYS_RAWIO);
+    data[CAP_TO_INDEX(FOR_AGENTS)].effective &= ~CAP_TO_MASK(FOR_AGENTS);
     if (syscall(SYS_capset, &header, data) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         g_warning("cannot give up capabilities: %s", g_strerror(errno));
 }

@@ -10,6 +10,7 @@
 #include "halves.h"
 #include "incoming.h"
 #include "jobs.h"
+#include "left-leases.h"
 #include "recovery.h"
 #include "vm-actions.h"
 #include "vms.h"
@@ -25,6 +26,7 @@ struct MigSelf {
     GHashTable *lost; /* VM -> looks in a row that found its lease elsewhere */
     GHashTable *held; /* VM -> Held */
     MigHalfNotes *notes;
+    MigLeftLeases *left;
 };
 
 /* What is remembered of a VM here: for the case that its disk fails, or that it has no lease. */
@@ -42,10 +44,6 @@ typedef struct {
 
 /* So many of these are no late answer any more. */
 #define LOOKS_BARE 3
-
-/* sanlock gives a lease back a moment after its process has ended. */
-#define LEFT_TRIES 5
-#define LEFT_MS    200
 
 /* A half is given up when it was found to be alone so often, MIG_POSTCOPY_LOOK_MS apart. */
 #define LOOKS_ALONE 2
@@ -177,13 +175,6 @@ end_isolated(MigSelf *self, const MigRunning *running, MigAttached *attached)
 
 /* ---- its disk has failed ---- */
 
-static gboolean
-is_ours(MigSelf *self, MigAttached *attached, const MigLeaseOwner *lease)
-{
-    return lease->host_id == self->daemon->host_id &&
-           lease->host_generation == mig_attached_generation(attached);
-}
-
 /* A move that is cancelled while the guest stands still at its end: QEMU lets it go on by itself,
  * and libvirt (9.0), which has given its lease back by then, sees it run and takes none. sanlock
  * gives it to the running QEMU as it would on libvirt's word; or another node has been faster, and
@@ -219,32 +210,6 @@ take_lease_again(MigSelf *self, const MigRunning *running, MigAttached *attached
     }
 }
 
-/* What sanlock could not give back on the LUN, since that failed just then, it forgets: there the
- * lease stays that of a host which lives, and nobody would start the VM. It is taken once more and
- * given back; sanlock refuses that where a QEMU has it. TRUE: that was done, and made one more
- * version of it. */
-static gboolean
-give_back(MigDaemon *daemon, MigAttached *attached, const char *vm, guint32 slot)
-{
-    g_autoptr(MigLease) lease = mig_csv_vm_lease(mig_attached_csv(attached), slot, vm);
-
-    for (guint i = 0; i < LEFT_TRIES; i++) {
-        MigLeaseOwner owner = {0};
-        g_autoptr(GError) error = NULL;
-
-        if (!mig_csv_vm_lease_owner(mig_attached_csv(attached), slot, &owner, NULL) ||
-            owner.host_id != daemon->host_id ||
-            owner.host_generation != mig_attached_generation(attached))
-            return FALSE;
-        if (mig_sanlock_acquire(daemon->sanlock, lease, &error)) {
-            g_message("the lease of %s was left on the LUN by what has ended here", vm);
-            return mig_sanlock_release(daemon->sanlock, lease, NULL);
-        }
-        g_usleep(LEFT_MS * 1000); /* it may be on its way */
-    }
-    return FALSE;
-}
-
 typedef struct {
     MigDaemon *daemon;
     char *vm;
@@ -262,7 +227,8 @@ give_back_again(Again *again)
     if (view && view->is_here &&
         hv->get_state(hv->self, view->vm->name, view->vm->uuid, &state, NULL) &&
         state == MIG_DOMAIN_ABSENT &&
-        give_back(again->daemon, view->attached, view->vm->name, view->vm->slot) && again->version)
+        mig_left_leases_give_back(again->daemon, view->attached, view->vm->name, view->vm->slot) &&
+        again->version)
         again->version++;
 }
 
@@ -361,7 +327,8 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
                    why);
     g_hash_table_remove(self->held, running->name);
     mig_vms_refresh_soon(self->daemon->vms);
-    if (give_back(self->daemon, attached, running->name, running->slot) && lease.version)
+    if (mig_left_leases_give_back(self->daemon, attached, running->name, running->slot) &&
+        lease.version)
         lease.version++;
     if (!vm || !vm->wants_running || vm->restart == MIG_RESTART_NEVER)
         return;
@@ -446,7 +413,7 @@ note_lease(MigSelf *self, const MigRunning *running, MigAttached *attached)
     held->is_told = held->resumed >= RESUMES_TOLD;
     if (!mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL))
         return;
-    if (is_ours(self, attached, &lease)) {
+    if (mig_attached_owns(attached, &lease)) {
         held->version = lease.version;
         held->bare = 0;
     } else if (lease.host_id == 0 && !mig_jobs_has_vm(self->daemon->jobs, running->name)) {
@@ -473,7 +440,7 @@ note_resumed(MigSelf *self, const MigRunning *running, MigAttached *attached,
     MigLeaseOwner lease = {0};
 
     if (mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL) &&
-        (is_ours(self, attached, &lease) ||
+        (mig_attached_owns(attached, &lease) ||
          (lease.host_id == 0 && lease.version == before->version + 1 &&
           lease.last_host_id == self->daemon->host_id)))
         held->version = lease.version;
@@ -501,7 +468,7 @@ look_at_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, 
         mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL)) {
         pause.is_lease_known = TRUE;
         pause.is_free = lease.host_id == 0;
-        pause.is_ours = is_ours(self, attached, &lease);
+        pause.is_ours = mig_attached_owns(attached, &lease);
         take_over_accepted(self, running, held);
         pause.is_as_held = mig_io_pause_is_as_held(held->version, lease.version,
                                                    lease.last_host_id == self->daemon->host_id);
@@ -589,6 +556,7 @@ mig_self_look(MigSelf *self)
 
     g_hash_table_foreach_remove(self->held, is_gone, all);
     mig_half_notes_sweep(self->notes);
+    mig_left_leases_look(self->left, all);
     for (guint i = 0; i < all->len; i++) {
         const MigRunning *running = g_ptr_array_index(all, i);
         g_autoptr(MigAttached) attached =
@@ -646,6 +614,7 @@ mig_self_new(MigDaemon *daemon)
 
     self->daemon = daemon;
     self->notes = mig_half_notes_new(daemon->config->run_dir);
+    self->left = mig_left_leases_new(daemon);
     self->lost = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     self->held = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return self;

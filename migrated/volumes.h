@@ -50,6 +50,8 @@ gboolean mig_attached_is_gone(MigAttached *attached);
 gboolean mig_attached_has_failed(MigAttached *attached);
 /* Its LUN answers, but sanlock has given the lockspace up: no lease is held here. */
 gboolean mig_attached_is_outside(MigAttached *attached);
+/* Does this very start of this host have that lease? */
+gboolean mig_attached_owns(MigAttached *attached, const MigLeaseOwner *owner);
 /* Has another node freed the lease of this very start of this host? It was fenced then: cut off
  * from the LUN and left on, or by an agent that lied. Others may start all that ran here. */
 gboolean mig_attached_was_fenced(MigAttached *attached);

@@ -203,6 +203,7 @@ set_up_host() {
     run_on "$1" bash -euc '
         [[ ! -e /etc/machine-is-set-up ]] || exit 0
         migratectl setup
+        sysctl --system
         iscsiadm -m discovery -t sendtargets -p "$1"
         iscsiadm -m node --op update -n node.startup -v automatic
         iscsiadm -m node --login

@@ -161,6 +161,29 @@ disk_unwatched() {
     settles "disk $1, unwatched"
 }
 
+# A QEMU that ends while the LUN fails: sanlock cannot give its lease back then, and forgets it.
+disk_ended() {
+    local node since
+    node=$(copies_of $SAFE)
+    since=$(now_ms)
+    ok "disk $1, a QEMU ends: $node's" "$LAB" disk "$node" "$1"
+    sleep 1
+    # shellcheck disable=SC2016
+    ok "disk $1, a QEMU ends: it is killed" on "$node" sh -c 'kill -KILL "$(cat "/run/libvirt/qemu/$1.pid")"' kill $SAFE
+    sleep 2
+    is "disk $1, a QEMU ends: it is gone" "$(copies_of $SAFE)" ""
+    ok "disk $1, a QEMU ends: it is back" "$LAB" disk "$node" ok
+    ok "disk $1, a QEMU ends: its VM starts again" retry "$SETTLE_S" safe_runs
+    ok "disk $1, a QEMU ends: nobody was fenced for that" not_told_since "$since" "$(other "$node")" "$node" fencing
+    settles "disk $1, a QEMU ends"
+}
+
+safe_runs() {
+    local where
+    where=$(copies_of $SAFE)
+    [[ $where == node? ]] && vm_is_on "$where" "$where" $SAFE
+}
+
 # ---- time ----
 
 # A machine that hangs answers nothing: fenced as a dead one. Its kernel may still answer (pings): when its leases
@@ -339,6 +362,7 @@ ok "the guest writes to its disk" "$LAB" http $IP '/writer?rate=20'
 
 CASES=${MIGRATED_CASES:-"disk_short error 2
 disk_unwatched error
+disk_ended error
 disk_long error
 frozen down
 crash_loop 10

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* left-leases.h - leases of VMs that have ended here, and whose LUN failed just then. */
+#pragma once
+
+#include "daemon.h"
+#include "vms.h"
+
+/*
+ * What sanlock cannot give back on the LUN when its holder ends, since that fails just then, it
+ * forgets: on the LUN the lease stays that of a host which lives, and nobody can start the VM. It
+ * is taken once more and given back; sanlock refuses that where a QEMU has it.
+ *
+ * Used by self.c's thread; give_back() by any.
+ */
+typedef struct MigLeftLeases MigLeftLeases;
+
+MigLeftLeases *mig_left_leases_new(MigDaemon *daemon);
+
+/* TRUE: the lease was ours with nobody behind it, and is free now, one version later. Waits up to a
+ * second for a sanlock that is about to give it back. */
+gboolean
+mig_left_leases_give_back(MigDaemon *daemon, MigAttached *attached, const char *vm, guint32 slot);
+
+/* running: GPtrArray of MigRunning, all that is here now. What was here the last time and is not
+ * any more is looked after, for as long as its LUN fails. */
+void mig_left_leases_look(MigLeftLeases *left, const GPtrArray *running);
