@@ -19,6 +19,10 @@ reservations_on() {
                 "${node#*:}" >"/etc/migrated/fence.d/${node%:*}.conf"
         done
         chmod 600 /etc/migrated/fence.d/*
+        mkdir -p /etc/systemd/system/migrated.service.d
+        printf "[Service]\nCapabilityBoundingSet=CAP_SYS_RAWIO\n" >/etc/systemd/system/migrated.service.d/override.conf
+        systemctl daemon-reload
+        systemctl restart migrated
         sync'
 }
 
@@ -92,10 +96,12 @@ ok "the VM of a frozen machine answers elsewhere" retry "$WAIT_S" answers
 ok "it was fenced" told_since "$t0" "$next" $node fence-confirmed
 thawed=$(now_ms)
 "$LAB" thaw $node
-ok "it finds that it was" retry 60 told_since "$thawed" $node $node was-fenced
+# its own clock stands as far behind as it was frozen: what it tells is not asked for by time
+ok "it finds that it was" retry 60 told $node $node was-fenced
+found=$(now_ms)
 ok "and ends what ran on it" retry 60 not vm_here $node
 timeline "$t0" "fence-confirmed" "$(first_at "$next" $node fence-confirmed "$t0")" "thawed" "$thawed" \
-    "was-fenced" "$(first_at $node $node was-fenced "$thawed")" "ended-here" "$(first_at $node $VM ended-here "$thawed")"
+    "was-fenced" "$found" "nothing runs there" "$(now_ms)"
 ok "its daemon is started anew" on $node systemctl restart migrated
 sleep 20
 ok "that does not let it in" has_keys "$next" "$([[ $node == nodeA ]] && echo b2 || echo a1)"
