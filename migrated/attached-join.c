@@ -6,7 +6,7 @@
 #include "core/timeouts.h"
 #include "events.h"
 
-/* In a row: one could fall into an orderly leaving. */
+/* In a row. */
 #define LOOKS_FENCED 2
 
 /* sanlock may have been restarted, or have given the lockspace up: then this node can take no
@@ -46,6 +46,9 @@ mig_attached_join(MigAttached *attached, GError **error)
     g_autoptr(GArray) hosts = NULL;
 
     attached->is_joining = TRUE;
+    g_mutex_lock(&attached->lock);
+    attached->fenced_looks = 0; /* what runs from here on is another start's */
+    g_mutex_unlock(&attached->lock);
     if (!mig_sanlock_join(daemon->sanlock, lockspace, daemon->host_id,
                           mig_csv_io_timeout_s(attached->csv), error))
         return FALSE;
@@ -127,12 +130,24 @@ mig_attached_set_leaving(MigAttached *attached, gboolean is_leaving)
     attached->is_leaving = is_leaving;
 }
 
+static gboolean
+is_leaving(MigAttached *attached)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->join_lock);
+
+    return attached->is_leaving;
+}
+
 void
 mig_attached_look_for_fence(MigAttached *attached)
 {
     MigDaemon *daemon = attached->daemon;
-    gboolean is_gone = !attached->is_joining &&
-                       mig_csv_host_has_ended(attached->csv, daemon->host_id, attached->generation);
+    /* sanlock frees its lease itself where it leaves, or gives the lockspace up; so it is asked
+     * after that, whether it is still in */
+    gboolean is_gone =
+        !attached->is_joining && !is_leaving(attached) &&
+        mig_csv_host_has_ended(attached->csv, daemon->host_id, attached->generation) &&
+        is_joined(attached, NULL) && !is_leaving(attached);
     gboolean is_news;
 
     g_mutex_lock(&attached->lock);

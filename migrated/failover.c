@@ -13,6 +13,7 @@
 #include "recovery.h"
 #include "self.h"
 #include "signs.h"
+#include "unfence.h"
 
 #include <string.h>
 
@@ -231,8 +232,9 @@ fence_now(Fence *fence, char **level, GError **error)
     gboolean is_missing;
     g_autoptr(GPtrArray) levels =
         mig_fence_levels(config->fence_dir, fence->node, &is_missing, error);
+    g_autoptr(GPtrArray) own = mig_unfence_done(config, fence->failover->daemon->node);
 
-    return levels && mig_fence_node(levels, fence->node, (guint)config->fence_timeout_s * 1000,
+    return levels && mig_fence_node(levels, own, fence->node, (guint)config->fence_timeout_s * 1000,
                                     is_fence_due, fence, level, error);
 }
 

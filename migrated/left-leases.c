@@ -7,8 +7,10 @@
 #include "vm-actions.h"
 
 /* sanlock gives a lease back a moment after its process has ended. */
-#define LEFT_TRIES 5
-#define LEFT_MS    200
+#define LEFT_MS 200
+
+/* How often all VMs' leases are read. */
+#define SWEEP_MS (60 * 1000)
 
 /* A VM that has ended here. */
 typedef struct {
@@ -17,9 +19,16 @@ typedef struct {
     gboolean is_here;
 } Left;
 
+/* The last reading of a volume's leases. */
+typedef struct {
+    guint64 generation;
+    gint64 at_us;
+} Sweep;
+
 struct MigLeftLeases {
     MigDaemon *daemon;
     GHashTable *vms; /* VM -> Left: all that run here, and those that have ended with their lease */
+    GHashTable *swept; /* volume -> Sweep */
 };
 
 static void
@@ -39,18 +48,22 @@ mig_left_leases_new(MigDaemon *daemon)
 
     left->daemon = daemon;
     left->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, left_free);
+    left->swept = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return left;
 }
 
 gboolean
-mig_left_leases_give_back(MigDaemon *daemon, MigAttached *attached, const char *vm, guint32 slot)
+mig_left_leases_give_back(MigDaemon *daemon, MigAttached *attached, const char *vm, guint32 slot,
+                          guint tries)
 {
     g_autoptr(MigLease) lease = mig_csv_vm_lease(mig_attached_csv(attached), slot, vm);
 
-    for (guint i = 0; i < LEFT_TRIES; i++) {
+    for (guint i = 0; i < tries && !mig_attached_was_fenced(attached); i++) {
         MigLeaseOwner owner = {0};
         g_autoptr(GError) error = NULL;
 
+        if (i > 0)
+            g_usleep(LEFT_MS * 1000); /* it may be on its way */
         if (!mig_csv_vm_lease_owner(mig_attached_csv(attached), slot, &owner, NULL) ||
             !mig_attached_owns(attached, &owner))
             return FALSE;
@@ -58,7 +71,6 @@ mig_left_leases_give_back(MigDaemon *daemon, MigAttached *attached, const char *
             g_message("the lease of %s was left on the LUN by what has ended here", vm);
             return mig_sanlock_release(daemon->sanlock, lease, NULL);
         }
-        g_usleep(LEFT_MS * 1000); /* it may be on its way */
     }
     return FALSE;
 }
@@ -85,12 +97,53 @@ is_done_with(MigDaemon *daemon, const char *vm, const Left *left)
         !daemon->hv->get_state(daemon->hv->self, vm, left->uuid, &state, NULL) ||
         state != MIG_DOMAIN_ABSENT)
         return FALSE;
-    return mig_left_leases_give_back(daemon, attached, vm, left->slot);
+    return mig_left_leases_give_back(daemon, attached, vm, left->slot, 1);
+}
+
+static Left *
+left_new(const char *uuid, const char *volume, guint32 slot, gboolean is_here)
+{
+    Left *left = g_new0(Left, 1);
+
+    *left = (Left){
+        .uuid = g_strdup(uuid), .volume = g_strdup(volume), .slot = slot, .is_here = is_here};
+    return left;
+}
+
+static void
+sweep(MigLeftLeases *left, MigAttached *attached)
+{
+    const char *volume = mig_attached_name(attached);
+    Sweep *last = g_hash_table_lookup(left->swept, volume);
+    guint64 generation = mig_attached_generation(attached);
+    gint64 now_us = g_get_monotonic_time();
+    g_autoptr(GPtrArray) vms = NULL;
+
+    if (!g_str_equal(mig_attached_state(attached), "attached") ||
+        (last && last->generation == generation && now_us - last->at_us < SWEEP_MS * 1000))
+        return;
+    vms = mig_csv_vms(mig_attached_csv(attached), NULL);
+    for (guint i = 0; vms && i < vms->len; i++) {
+        const MigVm *vm = g_ptr_array_index(vms, i);
+        MigLeaseOwner owner = {0};
+
+        if (!g_hash_table_contains(left->vms, vm->name) &&
+            mig_csv_vm_lease_owner(mig_attached_csv(attached), vm->slot, &owner, NULL) &&
+            mig_attached_owns(attached, &owner))
+            g_hash_table_insert(left->vms, g_strdup(vm->name),
+                                left_new(vm->uuid, volume, vm->slot, FALSE));
+    }
+    if (vms) {
+        Sweep now = {.generation = generation, .at_us = now_us};
+
+        g_hash_table_replace(left->swept, g_strdup(volume), g_memdup2(&now, sizeof now));
+    }
 }
 
 void
 mig_left_leases_look(MigLeftLeases *left, const GPtrArray *running)
 {
+    g_autoptr(GPtrArray) volumes = mig_volumes_list(left->daemon->volumes);
     GHashTableIter iter;
     gpointer vm, value;
 
@@ -99,14 +152,12 @@ mig_left_leases_look(MigLeftLeases *left, const GPtrArray *running)
         ((Left *)value)->is_here = FALSE;
     for (guint i = 0; i < running->len; i++) {
         const MigRunning *one = g_ptr_array_index(running, i);
-        Left *now = g_new0(Left, 1);
 
-        *now = (Left){.uuid = g_strdup(one->uuid),
-                      .volume = g_strdup(one->volume),
-                      .slot = one->slot,
-                      .is_here = TRUE};
-        g_hash_table_replace(left->vms, g_strdup(one->name), now);
+        g_hash_table_replace(left->vms, g_strdup(one->name),
+                             left_new(one->uuid, one->volume, one->slot, TRUE));
     }
+    for (guint i = 0; i < volumes->len; i++)
+        sweep(left, g_ptr_array_index(volumes, i));
     g_hash_table_iter_init(&iter, left->vms);
     while (g_hash_table_iter_next(&iter, &vm, &value)) {
         if (!((Left *)value)->is_here && is_done_with(left->daemon, vm, value))

@@ -16,11 +16,14 @@ typedef struct MigLeftLeases MigLeftLeases;
 
 MigLeftLeases *mig_left_leases_new(MigDaemon *daemon);
 
-/* TRUE: the lease was ours with nobody behind it, and is free now, one version later. Waits up to a
- * second for a sanlock that is about to give it back. */
-gboolean
-mig_left_leases_give_back(MigDaemon *daemon, MigAttached *attached, const char *vm, guint32 slot);
+/* TRUE: the lease was ours with nobody behind it, and is free now, one version later. tries: more
+ * than one wait, some time each, for a sanlock that is about to give it back. Never on a host that
+ * was fenced: its leases are the others' to judge. */
+gboolean mig_left_leases_give_back(MigDaemon *daemon, MigAttached *attached, const char *vm,
+                                   guint32 slot, guint tries);
+#define MIG_LEFT_LEASES_TRIES 5
 
 /* running: GPtrArray of MigRunning, all that is here now. What was here the last time and is not
- * any more is looked after, for as long as its LUN fails. */
+ * any more is looked after, for as long as its LUN fails; and so is what the LUN says to be here,
+ * read when a volume has come and now and then: an earlier life of this daemon knew of it. */
 void mig_left_leases_look(MigLeftLeases *left, const GPtrArray *running);

@@ -13,8 +13,8 @@
  *   CAP_CHOWN, CAP_FOWNER   files that QEMU's user shall read
  *   CAP_NET_RAW       pings
  *
- * SYS_RAWIO is kept where a drop-in of an administrator's grants it: fence agents that register keys
- * on a LUN need it (migrated.conf(5)). The daemon itself does not have it in effect.
+ * SYS_RAWIO is kept where a drop-in of an administrator's grants it: fence agents that register
+ * keys on a LUN need it (migrated.conf(5)). The daemon itself does not have it in effect.
  *
  * So neither the daemon nor what it starts (qemu-img, agents) loads a module, traces or kills
  * another's process, changes a network or the clock, or becomes another user.

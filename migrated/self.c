@@ -82,20 +82,6 @@ end_lost(MigSelf *self, const MigRunning *running, const char *owner)
     mig_vms_refresh_soon(self->daemon->vms);
 }
 
-/* This host was fenced. With its power off all would be gone, whatever its state. */
-static void
-end_fenced(MigSelf *self, const MigRunning *running)
-{
-    g_autoptr(GError) error = NULL;
-    gboolean ok =
-        self->daemon->hv->destroy(self->daemon->hv->self, running->name, running->uuid, &error);
-
-    mig_events_add(self->daemon->events, running->name, self->daemon->node, "ended-here",
-                   "%s was fenced%s%s", self->daemon->node,
-                   ok ? "" : ", but it cannot be ended: ", ok ? "" : error->message);
-    mig_vms_refresh_soon(self->daemon->vms);
-}
-
 /* ---- what is older than its disk, and what is cut off ---- */
 
 static Held *
@@ -223,11 +209,19 @@ give_back_again(Again *again)
     const MigHv *hv = again->daemon->hv;
     g_autoptr(MigVmView) view = mig_vm_find(again->daemon, again->vm, NULL);
     MigDomainState state = MIG_DOMAIN_UNKNOWN;
+    MigLeaseOwner owner = {0};
 
+    /* the other one that looks after such leases may have been faster */
+    if (view &&
+        mig_csv_vm_lease_owner(mig_attached_csv(view->attached), view->vm->slot, &owner, NULL) &&
+        owner.host_id == 0 && owner.last_host_id == again->daemon->host_id && again->version &&
+        owner.version == again->version + 1)
+        again->version++;
     if (view && view->is_here &&
         hv->get_state(hv->self, view->vm->name, view->vm->uuid, &state, NULL) &&
         state == MIG_DOMAIN_ABSENT &&
-        mig_left_leases_give_back(again->daemon, view->attached, view->vm->name, view->vm->slot) &&
+        mig_left_leases_give_back(again->daemon, view->attached, view->vm->name, view->vm->slot,
+                                  MIG_LEFT_LEASES_TRIES) &&
         again->version)
         again->version++;
 }
@@ -327,7 +321,8 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
                    why);
     g_hash_table_remove(self->held, running->name);
     mig_vms_refresh_soon(self->daemon->vms);
-    if (mig_left_leases_give_back(self->daemon, attached, running->name, running->slot) &&
+    if (mig_left_leases_give_back(self->daemon, attached, running->name, running->slot,
+                                  MIG_LEFT_LEASES_TRIES) &&
         lease.version)
         lease.version++;
     if (!vm || !vm->wants_running || vm->restart == MIG_RESTART_NEVER)
@@ -556,7 +551,6 @@ mig_self_look(MigSelf *self)
 
     g_hash_table_foreach_remove(self->held, is_gone, all);
     mig_half_notes_sweep(self->notes);
-    mig_left_leases_look(self->left, all);
     for (guint i = 0; i < all->len; i++) {
         const MigRunning *running = g_ptr_array_index(all, i);
         g_autoptr(MigAttached) attached =
@@ -564,8 +558,9 @@ mig_self_look(MigSelf *self)
         g_autofree char *owner = NULL;
         gboolean is_away = attached && g_str_equal(mig_attached_state(attached), "lost");
 
+        /* with its power off all would be gone, whatever its state */
         if (attached && mig_attached_was_fenced(attached)) {
-            end_fenced(self, running);
+            end_failed(self, running, attached, "this host was fenced, and is still on");
             continue;
         }
         note_half(self, running);
@@ -605,6 +600,7 @@ mig_self_look(MigSelf *self)
         if (!owner && mig_failover_is_isolated(self->daemon->failover))
             end_isolated(self, running, attached);
     }
+    mig_left_leases_look(self->left, all);
 }
 
 MigSelf *

@@ -11,9 +11,18 @@
  * host, however often the daemon is started; a host that was fenced since stays out.
  *
  * What to do is said where the others find how to fence it (drivers/fence-agent.h): the levels with
- * unfence=yes of its own NODE.conf. Any thread; blocks for as long as the agents may.
+ * unfence=yes of its own NODE.conf. Where that comes or changes while volumes are attached, it is
+ * left for the next start.
+ *
+ * A missing key of another host proves that it is cut off only while the LUN has a reservation: who
+ * was let in at this start, with what its file says now, has seen to that.
+ *
+ * Any thread; blocks for as long as the agents may. node: this one.
  */
 
-/* node: this one. TRUE: nothing is to be done, it was done at this start of the host, or it is now.
- */
+/* TRUE: nothing is to be done, not at this start of the host any more, or it is done now. */
 gboolean mig_unfence(const MigConfig *config, const char *node, GError **error);
+
+/* Own levels (GPtrArray of MigFenceLevel) where this host was let in by them, as they are, at this
+ * start; NULL: it was not. */
+GPtrArray *mig_unfence_done(const MigConfig *config, const char *node);

@@ -229,12 +229,35 @@ mig_fence_run(const char *agent, const char *input, const char *action, guint ti
     return code;
 }
 
+/* Does what that level takes from a node mean anything on this LUN? */
 static gboolean
-try_level(const MigFenceLevel *level, guint timeout_ms, GError **error)
+is_in_force(const MigFenceLevel *level, const GPtrArray *own, guint timeout_ms, GError **error)
+{
+    for (guint i = 0; own && i < own->len; i++) {
+        const MigFenceLevel *mine = g_ptr_array_index(own, i);
+
+        if (!mine->is_unfencing || !g_str_equal(mine->name, level->name))
+            continue;
+        if (mig_fence_run(mine->agent, mine->input, "status", timeout_ms, error) == 0)
+            return TRUE;
+        g_prefix_error(error, "this node is not let in itself any more, so nobody is cut off: ");
+        return FALSE;
+    }
+    g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                "this node was not let in by a level of that name (unfence=yes in its own file) "
+                "since it was started, so nothing says that anybody can be cut off by it");
+    return FALSE;
+}
+
+static gboolean
+try_level(const MigFenceLevel *level, const GPtrArray *own, guint timeout_ms, GError **error)
 {
     g_autoptr(GError) unclear = NULL;
-    int code = mig_fence_run(level->agent, level->input, level->action, timeout_ms, error);
+    int code;
 
+    if (level->is_unfencing && !is_in_force(level, own, timeout_ms, error))
+        return FALSE;
+    code = mig_fence_run(level->agent, level->input, level->action, timeout_ms, error);
     if (code != 0)
         return FALSE;
     if (g_str_equal(level->action, "reboot"))
@@ -251,8 +274,8 @@ try_level(const MigFenceLevel *level, guint timeout_ms, GError **error)
 }
 
 gboolean
-mig_fence_node(GPtrArray *levels, const char *node, guint timeout_ms, MigFenceAsk is_due,
-               gpointer data, char **level, GError **error)
+mig_fence_node(GPtrArray *levels, const GPtrArray *own, const char *node, guint timeout_ms,
+               MigFenceAsk is_due, gpointer data, char **level, GError **error)
 {
     g_autoptr(GString) failures = g_string_new(NULL);
 
@@ -265,7 +288,7 @@ mig_fence_node(GPtrArray *levels, const char *node, guint timeout_ms, MigFenceAs
                                    changed->message);
             break;
         }
-        if (try_level(one, timeout_ms, &failed)) {
+        if (try_level(one, own, timeout_ms, &failed)) {
             if (level)
                 *level = g_strdup_printf("%s (%s)", one->name, one->agent);
             return TRUE;

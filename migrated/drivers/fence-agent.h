@@ -35,10 +35,14 @@ mig_fence_levels(const char *directory, const char *node, gboolean *is_missing, 
 /* Shall the node still be off? FALSE: error says why not. */
 typedef gboolean (*MigFenceAsk)(gpointer data, GError **error);
 
-/* TRUE: confirmed. *level (may be NULL): which one, g_free(). Each agent has timeout_ms, so is_due
+/* own: levels by which this node itself was let in (unfence.h), or NULL. A level that is unfencing
+ * counts only where this node has one of that name, and that one's "status" still says "on": on a
+ * LUN that has lost its reservation nobody has a key, and nobody is cut off.
+ *
+ * TRUE: confirmed. *level (may be NULL): which one, g_free(). Each agent has timeout_ms, so is_due
  * is asked before each level but the first: one that is back meanwhile is left alone. */
-gboolean mig_fence_node(GPtrArray *levels, const char *node, guint timeout_ms, MigFenceAsk is_due,
-                        gpointer data, char **level, GError **error);
+gboolean mig_fence_node(GPtrArray *levels, const GPtrArray *own, const char *node, guint timeout_ms,
+                        MigFenceAsk is_due, gpointer data, char **level, GError **error);
 
 /* Runs "on" of each level that is unfencing, with timeout_ms each. FALSE where one fails. */
 gboolean mig_fence_unfence(GPtrArray *levels, guint timeout_ms, GError **error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* hv-libvirt-host.c - what this node's libvirt says about a VM that might come here. */
+#include "drivers/definition-xml.h"
 #include "drivers/hv-libvirt-private.h"
 
 #include "base/error.h"
@@ -95,7 +96,7 @@ mig_libvirt_get_definition(gpointer self, const char *vm, const char *uuid, GErr
         g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED, "%s does not run here", vm);
     else if (!xml)
         mig_libvirt_set_error(error, "asking for a definition");
-    result = g_strdup(xml);
+    result = xml ? mig_definition_mask(xml) : NULL; /* a migratable one has passwords */
     free(xml);
     if (domain)
         virDomainFree(domain);

@@ -107,18 +107,28 @@ is_member() {
     state_is "$seer" "$1" up && [[ $(status_of "$1" '.volumes[] | .state') == attached ]] && armed "$1"
 }
 
-# pings_start NODE: what its kernel answers, by this machine's clock
+# pings_start NODE: the kernel there is asked from now on, until pings_end
 pings_start() {
-    "$LAB" on switch ping -D -n -i 0.5 "10.77.0.$(($(printf '%d' "'${1: -1}") - 64))" >"$TMP/pings" 2>/dev/null &
+    rm -f "$TMP/pinged"
+    "$LAB" on switch lab-probe "10.77.0.$(($(printf '%d' "'${1: -1}") - 64))" --ping --interval 200 --threshold 3000 \
+        --until-file "$TMP/pinged" >"$TMP/pings" &
     pings_pid=$!
-    at_exit "kill $pings_pid 2>/dev/null"
 }
 
-# silent_at SINCE_MS: the last answer before the first silence of 3 s that began after that, in ms
-silent_at() {
-    sed -n 's/^\[\([0-9.]*\)\].*ttl=.*/\1/p' "$TMP/pings" |
-        awk -v since="$1" '{ ms = int($1 * 1000) } last && ms - last > 3000 && last >= since - 1000 && !hit { hit = last }
-            { last = ms } END { print hit ? hit : (last ? last : 0) }'
+# pings_end SINCE_MS: when it was silent for 3 s the first time since then, in ms; 0: never
+pings_end() {
+    touch "$TMP/pinged"
+    wait "$pings_pid" || true
+    jq --argjson since "$1" '[.gaps[] | (.wall_s * 1000 | floor) | select(. >= $since - 1000)] | min // 0' "$TMP/pings"
+}
+
+# count_here NODE: QEMUs of the VM, 'unknown' where that cannot be told
+count_here() {
+    on "$1" sh -c "pgrep -fc 'guest=${VM}[,]' || true" || echo unknown
+}
+
+none_here() {
+    [[ $(count_here "$1") == 0 ]]
 }
 
 # timeline T0 NAME MS...: each as seconds after t0
@@ -127,7 +137,7 @@ timeline() {
     shift
     while (($#)); do
         if (($2 > 0)); then
-            note "$(printf '%8.1f s  %s' "$(((($2 - t0) / 100)))e-1" "$1")"
+            note "$(printf '%8.1f s  %s' "$((($2 - t0) / 100))e-1" "$1")"
         else
             note "       -    $1"
         fi

@@ -67,8 +67,8 @@ plug() {
     ok "the array has its key" has_keys "$next" "a1 b2"
 }
 
-vm_here() {
-    on "$1" pgrep -f "guest=$VM"
+told_again() { # COUNT NODE SUBJECT WHAT
+    [[ $(count_told "$2" "$3" "$4") -gt $1 ]]
 }
 
 anew() {
@@ -89,6 +89,7 @@ note "plug to answer: $(printf '%s\n' "${plugs[@]}" | median) ms, of ${plugs[*]}
 # The VM runs on $node. Its machine stands still with its kernel and its clocks, so neither sanlock nor the watchdog
 # there knows of it; the reservation is what is left.
 next=$(other $node)
+before=$(count_told $node $node was-fenced)
 acks_start
 t0=$(now_ms)
 "$LAB" freeze $node
@@ -97,9 +98,9 @@ ok "it was fenced" told_since "$t0" "$next" $node fence-confirmed
 thawed=$(now_ms)
 "$LAB" thaw $node
 # its own clock stands as far behind as it was frozen: what it tells is not asked for by time
-ok "it finds that it was" retry 60 told $node $node was-fenced
+ok "it finds that it was" retry 60 told_again "$before" $node $node was-fenced
 found=$(now_ms)
-ok "and ends what ran on it" retry 60 not vm_here $node
+ok "and ends what ran on it" retry 60 none_here $node
 timeline "$t0" "fence-confirmed" "$(first_at "$next" $node fence-confirmed "$t0")" "thawed" "$thawed" \
     "was-fenced" "$found" "nothing runs there" "$(now_ms)"
 ok "its daemon is started anew" on $node systemctl restart migrated

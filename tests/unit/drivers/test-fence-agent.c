@@ -3,6 +3,8 @@
 #include "drivers/fence-agent.h"
 
 #include "base/error.h"
+#include "base/io.h"
+#include "unfence.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -58,7 +60,7 @@ expect_due(const char *text, guint allowed, gboolean fenced, const char *said)
     gboolean ok;
 
     g_assert_no_error(error);
-    ok = mig_fence_node(levels, "n1", 4000, is_due, &due, &level, &error);
+    ok = mig_fence_node(levels, NULL, "n1", 4000, is_due, &due, &level, &error);
     g_test_message("%s", ok ? level : error->message);
     g_assert_cmpint(ok, ==, fenced);
     g_assert_nonnull(strstr(ok ? level : error->message, said));
@@ -154,6 +156,107 @@ test_unfence(void)
     g_assert_nonnull(strstr(error->message, "[lun]"));
 }
 
+/* What takes keys off a LUN proves something only while this node's own key is there. */
+static void
+test_in_force(void)
+{
+    g_autofree char *good =
+        make_agent("good4", "case \"$in\" in *key=a1*action=status*) [ -e \"$0.key\" ];; "
+                            "*action=status*) exit 2;; esac");
+    g_autofree char *key = g_strconcat(good, ".key", NULL);
+    g_autofree char *text = g_strdup_printf("[lun]\nagent=%s\nkey=b2\nunfence=yes\n", good);
+    g_autofree char *mine = g_strdup_printf("[lun]\nagent=%s\nkey=a1\nunfence=yes\n", good);
+    g_autofree char *other = g_strdup_printf("[x]\nagent=%s\nkey=a1\nunfence=yes\n", good);
+    g_autoptr(GPtrArray) levels = load(text, 0600, NULL);
+    g_autoptr(GPtrArray) own = load(mine, 0600, NULL);
+    g_autoptr(GPtrArray) unlike = load(other, 0600, NULL);
+    g_autoptr(GError) none = NULL, lost = NULL, named = NULL, error = NULL;
+    Due due = {.allowed = 9};
+
+    g_assert_true(g_file_set_contents(key, "", 0, NULL));
+    g_assert_false(mig_fence_node(levels, NULL, "n1", 4000, is_due, &due, NULL, &none));
+    g_assert_nonnull(strstr(none->message, "unfence=yes"));
+    g_assert_false(mig_fence_node(levels, unlike, "n1", 4000, is_due, &due, NULL, &named));
+    g_assert_true(mig_fence_node(levels, own, "n1", 4000, is_due, &due, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(g_remove(key), ==, 0);
+    g_assert_false(mig_fence_node(levels, own, "n1", 4000, is_due, &due, NULL, &lost));
+    g_assert_nonnull(strstr(lost->message, "nobody is cut off"));
+}
+
+static void
+save(const char *text)
+{
+    g_autoptr(GPtrArray) levels = load(text, 0600, NULL);
+}
+
+static guint
+lines_in(const char *path)
+{
+    g_autofree char *text = NULL;
+    guint lines = 0;
+
+    if (!g_file_get_contents(path, &text, NULL, NULL))
+        return 0;
+    for (const char *at = text; (at = strchr(at, '\n')); at++)
+        lines++;
+    return lines;
+}
+
+/* Once each start of the host, never while what ran before may be there, and only by what is still
+ * said. */
+static void
+test_once(void)
+{
+    g_autofree char *agent = make_agent("good5", "echo >>\"$0.ran\"");
+    g_autofree char *ran = g_strconcat(agent, ".ran", NULL);
+    g_autofree char *text = g_strdup_printf("[lun]\nagent=%s\nkey=a1\nunfence=yes\n", agent);
+    g_autofree char *more = g_strdup_printf("[lun]\nagent=%s\nkey=c3\nunfence=yes\n", agent);
+    g_autofree char *member = g_build_filename(dir, "member", NULL);
+    g_autofree char *mark = g_build_filename(dir, "unfenced", NULL);
+    g_autofree char *volume = g_build_filename(member, "some-uuid", NULL);
+    g_autofree char *boot = mig_io_boot_id();
+    g_autofree char *then = g_strconcat(boot, "-before", NULL);
+    MigConfig config = {.state_dir = dir, .fence_dir = dir, .fence_timeout_s = 4};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) unmarked = NULL, marked = NULL, changed = NULL;
+
+    g_assert_true(mig_unfence(&config, "n9", &error)); /* it has no file */
+    g_assert_no_error(error);
+    save("[lun]\nagent=x\nunfence=maybe\n");
+    g_assert_false(mig_unfence(&config, "n1", &error));
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_CONFIG);
+    g_clear_error(&error);
+    save(text);
+    g_assert_null((unmarked = mig_unfence_done(&config, "n1")));
+
+    /* a volume of this start of the host is in the way, one of an earlier one is not */
+    g_assert_cmpint(g_mkdir(member, 0700), ==, 0);
+    g_assert_true(g_file_set_contents(volume, boot, -1, NULL));
+    g_test_expect_message(G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "*next start*");
+    g_assert_true(mig_unfence(&config, "n1", &error));
+    g_test_assert_expected_messages();
+    g_assert_cmpuint(lines_in(ran), ==, 0);
+    g_assert_true(g_file_set_contents(volume, then, -1, NULL));
+    g_assert_true(mig_unfence(&config, "n1", &error));
+    g_assert_cmpuint(lines_in(ran), ==, 1);
+    g_assert_nonnull((marked = mig_unfence_done(&config, "n1")));
+
+    g_assert_true(mig_unfence(&config, "n1", &error)); /* done */
+    g_assert_true(g_file_set_contents(volume, boot, -1, NULL));
+    g_assert_true(mig_unfence(&config, "n1", &error));
+    g_assert_cmpuint(lines_in(ran), ==, 1);
+
+    save(more); /* not by that one */
+    g_assert_null((changed = mig_unfence_done(&config, "n1")));
+    g_test_expect_message(G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "*next start*");
+    g_assert_true(mig_unfence(&config, "n1", &error));
+    g_test_assert_expected_messages();
+    g_assert_no_error(error);
+    g_assert_cmpuint(lines_in(ran), ==, 1);
+    g_assert_cmpint(g_remove(mark), ==, 0);
+}
+
 static void
 test_config(void)
 {
@@ -189,6 +292,8 @@ main(int argc, char **argv)
     g_test_add_func("/fence-agent/confirmed", test_confirmed);
     g_test_add_func("/fence-agent/back-between-levels", test_back_between_levels);
     g_test_add_func("/fence-agent/unfence", test_unfence);
+    g_test_add_func("/fence-agent/in-force", test_in_force);
+    g_test_add_func("/fence-agent/once", test_once);
     g_test_add_func("/fence-agent/config", test_config);
     int status = g_test_run();
     g_autofree char *remove = g_strdup_printf("rm -rf '%s'", dir);
