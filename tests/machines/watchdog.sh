@@ -18,26 +18,40 @@ in_time() {
     (($1 >= $2 * 1000 && $1 <= $3 * 1000))
 }
 
-has_process() { # NODE
-    on "$1" pgrep -f "guest=$VM" >/dev/null
-}
-
-# break_and_watch NODE CMD...: CMD takes the machine its LUN, or what guards it; sets t0, reset, started, answered
+# break_and_watch NODE BREAK MEND: what takes the machine its LUN, or what guards it, and what gives it back; sets t0, reset,
+# dead, restart
 break_and_watch() {
-    local node=$1 next
-    shift
+    local node=$1 next boot answered
     next=$(other "$node")
     boot=$(boot_of "$node")
     acks_start
+    pings_start "$node"
     t0=$(now_ms)
-    "$@"
+    $2
     ok "the VM answers elsewhere" retry "$WAIT_S" runs_at "$next"
     answered=$(now_ms)
-    reset=$(silent_at "$t0")
+    $3
+    ok "the machine comes back by itself, anew" retry "$WAIT_S" booted_anew "$node" "$boot"
+    reset=$(pings_end "$t0")
     dead=$(first_at "$next" "$node" dead "$t0")
     restart=$(first_at "$next" "$VM" restart "$t0")
     timeline "$t0" "$node is reset" "$reset" "$node is dead, for $next" "$dead" "$VM is to start on $next" "$restart" \
         "it answers" "$answered"
+    ok "as a member" retry "$WAIT_S" is_member "$node"
+    ok "with nothing of before on it" none_here "$node"
+    ok "nobody was fenced" not_told_since "$t0" "$next" "$node" fencing
+}
+
+cut_san() {
+    "$LAB" net nodeA san down
+}
+
+mend_san() {
+    "$LAB" net nodeA san up
+}
+
+kill_sanlock() {
+    "$LAB" service nodeA sanlock kill
 }
 
 runs_at() {
@@ -45,19 +59,13 @@ runs_at() {
 }
 
 machines_run
-pings_start nodeA
 
 # ---- its LUN ----
 
-break_and_watch nodeA "$LAB" net nodeA san down
-"$LAB" net nodeA san up
-ok "no agent was asked" not told_since "$t0" nodeB nodeA fence-confirmed
+break_and_watch nodeA cut_san mend_san
 ok "the machine was reset, its QEMU with it, before the VM started elsewhere" in_order reset "$reset" dead "$dead" restart "$restart"
-ok "the watchdog bit when sanlock's time and its own were over" in_time $((reset - t0)) $((FAILS_S)) $((DEAD_S + LATE_S))
+ok "the watchdog bit when sanlock's time and its own were over" in_time $((reset - t0)) $FAILS_S $((DEAD_S + LATE_S))
 ok "nobody started it earlier than timeouts.c allows" in_time $((restart - t0)) $((DEAD_S - 2 * IO_TIMEOUT)) $((DEAD_S + 4 * IO_TIMEOUT + LATE_S))
-ok "the machine comes back by itself, anew" retry "$WAIT_S" booted_anew nodeA "$boot"
-ok "as a member" retry "$WAIT_S" is_member nodeA
-ok "with nothing of before on it" not has_process nodeA
 acks_stop
 ok "no record is lost that the client saw acknowledged" not went_back
 
@@ -73,12 +81,10 @@ ok "the guest runs on" answers
 ok "libvirt is back, and has it" retry "$WAIT_S" runs_once nodeA
 ok "the node was a member all the time" is_member nodeA
 
-break_and_watch nodeA "$LAB" service nodeA sanlock kill
+break_and_watch nodeA kill_sanlock true
 ok "without sanlock nobody feeds the watchdog: the machine was reset before the VM started elsewhere" \
     in_order reset "$reset" dead "$dead" restart "$restart"
 ok "the watchdog bit" in_time $((reset - t0)) 1 $((60 + LATE_S))
-ok "the machine comes back by itself, anew" retry "$WAIT_S" booted_anew nodeA "$boot"
-ok "as a member" retry "$WAIT_S" is_member nodeA
 ok "not one write of before is among those of after" stop_and_verify_here nodeB
 ok "the volume is in order" volume_clean
 done_testing
