@@ -35,7 +35,7 @@ struct MigAttached {
     GPtrArray *seen; /* Seen */
     GArray *hosts;   /* MigSanlockHost, as of then; NULL: sanlock did not say */
     gboolean should_stop, is_lost;
-    guint fenced_looks;   /* in a row, that found this start's host lease gone */
+    guint fenced;         /* how far looks have found that this host was (attached-join.c) */
     gboolean is_outside;  /* the LUN answers, but sanlock has given its lockspace up */
     gint64 beat_since_ms; /* a heartbeat is under way since then; 0: none */
     gboolean is_removed;  /* atomic: our slot is gone, so we are no node any more */
@@ -56,9 +56,10 @@ gboolean mig_attached_join(MigAttached *attached, GError **error);
  * of the last one counts. Not while libvirt has a VM of this volume here: it may have lost its
  * lease (self.h ends it). */
 gboolean mig_attached_stay_joined(MigAttached *attached, gboolean *is_outside, GError **error);
-/* With each heartbeat, for mig_attached_was_fenced(). sanlock itself looks at its host lease with
+/* With each heartbeat, whose error that is or NULL, for mig_attached_was_fenced(), which stays so
+ * until this node has joined again. sanlock itself looks at its host lease with
  * its next renewal only, up to 2 x io_timeout later. A LUN that refuses the writes of a fenced host
  * may still be read. */
-void mig_attached_look_for_fence(MigAttached *attached);
+void mig_attached_look_for_fence(MigAttached *attached, const GError *beat);
 /* From then on nobody joins again; waits for a join that is under way. */
 void mig_attached_set_leaving(MigAttached *attached, gboolean is_leaving);

@@ -284,7 +284,7 @@ heartbeat_thread(gpointer data)
         g_mutex_unlock(&attached->lock);
         ok = mig_attached_write(attached, mig_csv_node_beat, FALSE, &error) &&
              mig_attached_stay_joined(attached, &is_outside, &error);
-        mig_attached_look_for_fence(attached);
+        mig_attached_look_for_fence(attached, error);
         read_slots(attached);
         attached->hooks.nodes_seen(attached->hooks.self);
         g_mutex_lock(&attached->lock);

@@ -77,8 +77,9 @@ mig_failover_can_fence(MigDaemon *daemon, const char *node)
     gboolean is_missing;
     g_autoptr(GPtrArray) levels =
         mig_fence_levels(daemon->config->fence_dir, node, &is_missing, NULL);
+    g_autoptr(GPtrArray) own = mig_unfence_done(daemon->config, daemon->node);
 
-    return levels != NULL;
+    return levels && mig_fence_can(levels, own);
 }
 
 /* ---- evidence ---- */

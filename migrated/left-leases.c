@@ -9,8 +9,9 @@
 /* sanlock gives a lease back a moment after its process has ended. */
 #define LEFT_MS 200
 
-/* How often all VMs' leases are read. */
-#define SWEEP_MS (60 * 1000)
+/* How often all VMs' leases are read, and how many at a time: VMs that run wait for that. */
+#define SWEEP_MS   (60 * 1000)
+#define SWEEP_MANY 32
 
 /* A VM that has ended here. */
 typedef struct {
@@ -19,11 +20,22 @@ typedef struct {
     gboolean is_here;
 } Left;
 
-/* The last reading of a volume's leases. */
+/* A reading of a volume's leases. */
 typedef struct {
     guint64 generation;
     gint64 at_us;
+    GPtrArray *vms; /* MigVm, those from next on are still to be looked at; NULL: it is through */
+    guint next;
 } Sweep;
+
+static void
+sweep_free(gpointer data)
+{
+    Sweep *sweep = data;
+
+    g_clear_pointer(&sweep->vms, g_ptr_array_unref);
+    g_free(sweep);
+}
 
 struct MigLeftLeases {
     MigDaemon *daemon;
@@ -48,13 +60,13 @@ mig_left_leases_new(MigDaemon *daemon)
 
     left->daemon = daemon;
     left->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, left_free);
-    left->swept = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    left->swept = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, sweep_free);
     return left;
 }
 
 gboolean
 mig_left_leases_give_back(MigDaemon *daemon, MigAttached *attached, const char *vm, guint32 slot,
-                          guint tries)
+                          guint tries, guint64 *version)
 {
     g_autoptr(MigLease) lease = mig_csv_vm_lease(mig_attached_csv(attached), slot, vm);
 
@@ -69,6 +81,7 @@ mig_left_leases_give_back(MigDaemon *daemon, MigAttached *attached, const char *
             return FALSE;
         if (mig_sanlock_acquire(daemon->sanlock, lease, &error)) {
             g_message("the lease of %s was left on the LUN by what has ended here", vm);
+            *version = owner.version + 1;
             return mig_sanlock_release(daemon->sanlock, lease, NULL);
         }
     }
@@ -82,6 +95,7 @@ is_done_with(MigDaemon *daemon, const char *vm, const Left *left)
     g_autoptr(MigAttached) attached = mig_volumes_get(daemon->volumes, left->volume, NULL);
     MigDomainState state = MIG_DOMAIN_UNKNOWN;
     MigLeaseOwner owner = {0};
+    guint64 version = 0;
 
     if (!attached)
         return TRUE;
@@ -97,7 +111,7 @@ is_done_with(MigDaemon *daemon, const char *vm, const Left *left)
         !daemon->hv->get_state(daemon->hv->self, vm, left->uuid, &state, NULL) ||
         state != MIG_DOMAIN_ABSENT)
         return FALSE;
-    return mig_left_leases_give_back(daemon, attached, vm, left->slot, 1);
+    return mig_left_leases_give_back(daemon, attached, vm, left->slot, 1, &version);
 }
 
 static Left *
@@ -110,34 +124,50 @@ left_new(const char *uuid, const char *volume, guint32 slot, gboolean is_here)
     return left;
 }
 
+/* NULL: none is due. */
+static Sweep *
+sweep_of(MigLeftLeases *left, MigAttached *attached)
+{
+    const char *volume = mig_attached_name(attached);
+    Sweep *one = g_hash_table_lookup(left->swept, volume);
+    guint64 generation = mig_attached_generation(attached);
+    gint64 now_us = g_get_monotonic_time();
+
+    if (one && one->generation == generation && (one->vms || now_us - one->at_us < SWEEP_MS * 1000))
+        return one->vms ? one : NULL;
+    one = g_new0(Sweep, 1);
+    *one = (Sweep){.generation = generation,
+                   .at_us = now_us,
+                   .vms = mig_csv_vms(mig_attached_csv(attached), NULL)};
+    g_hash_table_replace(left->swept, g_strdup(volume), one);
+    return one->vms ? one : NULL;
+}
+
+static gboolean
+is_at_hand(MigAttached *attached)
+{
+    return g_str_equal(mig_attached_state(attached), "attached");
+}
+
 static void
 sweep(MigLeftLeases *left, MigAttached *attached)
 {
-    const char *volume = mig_attached_name(attached);
-    Sweep *last = g_hash_table_lookup(left->swept, volume);
-    guint64 generation = mig_attached_generation(attached);
-    gint64 now_us = g_get_monotonic_time();
-    g_autoptr(GPtrArray) vms = NULL;
+    Sweep *one = is_at_hand(attached) ? sweep_of(left, attached) : NULL;
 
-    if (!g_str_equal(mig_attached_state(attached), "attached") ||
-        (last && last->generation == generation && now_us - last->at_us < SWEEP_MS * 1000))
-        return;
-    vms = mig_csv_vms(mig_attached_csv(attached), NULL);
-    for (guint i = 0; vms && i < vms->len; i++) {
-        const MigVm *vm = g_ptr_array_index(vms, i);
+    for (guint i = 0; one && i < SWEEP_MANY && one->next < one->vms->len; i++) {
+        const MigVm *vm = g_ptr_array_index(one->vms, one->next++);
         MigLeaseOwner owner = {0};
 
+        if (!is_at_hand(attached)) /* one that hangs is not waited for */
+            return;
         if (!g_hash_table_contains(left->vms, vm->name) &&
             mig_csv_vm_lease_owner(mig_attached_csv(attached), vm->slot, &owner, NULL) &&
             mig_attached_owns(attached, &owner))
             g_hash_table_insert(left->vms, g_strdup(vm->name),
-                                left_new(vm->uuid, volume, vm->slot, FALSE));
+                                left_new(vm->uuid, mig_attached_name(attached), vm->slot, FALSE));
     }
-    if (vms) {
-        Sweep now = {.generation = generation, .at_us = now_us};
-
-        g_hash_table_replace(left->swept, g_strdup(volume), g_memdup2(&now, sizeof now));
-    }
+    if (one && one->next >= one->vms->len)
+        g_clear_pointer(&one->vms, g_ptr_array_unref);
 }
 
 void

@@ -16,11 +16,12 @@ typedef struct MigLeftLeases MigLeftLeases;
 
 MigLeftLeases *mig_left_leases_new(MigDaemon *daemon);
 
-/* TRUE: the lease was ours with nobody behind it, and is free now, one version later. tries: more
- * than one wait, some time each, for a sanlock that is about to give it back. Never on a host that
- * was fenced: its leases are the others' to judge. */
+/* Gives it back where it is ours with nobody behind it. *version: of the lease if it was taken for
+ * that, given back or not; else as it was. tries: more than one wait, some time each, for a sanlock
+ * that is about to give it back. Never on a host that was fenced: its leases are the others' to
+ * judge. TRUE: it is free. */
 gboolean mig_left_leases_give_back(MigDaemon *daemon, MigAttached *attached, const char *vm,
-                                   guint32 slot, guint tries);
+                                   guint32 slot, guint tries, guint64 *version);
 #define MIG_LEFT_LEASES_TRIES 5
 
 /* running: GPtrArray of MigRunning, all that is here now. What was here the last time and is not

@@ -524,7 +524,7 @@ recovery_thread(gpointer data)
             MigAttached *attached = g_ptr_array_index(volumes, i);
 
             if (!g_str_equal(mig_attached_state(attached), "lost") &&
-                mig_recovery_is_mine(daemon, attached, lives))
+                !mig_attached_was_fenced(attached) && mig_recovery_is_mine(daemon, attached, lives))
                 look_at(recovery, attached, lives);
         }
     }

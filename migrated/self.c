@@ -210,20 +210,23 @@ give_back_again(Again *again)
     g_autoptr(MigVmView) view = mig_vm_find(again->daemon, again->vm, NULL);
     MigDomainState state = MIG_DOMAIN_UNKNOWN;
     MigLeaseOwner owner = {0};
+    guint64 unknown = 0;
 
+    if (!view ||
+        !mig_csv_vm_lease_owner(mig_attached_csv(view->attached), view->vm->slot, &owner, NULL))
+        return;
     /* the other one that looks after such leases may have been faster */
-    if (view &&
-        mig_csv_vm_lease_owner(mig_attached_csv(view->attached), view->vm->slot, &owner, NULL) &&
-        owner.host_id == 0 && owner.last_host_id == again->daemon->host_id && again->version &&
+    if (owner.host_id == 0 && owner.last_host_id == again->daemon->host_id && again->version &&
         owner.version == again->version + 1)
         again->version++;
-    if (view && view->is_here &&
-        hv->get_state(hv->self, view->vm->name, view->vm->uuid, &state, NULL) &&
-        state == MIG_DOMAIN_ABSENT &&
-        mig_left_leases_give_back(again->daemon, view->attached, view->vm->name, view->vm->slot,
-                                  MIG_LEFT_LEASES_TRIES) &&
-        again->version)
-        again->version++;
+    if (!view->is_here || !hv->get_state(hv->self, view->vm->name, view->vm->uuid, &state, NULL) ||
+        state != MIG_DOMAIN_ABSENT)
+        return;
+    /* one that was taken and could not be given back is a version later */
+    if (again->version && mig_attached_owns(view->attached, &owner))
+        again->version = owner.version;
+    mig_left_leases_give_back(again->daemon, view->attached, view->vm->name, view->vm->slot,
+                              MIG_LEFT_LEASES_TRIES, again->version ? &again->version : &unknown);
 }
 
 /* Who restarts for its volume may be another one by the next time: all are told. */
@@ -321,10 +324,12 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
                    why);
     g_hash_table_remove(self->held, running->name);
     mig_vms_refresh_soon(self->daemon->vms);
-    if (mig_left_leases_give_back(self->daemon, attached, running->name, running->slot,
-                                  MIG_LEFT_LEASES_TRIES) &&
-        lease.version)
-        lease.version++;
+    mig_left_leases_give_back(self->daemon, attached, running->name, running->slot,
+                              MIG_LEFT_LEASES_TRIES, &lease.version);
+    /* on a host that was fenced the lease may be that of another run already */
+    if (mig_attached_was_fenced(attached) &&
+        (running->state == MIG_DOMAIN_INCOMING || lease.last_host_id != self->daemon->host_id))
+        return;
     if (!vm || !vm->wants_running || vm->restart == MIG_RESTART_NEVER)
         return;
     mig_self_start_again(self->daemon, running->name, lease.version);

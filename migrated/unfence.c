@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define MARK_FILE "unfenced"
+/* in run_dir, which is empty after each start of the host: volumes may have been attached since */
+#define BEGUN_FILE "begun"
 
 static gboolean
 is_needed(const GPtrArray *levels)
@@ -52,9 +54,10 @@ static gboolean
 had_volumes(const MigConfig *config, const char *boot)
 {
     g_autofree char *folder = g_build_filename(config->state_dir, "member", NULL);
+    g_autofree char *begun = g_build_filename(config->run_dir, BEGUN_FILE, NULL);
     g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
     const char *name;
-    gboolean had = FALSE;
+    gboolean had = g_file_test(begun, G_FILE_TEST_EXISTS);
 
     while (dir && !had && (name = g_dir_read_name(dir))) {
         g_autofree char *path = g_build_filename(folder, name, NULL);
@@ -65,11 +68,9 @@ had_volumes(const MigConfig *config, const char *boot)
     return had;
 }
 
-gboolean
-mig_unfence(const MigConfig *config, const char *node, GError **error)
+static gboolean
+unfence(const MigConfig *config, const char *node, GError **error)
 {
-    static GMutex lock; /* volumes are attached side by side */
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     g_autofree char *path = g_build_filename(config->state_dir, MARK_FILE, NULL);
     g_autofree char *boot = mig_io_boot_id();
     g_autofree char *mark = NULL;
@@ -103,6 +104,17 @@ mig_unfence(const MigConfig *config, const char *node, GError **error)
     /* with no mark a later start of the daemon would let in a host that was fenced since */
     return mig_io_make_dir(config->state_dir, 0700, error) &&
            mig_io_write_file(path, mark, strlen(mark), 0600, error);
+}
+
+gboolean
+mig_unfence(const MigConfig *config, const char *node, GError **error)
+{
+    static GMutex lock; /* volumes are attached side by side */
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+    g_autofree char *begun = g_build_filename(config->run_dir, BEGUN_FILE, NULL);
+
+    return unfence(config, node, error) && mig_io_make_dir(config->run_dir, 0755, error) &&
+           mig_io_write_file(begun, "", 0, 0600, error);
 }
 
 GPtrArray *

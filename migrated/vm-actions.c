@@ -383,13 +383,25 @@ start_view(MigDaemon *daemon, MigVmView *view, GError **error)
     return FALSE;
 }
 
+/* Its leases are the others' by now. */
+static gboolean
+may_run_here(const MigVmView *view, GError **error)
+{
+    if (!mig_attached_was_fenced(view->attached))
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_FENCED,
+                "this node was fenced, and is still on; start its host anew");
+    return FALSE;
+}
+
 gboolean
 mig_vm_start(MigDaemon *daemon, const char *name, GError **error)
 {
     if (!mig_jobs_hold_vm(daemon->jobs, name, error))
         return FALSE;
     g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
-    gboolean ok = view && may_start(daemon, view, error) && start_view(daemon, view, error);
+    gboolean ok = view && may_run_here(view, error) && may_start(daemon, view, error) &&
+                  start_view(daemon, view, error);
 
     mig_jobs_let_vm_go(daemon->jobs, name);
     return ok;
@@ -404,7 +416,8 @@ mig_vm_recover(MigDaemon *daemon, const char *name, GError **error)
     gboolean ok = view && view->is_here && g_str_equal(view->state, "running");
 
     if (view && !ok)
-        ok = may_recover(daemon, view, error) && start_view(daemon, view, error);
+        ok = may_run_here(view, error) && may_recover(daemon, view, error) &&
+             start_view(daemon, view, error);
     mig_jobs_let_vm_go(daemon->jobs, name);
     return ok;
 }

@@ -353,9 +353,11 @@ has_prop(xmlNode *node, const char *name, const char *start)
 }
 
 /* A guest whose LUN is away for a moment stands still, and never sees an error of its disk, whose
- * file system it would take for broken: unless its definition says otherwise. */
+ * file system it would take for broken. And a QEMU that is killed does not end before what it has
+ * asked of its disk has: with threads in place of native I/O it can, and on NFS the kernel would
+ * write for it later. Unless its definition says otherwise. */
 static void
-stop_on_errors(xmlNode *disk)
+make_safe(xmlNode *disk)
 {
     gboolean is_ours = FALSE;
 
@@ -369,6 +371,8 @@ stop_on_errors(xmlNode *disk)
             continue;
         set_missing(child, "error_policy", "stop");
         set_missing(child, "rerror_policy", "stop");
+        if (has_prop(child, "cache", "none") || has_prop(child, "cache", "directsync"))
+            set_missing(child, "io", "native"); /* libvirt takes it with no other */
     }
 }
 
@@ -391,7 +395,7 @@ mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease
     devices = devices_without_leases(domain);
     for (xmlNode *child = devices->children; child; child = child->next) {
         if (is_element(child, "disk"))
-            stop_on_errors(child);
+            make_safe(child);
     }
     node = xmlNewChild(devices, NULL, (const xmlChar *)"lease", NULL);
     xmlNewTextChild(node, NULL, (const xmlChar *)"lockspace", (const xmlChar *)lease->lockspace);

@@ -229,33 +229,59 @@ mig_fence_run(const char *agent, const char *input, const char *action, guint ti
     return code;
 }
 
-/* Does what that level takes from a node mean anything on this LUN? */
-static gboolean
-is_in_force(const MigFenceLevel *level, const GPtrArray *own, guint timeout_ms, GError **error)
+static const MigFenceLevel *
+find_own(const MigFenceLevel *level, const GPtrArray *own)
 {
     for (guint i = 0; own && i < own->len; i++) {
         const MigFenceLevel *mine = g_ptr_array_index(own, i);
 
-        if (!mine->is_unfencing || !g_str_equal(mine->name, level->name))
-            continue;
-        if (mig_fence_run(mine->agent, mine->input, "status", timeout_ms, error) == 0)
-            return TRUE;
-        g_prefix_error(error, "this node is not let in itself any more, so nobody is cut off: ");
-        return FALSE;
+        if (mine->is_unfencing && g_str_equal(mine->name, level->name))
+            return mine;
     }
-    g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
-                "this node was not let in by a level of that name (unfence=yes in its own file) "
-                "since it was started, so nothing says that anybody can be cut off by it");
+    return NULL;
+}
+
+gboolean
+mig_fence_can(GPtrArray *levels, const GPtrArray *own)
+{
+    for (guint i = 0; i < levels->len; i++) {
+        const MigFenceLevel *level = g_ptr_array_index(levels, i);
+
+        if (!level->is_unfencing || find_own(level, own))
+            return TRUE;
+    }
     return FALSE;
 }
 
+/* Does what that level takes from a node mean anything on this LUN? */
 static gboolean
-try_level(const MigFenceLevel *level, const GPtrArray *own, guint timeout_ms, GError **error)
+is_in_force(const MigFenceLevel *level, const GPtrArray *own, guint timeout_ms, GError **error)
+{
+    const MigFenceLevel *mine = find_own(level, own);
+
+    if (!mine) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                    "this node was not let in by a level of that name (unfence=yes in its own "
+                    "file) since it was started, so nothing says that anybody can be cut off by "
+                    "it");
+        return FALSE;
+    }
+    if (mig_fence_run(mine->agent, mine->input, "status", timeout_ms, error) == 0)
+        return TRUE;
+    g_prefix_error(error, "this node is not let in itself any more, so nobody is cut off: ");
+    return FALSE;
+}
+
+/* is_due: asked again where something was run between the judgement and "off". */
+static gboolean
+try_level(const MigFenceLevel *level, const GPtrArray *own, guint timeout_ms, MigFenceAsk is_due,
+          gpointer data, GError **error)
 {
     g_autoptr(GError) unclear = NULL;
     int code;
 
-    if (level->is_unfencing && !is_in_force(level, own, timeout_ms, error))
+    if (level->is_unfencing &&
+        (!is_in_force(level, own, timeout_ms, error) || !is_due(data, error)))
         return FALSE;
     code = mig_fence_run(level->agent, level->input, level->action, timeout_ms, error);
     if (code != 0)
@@ -288,7 +314,7 @@ mig_fence_node(GPtrArray *levels, const GPtrArray *own, const char *node, guint 
                                    changed->message);
             break;
         }
-        if (try_level(one, own, timeout_ms, &failed)) {
+        if (try_level(one, own, timeout_ms, is_due, data, &failed)) {
             if (level)
                 *level = g_strdup_printf("%s (%s)", one->name, one->agent);
             return TRUE;

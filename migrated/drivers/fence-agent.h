@@ -44,6 +44,9 @@ typedef gboolean (*MigFenceAsk)(gpointer data, GError **error);
 gboolean mig_fence_node(GPtrArray *levels, const GPtrArray *own, const char *node, guint timeout_ms,
                         MigFenceAsk is_due, gpointer data, char **level, GError **error);
 
+/* Is there a level that can count, as far as files tell? */
+gboolean mig_fence_can(GPtrArray *levels, const GPtrArray *own);
+
 /* Runs "on" of each level that is unfencing, with timeout_ms each. FALSE where one fails. */
 gboolean mig_fence_unfence(GPtrArray *levels, guint timeout_ms, GError **error);
 

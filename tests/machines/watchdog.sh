@@ -32,7 +32,7 @@ break_and_watch() {
     answered=$(now_ms)
     $3
     ok "the machine comes back by itself, anew" retry "$WAIT_S" booted_anew "$node" "$boot"
-    reset=$(pings_end "$t0")
+    pings_end "$t0"
     dead=$(first_at "$next" "$node" dead "$t0")
     restart=$(first_at "$next" "$VM" restart "$t0")
     timeline "$t0" "$node is reset" "$reset" "$node is dead, for $next" "$dead" "$VM is to start on $next" "$restart" \

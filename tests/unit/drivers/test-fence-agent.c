@@ -170,15 +170,21 @@ test_in_force(void)
     g_autoptr(GPtrArray) levels = load(text, 0600, NULL);
     g_autoptr(GPtrArray) own = load(mine, 0600, NULL);
     g_autoptr(GPtrArray) unlike = load(other, 0600, NULL);
-    g_autoptr(GError) none = NULL, lost = NULL, named = NULL, error = NULL;
+    g_autoptr(GError) none = NULL, lost = NULL, named = NULL, back = NULL, error = NULL;
     Due due = {.allowed = 9};
 
     g_assert_true(g_file_set_contents(key, "", 0, NULL));
     g_assert_false(mig_fence_node(levels, NULL, "n1", 4000, is_due, &due, NULL, &none));
     g_assert_nonnull(strstr(none->message, "unfence=yes"));
     g_assert_false(mig_fence_node(levels, unlike, "n1", 4000, is_due, &due, NULL, &named));
+    g_assert_true(mig_fence_can(levels, own));
+    g_assert_false(mig_fence_can(levels, unlike));
     g_assert_true(mig_fence_node(levels, own, "n1", 4000, is_due, &due, NULL, &error));
     g_assert_no_error(error);
+    due = (Due){.allowed = 0}; /* that look took a while */
+    g_assert_false(mig_fence_node(levels, own, "n1", 4000, is_due, &due, NULL, &back));
+    g_assert_nonnull(strstr(back->message, "it is back"));
+    due = (Due){.allowed = 9};
     g_assert_cmpint(g_remove(key), ==, 0);
     g_assert_false(mig_fence_node(levels, own, "n1", 4000, is_due, &due, NULL, &lost));
     g_assert_nonnull(strstr(lost->message, "nobody is cut off"));
@@ -217,12 +223,21 @@ test_once(void)
     g_autofree char *volume = g_build_filename(member, "some-uuid", NULL);
     g_autofree char *boot = mig_io_boot_id();
     g_autofree char *then = g_strconcat(boot, "-before", NULL);
-    MigConfig config = {.state_dir = dir, .fence_dir = dir, .fence_timeout_s = 4};
+    g_autofree char *run_dir = g_build_filename(dir, "run", NULL);
+    g_autofree char *begun = g_build_filename(run_dir, "begun", NULL);
+    MigConfig config = {
+        .state_dir = dir, .run_dir = run_dir, .fence_dir = dir, .fence_timeout_s = 4};
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) unmarked = NULL, marked = NULL, changed = NULL;
 
     g_assert_true(mig_unfence(&config, "n9", &error)); /* it has no file */
     g_assert_no_error(error);
+    save(text); /* and gets one when volumes may be attached, though nothing else tells of these */
+    g_test_expect_message(G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "*next start*");
+    g_assert_true(mig_unfence(&config, "n1", &error));
+    g_test_assert_expected_messages();
+    g_assert_cmpuint(lines_in(ran), ==, 0);
+    g_assert_cmpint(g_remove(begun), ==, 0);
     save("[lun]\nagent=x\nunfence=maybe\n");
     g_assert_false(mig_unfence(&config, "n1", &error));
     g_assert_error(error, MIG_ERROR, MIG_ERROR_CONFIG);
@@ -237,6 +252,7 @@ test_once(void)
     g_assert_true(mig_unfence(&config, "n1", &error));
     g_test_assert_expected_messages();
     g_assert_cmpuint(lines_in(ran), ==, 0);
+    g_assert_cmpint(g_remove(begun), ==, 0);
     g_assert_true(g_file_set_contents(volume, then, -1, NULL));
     g_assert_true(mig_unfence(&config, "n1", &error));
     g_assert_cmpuint(lines_in(ran), ==, 1);
