@@ -7,7 +7,7 @@ set -euo pipefail
 # shellcheck source=../lib/machines.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/machines.sh"
 
-ROUNDS=5
+ROUNDS=${MIGRATED_ROUNDS:-5}
 : >"$TMP/ours"
 
 # libvirt's own way from host to host, for virsh
