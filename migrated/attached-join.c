@@ -6,12 +6,8 @@
 #include "core/timeouts.h"
 #include "events.h"
 
-/* Of looks in a row that find this start's host lease gone: so much is a fence, and so much counts
- * a look at which nothing else explains it, and one where sanlock does not say whether it is in the
- * lockspace: it may be leaving it. */
-#define FENCED_ENOUGH 10
-#define FENCED_SURE   5
-#define FENCED_UNSURE 1
+/* Looks in a row that find this start's host lease gone. */
+#define LOOKS_FENCED 2
 
 /* sanlock may have been restarted, or have given the lockspace up: then this node can take no
  * lease. */
@@ -51,7 +47,7 @@ mig_attached_join(MigAttached *attached, GError **error)
 
     attached->is_joining = TRUE;
     g_mutex_lock(&attached->lock);
-    attached->fenced = 0; /* what runs from here on is another start's */
+    attached->fenced_looks = 0; /* what runs from here on is another start's */
     g_mutex_unlock(&attached->lock);
     if (!mig_sanlock_join(daemon->sanlock, lockspace, daemon->host_id,
                           mig_csv_io_timeout_s(attached->csv), error))
@@ -142,35 +138,28 @@ is_leaving(MigAttached *attached)
     return attached->is_leaving;
 }
 
-/* sanlock frees its host lease itself where it leaves, or gives the lockspace up: so it is asked
- * whether it is still in, after the lease was read. A LUN that refuses this host's writes has not
- * been written by its sanlock, either. */
-static guint
-weigh(MigAttached *attached, const GError *beat)
+/* sanlock frees its host lease itself where it leaves, gives the lockspace up or ends: so it is
+ * asked whether it is still in, after the lease was read. A LUN that refuses this host's writes has
+ * not been written by its sanlock, either. */
+static gboolean
+is_freed_by_others(MigAttached *attached, const GError *beat)
 {
-    g_autoptr(GError) outside = NULL;
-
-    if (is_leaving(attached))
-        return 0;
-    if (g_error_matches(beat, MIG_ERROR, MIG_ERROR_FENCED) || is_joined(attached, &outside))
-        return is_leaving(attached) ? 0 : FENCED_SURE;
-    return g_error_matches(outside, MIG_ERROR, MIG_ERROR_NO_CLUSTER) ? 0 : FENCED_UNSURE;
+    return !attached->is_joining && !is_leaving(attached) &&
+           mig_csv_host_has_ended(attached->csv, attached->daemon->host_id, attached->generation) &&
+           (g_error_matches(beat, MIG_ERROR, MIG_ERROR_FENCED) || is_joined(attached, NULL)) &&
+           !is_leaving(attached);
 }
 
 void
 mig_attached_look_for_fence(MigAttached *attached, const GError *beat)
 {
     MigDaemon *daemon = attached->daemon;
-    gboolean is_gone = !attached->is_joining &&
-                       mig_csv_host_has_ended(attached->csv, daemon->host_id, attached->generation);
-    guint more = is_gone ? weigh(attached, beat) : 0;
-    gboolean is_news;
+    gboolean is_freed = is_freed_by_others(attached, beat), is_news;
 
     g_mutex_lock(&attached->lock);
-    if (!is_gone || (more == 0 && attached->fenced < FENCED_ENOUGH))
-        attached->fenced = 0;
-    is_news = attached->fenced < FENCED_ENOUGH && attached->fenced + more >= FENCED_ENOUGH;
-    attached->fenced = MIN(attached->fenced + more, FENCED_ENOUGH);
+    is_news = is_freed && attached->fenced_looks + 1 == LOOKS_FENCED;
+    if (attached->fenced_looks < LOOKS_FENCED) /* found, it stays so */
+        attached->fenced_looks = is_freed ? attached->fenced_looks + 1 : 0;
     g_mutex_unlock(&attached->lock);
     if (is_news)
         mig_events_add(daemon->events, daemon->node, NULL, "was-fenced",
@@ -184,7 +173,7 @@ mig_attached_was_fenced(MigAttached *attached)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);
 
-    return attached->fenced >= FENCED_ENOUGH;
+    return attached->fenced_looks >= LOOKS_FENCED;
 }
 
 gboolean

@@ -35,7 +35,7 @@ struct MigAttached {
     GPtrArray *seen; /* Seen */
     GArray *hosts;   /* MigSanlockHost, as of then; NULL: sanlock did not say */
     gboolean should_stop, is_lost;
-    guint fenced;         /* how far looks have found that this host was (attached-join.c) */
+    guint fenced_looks;   /* in a row, that found this start's host lease gone */
     gboolean is_outside;  /* the LUN answers, but sanlock has given its lockspace up */
     gint64 beat_since_ms; /* a heartbeat is under way since then; 0: none */
     gboolean is_removed;  /* atomic: our slot is gone, so we are no node any more */

@@ -105,6 +105,8 @@ mig_attached_write(MigAttached *attached, MigAttachedWrite write, gboolean has_l
     node->certificates = mig_identity_published(daemon->identity);
     node->notes = daemon->events ? mig_events_notes(daemon->events) : NULL;
     mig_volumes_fill_host(daemon->volumes, node);
+    if (mig_attached_was_fenced(attached)) /* others restart, and not here */
+        node->is_passive = node->is_draining = TRUE;
     fill_running(attached, node);
     node->heartbeat = attached->heartbeat;
     if (!write(attached->csv, node, &refused)) {
@@ -565,7 +567,8 @@ leave_mark(MigAttached *attached, GError **error)
 
     g_autofree char *boot = mig_io_boot_id();
 
-    return mig_io_make_dir(folder, 0700, error) &&
+    return mig_unfence_note_attached(attached->daemon->config, error) &&
+           mig_io_make_dir(folder, 0700, error) &&
            mig_io_write_file(path, boot, strlen(boot), 0600, error);
 }
 

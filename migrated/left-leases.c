@@ -103,7 +103,8 @@ is_done_with(MigDaemon *daemon, const char *vm, const Left *left)
     if (!g_str_equal(mig_attached_state(attached), "attached") ||
         !mig_csv_vm_lease_owner(mig_attached_csv(attached), left->slot, &owner, NULL))
         return FALSE;
-    if (!mig_attached_owns(attached, &owner))
+    if (!mig_attached_owns(attached, &owner) ||
+        !mig_csv_vm_lease_is_named(mig_attached_csv(attached), left->slot, vm)) /* of another VM */
         return TRUE;
     /* it may be about to start here again, or to arrive */
     if (mig_jobs_has_vm(daemon->jobs, vm) || mig_jobs_is_held(daemon->jobs, vm) ||
@@ -132,15 +133,17 @@ sweep_of(MigLeftLeases *left, MigAttached *attached)
     Sweep *one = g_hash_table_lookup(left->swept, volume);
     guint64 generation = mig_attached_generation(attached);
     gint64 now_us = g_get_monotonic_time();
+    GPtrArray *vms;
 
     if (one && one->generation == generation && (one->vms || now_us - one->at_us < SWEEP_MS * 1000))
         return one->vms ? one : NULL;
+    vms = mig_csv_vms(mig_attached_csv(attached), NULL);
+    if (!vms)
+        return NULL;
     one = g_new0(Sweep, 1);
-    *one = (Sweep){.generation = generation,
-                   .at_us = now_us,
-                   .vms = mig_csv_vms(mig_attached_csv(attached), NULL)};
+    *one = (Sweep){.generation = generation, .at_us = now_us, .vms = vms};
     g_hash_table_replace(left->swept, g_strdup(volume), one);
-    return one->vms ? one : NULL;
+    return one;
 }
 
 static gboolean
@@ -155,11 +158,12 @@ sweep(MigLeftLeases *left, MigAttached *attached)
     Sweep *one = is_at_hand(attached) ? sweep_of(left, attached) : NULL;
 
     for (guint i = 0; one && i < SWEEP_MANY && one->next < one->vms->len; i++) {
-        const MigVm *vm = g_ptr_array_index(one->vms, one->next++);
+        const MigVm *vm = g_ptr_array_index(one->vms, one->next);
         MigLeaseOwner owner = {0};
 
         if (!is_at_hand(attached)) /* one that hangs is not waited for */
             return;
+        one->next++;
         if (!g_hash_table_contains(left->vms, vm->name) &&
             mig_csv_vm_lease_owner(mig_attached_csv(attached), vm->slot, &owner, NULL) &&
             mig_attached_owns(attached, &owner))

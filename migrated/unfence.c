@@ -111,9 +111,16 @@ mig_unfence(const MigConfig *config, const char *node, GError **error)
 {
     static GMutex lock; /* volumes are attached side by side */
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+
+    return unfence(config, node, error);
+}
+
+gboolean
+mig_unfence_note_attached(const MigConfig *config, GError **error)
+{
     g_autofree char *begun = g_build_filename(config->run_dir, BEGUN_FILE, NULL);
 
-    return unfence(config, node, error) && mig_io_make_dir(config->run_dir, 0755, error) &&
+    return mig_io_make_dir(config->run_dir, 0755, error) &&
            mig_io_write_file(begun, "", 0, 0600, error);
 }
 

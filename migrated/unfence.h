@@ -23,6 +23,9 @@
 /* TRUE: nothing is to be done, not at this start of the host any more, or it is done now. */
 gboolean mig_unfence(const MigConfig *config, const char *node, GError **error);
 
+/* To be called before VMs can run on a volume that is being attached. */
+gboolean mig_unfence_note_attached(const MigConfig *config, GError **error);
+
 /* Own levels (GPtrArray of MigFenceLevel) where this host was let in by them, as they are, at this
  * start; NULL: it was not. */
 GPtrArray *mig_unfence_done(const MigConfig *config, const char *node);

@@ -353,11 +353,9 @@ has_prop(xmlNode *node, const char *name, const char *start)
 }
 
 /* A guest whose LUN is away for a moment stands still, and never sees an error of its disk, whose
- * file system it would take for broken. And a QEMU that is killed does not end before what it has
- * asked of its disk has: with threads in place of native I/O it can, and on NFS the kernel would
- * write for it later. Unless its definition says otherwise. */
+ * file system it would take for broken: unless its definition says otherwise. */
 static void
-make_safe(xmlNode *disk)
+stop_on_errors(xmlNode *disk)
 {
     gboolean is_ours = FALSE;
 
@@ -371,8 +369,6 @@ make_safe(xmlNode *disk)
             continue;
         set_missing(child, "error_policy", "stop");
         set_missing(child, "rerror_policy", "stop");
-        if (has_prop(child, "cache", "none") || has_prop(child, "cache", "directsync"))
-            set_missing(child, "io", "native"); /* libvirt takes it with no other */
     }
 }
 
@@ -395,7 +391,7 @@ mig_definition_complete(const char *xml, const char *uuid, const MigLease *lease
     devices = devices_without_leases(domain);
     for (xmlNode *child = devices->children; child; child = child->next) {
         if (is_element(child, "disk"))
-            make_safe(child);
+            stop_on_errors(child);
     }
     node = xmlNewChild(devices, NULL, (const xmlChar *)"lease", NULL);
     xmlNewTextChild(node, NULL, (const xmlChar *)"lockspace", (const xmlChar *)lease->lockspace);

@@ -113,13 +113,17 @@ pings_start() {
     "$LAB" on switch lab-probe "10.77.0.$(($(printf '%d' "'${1: -1}") - 64))" --ping --interval 200 --threshold 3000 \
         --until-file "$TMP/pinged" >"$TMP/pings" &
     pings_pid=$!
-    at_exit touch "$TMP/pinged"
+    at_exit pings_stop
+}
+
+pings_stop() {
+    touch "$TMP/pinged"
+    wait "$pings_pid" 2>/dev/null || true
 }
 
 # pings_end SINCE_MS: sets reset, when it was silent for 3 s the first time since then, in ms; 0: never
 pings_end() {
-    touch "$TMP/pinged"
-    wait "$pings_pid" || true
+    pings_stop
     reset=$(jq --argjson since "$1" '[.gaps[] | (.wall_s * 1000 | floor) | select(. >= $since - 1000)] | min // 0' "$TMP/pings")
 }
 
