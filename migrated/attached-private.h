@@ -57,9 +57,9 @@ gboolean mig_attached_join(MigAttached *attached, GError **error);
  * lease (self.h ends it). */
 gboolean mig_attached_stay_joined(MigAttached *attached, gboolean *is_outside, GError **error);
 /* With each heartbeat, whose error that is or NULL, for mig_attached_was_fenced(), which stays so
- * until this node has joined again. sanlock itself looks at its host lease with
- * its next renewal only, up to 2 x io_timeout later. A LUN that refuses the writes of a fenced host
- * may still be read. */
+ * until this node has joined again. sanlock itself looks at its host lease with its next renewal
+ * only, up to 2 x io_timeout later. A LUN that refuses the writes of a fenced host may still be
+ * read. */
 void mig_attached_look_for_fence(MigAttached *attached, const GError *beat);
 /* From then on nobody joins again; waits for a join that is under way. */
 void mig_attached_set_leaving(MigAttached *attached, gboolean is_leaving);

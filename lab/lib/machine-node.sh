@@ -63,7 +63,7 @@ identity_files() {
             echo "$MGMT_NET.$i $(node_name "$i")"
         done
     } >"$root/etc/hosts"
-    # the target knows no PREEMPT AND ABORT, which fence_scsi asks for; it has nothing under way to be aborted
+    # the target knows no PREEMPT AND ABORT, which fence_scsi asks for: what is under way there is not aborted here
     mkdir -p "$root/usr/local/sbin"
     printf '#!/bin/bash\nexec sg_persist "${@/#-A/-P}"\n' >"$root/usr/local/sbin/sg_persist_lab"
     chmod 755 "$root/usr/local/sbin/sg_persist_lab"
