@@ -4,7 +4,6 @@
 
 #include "incoming.h"
 #include "jobs.h"
-#include "vm-actions.h"
 
 /* sanlock gives a lease back a moment after its process has ended. */
 #define LEFT_MS 200
@@ -88,6 +87,13 @@ mig_left_leases_give_back(MigDaemon *daemon, MigAttached *attached, const char *
     return FALSE;
 }
 
+/* A LUN that hangs is not waited for. */
+static gboolean
+is_at_hand(MigAttached *attached)
+{
+    return g_str_equal(mig_attached_state(attached), "attached");
+}
+
 /* FALSE: to be looked at again. */
 static gboolean
 is_done_with(MigDaemon *daemon, const char *vm, const Left *left)
@@ -99,8 +105,7 @@ is_done_with(MigDaemon *daemon, const char *vm, const Left *left)
 
     if (!attached)
         return TRUE;
-    /* a LUN that hangs is not waited for */
-    if (!g_str_equal(mig_attached_state(attached), "attached") ||
+    if (!is_at_hand(attached) ||
         !mig_csv_vm_lease_owner(mig_attached_csv(attached), left->slot, &owner, NULL))
         return FALSE;
     if (!mig_attached_owns(attached, &owner) ||
@@ -146,12 +151,6 @@ sweep_of(MigLeftLeases *left, MigAttached *attached)
     return one;
 }
 
-static gboolean
-is_at_hand(MigAttached *attached)
-{
-    return g_str_equal(mig_attached_state(attached), "attached");
-}
-
 static void
 sweep(MigLeftLeases *left, MigAttached *attached)
 {
@@ -161,7 +160,7 @@ sweep(MigLeftLeases *left, MigAttached *attached)
         const MigVm *vm = g_ptr_array_index(one->vms, one->next);
         MigLeaseOwner owner = {0};
 
-        if (!is_at_hand(attached)) /* one that hangs is not waited for */
+        if (!is_at_hand(attached))
             return;
         one->next++;
         if (!g_hash_table_contains(left->vms, vm->name) &&

@@ -68,9 +68,11 @@ had_volumes(const MigConfig *config, const char *boot)
     return had;
 }
 
-static gboolean
-unfence(const MigConfig *config, const char *node, GError **error)
+gboolean
+mig_unfence(const MigConfig *config, const char *node, GError **error)
 {
+    static GMutex lock; /* volumes are attached side by side */
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     g_autofree char *path = g_build_filename(config->state_dir, MARK_FILE, NULL);
     g_autofree char *boot = mig_io_boot_id();
     g_autofree char *mark = NULL;
@@ -104,15 +106,6 @@ unfence(const MigConfig *config, const char *node, GError **error)
     /* with no mark a later start of the daemon would let in a host that was fenced since */
     return mig_io_make_dir(config->state_dir, 0700, error) &&
            mig_io_write_file(path, mark, strlen(mark), 0600, error);
-}
-
-gboolean
-mig_unfence(const MigConfig *config, const char *node, GError **error)
-{
-    static GMutex lock; /* volumes are attached side by side */
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
-
-    return unfence(config, node, error);
 }
 
 gboolean

@@ -20,11 +20,11 @@
  */
 
 typedef struct {
-    char *name;   /* of the group */
-    char *agent;  /* a program in PATH, or an absolute path */
-    char *action; /* off or reboot */
-    char *input;  /* the options as the agent reads them, without action */
-    gboolean is_unfencing;
+    char *name;            /* of the group */
+    char *agent;           /* a program in PATH, or an absolute path */
+    char *action;          /* off or reboot */
+    char *input;           /* the options as the agent reads them, without action */
+    gboolean is_unfencing; /* unfence=yes */
 } MigFenceLevel;
 
 /* GPtrArray of MigFenceLevel. MIG_ERROR_CONFIG for a file that says nonsense, or that others than
@@ -40,7 +40,8 @@ typedef gboolean (*MigFenceAsk)(gpointer data, GError **error);
  * LUN that has lost its reservation nobody has a key, and nobody is cut off.
  *
  * TRUE: confirmed. *level (may be NULL): which one, g_free(). Each agent has timeout_ms, so is_due
- * is asked before each level but the first: one that is back meanwhile is left alone. */
+ * is asked before each level but the first, and behind that "status": one that is back meanwhile is
+ * left alone. */
 gboolean mig_fence_node(GPtrArray *levels, const GPtrArray *own, const char *node, guint timeout_ms,
                         MigFenceAsk is_due, gpointer data, char **level, GError **error);
 

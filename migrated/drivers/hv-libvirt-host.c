@@ -97,6 +97,9 @@ mig_libvirt_get_definition(gpointer self, const char *vm, const char *uuid, GErr
     else if (!xml)
         mig_libvirt_set_error(error, "asking for a definition");
     result = xml ? mig_definition_mask(xml) : NULL; /* a migratable one has passwords */
+    if (xml && !result)
+        g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_DEFINITION,
+                    "what libvirt says of %s cannot be read", vm);
     free(xml);
     if (domain)
         virDomainFree(domain);
