@@ -36,6 +36,7 @@
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* every how many rounds of facts volumes that could not be attached are tried again */
@@ -343,7 +344,7 @@ start_anew(char **argv)
 {
     fflush(NULL);
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* libraries have descriptors of their own */
-    execv("/proc/self/exe", argv);
+    execv("/proc/self/exe", argv); /* and main() gives it its name back, which is 'exe' now */
     g_printerr("migrated: cannot start anew: %s\n", g_strerror(errno));
     _Exit(1);
 }
@@ -396,6 +397,7 @@ main(int argc, char **argv)
     }
     if (is_check)
         return 0;
+    prctl(PR_SET_NAME, "migrated"); /* what ps, pgrep and the journal show */
     mig_log_init(is_debug);
     mig_privileges_drop();
     daemon.config = config;

@@ -92,6 +92,7 @@ ok "nothing was formatted so far" refuses 41 ctl nodeB cluster join "$LUN"
 ok "a cluster is created" "${create[@]}" --management 10.77.0.1 --migration 10.77.1.1/24
 ((TAP_FAILED == 0)) || bail "no cluster, no test"
 ok "its configuration says who it is" config_is nodeA
+ok "its daemon, which began anew, has its name still" on nodeA pgrep -x migrated
 ok "a second one is refused" refuses 20 "${create[@]}" --management 10.77.0.1 --migration 10.77.1.1/24
 ok "a name that is taken is refused" refuses 20 ctl nodeB cluster join "$LUN" --node nodeA
 ok "that host is still in no cluster" in_no_cluster nodeB
