@@ -2,14 +2,23 @@
 # What all parts of the lab share: where things are, words for people, the lock.
 # shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
-lab_tree=$(readlink -f "$lab_dir/..")
-STATE=$(readlink -m "${MIGRATED_LAB_DIR:-/run/migrated-lab}")
+# set_path NAME PATH: an absolute one; most are, and cost no process
+set_path() {
+    if [[ $2 == /* && $2/ != *//* && $2/ != */./* && $2/ != */../* ]]; then
+        printf -v "$1" %s "$2"
+    else
+        printf -v "$1" %s "$(readlink -m "$2")"
+    fi
+}
+
+lab_tree=${lab_dir%/*}
+set_path STATE "${MIGRATED_LAB_DIR:-/run/migrated-lab}"
 CACHE=/var/cache/migrated-lab
-BUILD=$(readlink -m "${MIGRATED_BUILD:-$lab_tree/build}")
+set_path BUILD "${MIGRATED_BUILD:-$lab_tree/build}"
 # A lab beside the usual one gets its own LUN files beside its own state, or the two would share
 # their LUNs.
 if [[ -n ${MIGRATED_LAB_STORE:-} ]]; then
-    STORE=$(readlink -m "$MIGRATED_LAB_STORE")
+    set_path STORE "$MIGRATED_LAB_STORE"
 elif [[ $STATE == /run/migrated-lab ]]; then
     STORE=/var/lib/migrated-lab
 else

@@ -24,7 +24,13 @@ newest_kernel_package() {
 # Prints the path of the unpacked kernel package. Without a package index the newest one fetched
 # before will do.
 fetch_kernel() {
-    local package version dir work
+    local package version dir work known=$CACHE/kernel.known index
+    # apt takes a second for an answer that only an update changes
+    index=$(stat -c %Y /var/lib/apt/lists 2>/dev/null || true)
+    if read -r version dir 2>/dev/null <"$known" && [[ -n $index && $version == "$index" && -d $dir ]]; then
+        echo "$dir"
+        return
+    fi
     package=$(newest_kernel_package)
     version=$(apt-cache show "$package" 2>/dev/null | sed -n 's/^Version: //p' | head -n 1)
     dir=$CACHE/kernel/${package}_$version
@@ -42,6 +48,7 @@ fetch_kernel() {
         mv "$work/tree" "$dir"
         rm -rf "$work"
     fi
+    echo "$index $dir" >"$known"
     echo "$dir"
 }
 

@@ -138,7 +138,7 @@ start_qemu() {
         i=$((i + 1))
     done
     start_process "$name" qemu-system-x86_64 -name "$name" -machine pc -nodefaults -no-user-config -display none \
-        -accel tcg,thread=multi,tb-size=256 -cpu max,la57=off -smp $MACHINE_CPUS -m "$MACHINE_MEMORY" \
+        -accel tcg,thread=multi,tb-size=512 -cpu max,la57=off -smp $MACHINE_CPUS -m "$MACHINE_MEMORY" \
         -uuid "00000000-0000-4000-8000-$(printf '%012x' $((0x77000 + id)))" \
         -kernel "$IMAGE/vmlinuz" -initrd "$IMAGE/initrd" \
         -append "root=/dev/vda rw init=/sbin/machine-init console=ttyS0 quiet net.ifnames=0 mitigations=off no_timer_check systemd.default_timeout_start_sec=900 modprobe.blacklist=cfg80211" \

@@ -5,7 +5,7 @@
 # boot id. A pid counts as ours only while all three fit, so a reused pid is never touched.
 # shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
-BOOT_ID=$(</proc/sys/kernel/random/boot_id)
+read -r BOOT_ID </proc/sys/kernel/random/boot_id
 
 # Prints the pid of machine NAME if it is alive.
 machine_pid() {

@@ -54,6 +54,7 @@ ok "the node is back" retry 90 all_up
 ok "sanlock waits for leases only, again" retry 30 used 0
 [[ -z $(half) ]] || ok "nodeA deletes what is left" retry 60 ctl nodeA image delete "$VOLUME" "$name"
 # its heartbeat moves before its sanlock has joined again, and till then nothing is copied
+truncate -s 64M "$TMP/big.img"
 ok "an import works again" retry 60 ctl nodeA image import "$VOLUME" big "$TMP/big.img"
 ok "the volume is clean" volume_clean
 done_testing

@@ -28,16 +28,18 @@ pull() {
 
 # runs_on NODE [VM]: there and nowhere else
 runs_on() {
-    [[ $(nodes_with any "${2:-$VM}" | paste -sd' ') == "$1" &&
-        $(lease_holders "${2:-$VM}" | paste -sd' ') == "$1" ]]
+    look
+    [[ $(seen_with any "${2:-$VM}" | paste -sd' ') == "$1" &&
+        $(seen_holding "${2:-$VM}" | paste -sd' ') == "$1" ]]
 }
 
 # runs_on_one_of VM NODE...: once, on any of these
 runs_on_one_of() {
     local vm=$1 where
     shift
-    where=$(nodes_with running "$vm" | paste -sd' ')
-    [[ -n $where && " $* " == *" $where "* && $(nodes_with any "$vm" | wc -l) == 1 ]]
+    look
+    where=$(seen_with running "$vm" | paste -sd' ')
+    [[ -n $where && " $* " == *" $where "* && $(seen_with any "$vm" | wc -l) == 1 ]]
 }
 
 # has_told NODE WATCHER: lines by that node are known to the other one, about whatever

@@ -60,7 +60,8 @@ no_turn() {
 }
 
 runs_once_as() {
-    [[ $(nodes_with running "$1") == "$2" && $(nodes_with any "$1") == "$2" && $(lease_holders "$1") == "$2" ]]
+    look
+    [[ $(seen_with running "$1") == "$2" && $(seen_with any "$1") == "$2" && $(seen_holding "$1") == "$2" ]]
 }
 
 both_say() {

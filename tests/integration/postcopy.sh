@@ -53,8 +53,9 @@ begins() {
 
 # The guest runs there, its lease is there, and the other half is on the other node still.
 runs_half_on() {
-    echo "running on: $(nodes_with running | paste -sd' '); known to: $(nodes_with any | paste -sd' '); lease: $(lease_holders | paste -sd' ')"
-    [[ $(nodes_with running) == "$1" && $(nodes_with any | wc -l) == 2 && $(lease_holders) == "$1" ]]
+    look
+    echo "running on: $(seen_with running | paste -sd' '); known to: $(seen_with any | paste -sd' '); lease: $(seen_holding | paste -sd' ')"
+    [[ $(seen_with running) == "$1" && $(seen_with any | wc -l) == 2 && $(seen_holding) == "$1" ]]
 }
 
 # ---- one half is gone for good ----
@@ -263,6 +264,7 @@ for try in 1 2 3 4; do
     retry "$WAIT_S" dirties >/dev/null
 done
 ok "resume: taken up" test $status = 0
+ok "resume: it may be quick now" on $here virsh migrate-setspeed $VM 1000 --postcopy
 ok "resume: the rest of it follows" retry 90 job_is $here '.state == "done"'
 ok "resume: it runs on $there alone" runs_once $there
 not_ok "resume: no record is lost" went_back

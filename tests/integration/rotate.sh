@@ -49,6 +49,10 @@ is_moving() { # NODE
     [[ $(ctl "$1" job list --json | jq -r '.jobs[-1] | "\(.ended) \(.iteration > 0)"') == "false true" ]]
 }
 
+job_on() { # NODE
+    ctl "$1" job list --json | jq -r '.jobs[-1].id'
+}
+
 # old_leaf NODE: what its old key signs, for the peer channel
 old_leaf() {
     "$LEAF" "$TMP/old.$1" "$TMP/leaf.$1" --name "$1" --uri "urn:migrated:peer:$1"
@@ -90,6 +94,7 @@ ok "the move is still under way" is_moving nodeA
 ok "status warns" sh -c "'$LAB' on nodeA migratectl status | grep 'key of this node is being changed'"
 exits "a second change is refused" 20 ctl nodeA node rotate-key
 like "both certificates of nodeA stand in its slot" "$(certificates nodeA)" '^[0-9a-f]{64} [0-9a-f]{64}$'
+ok "it may be quick now" ctl nodeA job set "$(job_on nodeA)" --bandwidth 1000
 ok "the move ends well" wait $mover
 ok "it runs once" runs_once nodeB
 note "$(tail -n 1 "$TMP/move")"

@@ -138,25 +138,54 @@ is_alive() {
     on "$1" true 2>/dev/null
 }
 
-# Nodes whose libvirt has the VM in a state of "virsh list": running, paused, ...
-nodes_with() {
+declare -A LOOK=()
+
+# All nodes at once: LOOK[NODE] is what its libvirt has and, behind a line "leases", what sanlock there holds leases for.
+# A dead one has neither.
+look() {
+    local node from said
+    local -A answer=()
+    for node in "${NODES[@]}"; do
+        exec {from}< <(on "$node" sh -c 'virsh -q list --all; echo leases; sanlock client status' 2>/dev/null)
+        answer[$node]=$from
+    done
+    for node in "${NODES[@]}"; do
+        said=""
+        from=${answer[$node]}
+        IFS= read -r -d '' -u "$from" said || true
+        LOOK[$node]=$said
+        exec {from}<&-
+    done
+}
+
+# Nodes that had the VM, at the last look, in a state of "virsh list": running, paused, ... or any
+seen_with() {
+    local node name state
+    for node in "${NODES[@]}"; do
+        while read -r _ name state _; do
+            [[ $name != "${2:-$VM}" || ($1 != any && $state != "$1") ]] || echo "$node"
+        done <<<"${LOOK[$node]%%leases$'\n'*}"
+    done
+}
+
+# Nodes on which a process held its lease then
+seen_holding() {
     local node
     for node in "${NODES[@]}"; do
-        is_alive "$node" || continue
-        on "$node" virsh -q list --all 2>/dev/null |
-            awk -v vm="${2:-$VM}" -v node="$node" -v state="$1" \
-                '$2 == vm && (state == "any" || $3 == state) { print node }'
+        [[ ${LOOK[$node]#*leases} != *$'\n'"r $VOLUME:${1:-$VM}:"* ]] || echo "$node"
     done
+}
+
+# Nodes whose libvirt has the VM in a state of "virsh list"
+nodes_with() {
+    look
+    seen_with "$@"
 }
 
 # Nodes on which a process holds the VM's lease, by sanlock itself
 lease_holders() {
-    local node
-    for node in "${NODES[@]}"; do
-        is_alive "$node" || continue
-        on "$node" sanlock client status 2>/dev/null | grep -q "^r $VOLUME:${1:-$VM}:" && echo "$node"
-    done
-    return 0
+    look
+    seen_holding "$@"
 }
 
 # runs_once NODE: there, in no other libvirt in any state, and the lease has one owner, which is it. A
@@ -172,9 +201,10 @@ runs_once() {
 
 is_once() {
     local where any lease
-    where=$(nodes_with running | paste -sd' ')
-    any=$(nodes_with any | paste -sd' ')
-    lease=$(lease_holders | paste -sd' ')
+    look
+    where=$(seen_with running | paste -sd' ')
+    any=$(seen_with any | paste -sd' ')
+    lease=$(seen_holding | paste -sd' ')
     echo "running on: $where; known to: $any; lease held on: $lease; wanted: $1"
     [[ $where == "$1" && $any == "$1" && $lease == "$1" ]]
 }
