@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # machines.sh - cluster.sh for lab/machines: the same words, other nodes.
 #
-# A script sources this and calls machines_run. Where machines are up already that no test brought up
-# (MIGRATED_TEST_MACHINES names their MIGRATED_LAB_DIR), they are used and left as they are, which saves minutes.
+# A script sources this and calls machines_run. Where MIGRATED_TEST_MACHINES names a MIGRATED_LAB_DIR, its machines are used,
+# brought up where they are not, and left as they are, with their cluster: what one script has made the next one finds,
+# which saves minutes.
 # shellcheck shell=bash disable=SC2034 # scripts read these
 
 # shellcheck source=cluster.sh
@@ -17,13 +18,18 @@ NODES=(nodeA nodeB)
 machines_up() {
     if [[ -n ${MIGRATED_TEST_MACHINES:-} ]]; then
         export MIGRATED_LAB_DIR=$MIGRATED_TEST_MACHINES
-        return 0
+    else
+        use_own_lab
     fi
-    use_own_lab
     "$LAB" up 2 --blank
 }
 
+in_cluster() {
+    on "$1" grep -q '^name=.' /etc/migrated/migrated.conf
+}
+
 join() {
+    ! in_cluster nodeA || return 0
     ctl nodeA cluster create "$LUN" --name "$VOLUME" --io-timeout $IO_TIMEOUT --management 10.77.0.1 --migration 10.77.1.1/24 &&
         ctl nodeB cluster join "$LUN"
 }
@@ -33,6 +39,7 @@ sees() {
 }
 
 define() {
+    ! ctl nodeA vm show "$VM" >/dev/null 2>&1 || return 0
     "$LAB" vm-xml "$VM" "/dev/csv/$VOLUME/$VM-disk" --ip-suffix "${IP##*.}" --memory 256 >"$TMP/$VM.xml" &&
         ctl nodeA image import "$VOLUME" "$VM-disk" /dev/vdc --format raw &&
         ctl nodeA vm define "$VOLUME" - <"$TMP/$VM.xml"

@@ -26,8 +26,17 @@ reservations_on() {
         sync'
 }
 
+# A node is let in once after each start of its host, before it has a volume.
 reservations_everywhere() {
-    reservations_on nodeA && reservations_on nodeB
+    local node
+    local -a jobs=()
+    reservations_on nodeA && reservations_on nodeB || return 1
+    in_cluster nodeA || return 0
+    for node in nodeA nodeB; do
+        "$LAB" kill $node && "$LAB" boot $node &
+        jobs+=($!)
+    done
+    wait "${jobs[0]}" && wait "${jobs[1]}" && retry "$WAIT_S" is_member nodeA && retry "$WAIT_S" is_member nodeB
 }
 
 # keys NODE: that the array has, as that node reads them
