@@ -225,10 +225,38 @@ begin(void)
     return now_ms();
 }
 
+static int
+look_away(void *piece, size_t bytes, void *data)
+{
+    (void)piece;
+    (void)bytes;
+    (void)data;
+    return 0;
+}
+
+/* What a list of images reads, all slots of VMs and of images, and nothing done with it: the
+ * storage's share. */
+static void
+only_read(struct csv_volume *volume)
+{
+    static const enum csv_kind kinds[] = {CSV_KIND_VM, CSV_KIND_IMAGE};
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        const struct csv_range range = {
+            .offset = csv_slot_address(&volume->super, kinds[i], 0, 0),
+            .bytes = (uint64_t)csv_slot_count(&volume->super, kinds[i]) * CSV_COPIES *
+                     csv_block_bytes(kinds[i]),
+            .piece_bytes = CSV_MIB,
+        };
+        if (csv_dev_stream(volume->dev, &range, look_away, NULL))
+            die("reading", NULL);
+    }
+}
+
 static void
 measure(const char *path, struct csv_volume *volume, uint32_t images, unsigned rounds)
 {
-    static struct series create, find, list, rename, drop, open;
+    static struct series create, find, list, rename, drop, open, raw;
     char name[CSV_NAME_MAX + 1];
     struct csv_error error = {0};
 
@@ -238,6 +266,7 @@ measure(const char *path, struct csv_volume *volume, uint32_t images, unsigned r
     rename = (struct series){.name = "rename"};
     drop = (struct series){.name = "delete"};
     open = (struct series){.name = "open-and-scan"};
+    raw = (struct series){.name = "only-read"};
     for (unsigned i = 0; i < rounds; i++) {
         struct csv_volume *fresh;
         struct csv_image image, *all;
@@ -271,6 +300,9 @@ measure(const char *path, struct csv_volume *volume, uint32_t images, unsigned r
         take(&open, start);
         free(all);
         csv_close(fresh);
+        start = begin();
+        only_read(volume);
+        take(&raw, start);
     }
     print(&create, images);
     print(&find, images);
@@ -278,6 +310,7 @@ measure(const char *path, struct csv_volume *volume, uint32_t images, unsigned r
     print(&rename, images);
     print(&drop, images);
     print(&open, images);
+    print(&raw, images);
 }
 
 int
