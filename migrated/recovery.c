@@ -7,11 +7,10 @@
 #include "core/timeouts.h"
 #include "core/tries.h"
 #include "events.h"
+#include "starts.h"
 #include "vm-actions.h"
 
 #include <string.h>
-
-#define STARTERS 8
 
 /* What is remembered of a VM that was found down. */
 typedef struct {
@@ -25,7 +24,7 @@ typedef struct {
 
 struct MigRecovery {
     MigDaemon *daemon;
-    GThreadPool *starters;
+    MigStarts *starts;
     GMutex lock; /* guards what follows */
     GCond wake;
     gboolean is_asked;
@@ -270,6 +269,7 @@ abandon_if_dead(const Look *look, Try *one)
 
     if (!view || !is_proven_dead(look, view))
         return;
+    mig_starts_abandon(look->recovery->starts, one->serial);
     one->is_starting = FALSE;
     one->serial = 0;
     one->book.not_host_id = one->target;
@@ -350,16 +350,10 @@ look_end(Look *look)
 
 /* ---- starting ---- */
 
-typedef struct {
-    char *vm, *node;
-    guint32 host_id;
-    MigDown down;
-    guint64 serial;
-} Start;
-
 static gboolean
-start_at(MigDaemon *daemon, const Start *start, GError **error)
+start_at(const MigStart *start, gpointer data, GError **error)
 {
+    MigDaemon *daemon = ((MigRecovery *)data)->daemon;
     MigNameRequest request = {.name = start->vm};
     g_autoptr(MigVmReply) reply = NULL;
 
@@ -372,7 +366,7 @@ start_at(MigDaemon *daemon, const Start *start, GError **error)
 
 /* FALSE: it has failed as the one before it. */
 static gboolean
-note_end(MigRecovery *recovery, const Start *start, const GError *error)
+note_end(MigRecovery *recovery, const MigStart *start, const GError *error)
 {
     gboolean is_locked = g_error_matches(error, MIG_ERROR, MIG_ERROR_IMAGE_LOCKED);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&recovery->lock);
@@ -388,8 +382,9 @@ note_end(MigRecovery *recovery, const Start *start, const GError *error)
 }
 
 static void
-report(MigRecovery *recovery, const Start *start, const GError *error)
+report(const MigStart *start, const GError *error, gpointer data)
 {
+    MigRecovery *recovery = data;
     gboolean is_new = note_end(recovery, start, error);
 
     if (!error)
@@ -401,20 +396,6 @@ report(MigRecovery *recovery, const Start *start, const GError *error)
     else
         g_message("%s: it cannot be started on %s yet: %s", start->vm, start->node, error->message);
     mig_recovery_wake(recovery); /* others may start after it, or it elsewhere */
-}
-
-static void
-start_work(gpointer data, gpointer user_data)
-{
-    MigRecovery *recovery = user_data;
-    Start *start = data;
-    g_autoptr(GError) error = NULL;
-
-    start_at(recovery->daemon, start, &error);
-    report(recovery, start, error);
-    g_free(start->vm);
-    g_free(start->node);
-    g_free(start);
 }
 
 static const char *
@@ -435,7 +416,7 @@ static void
 begin_start(MigRecovery *recovery, const MigPlaceVm *vm, const MigPlaceNode *node, const char *why)
 {
     gboolean has_node = vm->down == MIG_DOWN_NODE && vm->node;
-    Start *start = g_new0(Start, 1);
+    MigStart *start = g_new0(MigStart, 1);
     gboolean is_told; /* it has failed for what passes, and is tried until it has */
     Try *one;
 
@@ -458,7 +439,7 @@ begin_start(MigRecovery *recovery, const MigPlaceVm *vm, const MigPlaceNode *nod
         mig_events_add(recovery->daemon->events, vm->name, node->name, "restart",
                        "it ended %s%s%s; it is started on %s: %s", text_of(vm->down),
                        has_node ? " " : "", has_node ? vm->node : "", node->name, why);
-    g_thread_pool_push(recovery->starters, start, NULL);
+    mig_starts_begin(recovery->starts, start);
 }
 
 /* Why it is not started, told once for each reason. */
@@ -516,6 +497,7 @@ recovery_thread(gpointer data)
             ;
         recovery->is_asked = FALSE;
         g_mutex_unlock(&recovery->lock);
+        mig_starts_expire(recovery->starts, g_get_monotonic_time());
         if (mig_failover_is_isolated(daemon->failover))
             continue;
         volumes = mig_volumes_list(daemon->volumes);
@@ -601,7 +583,7 @@ mig_recovery_new(MigDaemon *daemon)
     MigRecovery *recovery = g_new0(MigRecovery, 1);
 
     recovery->daemon = daemon;
-    recovery->starters = g_thread_pool_new(start_work, recovery, STARTERS, FALSE, NULL);
+    recovery->starts = mig_starts_new(start_at, report, recovery);
     recovery->tries = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_mutex_init(&recovery->lock);
     g_cond_init(&recovery->wake);

@@ -227,6 +227,9 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
 
 /* A start on another node: taking a lease there can mean waiting for a host to be called dead. */
 #define MIG_START_MS 180000
+/* Any start that a fail-over has begun is called failed then: on another node MIG_START_MS has done
+ * so by itself, on this one nothing else does. */
+#define MIG_START_LATE_MS (MIG_START_MS + 10000)
 
 /* After an unclear end of a move, how long the confirm step keeps asking before it closes the job
  * as failed with what it knows. The domain stays as it is; nothing is started. */
