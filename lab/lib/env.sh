@@ -4,7 +4,7 @@
 
 # set_path NAME PATH: an absolute one; most are, and cost no process
 set_path() {
-    if [[ $2 == /* && $2/ != *//* && $2/ != */./* && $2/ != */../* ]]; then
+    if [[ $2 == /* && $2/ != *//* && $2/ != */./* && $2/ != */../* && ! -L $2 ]]; then
         printf -v "$1" %s "$2"
     else
         printf -v "$1" %s "$(readlink -m "$2")"

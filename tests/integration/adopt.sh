@@ -306,6 +306,7 @@ ok "the guest answers" answers
 ok "it runs once, transient, on its images" retry 20 is_cluster_vm
 is "with the uuid that it had" "$(ctl nodeA vm show $VM --json | jq -r .vm.uuid)" "$web_uuid"
 is "and is wanted running" "$(ctl nodeA vm show $VM --json | jq -r .vm.wanted)" running
+ok "its daemon, started anew, sees the other one" retry 30 all_up
 ok "it moves to the other node" ctl nodeA move $VM nodeB
 ok "and runs there once" runs_once nodeB
 ok "the guest finds its records whole" "$LAB" http $IP /verify

@@ -3,7 +3,7 @@
 #
 # A script sources this and calls machines_run. Where MIGRATED_TEST_MACHINES names a MIGRATED_LAB_DIR, its machines are used,
 # brought up where they are not, and left as they are, with their cluster: what one script has made the next one finds,
-# which saves minutes.
+# which saves minutes. reservation.sh is the last one: with its level nobody is fenced by sanlock's word alone any more.
 # shellcheck shell=bash disable=SC2034 # scripts read these
 
 # shellcheck source=cluster.sh
@@ -29,9 +29,20 @@ in_cluster() {
 }
 
 join() {
-    ! in_cluster nodeA || return 0
-    ctl nodeA cluster create "$LUN" --name "$VOLUME" --io-timeout $IO_TIMEOUT --management 10.77.0.1 --migration 10.77.1.1/24 &&
-        ctl nodeB cluster join "$LUN"
+    in_cluster nodeA ||
+        ctl nodeA cluster create "$LUN" --name "$VOLUME" --io-timeout $IO_TIMEOUT --management 10.77.0.1 --migration 10.77.1.1/24 ||
+        return 1
+    in_cluster nodeB || ctl nodeB cluster join "$LUN"
+}
+
+# What a script that was ended in its middle can have left
+tidy() {
+    local node
+    for node in nodeA nodeB; do
+        "$LAB" net $node san up || return 1
+    done
+    on nodeA virsh -q list --name 2>/dev/null | grep -qx "$VM" || on nodeB virsh -q list --name 2>/dev/null | grep -qx "$VM" || return 0
+    ctl nodeA vm stop "$VM" --force
 }
 
 sees() {
@@ -55,11 +66,18 @@ machines_run() {
     ok "they make a cluster" join
     ok "each sees both" retry "$WAIT_S" sees nodeA
     ok "the other one, too" retry "$WAIT_S" sees nodeB
+    ok "nothing runs yet" tidy
     ok "a VM is defined" define
+    at_exit acks_stop
     ok "it starts on nodeA" ctl nodeA vm start "$VM"
     ok "its web server answers" retry "$WAIT_S" answers
     note "it answers after $((SECONDS - begun)) s"
     ((TAP_FAILED == 0)) || bail "the VM does not run"
+}
+
+# pieces NODE: of the VM's disk as it is there; 0: it is not
+pieces() {
+    on "$1" dmsetup table "csv-$VOLUME-$VM--disk" 2>/dev/null | grep -c linear || true
 }
 
 # mapped NODE N: the VM's disk is a device of N pieces there (0: there is none)

@@ -28,15 +28,11 @@ reservations_on() {
 
 # A node is let in once after each start of its host, before it has a volume.
 reservations_everywhere() {
-    local node
-    local -a jobs=()
     reservations_on nodeA && reservations_on nodeB || return 1
     in_cluster nodeA || return 0
-    for node in nodeA nodeB; do
-        "$LAB" kill $node && "$LAB" boot $node &
-        jobs+=($!)
-    done
-    wait "${jobs[0]}" && wait "${jobs[1]}" && retry "$WAIT_S" is_member nodeA && retry "$WAIT_S" is_member nodeB
+    # both, before one of them makes a reservation that the other one has no key for
+    "$LAB" kill nodeA && "$LAB" kill nodeB && "$LAB" up 2 --blank && retry "$WAIT_S" is_member nodeA &&
+        retry "$WAIT_S" is_member nodeB
 }
 
 # keys NODE: that the array has, as that node reads them
