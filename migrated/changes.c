@@ -109,7 +109,7 @@ static const struct {
     {"image-rename", image_rename, FALSE},   {"image-grow", image_grow, TRUE},
     {"vm-define", mig_vm_run_define, FALSE}, {"vm-undefine", mig_vm_run_undefine, FALSE},
     {"vm-wanted", mig_vm_run_wanted, TRUE},  {"vm-own", mig_vm_run_own, TRUE},
-    {"vm-set", mig_vm_run_set, TRUE},
+    {"vm-set", mig_vm_run_set, TRUE},        {"vm-again", mig_vm_run_again, TRUE},
 };
 
 MigChangeRun

@@ -173,6 +173,30 @@ facts_thread(gpointer data)
     return NULL;
 }
 
+/* Whether what is on this node is known, as far as it can be. */
+static GMutex known_lock;
+static GCond known_changed;
+static gboolean is_known;
+
+static void
+tell_known(void)
+{
+    g_mutex_lock(&known_lock);
+    is_known = TRUE;
+    g_cond_signal(&known_changed);
+    g_mutex_unlock(&known_lock);
+}
+
+static void
+wait_until_known(void)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&known_lock);
+    gint64 until = g_get_monotonic_time() + MIG_KNOWN_MS * 1000;
+
+    while (!is_known && g_cond_wait_until(&known_changed, &known_lock, until))
+        ;
+}
+
 static gpointer
 start_thread(gpointer data)
 {
@@ -187,6 +211,7 @@ start_thread(gpointer data)
     mig_volumes_attach_configured(daemon->volumes);
     mig_trusted_start(daemon->trusted);
     mig_vms_adopt(daemon->vms);
+    tell_known();
     mig_jobs_recover(daemon->jobs);
     g_thread_unref(g_thread_new("facts", facts_thread, daemon));
     mig_meters_start(daemon->meters);
@@ -300,15 +325,17 @@ serve(MigDaemon *daemon, GError **error)
     mig_rpc_server_set_peer_filter(server, is_node_address, daemon);
     mig_rpc_server_set_peer_security(server, mig_trusted_accept, mig_tls_stands, daemon);
     mig_rpc_server_set_limits(server, (guint)config->max_connections, MIG_FRAME_MS);
-    /* everybody may connect: what they may do is decided by who they are (root, groups) */
-    if (!mig_rpc_server_listen_unix(server, config->socket_path, 0666, error) ||
-        !mig_rpc_server_listen_peer(server, config->management, (guint16)config->port,
+    if (!mig_rpc_server_listen_peer(server, config->management, (guint16)config->port,
                                     MIG_PEER_INTERFACE, error))
         return FALSE;
     mig_restart_set_loop(loop);
-    g_thread_unref(g_thread_new("start", start_thread, daemon));
     g_unix_signal_add(SIGTERM, on_signal, loop);
     g_unix_signal_add(SIGINT, on_signal, loop);
+    g_thread_unref(g_thread_new("start", start_thread, daemon));
+    wait_until_known();
+    /* everybody may connect: what they may do is decided by who they are (root, groups) */
+    if (!mig_rpc_server_listen_unix(server, config->socket_path, 0666, error))
+        return FALSE;
     mig_log_event(MIG_ID_STARTED, NULL, "migrated %s on %s, host id %u", MIG_VERSION, daemon->node,
                   daemon->host_id);
     g_main_loop_run(loop);

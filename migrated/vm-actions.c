@@ -194,16 +194,42 @@ mig_vm_run_wanted(MigCatalog *catalog, const MigPeerChangeRequest *request, gboo
     return mig_csv_vm_update(csv, &catalog->epoch, vm, error);
 }
 
-static gboolean
-set_wanted(MigDaemon *daemon, MigVmView *view, gboolean wants_running, GError **error)
+/* Where one that is wanted runs from now on. Whoever has stopped it since that was read was told
+ * that it is down: so it is then, and is not made wanted by this. */
+gboolean
+mig_vm_run_again(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
+                 MigPeerChangeReply *reply, GError **error)
 {
-    MigPeerChangeRequest change = {.change = (char *)"vm-wanted",
-                                   .name = view->vm->name,
-                                   .flag = wants_running,
-                                   .host_id = daemon->host_id};
+    MigCsv *csv = mig_attached_csv(catalog->attached);
+    g_autoptr(MigVm) vm = mig_csv_vm(csv, request->name ? request->name : "", error);
+
+    if (!vm)
+        return FALSE;
+    if (!vm->wants_running) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED,
+                    "%s is not wanted running any more: it was stopped meanwhile", vm->name);
+        return FALSE;
+    }
+    if (is_begun || vm->last_host_id == request->host_id)
+        return TRUE;
+    vm->last_host_id = (guint32)request->host_id;
+    return mig_csv_vm_update(csv, &catalog->epoch, vm, error);
+}
+
+static gboolean
+change_wanted(MigDaemon *daemon, MigVmView *view, const char *how, gboolean flag, GError **error)
+{
+    MigPeerChangeRequest change = {
+        .change = (char *)how, .name = view->vm->name, .flag = flag, .host_id = daemon->host_id};
     g_autoptr(MigPeerChangeReply) reply = mig_change(daemon, view->attached, &change, error);
 
     return reply != NULL;
+}
+
+static gboolean
+set_wanted(MigDaemon *daemon, MigVmView *view, gboolean wants_running, GError **error)
+{
+    return change_wanted(daemon, view, "vm-wanted", wants_running, error);
 }
 
 /* A start that failed is not wanted any more, unless the VM has come up elsewhere meanwhile. */
@@ -314,32 +340,57 @@ may_recover(MigDaemon *daemon, const MigVmView *view, GError **error)
     return g_str_equal(view->state, "unknown") || may_start(daemon, view, error);
 }
 
-/* Whoever has stopped it while it was being started was told that it is down. FALSE: it is. */
+/* More than this start has had its lease since it was looked at. */
+static gboolean
+has_run_since(const MigVmView *view)
+{
+    MigLeaseOwner owner = {0};
+
+    return view->owner.version &&
+           mig_csv_vm_lease_owner(mig_attached_csv(view->attached), view->vm->slot, &owner, NULL) &&
+           owner.version > view->owner.version + 1;
+}
+
+/* It is not wanted any more. Was it stopped? Or has another node, which was to start it at the same
+ * time, failed in vain (see unwant()) and taken back what it had set? No stop says where it last
+ * ran. */
+static gboolean
+is_stop(const MigDaemon *daemon, const MigVmView *view, const MigVm *now)
+{
+    /* that other start has found it wanted as this one has, and takes nothing back */
+    return view->vm->wants_running || now->last_host_id == daemon->host_id || has_run_since(view);
+}
+
+/* Whoever has stopped or deleted it while it was being started was told that it is down. FALSE: it
+ * is. A start can take as long as libvirt and its hooks like, and meanwhile another node may have
+ * had it. */
 static gboolean
 is_wanted_still(MigDaemon *daemon, MigVmView *view, const char *const *images, GError **error)
 {
     const char *name = view->vm->name;
-    g_autoptr(MigVm) now = mig_csv_vm(mig_attached_csv(view->attached), name, NULL);
-    g_autoptr(GError) failed = NULL;
+    g_autoptr(GError) unread = NULL, failed = NULL;
+    g_autoptr(MigVm) now = mig_csv_vm(mig_attached_csv(view->attached), name, &unread);
+    gboolean is_gone = now ? g_strcmp0(now->uuid, view->vm->uuid) != 0
+                           : g_error_matches(unread, MIG_ERROR, MIG_ERROR_VM_UNKNOWN);
 
-    if (!now || now->wants_running || g_strcmp0(now->uuid, view->vm->uuid) != 0)
+    if (!is_gone && (!now || now->wants_running))
         return TRUE;
-    /* no stop says where it last ran: another node was to start it, too, and has failed in vain */
-    if (now->last_host_id != daemon->host_id) {
+    if (!is_gone && !is_stop(daemon, view, now)) {
         if (!set_wanted(daemon, view, TRUE, &failed))
             g_warning("%s runs, and is not marked as wanted: %s", name, failed->message);
         return TRUE;
     }
     if (!daemon->hv->destroy(daemon->hv->self, name, view->vm->uuid, &failed)) {
         mig_events_add(daemon->events, name, daemon->node, "stop-failed",
-                       "it was stopped while it was being started, and cannot be ended: %s",
-                       failed->message);
+                       "it was %s while it was being started, and cannot be ended: %s",
+                       is_gone ? "deleted" : "stopped", failed->message);
         return TRUE;
     }
     mig_vms_refresh(daemon->vms);
     mig_vms_deactivate(daemon, images);
     g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED,
-                "%s was stopped while it was being started, and is down", name);
+                "%s was %s while it was being started, and is down", name,
+                is_gone ? "deleted" : "stopped");
     return FALSE;
 }
 
@@ -366,7 +417,8 @@ start_view(MigDaemon *daemon, MigVmView *view, GError **error)
     if (!xml || !own_images(daemon, view, definition->images, error))
         return FALSE;
     /* wanted first: killed behind it, the VM is found stopped but wanted, never the reverse */
-    if (!set_wanted(daemon, view, TRUE, error))
+    if (!change_wanted(daemon, view, view->vm->wants_running ? "vm-again" : "vm-wanted", TRUE,
+                       error))
         return FALSE;
     if (mig_vms_activate(daemon, (const char *const *)definition->images, error) &&
         mig_hooked_start(daemon->hooked, name, xml, error)) {

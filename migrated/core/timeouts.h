@@ -225,6 +225,10 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
 /* A graceful stop: what a guest gets to shut down. */
 #define MIG_STOP_MS 90000
 
+/* A daemon that starts answers people and hooks when it knows what is on its node, or after this
+ * long: a volume or libvirt may be silent for good, and then it has to say so. */
+#define MIG_KNOWN_MS 500
+
 /* A start on another node: taking a lease there can mean waiting for a host to be called dead. */
 #define MIG_START_MS 180000
 /* Any start that a fail-over has begun is called failed then: on another node MIG_START_MS has done

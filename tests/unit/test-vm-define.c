@@ -272,6 +272,38 @@ has_image(Fixture *fixture, const char *name)
 
 /* The VM is gone, and the coordinator died before its disks were. One is deleted by somebody, and
  * its name taken for something new: that stays. */
+static gboolean
+change_wanted(Fixture *fixture, MigChangeRun run, gboolean flag, guint host_id, GError **error)
+{
+    MigPeerChangeRequest request = {.name = (char *)"web", .flag = flag, .host_id = host_id};
+    g_autoptr(MigPeerChangeReply) reply = mig_PeerChangeReply_new();
+
+    return run(&fixture->catalog, &request, FALSE, reply, error);
+}
+
+/* A fail-over's start that has found it wanted makes no stop undone that came meanwhile. */
+static void
+test_stopped_is_stopped(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigVm) vm = NULL;
+
+    make_vm(fixture, DEFINE, "44444444-4444-4444-8444-444444444444", DOMAIN(DISK("d1")));
+    g_assert_true(change_wanted(fixture, mig_vm_run_wanted, TRUE, 3, NULL));
+    g_assert_true(change_wanted(fixture, mig_vm_run_again, TRUE, 4, NULL));
+    vm = mig_csv_vm(fixture->attached.csv, "web", NULL);
+    g_assert_true(vm->wants_running);
+    g_assert_cmpuint(vm->last_host_id, ==, 4);
+    g_clear_pointer(&vm, mig_vm_free);
+
+    g_assert_true(change_wanted(fixture, mig_vm_run_wanted, FALSE, 3, NULL));
+    g_assert_false(change_wanted(fixture, mig_vm_run_again, TRUE, 5, &error));
+    g_assert_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED);
+    vm = mig_csv_vm(fixture->attached.csv, "web", NULL);
+    g_assert_false(vm->wants_running);
+    g_assert_cmpuint(vm->last_host_id, ==, 4);
+}
+
 static void
 test_undefine_again(Fixture *fixture, gconstpointer data)
 {
@@ -491,6 +523,7 @@ main(int argc, char **argv)
     ADD("second-try", NULL, test_second_try);
     ADD("gone", NULL, test_gone);
     ADD("undefine-again", NULL, test_undefine_again);
+    ADD("stopped-is-stopped", NULL, test_stopped_is_stopped);
 #define ADD_ALL(name, data, function) \
     g_test_add("/vm-define/" name, Fixture, data, set_up_all, function, tear_down_all)
     ADD_ALL("cuts", NULL, test_cuts);
