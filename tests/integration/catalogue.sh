@@ -132,6 +132,7 @@ nobody_stays() {
 
 cluster_up 2
 ok "nobody stays coordinator" nobody_stays
+ok "daemons are back" retry 30 eval 'ctl nodeA status && ctl nodeB status'
 ok "both attach the volume" cluster_volume
 ok "both change the catalogue for $DURATION_S s" run_workers
 ok "nothing was refused but for a catalogue that is busy" nothing_bad

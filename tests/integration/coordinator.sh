@@ -402,12 +402,14 @@ ok "another node has the role" retry 20 not_coordinated_by "$was" "$(other_than 
 ok "it is started again" "$LAB" service "$was" migrated start
 ok "and is back" retry $SETTLE_S daemon_up "$was"
 for i in 1 2; do
+    ok "all say which it is, $i" retry $SETTLE_S all_agree
     was=$(coordinator nodeA)
     ok "the coordinator's daemon is killed, $i" kill_coordinator
     ok "another node has the role, or it again" retry 30 has_coordinator "$(other_than "$was")"
     ok "all are back" retry $SETTLE_S all_up
 done
 
+ok "all say which it is" retry $SETTLE_S all_agree
 was=$(coordinator nodeA)
 pid=$(host_pid "$was" "$(pid_of_migrated "$was")")
 ok "the coordinator's daemon hangs, $was" kill -STOP "$pid"

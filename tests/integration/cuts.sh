@@ -78,7 +78,7 @@ disk_long() {
     ok "disk $1 past the leases: it is back" "$LAB" disk "$node" ok
     ok "disk $1 past the leases: the node is one again, by itself" retry 60 all_up
     # where an error has stopped it sanlock has nothing left to kill: it is ended for its lease
-    [[ $1 != error ]] || ok "disk $1 past the leases: what was left of it was ended" told "$node" "$VM" ended-here
+    [[ $1 != error ]] || ok "disk $1 past the leases: what was left of it was ended" retry 20 told "$node" "$VM" ended-here
     ok "disk $1 past the leases: the VM runs once" retry "$SETTLE_S" runs_somewhere
     ok "disk $1 past the leases: an agent works again" set_mode ok
     settles "disk $1 past the leases"

@@ -18,7 +18,7 @@ daemon_answers() {
 
 daemon_is_new() {
     local now
-    now=$(daemon_pid "$1") && [[ $now != "$2" ]] && daemon_answers "$1"
+    now=$(daemon_pid "$1") && [[ $now != "$2" ]] && daemon_answers "$1" && has_volume "$1" >/dev/null
 }
 
 # restart NODE HOW: kill is kill -9, restart is a request to end
@@ -90,6 +90,7 @@ sed -n 's/.*"longest_gap_ms":\([0-9.]*\).*/# longest gap: \1 ms/p' "$TMP/probe.j
 ok "it is still the same guest" same_guest
 ok "both have the volume attached without being told" has_volume nodeA
 ok "nodeB too" has_volume nodeB
+ok "each sees the other" retry 30 all_up
 ok "the restarted daemons move it" ctl nodeA move $VM nodeB
 ok "it runs on nodeB alone" runs_once nodeB
 ok "and back" ctl nodeB move $VM nodeA

@@ -48,7 +48,7 @@ all_agree() {
     for node in "${NODES[@]}"; do
         retry 4 vm_is_on "$node" "$1" || return 1
     done
-    [[ $1 == nodeA ]] && retry 3 no_devices_on nodeB || retry 3 no_devices_on nodeA
+    [[ $1 == nodeA ]] && retry 10 no_devices_on nodeB || retry 10 no_devices_on nodeA
 }
 
 # A move of ours that may not wait: exit code 28, for the pair
@@ -226,6 +226,7 @@ ok "one more by hand is under way" retry 20 is_moving nodeB $VM
 ok "it can be cancelled like any job" ctl nodeA job cancel "$(last_job nodeB .id)"
 not_ok "virsh says that it failed" wait $mover
 ok "it runs on nodeB alone, and nothing is left on nodeA" all_agree nodeB
+ok "that job has ended" retry 10 last_job_is nodeB "virsh cancelled nodeA"
 
 # ---- daemons that end, hang, are away ----
 by_hand nodeB $VM nodeA --bandwidth $SLOW_MIB_S >"$TMP/slow" 2>&1 &
@@ -241,7 +242,7 @@ ok "it runs on nodeA alone" runs_once nodeA
 ok "both say so" retry 10 both_say nodeA
 ok "the job was taken up, and is done" retry 10 last_job_is nodeB "virsh done nodeA"
 ok "the other VM moves as if nothing had been" ctl nodeB move $TWO nodeA
-ok "no image is left active on nodeB" retry 3 no_devices_on nodeB
+ok "no image is left active on nodeB" retry 10 no_devices_on nodeB
 
 ok "a domain that is not ours comes and goes" foreign_lives
 ok "nodeB's daemon hangs" stop_daemon nodeB
@@ -271,7 +272,7 @@ ok "and so does $TWO" runs_once_as $TWO nodeA
 ok "its QEMU dies" on nodeA sh -c "kill -9 \"\$(cat /run/libvirt/qemu/$TWO.pid)\""
 ok "the daemon knows at once" within $KNOWN_MS retry 3 state_is nodeA $TWO stopped
 sed -n 's/^took/# from the kill to the status: took/p' "$TMP/said"
-ok "its image is no longer active" retry 2 no_device_of $TWO
+ok "its image is no longer active" retry 10 no_device_of $TWO
 ok "the time line has it" retry 3 told_why $TWO
 ok "a start by hand is refused, with the command that does it" \
     refused_by "migratectl vm start two --node nodeB" create_on nodeB "$TMP/two.live.xml"

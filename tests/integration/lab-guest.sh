@@ -97,7 +97,7 @@ ok "up with sectors of $SECTOR bytes" "$LAB" up 2 --sector "$SECTOR"
 ok "leases are made and both nodes join" prepare_leases
 ok "the disk is ready" prepare_disk
 ok "the guest starts with its lease" "$LAB" on nodeA virsh -q create /run/web.xml
-ok "its web server answers" retry 30 "$LAB" http $IP /
+ok "its web server answers" retry 90 "$LAB" http $IP /
 ok "it answers pings" "$LAB" on client busybox ping -c2 -W2 $IP
 ok "it knows its name" bash -c "'$LAB' http $IP / | grep -q '^web up'"
 not_ok "a second start on nodeB is refused" "$LAB" on nodeB virsh -q create /run/web.xml
@@ -105,13 +105,12 @@ not_ok "a second start on nodeB is refused" "$LAB" on nodeB virsh -q create /run
 "$LAB" on client lab-acks $IP "$TMP/acked" >/dev/null &
 collector=$!
 ok "the writer writes" "$LAB" http $IP '/writer?rate=100'
-ok "memory gets dirty" "$LAB" http $IP '/load?rate=20&set=32'
+ok "memory gets dirty" retry 90 "$LAB" http $IP '/load?rate=20&set=32'
 not_ok "more memory than there is is refused" "$LAB" http $IP '/load?rate=20&set=4000'
-"$LAB" http $IP '/load?rate=20&set=32' >/dev/null
-sleep 2
-ok "records are acknowledged" stat_above acked 50
-ok "the memory load reaches its rate" stat_above achieved_mib_s 14
-ok "echoes come" bash -c "'$LAB' probe $IP --duration 1 | tee /dev/stderr | grep -Eq '\"received\":(1[5-9][0-9]|200)'"
+retry 90 "$LAB" http $IP '/load?rate=20&set=32' >/dev/null || true
+ok "records are acknowledged" retry 30 stat_above acked 50
+ok "the memory load reaches its rate" retry 30 stat_above achieved_mib_s 14
+ok "echoes come" retry 30 bash -c "'$LAB' probe $IP --duration 1 | tee /dev/stderr | grep -Eq '\"received\":(1[5-9][0-9]|200)'"
 
 ok "relays start" bash -c "'$LAB' service nodeA relay start && '$LAB' service nodeB relay start && sleep 0.3"
 "$LAB" probe $IP --until-file "$TMP/moved" >"$TMP/probe.json" &
@@ -127,7 +126,7 @@ not_ok "and not on nodeB" bash -c "'$LAB' on nodeB sanlock client status | grep 
 ok "the guest finds its records whole" "$LAB" http $IP /verify
 
 ok "it is told to shut down" "$LAB" on nodeA virsh -q shutdown web
-ok "it does" retry 10 is_gone nodeA
+ok "it does" retry 90 is_gone nodeA
 kill -TERM $collector
 wait $collector || true
 ok "the client saw acknowledgements" test "$(acked)" -gt 100

@@ -205,7 +205,7 @@ mend_it() {
 # Where the VM is now, once: sets now_on
 runs_somewhere() {
     now_on=$(nodes_with running | paste -sd' ')
-    [[ $now_on == node? ]] && runs_once "$now_on"
+    [[ $now_on == node? ]] && is_once "$now_on"
 }
 
 # What the job says is what happened, and who waited for it was told the same.

@@ -260,7 +260,7 @@ for try in 1 2 3 4; do
     ok "resume $try: it is started again" retry "$WAIT_S" answers
     here=$(vm_node nodeA)
     [[ $here == nodeA ]] && there=nodeB || there=nodeA
-    "$LAB" http $IP "/load?rate=$RATE_MIB_S&set=$SET_MIB" >/dev/null
+    retry "$WAIT_S" "$LAB" http $IP "/load?rate=$RATE_MIB_S&set=$SET_MIB" >/dev/null
     retry "$WAIT_S" dirties >/dev/null
 done
 ok "resume: taken up" test $status = 0

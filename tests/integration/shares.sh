@@ -46,6 +46,7 @@ ok "VMs of $MEMORY_MIB and $LARGE_MIB MiB run, two each" all_start
 free_mib=$(status_of nodeA '.nodes[] | select(.name == "nodeC") | .memory_free / 1048576 | floor')
 ok "nodeC keeps all but what one and a half VMs need" setting nodeC limits \
     "memory_reserve_mib=$((free_mib - MEMORY_MIB * 3 / 2))"
+ok "each sees the others" retry 30 all_up
 ok "the one fits alone" ctl nodeA check one nodeC
 ok "the other fits alone" ctl nodeA check two nodeC
 

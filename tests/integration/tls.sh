@@ -255,7 +255,7 @@ removed() {
     is "removed: its VM is where nobody has it, and wanted" "$(state_of "$VM")" "stopped running"
     ok "removed: its VM is not restarted against its policy" eval 'sleep 6; [[ -z $(nodes_with any) ]]'
     ok "removed: with another policy it is" ctl nodeA vm set "$VM" restart=on-node-death
-    ok "removed: once, on a node that lives" retry 30 eval 'runs_once nodeA || runs_once nodeB'
+    ok "removed: once, on a node that lives" retry 30 eval 'is_once nodeA || is_once nodeB'
     ok "removed: the other one, too" eval '[[ $(nodes_with any $APP) == nodeA ]]'
 }
 

@@ -206,6 +206,7 @@ ok "it is still a member" are_members nodeA nodeB nodeC
 ok "the VM moves to another one" ctl nodeA move "$VM" nodeB
 ok "it runs once" runs_once nodeB
 ok "its password has come along" knows_secret nodeB
+ok "nodeC has ended that move" retry 20 vm_is_on nodeC nodeB
 ok "then the node leaves" leave nodeC
 
 sed "s,</devices>,<hostdev mode='subsystem' type='usb'/></devices>,; s,<name>$VM,<name>bad," "$TMP/$VM.xml" >"$TMP/bad.xml"

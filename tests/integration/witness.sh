@@ -70,7 +70,7 @@ ok "its guest answers" retry "$WAIT_S" answers $IP2
 # slower than the first, so that it stays behind it
 ok "and writes to the same disk" "$LAB" http $IP2 '/writer?rate=5'
 sleep 4
-ok "the first one writes on" writes
+ok "the first one writes on" retry 20 writes
 ok "the second one is ended" on nodeB sh -c 'kill "$(cat /run/second.pid)"'
 not_ok "copy-watch says that not all was well" copies_seen
 ok "copy-watch names both nodes" of_second '.violations | any(.vm == "web" and

@@ -191,12 +191,7 @@ lease_holders() {
 # runs_once NODE: there, in no other libvirt in any state, and the lease has one owner, which is it. A
 # move answers when the VM has arrived, and its other half is gone a moment later.
 runs_once() {
-    local i
-    for i in 1 2 3 4; do
-        is_once "$1" && return 0
-        sleep 0.3
-    done
-    is_once "$1"
+    retry 8 is_once "$1"
 }
 
 is_once() {
