@@ -41,6 +41,7 @@ MIG_CHANGE_DECLARE(mig_vm_run_define); /* each beside what asks for it */
 MIG_CHANGE_DECLARE(mig_vm_run_undefine);
 MIG_CHANGE_DECLARE(mig_vm_run_wanted);
 MIG_CHANGE_DECLARE(mig_vm_run_again);
+MIG_CHANGE_DECLARE(mig_vm_run_unwant);
 MIG_CHANGE_DECLARE(mig_vm_run_own);
 MIG_CHANGE_DECLARE(mig_vm_run_set);
 /* NULL: this version knows no such change. */

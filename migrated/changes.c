@@ -110,6 +110,7 @@ static const struct {
     {"vm-define", mig_vm_run_define, FALSE}, {"vm-undefine", mig_vm_run_undefine, FALSE},
     {"vm-wanted", mig_vm_run_wanted, TRUE},  {"vm-own", mig_vm_run_own, TRUE},
     {"vm-set", mig_vm_run_set, TRUE},        {"vm-again", mig_vm_run_again, TRUE},
+    {"vm-unwant", mig_vm_run_unwant, TRUE},
 };
 
 MigChangeRun

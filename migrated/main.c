@@ -334,8 +334,12 @@ serve(MigDaemon *daemon, GError **error)
     g_thread_unref(g_thread_new("start", start_thread, daemon));
     wait_until_known();
     /* everybody may connect: what they may do is decided by who they are (root, groups) */
-    if (!mig_rpc_server_listen_unix(server, config->socket_path, 0666, error))
-        return FALSE;
+    if (!mig_rpc_server_listen_unix(server, config->socket_path, 0666, error)) {
+        /* at once, as when it is killed: what threads have begun by now is found by the next life
+         */
+        g_printerr("migrated: %s\n", (*error)->message);
+        _Exit(mig_error_exit_code(*error));
+    }
     mig_log_event(MIG_ID_STARTED, NULL, "migrated %s on %s, host id %u", MIG_VERSION, daemon->node,
                   daemon->host_id);
     g_main_loop_run(loop);

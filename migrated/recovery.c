@@ -364,6 +364,13 @@ start_at(const MigStart *start, gpointer data, GError **error)
     return reply != NULL;
 }
 
+static gboolean
+is_not_wanted(const GError *error)
+{
+    return g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_STOPPED) ||
+           g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN);
+}
+
 /* FALSE: it has failed as the one before it. */
 static gboolean
 note_end(MigRecovery *recovery, const MigStart *start, const GError *error)
@@ -374,6 +381,10 @@ note_end(MigRecovery *recovery, const MigStart *start, const GError *error)
 
     if (one->serial != start->serial)
         return TRUE;
+    if (is_not_wanted(error)) { /* it says nothing of the VM, nor of the node */
+        g_hash_table_remove(recovery->tries, start->vm);
+        return TRUE;
+    }
     one->is_starting = FALSE;
     if (is_locked || g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_BUSY))
         return mig_try_passing(&one->book, start->down, is_locked, start->host_id, now_ms());
@@ -390,6 +401,9 @@ report(const MigStart *start, const GError *error, gpointer data)
     if (!error)
         mig_events_add(recovery->daemon->events, start->vm, start->node, "started", "on %s",
                        start->node);
+    else if (is_not_wanted(error))
+        mig_events_add(recovery->daemon->events, start->vm, start->node, "not-started", "%s",
+                       error->message);
     else if (is_new)
         mig_events_add(recovery->daemon->events, start->vm, start->node, "start-failed",
                        "on %s: %s", start->node, error->message);

@@ -232,6 +232,24 @@ set_wanted(MigDaemon *daemon, MigVmView *view, gboolean wants_running, GError **
     return change_wanted(daemon, view, "vm-wanted", wants_running, error);
 }
 
+/* A start by hand has failed, and takes back what it had set: unless another one has set it since.
+ * Nowhere is where it ran last then, which no stop says (see is_stop()). */
+gboolean
+mig_vm_run_unwant(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
+                  MigPeerChangeReply *reply, GError **error)
+{
+    MigCsv *csv = mig_attached_csv(catalog->attached);
+    g_autoptr(MigVm) vm = mig_csv_vm(csv, request->name ? request->name : "", error);
+
+    if (!vm)
+        return FALSE;
+    if (is_begun || !vm->wants_running || vm->last_host_id != request->host_id)
+        return TRUE;
+    vm->wants_running = FALSE;
+    vm->last_host_id = 0;
+    return mig_csv_vm_update(csv, &catalog->epoch, vm, error);
+}
+
 /* A start that failed is not wanted any more, unless the VM has come up elsewhere meanwhile. */
 static void
 unwant(MigDaemon *daemon, MigVmView *view)
@@ -240,7 +258,7 @@ unwant(MigDaemon *daemon, MigVmView *view)
 
     if (mig_csv_vm_lease_owner(mig_attached_csv(view->attached), view->vm->slot, &owner, NULL) &&
         owner.host_id == 0)
-        set_wanted(daemon, view, FALSE, NULL);
+        change_wanted(daemon, view, "vm-unwant", FALSE, NULL);
 }
 
 gboolean
@@ -340,25 +358,12 @@ may_recover(MigDaemon *daemon, const MigVmView *view, GError **error)
     return g_str_equal(view->state, "unknown") || may_start(daemon, view, error);
 }
 
-/* More than this start has had its lease since it was looked at. */
+/* It is not wanted any more. Was it stopped? Or has another start by hand, begun beside this one,
+ * failed in vain and taken its mark back? */
 static gboolean
-has_run_since(const MigVmView *view)
+is_stop(const MigVm *now)
 {
-    MigLeaseOwner owner = {0};
-
-    return view->owner.version &&
-           mig_csv_vm_lease_owner(mig_attached_csv(view->attached), view->vm->slot, &owner, NULL) &&
-           owner.version > view->owner.version + 1;
-}
-
-/* It is not wanted any more. Was it stopped? Or has another node, which was to start it at the same
- * time, failed in vain (see unwant()) and taken back what it had set? No stop says where it last
- * ran. */
-static gboolean
-is_stop(const MigDaemon *daemon, const MigVmView *view, const MigVm *now)
-{
-    /* that other start has found it wanted as this one has, and takes nothing back */
-    return view->vm->wants_running || now->last_host_id == daemon->host_id || has_run_since(view);
+    return now->last_host_id != 0;
 }
 
 /* Whoever has stopped or deleted it while it was being started was told that it is down. FALSE: it
@@ -370,12 +375,13 @@ is_wanted_still(MigDaemon *daemon, MigVmView *view, const char *const *images, G
     const char *name = view->vm->name;
     g_autoptr(GError) unread = NULL, failed = NULL;
     g_autoptr(MigVm) now = mig_csv_vm(mig_attached_csv(view->attached), name, &unread);
-    gboolean is_gone = now ? g_strcmp0(now->uuid, view->vm->uuid) != 0
-                           : g_error_matches(unread, MIG_ERROR, MIG_ERROR_VM_UNKNOWN);
+    gboolean is_gone =
+        now ? g_strcmp0(now->uuid, view->vm->uuid) != 0 || now->slot != view->vm->slot
+            : g_error_matches(unread, MIG_ERROR, MIG_ERROR_VM_UNKNOWN);
 
     if (!is_gone && (!now || now->wants_running))
         return TRUE;
-    if (!is_gone && !is_stop(daemon, view, now)) {
+    if (!is_gone && !is_stop(now)) {
         if (!set_wanted(daemon, view, TRUE, &failed))
             g_warning("%s runs, and is not marked as wanted: %s", name, failed->message);
         return TRUE;
@@ -394,8 +400,10 @@ is_wanted_still(MigDaemon *daemon, MigVmView *view, const char *const *images, G
     return FALSE;
 }
 
+/* how: is said of it on the LUN: "vm-wanted", or "vm-again" where a stop is not to be made undone.
+ */
 static gboolean
-start_view(MigDaemon *daemon, MigVmView *view, GError **error)
+start_view(MigDaemon *daemon, MigVmView *view, const char *how, GError **error)
 {
     const char *name = view->vm->name;
     g_autoptr(MigDefinition) definition = NULL;
@@ -417,8 +425,7 @@ start_view(MigDaemon *daemon, MigVmView *view, GError **error)
     if (!xml || !own_images(daemon, view, definition->images, error))
         return FALSE;
     /* wanted first: killed behind it, the VM is found stopped but wanted, never the reverse */
-    if (!change_wanted(daemon, view, view->vm->wants_running ? "vm-again" : "vm-wanted", TRUE,
-                       error))
+    if (!change_wanted(daemon, view, how, TRUE, error))
         return FALSE;
     if (mig_vms_activate(daemon, (const char *const *)definition->images, error) &&
         mig_hooked_start(daemon->hooked, name, xml, error)) {
@@ -453,7 +460,7 @@ mig_vm_start(MigDaemon *daemon, const char *name, GError **error)
         return FALSE;
     g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
     gboolean ok = view && may_run_here(view, error) && may_start(daemon, view, error) &&
-                  start_view(daemon, view, error);
+                  start_view(daemon, view, "vm-wanted", error);
 
     mig_jobs_let_vm_go(daemon->jobs, name);
     return ok;
@@ -469,7 +476,7 @@ mig_vm_recover(MigDaemon *daemon, const char *name, GError **error)
 
     if (view && !ok)
         ok = may_run_here(view, error) && may_recover(daemon, view, error) &&
-             start_view(daemon, view, error);
+             start_view(daemon, view, "vm-again", error);
     mig_jobs_let_vm_go(daemon->jobs, name);
     return ok;
 }

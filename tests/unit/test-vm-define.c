@@ -270,8 +270,6 @@ has_image(Fixture *fixture, const char *name)
     return found != NULL;
 }
 
-/* The VM is gone, and the coordinator died before its disks were. One is deleted by somebody, and
- * its name taken for something new: that stays. */
 static gboolean
 change_wanted(Fixture *fixture, MigChangeRun run, gboolean flag, guint host_id, GError **error)
 {
@@ -279,6 +277,26 @@ change_wanted(Fixture *fixture, MigChangeRun run, gboolean flag, guint host_id, 
     g_autoptr(MigPeerChangeReply) reply = mig_PeerChangeReply_new();
 
     return run(&fixture->catalog, &request, FALSE, reply, error);
+}
+
+/* A start by hand that fails takes back its own mark, not a later one's. */
+static void
+test_unwant(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(MigVm) vm = NULL;
+
+    make_vm(fixture, DEFINE, "44444444-4444-4444-8444-444444444444", DOMAIN(DISK("d1")));
+    g_assert_true(change_wanted(fixture, mig_vm_run_wanted, TRUE, 3, NULL));
+    g_assert_true(change_wanted(fixture, mig_vm_run_wanted, TRUE, 4, NULL));
+    g_assert_true(change_wanted(fixture, mig_vm_run_unwant, FALSE, 3, NULL));
+    vm = mig_csv_vm(fixture->attached.csv, "web", NULL);
+    g_assert_true(vm->wants_running);
+    g_assert_cmpuint(vm->last_host_id, ==, 4);
+    g_clear_pointer(&vm, mig_vm_free);
+    g_assert_true(change_wanted(fixture, mig_vm_run_unwant, FALSE, 4, NULL));
+    vm = mig_csv_vm(fixture->attached.csv, "web", NULL);
+    g_assert_false(vm->wants_running);
+    g_assert_cmpuint(vm->last_host_id, ==, 0);
 }
 
 /* A fail-over's start that has found it wanted makes no stop undone that came meanwhile. */
@@ -304,6 +322,8 @@ test_stopped_is_stopped(Fixture *fixture, gconstpointer data)
     g_assert_cmpuint(vm->last_host_id, ==, 4);
 }
 
+/* The VM is gone, and the coordinator died before its disks were. One is deleted by somebody, and
+ * its name taken for something new: that stays. */
 static void
 test_undefine_again(Fixture *fixture, gconstpointer data)
 {
@@ -523,6 +543,7 @@ main(int argc, char **argv)
     ADD("second-try", NULL, test_second_try);
     ADD("gone", NULL, test_gone);
     ADD("undefine-again", NULL, test_undefine_again);
+    ADD("unwant", NULL, test_unwant);
     ADD("stopped-is-stopped", NULL, test_stopped_is_stopped);
 #define ADD_ALL(name, data, function) \
     g_test_add("/vm-define/" name, Fixture, data, set_up_all, function, tear_down_all)
