@@ -364,11 +364,11 @@ start_at(const MigStart *start, gpointer data, GError **error)
     return reply != NULL;
 }
 
+/* Not MIG_ERROR_VM_UNKNOWN: a node that has not attached the volume yet says that, too. */
 static gboolean
 is_not_wanted(const GError *error)
 {
-    return g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_STOPPED) ||
-           g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN);
+    return g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_STOPPED);
 }
 
 /* FALSE: it has failed as the one before it. */
