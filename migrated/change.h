@@ -39,7 +39,7 @@ typedef gboolean (*MigChangeRun)(MigCatalog *catalog, const MigPeerChangeRequest
                       MigPeerChangeReply *reply, GError **error)
 MIG_CHANGE_DECLARE(mig_vm_run_define); /* each beside what asks for it */
 MIG_CHANGE_DECLARE(mig_vm_run_undefine);
-MIG_CHANGE_DECLARE(mig_vm_run_wanted);
+MIG_CHANGE_DECLARE(mig_vm_run_wanted); /* these three: wanted.h */
 MIG_CHANGE_DECLARE(mig_vm_run_again);
 MIG_CHANGE_DECLARE(mig_vm_run_unwant);
 MIG_CHANGE_DECLARE(mig_vm_run_own);

@@ -11,6 +11,7 @@
 #include "hooked.h"
 #include "jobs.h"
 #include "lives.h"
+#include "wanted.h"
 
 #include <string.h>
 
@@ -171,96 +172,6 @@ mig_vm_list(MigDaemon *daemon, GError **error)
 
 /* ---- start ---- */
 
-/* What is wanted of a VM, on what the LUN says then, not on what was read before: another node may
- * have been faster. Setting it twice is setting it once. */
-gboolean
-mig_vm_run_wanted(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
-                  MigPeerChangeReply *reply, GError **error)
-{
-    MigCsv *csv = mig_attached_csv(catalog->attached);
-    g_autoptr(MigVm) vm = NULL;
-
-    if (is_begun)
-        return TRUE;
-    vm = mig_csv_vm(csv, request->name ? request->name : "", error);
-    if (!vm)
-        return FALSE;
-    if (vm->wants_running == request->flag &&
-        (!request->flag || vm->last_host_id == request->host_id))
-        return TRUE;
-    vm->wants_running = request->flag;
-    if (request->flag)
-        vm->last_host_id = (guint32)request->host_id;
-    return mig_csv_vm_update(csv, &catalog->epoch, vm, error);
-}
-
-/* Where one that is wanted runs from now on. Whoever has stopped it since that was read was told
- * that it is down: so it is then, and is not made wanted by this. */
-gboolean
-mig_vm_run_again(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
-                 MigPeerChangeReply *reply, GError **error)
-{
-    MigCsv *csv = mig_attached_csv(catalog->attached);
-    g_autoptr(MigVm) vm = mig_csv_vm(csv, request->name ? request->name : "", error);
-
-    if (!vm)
-        return FALSE;
-    if (!vm->wants_running) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED,
-                    "%s is not wanted running any more: it was stopped meanwhile", vm->name);
-        return FALSE;
-    }
-    if (is_begun || vm->last_host_id == request->host_id)
-        return TRUE;
-    vm->last_host_id = (guint32)request->host_id;
-    return mig_csv_vm_update(csv, &catalog->epoch, vm, error);
-}
-
-static gboolean
-change_wanted(MigDaemon *daemon, MigVmView *view, const char *how, gboolean flag, GError **error)
-{
-    MigPeerChangeRequest change = {
-        .change = (char *)how, .name = view->vm->name, .flag = flag, .host_id = daemon->host_id};
-    g_autoptr(MigPeerChangeReply) reply = mig_change(daemon, view->attached, &change, error);
-
-    return reply != NULL;
-}
-
-static gboolean
-set_wanted(MigDaemon *daemon, MigVmView *view, gboolean wants_running, GError **error)
-{
-    return change_wanted(daemon, view, "vm-wanted", wants_running, error);
-}
-
-/* A start by hand has failed, and takes back what it had set: unless another one has set it since.
- * Nowhere is where it ran last then, which no stop says (see is_stop()). */
-gboolean
-mig_vm_run_unwant(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
-                  MigPeerChangeReply *reply, GError **error)
-{
-    MigCsv *csv = mig_attached_csv(catalog->attached);
-    g_autoptr(MigVm) vm = mig_csv_vm(csv, request->name ? request->name : "", error);
-
-    if (!vm)
-        return FALSE;
-    if (is_begun || !vm->wants_running || vm->last_host_id != request->host_id)
-        return TRUE;
-    vm->wants_running = FALSE;
-    vm->last_host_id = 0;
-    return mig_csv_vm_update(csv, &catalog->epoch, vm, error);
-}
-
-/* A start that failed is not wanted any more, unless the VM has come up elsewhere meanwhile. */
-static void
-unwant(MigDaemon *daemon, MigVmView *view)
-{
-    MigLeaseOwner owner = {0};
-
-    if (mig_csv_vm_lease_owner(mig_attached_csv(view->attached), view->vm->slot, &owner, NULL) &&
-        owner.host_id == 0)
-        change_wanted(daemon, view, "vm-unwant", FALSE, NULL);
-}
-
 gboolean
 mig_vm_run_own(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
                MigPeerChangeReply *reply, GError **error)
@@ -358,14 +269,6 @@ may_recover(MigDaemon *daemon, const MigVmView *view, GError **error)
     return g_str_equal(view->state, "unknown") || may_start(daemon, view, error);
 }
 
-/* It is not wanted any more. Was it stopped? Or has another start by hand, begun beside this one,
- * failed in vain and taken its mark back? */
-static gboolean
-is_stop(const MigVm *now)
-{
-    return now->last_host_id != 0;
-}
-
 /* Whoever has stopped or deleted it while it was being started was told that it is down. FALSE: it
  * is. A start can take as long as libvirt and its hooks like, and meanwhile another node may have
  * had it. */
@@ -381,8 +284,8 @@ is_wanted_still(MigDaemon *daemon, MigVmView *view, const char *const *images, G
 
     if (!is_gone && (!now || now->wants_running))
         return TRUE;
-    if (!is_gone && !is_stop(now)) {
-        if (!set_wanted(daemon, view, TRUE, &failed))
+    if (!is_gone && !mig_wanted_is_stopped(now)) {
+        if (!mig_wanted_set(daemon, view, TRUE, &failed))
             g_warning("%s runs, and is not marked as wanted: %s", name, failed->message);
         return TRUE;
     }
@@ -390,7 +293,9 @@ is_wanted_still(MigDaemon *daemon, MigVmView *view, const char *const *images, G
         mig_events_add(daemon->events, name, daemon->node, "stop-failed",
                        "it was %s while it was being started, and cannot be ended: %s",
                        is_gone ? "deleted" : "stopped", failed->message);
-        return TRUE;
+        if (is_gone) /* no table of VMs has it */
+            g_propagate_error(error, g_steal_pointer(&failed));
+        return !is_gone;
     }
     mig_vms_refresh(daemon->vms);
     mig_vms_deactivate(daemon, images);
@@ -400,15 +305,14 @@ is_wanted_still(MigDaemon *daemon, MigVmView *view, const char *const *images, G
     return FALSE;
 }
 
-/* how: is said of it on the LUN: "vm-wanted", or "vm-again" where a stop is not to be made undone.
- */
 static gboolean
-start_view(MigDaemon *daemon, MigVmView *view, const char *how, GError **error)
+start_view(MigDaemon *daemon, MigVmView *view, GError **error)
 {
     const char *name = view->vm->name;
     g_autoptr(MigDefinition) definition = NULL;
     g_autoptr(MigLease) lease = NULL;
     g_autofree char *xml = NULL;
+    MigWantedMark mark = {0};
 
     definition = mig_definition_parse(view->vm->definition, error);
     if (!definition)
@@ -425,7 +329,7 @@ start_view(MigDaemon *daemon, MigVmView *view, const char *how, GError **error)
     if (!xml || !own_images(daemon, view, definition->images, error))
         return FALSE;
     /* wanted first: killed behind it, the VM is found stopped but wanted, never the reverse */
-    if (!change_wanted(daemon, view, how, TRUE, error))
+    if (!mig_wanted_begin(daemon, view, &mark, error))
         return FALSE;
     if (mig_vms_activate(daemon, (const char *const *)definition->images, error) &&
         mig_hooked_start(daemon->hooked, name, xml, error)) {
@@ -435,10 +339,10 @@ start_view(MigDaemon *daemon, MigVmView *view, const char *how, GError **error)
     mig_vms_refresh(daemon->vms); /* somebody may have started it here by hand meanwhile */
     g_autoptr(MigRunning) running = mig_vms_get(daemon->vms, name);
 
-    if (!running)
+    if (!running) {
         mig_vms_deactivate(daemon, (const char *const *)definition->images);
-    if (!view->vm->wants_running && !running)
-        unwant(daemon, view);
+        mig_wanted_take_back(daemon, view, &mark);
+    }
     return FALSE;
 }
 
@@ -460,7 +364,7 @@ mig_vm_start(MigDaemon *daemon, const char *name, GError **error)
         return FALSE;
     g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
     gboolean ok = view && may_run_here(view, error) && may_start(daemon, view, error) &&
-                  start_view(daemon, view, "vm-wanted", error);
+                  start_view(daemon, view, error);
 
     mig_jobs_let_vm_go(daemon->jobs, name);
     return ok;
@@ -476,7 +380,7 @@ mig_vm_recover(MigDaemon *daemon, const char *name, GError **error)
 
     if (view && !ok)
         ok = may_run_here(view, error) && may_recover(daemon, view, error) &&
-             start_view(daemon, view, "vm-again", error);
+             start_view(daemon, view, error);
     mig_jobs_let_vm_go(daemon->jobs, name);
     return ok;
 }
@@ -547,8 +451,17 @@ stop_down(MigDaemon *daemon, MigVmView *view, GError **error)
 {
     const char *name = view->vm->name;
     g_autoptr(MigVmView) now = NULL;
+    g_autoptr(GError) unsaid = NULL;
 
-    if (!is_down(daemon, view, error) || !set_wanted(daemon, view, FALSE, error))
+    if (!is_down(daemon, view, &unsaid)) {
+        /* a start that still hangs somewhere would take it for another one's that has failed */
+        if (g_error_matches(unsaid, MIG_ERROR, MIG_ERROR_VM_STOPPED) &&
+            !mig_wanted_is_stopped(view->vm) && !mig_wanted_set(daemon, view, FALSE, error))
+            return FALSE;
+        g_propagate_error(error, g_steal_pointer(&unsaid));
+        return FALSE;
+    }
+    if (!mig_wanted_set(daemon, view, FALSE, error))
         return FALSE;
     now = mig_vm_find_on(daemon, view->attached, name, error);
     if (!now)
@@ -570,7 +483,7 @@ want_again(MigDaemon *daemon, MigVmView *view, GError **error)
 {
     g_autoptr(GError) failed = NULL;
 
-    if (view->vm->wants_running && !set_wanted(daemon, view, TRUE, &failed))
+    if (view->vm->wants_running && !mig_wanted_set(daemon, view, TRUE, &failed))
         g_prefix_error(
             error,
             "%s runs on, but would not be started again if its node died, for that it is "
@@ -587,7 +500,7 @@ stop_held(MigDaemon *daemon, const char *name, gboolean force, guint timeout_ms,
         return FALSE;
     if (!view->is_here)
         return stop_down(daemon, view, error);
-    if (!set_wanted(daemon, view, FALSE, error))
+    if (!mig_wanted_set(daemon, view, FALSE, error))
         return FALSE;
     if ((force ? !daemon->hv->destroy(daemon->hv->self, name, view->vm->uuid, error)
                : !daemon->hv->shutdown(daemon->hv->self, name, view->vm->uuid, error)) ||

@@ -95,6 +95,14 @@ waits(Fixture *f, guint begun, guint over, guint told)
     return TRUE;
 }
 
+/* Nothing else has its turn from then on. */
+static void
+fill(Fixture *f)
+{
+    begin_slow(f);
+    g_assert_true(waits(f, SLOW, 0, 0));
+}
+
 static void
 open_all(Fixture *f)
 {
@@ -132,8 +140,7 @@ test_ends(Fixture *f, gconstpointer data)
 static void
 test_late(Fixture *f, gconstpointer data)
 {
-    begin_slow(f);
-    g_assert_true(waits(f, SLOW, 0, 0));
+    fill(f);
     begin(f, "good", 100);
     mig_starts_expire(f->starts, g_get_monotonic_time());
     g_assert_true(waits(f, SLOW, 0, 0)); /* it waits, and so far none is late */
@@ -153,8 +160,7 @@ test_late(Fixture *f, gconstpointer data)
 static void
 test_not_begun_is_not_late(Fixture *f, gconstpointer data)
 {
-    begin_slow(f);
-    g_assert_true(waits(f, SLOW, 0, 0));
+    fill(f);
     begin(f, "slow next", 100);
     mig_starts_expire(f->starts, late());
     g_assert_true(waits(f, SLOW + 1, 0, SLOW));
@@ -166,8 +172,7 @@ test_not_begun_is_not_late(Fixture *f, gconstpointer data)
 static void
 test_abandoned(Fixture *f, gconstpointer data)
 {
-    begin_slow(f);
-    g_assert_true(waits(f, SLOW, 0, 0));
+    fill(f);
     begin(f, "good", 100);
     begin(f, "good", 101);
     mig_starts_abandon(f->starts, 100); /* before its turn */

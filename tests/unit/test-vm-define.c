@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* test-vm-define.c - to define or undefine that is asked for again touches nothing but its own, and
- * nothing is cut short so that a VM is left that cannot start. */
+/* test-vm-define.c - changes of a VM's slot. To define or undefine that is asked for again touches
+ * nothing but its own, and nothing is cut short so that a VM is left that cannot start; what a
+ * start marks no other one takes back. */
 #include "fake-sanlock.h"
 
 #include "attached-private.h"
@@ -270,56 +271,86 @@ has_image(Fixture *fixture, const char *name)
     return found != NULL;
 }
 
-static gboolean
-change_wanted(Fixture *fixture, MigChangeRun run, gboolean flag, guint host_id, GError **error)
-{
-    MigPeerChangeRequest request = {.name = (char *)"web", .flag = flag, .host_id = host_id};
-    g_autoptr(MigPeerChangeReply) reply = mig_PeerChangeReply_new();
-
-    return run(&fixture->catalog, &request, FALSE, reply, error);
-}
-
-/* A start by hand that fails takes back its own mark, not a later one's. */
+/* What a start or a stop leaves on the LUN (wanted.h): changed, then found to be so. */
 static void
-test_unwant(Fixture *fixture, gconstpointer data)
+assert_mark(Fixture *fixture, MigChangeRun run, gboolean flag, guint by, gboolean wants_running,
+            guint marked_by)
 {
+    MigPeerChangeRequest request = {.name = (char *)"web", .flag = flag, .host_id = by};
+    g_autoptr(MigPeerChangeReply) reply = mig_PeerChangeReply_new();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigVm) before = mig_csv_vm(fixture->attached.csv, "web", NULL);
     g_autoptr(MigVm) vm = NULL;
+    gboolean ok = run(&fixture->catalog, &request, FALSE, reply, &error);
 
-    make_vm(fixture, DEFINE, "44444444-4444-4444-8444-444444444444", DOMAIN(DISK("d1")));
-    g_assert_true(change_wanted(fixture, mig_vm_run_wanted, TRUE, 3, NULL));
-    g_assert_true(change_wanted(fixture, mig_vm_run_wanted, TRUE, 4, NULL));
-    g_assert_true(change_wanted(fixture, mig_vm_run_unwant, FALSE, 3, NULL));
+    if (run == mig_vm_run_again && !before->wants_running)
+        g_assert_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED);
+    else
+        g_assert_no_error(error);
+    g_assert_true(ok == !error);
+    g_assert_true(reply->was_wanted == (run == mig_vm_run_wanted && before->wants_running));
     vm = mig_csv_vm(fixture->attached.csv, "web", NULL);
-    g_assert_true(vm->wants_running);
-    g_assert_cmpuint(vm->last_host_id, ==, 4);
-    g_clear_pointer(&vm, mig_vm_free);
-    g_assert_true(change_wanted(fixture, mig_vm_run_unwant, FALSE, 4, NULL));
-    vm = mig_csv_vm(fixture->attached.csv, "web", NULL);
-    g_assert_false(vm->wants_running);
-    g_assert_cmpuint(vm->last_host_id, ==, 0);
+    g_assert_true(vm->wants_running == wants_running);
+    g_assert_cmpuint(vm->last_host_id, ==, marked_by);
 }
 
-/* A fail-over's start that has found it wanted makes no stop undone that came meanwhile. */
+#define START(by, ...) assert_mark(fixture, mig_vm_run_wanted, TRUE, by, __VA_ARGS__)
+#define STOP(by, ...)  assert_mark(fixture, mig_vm_run_wanted, FALSE, by, __VA_ARGS__)
+#define AGAIN(by, ...) assert_mark(fixture, mig_vm_run_again, TRUE, by, __VA_ARGS__)
+/* is_another: its own mark had found one */
+#define TAKE_BACK(by, is_another, ...) \
+    assert_mark(fixture, mig_vm_run_unwant, is_another, by, __VA_ARGS__)
+
+static void
+make_web(Fixture *fixture)
+{
+    make_vm(fixture, DEFINE, "44444444-4444-4444-8444-444444444444", DOMAIN(DISK("d1")));
+}
+
+/* A start that has found it wanted makes no stop undone that came meanwhile. */
 static void
 test_stopped_is_stopped(Fixture *fixture, gconstpointer data)
 {
-    g_autoptr(GError) error = NULL;
-    g_autoptr(MigVm) vm = NULL;
+    make_web(fixture);
+    START(3, TRUE, 3);
+    AGAIN(4, TRUE, 4);
+    STOP(3, FALSE, 4);
+    AGAIN(5, FALSE, 4);
+    STOP(3, FALSE, 4);
+}
 
-    make_vm(fixture, DEFINE, "44444444-4444-4444-8444-444444444444", DOMAIN(DISK("d1")));
-    g_assert_true(change_wanted(fixture, mig_vm_run_wanted, TRUE, 3, NULL));
-    g_assert_true(change_wanted(fixture, mig_vm_run_again, TRUE, 4, NULL));
-    vm = mig_csv_vm(fixture->attached.csv, "web", NULL);
-    g_assert_true(vm->wants_running);
-    g_assert_cmpuint(vm->last_host_id, ==, 4);
-    g_clear_pointer(&vm, mig_vm_free);
+/* Of two starts side by side one fails: what the other one finds is no stop. */
+static void
+test_take_back(Fixture *fixture, gconstpointer data)
+{
+    make_web(fixture);
+    START(3, TRUE, 3);
+    START(4, TRUE, 4);
+    TAKE_BACK(3, FALSE, TRUE, 4); /* another one's mark */
+    TAKE_BACK(4, TRUE, FALSE, 0);
+    START(3, TRUE, 3); /* it came up, and marks it as it is */
+    STOP(5, FALSE, 3);
+}
 
-    g_assert_true(change_wanted(fixture, mig_vm_run_wanted, FALSE, 3, NULL));
-    g_assert_false(change_wanted(fixture, mig_vm_run_again, TRUE, 5, &error));
-    g_assert_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED);
-    vm = mig_csv_vm(fixture->attached.csv, "web", NULL);
-    g_assert_false(vm->wants_running);
-    g_assert_cmpuint(vm->last_host_id, ==, 4);
+/* A start that fails leaves word of the stop that came before it, for one that hangs longer. */
+static void
+test_take_back_behind_a_stop(Fixture *fixture, gconstpointer data)
+{
+    make_web(fixture);
+    START(3, TRUE, 3); /* hangs */
+    START(4, TRUE, 4);
+    STOP(4, FALSE, 4);
+    START(5, TRUE, 5);
+    TAKE_BACK(5, FALSE, FALSE, 5);
+}
+
+/* Nobody's mark is taken for a start that has failed; a stop says more. */
+static void
+test_stop_of_nobodys(Fixture *fixture, gconstpointer data)
+{
+    make_web(fixture);
+    STOP(4, FALSE, 4);
+    STOP(5, FALSE, 4);
 }
 
 /* The VM is gone, and the coordinator died before its disks were. One is deleted by somebody, and
@@ -543,7 +574,9 @@ main(int argc, char **argv)
     ADD("second-try", NULL, test_second_try);
     ADD("gone", NULL, test_gone);
     ADD("undefine-again", NULL, test_undefine_again);
-    ADD("unwant", NULL, test_unwant);
+    ADD("take-back", NULL, test_take_back);
+    ADD("take-back-behind-a-stop", NULL, test_take_back_behind_a_stop);
+    ADD("stop-of-nobodys", NULL, test_stop_of_nobodys);
     ADD("stopped-is-stopped", NULL, test_stopped_is_stopped);
 #define ADD_ALL(name, data, function) \
     g_test_add("/vm-define/" name, Fixture, data, set_up_all, function, tear_down_all)
