@@ -75,17 +75,17 @@ machines_run() {
     ((TAP_FAILED == 0)) || bail "the VM does not run"
 }
 
-# pieces NODE: of the VM's disk as it is there; 0: it is not
+# pieces NODE: of the VM's disk as it is there; 0: it is not; "unknown" where that cannot be told
 pieces() {
-    on "$1" dmsetup table "csv-$VOLUME-$VM--disk" 2>/dev/null | grep -c linear || true
+    on "$1" sh -c "dmsetup table 'csv-$VOLUME-$VM--disk' 2>/dev/null | grep -c linear || true" || echo unknown
 }
 
 # mapped NODE N: the VM's disk is a device of N pieces there (0: there is none)
 mapped() {
-    local table
-    table=$(on "$1" dmsetup table "csv-$VOLUME-$VM--disk" 2>&1) || table=""
-    echo "$table"
-    [[ $(grep -c linear <<<"$table") == "$2" ]]
+    local n
+    n=$(pieces "$1")
+    echo "of $n pieces"
+    [[ $n == "$2" ]]
 }
 
 # capacity NODE: of the running VM's disk, as its QEMU sees it
