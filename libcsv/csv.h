@@ -337,7 +337,7 @@ struct csv_vm {
     uint64_t memory_bytes; /* what a node must have free to run it */
     uint32_t vcpus;
     uint64_t generation;   /* of the slot; read-only */
-    uint32_t last_host_id; /* where it was started last, 0 never */
+    uint32_t last_host_id; /* who has last marked it as wanted, or not; 0 nobody (wanted.h) */
     enum csv_restart restart;
     bool restarts_on_isolation; /* its node is cut off: it ends there and starts elsewhere */
     uint32_t prefer_host_id;    /* where it starts if it can, 0 anywhere */

@@ -285,17 +285,25 @@ is_wanted_still(MigDaemon *daemon, MigVmView *view, const char *const *images, G
     if (!is_gone && (!now || now->wants_running))
         return TRUE;
     if (!is_gone && !mig_wanted_is_stopped(now)) {
-        if (!mig_wanted_set(daemon, view, TRUE, &failed))
+        if (mig_wanted_again(daemon, view, &failed))
+            return TRUE;
+        if (!g_error_matches(failed, MIG_ERROR, MIG_ERROR_VM_STOPPED)) {
             g_warning("%s runs, and is not marked as wanted: %s", name, failed->message);
-        return TRUE;
+            return TRUE;
+        }
+        g_clear_error(&failed);
     }
     if (!daemon->hv->destroy(daemon->hv->self, name, view->vm->uuid, &failed)) {
         mig_events_add(daemon->events, name, daemon->node, "stop-failed",
                        "it was %s while it was being started, and cannot be ended: %s",
                        is_gone ? "deleted" : "stopped", failed->message);
-        if (is_gone) /* no table of VMs has it */
-            g_propagate_error(error, g_steal_pointer(&failed));
-        return !is_gone;
+        if (!is_gone)
+            return TRUE;
+        g_propagate_prefixed_error(error, g_steal_pointer(&failed),
+                                   "%s was deleted while it was being started, and still runs on "
+                                   "%s, where no list has it; end it there with virsh destroy: ",
+                                   name, daemon->node);
+        return FALSE;
     }
     mig_vms_refresh(daemon->vms);
     mig_vms_deactivate(daemon, images);
@@ -453,11 +461,10 @@ stop_down(MigDaemon *daemon, MigVmView *view, GError **error)
     g_autoptr(MigVmView) now = NULL;
     g_autoptr(GError) unsaid = NULL;
 
-    if (!is_down(daemon, view, &unsaid)) {
-        /* a start that still hangs somewhere would take it for another one's that has failed */
-        if (g_error_matches(unsaid, MIG_ERROR, MIG_ERROR_VM_STOPPED) &&
-            !mig_wanted_is_stopped(view->vm) && !mig_wanted_set(daemon, view, FALSE, error))
-            return FALSE;
+    /* marked by nobody, a start that hangs somewhere would run it: that is stopped, too */
+    if (!is_down(daemon, view, &unsaid) &&
+        (!g_error_matches(unsaid, MIG_ERROR, MIG_ERROR_VM_STOPPED) ||
+         mig_wanted_is_stopped(view->vm))) {
         g_propagate_error(error, g_steal_pointer(&unsaid));
         return FALSE;
     }
@@ -470,6 +477,10 @@ stop_down(MigDaemon *daemon, MigVmView *view, GError **error)
     if (now->vm->wants_running || g_str_equal(now->state, "running")) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_VM_BUSY, "%s was just being started; stop it again",
                     name);
+        return FALSE;
+    }
+    if (unsaid) {
+        g_propagate_error(error, g_steal_pointer(&unsaid));
         return FALSE;
     }
     mig_events_add(daemon->events, name, daemon->node, "stopped",

@@ -32,7 +32,7 @@ char *mig_vm_define(MigDaemon *daemon, const char *volume, const char *xml, cons
                     GError **error);
 gboolean
 mig_vm_undefine(MigDaemon *daemon, const char *name, gboolean delete_images, GError **error);
-/* On this node. */
+/* On this node. MIG_ERROR_VM_STOPPED: it was stopped while it was being started. */
 gboolean mig_vm_start(MigDaemon *daemon, const char *name, GError **error);
 /* The same for a VM that is wanted and has lost its node, asked for by the volume's recovery: only
  * the lease says whether it may; runs here already is success. MIG_ERROR_VM_STOPPED: not wanted any

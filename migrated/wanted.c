@@ -37,7 +37,9 @@ mig_vm_run_wanted(MigCatalog *catalog, const MigPeerChangeRequest *request, gboo
     vm = asked_for(catalog, request, error);
     if (!vm)
         return FALSE;
-    reply->was_wanted = vm->wants_running;
+    /* where an earlier coordinator has begun this, what it had found is not known any more */
+    reply->beside =
+        vm->last_host_id == NOBODY || (vm->wants_running && vm->last_host_id != request->host_id);
     return write_mark(
         catalog, vm, request->flag,
         request->flag || vm->last_host_id == NOBODY ? request->host_id : vm->last_host_id, error);
@@ -51,10 +53,10 @@ mig_vm_run_again(MigCatalog *catalog, const MigPeerChangeRequest *request, gbool
 
     if (!vm)
         return FALSE;
-    if (!vm->wants_running) {
+    if (!vm->wants_running && mig_wanted_is_stopped(vm)) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_VM_STOPPED,
-                    "%s is not wanted running any more: it was stopped meanwhile, or another "
-                    "start of it has failed",
+                    "%s is not wanted running any more: it was stopped meanwhile, or another start "
+                    "of it has failed; start it again",
                     vm->name);
         return FALSE;
     }
@@ -90,31 +92,24 @@ ask(MigDaemon *daemon, const MigVmView *view, const char *what, gboolean flag, G
     return mig_change(daemon, view->attached, &change, error);
 }
 
-/* older: what a coordinator of an earlier version knows in its place, while a cluster is updated
- * node by node; VMs of dead nodes are started then, too. */
-static MigPeerChangeReply *
-ask_or(MigDaemon *daemon, const MigVmView *view, const char *what, gboolean flag,
-       gboolean older_flag, GError **error)
+gboolean
+mig_wanted_again(MigDaemon *daemon, const MigVmView *view, GError **error)
 {
-    g_autoptr(GError) failed = NULL;
-    MigPeerChangeReply *reply = ask(daemon, view, what, flag, &failed);
+    g_autoptr(MigPeerChangeReply) reply = ask(daemon, view, "vm-again", TRUE, error);
 
-    if (g_error_matches(failed, MIG_ERROR, MIG_ERROR_FAILED))
-        return ask(daemon, view, "vm-wanted", older_flag, error);
-    if (failed)
-        g_propagate_error(error, g_steal_pointer(&failed));
-    return reply;
+    return reply != NULL;
 }
 
 gboolean
 mig_wanted_begin(MigDaemon *daemon, const MigVmView *view, MigWantedMark *mark, GError **error)
 {
-    g_autoptr(MigPeerChangeReply) reply = view->vm->wants_running
-                                              ? ask_or(daemon, view, "vm-again", TRUE, TRUE, error)
-                                              : ask(daemon, view, "vm-wanted", TRUE, error);
+    g_autoptr(MigPeerChangeReply) reply = NULL;
 
+    if (view->vm->wants_running)
+        return mig_wanted_again(daemon, view, error);
+    reply = ask(daemon, view, "vm-wanted", TRUE, error);
     if (reply)
-        mark->is_another = reply->was_wanted;
+        mark->is_beside = reply->beside;
     return reply != NULL;
 }
 
@@ -126,7 +121,7 @@ mig_wanted_take_back(MigDaemon *daemon, const MigVmView *view, const MigWantedMa
 
     if (view->vm->wants_running) /* it was before, and stays so */
         return;
-    reply = ask_or(daemon, view, "vm-unwant", mark->is_another, FALSE, &error);
+    reply = ask(daemon, view, "vm-unwant", mark->is_beside, &error);
     if (!reply)
         g_warning("%s does not run, and is still marked as wanted: %s", view->vm->name,
                   error->message);

@@ -361,7 +361,7 @@
  * for who asked before, ask again */
 #define MIG_FIELDS_PeerChangeReply(F) \
     F(BOOL, done, R, NULL) F(STRING, coordinator, 0, NULL) F(BOOL, under_way, 0, NULL) \
-    F(OBJECT, image, 0, &mig_type_ApiImage) F(STRING, name, 0, NULL) F(BOOL, was_wanted, 0, NULL)
+    F(OBJECT, image, 0, &mig_type_ApiImage) F(STRING, name, 0, NULL) F(BOOL, beside, 0, NULL)
 #define MIG_FIELDS_CoordinatorRequest(F) \
     F(STRING, name, R, NULL) F(STRING, node, R, NULL)
 /* node: the target, which asks */
