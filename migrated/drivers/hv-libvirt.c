@@ -198,7 +198,18 @@ domain_state(virDomainPtr domain, Half *half_out)
     }
 }
 
-/* Runs act() on the domain; an absent one is absent_ok or an error. */
+static gboolean
+is_gone(virDomainPtr domain)
+{
+    int is_active = virDomainIsActive(domain);
+
+    return is_active == 0 || (is_active < 0 && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN);
+}
+
+/* Runs act() on the domain; an absent one is absent_ok or an error. So is one that went away under
+ * act(): of a half in its post-copy phase libvirt's own call that waits for the end of the move
+ * sees QEMU die, too, and is often the faster one to remove it; virDomainDestroy, which has killed
+ * it, fails then for want of a domain. */
 static gboolean
 with_domain(MigLibvirt *libvirt, const char *vm, const char *uuid, const char *doing,
             int (*act)(virDomainPtr domain), gboolean absent_ok, GError **error)
@@ -220,7 +231,10 @@ with_domain(MigLibvirt *libvirt, const char *vm, const char *uuid, const char *d
     } else {
         ok = act(domain) == 0;
         if (!ok)
-            mig_libvirt_set_error(error, doing);
+            mig_libvirt_set_error(&local, doing);
+        ok = ok || (absent_ok && is_gone(domain));
+        if (!ok)
+            g_propagate_error(error, g_steal_pointer(&local));
         virDomainFree(domain);
     }
     virConnectClose(connection);

@@ -170,7 +170,7 @@ main(int argc, char **argv)
         if (g_str_equal(argv[i], "-n") && i + 1 < argc)
             rounds = strtoull(argv[++i], NULL, 10);
         else if (g_str_equal(argv[i], "-t") && i + 1 < argc) {
-            end_us = g_get_monotonic_time() + G_USEC_PER_SEC * atoi(argv[++i]);
+            end_us = g_get_monotonic_time() + G_USEC_PER_SEC * g_ascii_strtoll(argv[++i], NULL, 10);
             rounds = G_MAXUINT64;
         } else if (g_str_equal(argv[i], "-s") && i + 1 < argc)
             seed = (guint)strtoul(argv[++i], NULL, 10);

@@ -43,11 +43,22 @@ cluster_volume() {
     return "$failed"
 }
 
+# What a failure is understood by, and goes down with the lab: each node's view of the VM's time line.
+tell_failure() {
+    local node
+    ((TAP_FAILED)) || return 0
+    for node in "${NODES[@]}"; do
+        echo "# $VM, as $node tells it:"
+        ctl "$node" why "$VM" 2>&1 | tail -n 16 | sed 's/^/# /'
+    done
+}
+
 # cluster_up N [LAB OPTIONS]: a lab, no volume yet
 cluster_up() {
     local letter
     [[ -x $MIGRATED_BUILD/migrated/migrated ]] || "$lab_tree/lab/build" || exit 1
     use_own_lab
+    at_exit tell_failure
     for letter in {A..P}; do
         ((${#NODES[@]} == $1)) || NODES+=("node$letter")
     done
