@@ -282,9 +282,10 @@ is_wanted_still(MigDaemon *daemon, MigVmView *view, const char *const *images, G
         now ? g_strcmp0(now->uuid, view->vm->uuid) != 0 || now->slot != view->vm->slot
             : g_error_matches(unread, MIG_ERROR, MIG_ERROR_VM_UNKNOWN);
 
-    if (!is_gone && (!now || now->wants_running))
+    if (!is_gone && (!now || (now->wants_running && now->last_host_id == daemon->host_id)))
         return TRUE;
-    if (!is_gone && !mig_wanted_is_stopped(now)) {
+    /* the mark of a start beside this one would be taken back, should that one fail yet */
+    if (!is_gone && (now->wants_running || !mig_wanted_is_stopped(now))) {
         if (mig_wanted_again(daemon, view, &failed))
             return TRUE;
         if (!g_error_matches(failed, MIG_ERROR, MIG_ERROR_VM_STOPPED)) {

@@ -32,12 +32,13 @@ mig_vm_run_wanted(MigCatalog *catalog, const MigPeerChangeRequest *request, gboo
 {
     g_autoptr(MigVm) vm = NULL;
 
-    if (is_begun)
+    if (is_begun) {
+        reply->beside = TRUE; /* what the coordinator that began this had found, nobody knows */
         return TRUE;
+    }
     vm = asked_for(catalog, request, error);
     if (!vm)
         return FALSE;
-    /* where an earlier coordinator has begun this, what it had found is not known any more */
     reply->beside =
         vm->last_host_id == NOBODY || (vm->wants_running && vm->last_host_id != request->host_id);
     return write_mark(

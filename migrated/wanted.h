@@ -19,7 +19,7 @@
  *                       wanted; by nobody where another start may be under way beside it, else by itself, as a stop.
  *
  * So a start that finds its VM not wanted behind it knows: by nobody, another start has failed beside it; by somebody, it
- * was stopped, and it ends the VM again.
+ * was stopped, and it ends the VM again. One that finds another's mark sets its own, which the other one does not take back.
  */
 /* clang-format on */
 

@@ -349,6 +349,25 @@ test_take_back_behind_a_stop(Fixture *fixture, gconstpointer data)
     AGAIN(3, FALSE, 5);
 }
 
+/* A coordinator that has begun the mark and died cannot tell what it had found: of two starts the
+ * one that fails must not look like a stop to the other one. */
+static void
+test_mark_begun_by_another(Fixture *fixture, gconstpointer data)
+{
+    MigPeerChangeRequest request = {.name = (char *)"web", .flag = TRUE, .host_id = 4};
+    g_autoptr(MigPeerChangeReply) reply = mig_PeerChangeReply_new();
+    g_autoptr(GError) error = NULL;
+
+    make_web(fixture);
+    START(3, TRUE, 3);
+    START(4, TRUE, 4);
+    g_assert_true(mig_vm_run_wanted(&fixture->catalog, &request, TRUE, reply, &error));
+    g_assert_no_error(error);
+    g_assert_true(reply->beside);
+    TAKE_BACK(4, reply->beside, FALSE, 0);
+    AGAIN(3, TRUE, 3);
+}
+
 /* Nobody's mark is taken for a start that has failed; a stop says more. */
 static void
 test_stop_of_nobodys(Fixture *fixture, gconstpointer data)
@@ -581,6 +600,7 @@ main(int argc, char **argv)
     ADD("undefine-again", NULL, test_undefine_again);
     ADD("take-back", NULL, test_take_back);
     ADD("take-back-behind-a-stop", NULL, test_take_back_behind_a_stop);
+    ADD("mark-begun-by-another", NULL, test_mark_begun_by_another);
     ADD("stop-of-nobodys", NULL, test_stop_of_nobodys);
     ADD("stopped-is-stopped", NULL, test_stopped_is_stopped);
 #define ADD_ALL(name, data, function) \
