@@ -113,7 +113,7 @@ write_services() {
         echo "libvirtd|once|/run/sanlock/sanlock.sock|exec env $holds libvirtd"
         echo "relay|manual|-|exec $BUILD/lab/lab-relay$(relay_pairs "$(node_id "$name")")"
         if [[ -x $daemon ]]; then
-            echo "migrated|respawn|/run/libvirt/libvirt-sock|exec env $holds PATH=$(machine_path)" \
+            echo "migrated|respawn|/run/libvirt/libvirt-sock|exec env $holds PATH=$("$BUILD/lab/lab-on" --path)" \
                 "$daemon --config /etc/migrated/migrated.conf"
         fi
     } >"$STATE/$name/services"

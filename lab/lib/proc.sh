@@ -107,31 +107,16 @@ machine_ctl() {
     "$BUILD/lab/lab-init" ctl "/proc/$pid/root/run/lab/init.sock" "$@"
 }
 
-machine_path() {
-    echo "$BUILD/migratectl:$BUILD/migrated:$BUILD/libcsv:$BUILD/lab:$lab_dir:/usr/sbin:/usr/bin:/sbin:/bin"
-}
-
 cmd_on() {
     need_root
     (($# >= 2)) || die "usage: lab on NODE CMD..."
-    case $1 in
-    client | switch) need_lab ;;
-    *) need_node "$1" ;;
-    esac
     run_inside "$@"
 }
 
 # run_inside NAME CMD...: in all namespaces of that machine, in place of this process
 run_inside() {
-    local name=$1 pid wd
-    shift
-    pid=$(need_machine "$name")
-    # The caller's directory where the machine has it, so that relative file names work.
-    wd=$PWD
-    [[ -d /proc/$pid/root$wd ]] || wd=/
-    exec nsenter --target "$pid" --mount --root --pid --net --uts --ipc --wdns="$wd" -- \
-        env -i PATH="$(machine_path)" HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 \
-        LAB_NODE="$name" MIGRATED_BUILD="$BUILD" "$@"
+    need_tools lab-on
+    MIGRATED_LAB_DIR=$STATE exec "$BUILD/lab/lab-on" "$@"
 }
 
 cmd_service() {

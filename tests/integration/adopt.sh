@@ -29,8 +29,8 @@ picture() {
     # shellcheck disable=SC2016
     on nodeA sh -c 'for name in $(virsh -q list --all --persistent --name | sort); do virsh dumpxml --inactive "$name"; done
         ls "$1"' sh "/dev/csv/$VOLUME"
-    ctl nodeA vm list --json | jq -S '[.vms[] | del(.lease_version)]'
-    ctl nodeA image list "$VOLUME" --json | jq -S .
+    ctl nodeA vm list --json | jq '[.vms[] | del(.lease_version)]'
+    ctl nodeA image list "$VOLUME" --json | jq .
     sha256sum "$TMP"/cold.*
 }
 

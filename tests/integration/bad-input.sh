@@ -10,10 +10,10 @@ LONG=$(printf 'x%.0s' {1..300})
 
 # What is there, apart from what counts on by itself; others write to the file system of a directory, too
 facts() {
-    ctl nodeA status --json | jq -S --arg shared "${MIGRATED_TEST_DIRECTORY:-}" \
+    ctl nodeA status --json | jq --arg shared "${MIGRATED_TEST_DIRECTORY:-}" \
         'del(.nodes[] | .heartbeat, .memory_free, .[keys[] | select(endswith("age_ms"))])
         | if $shared != "" then del(.volumes[] | .size, .free, .largest_free, .map) else . end'
-    ctl nodeA image list --json | jq -S .
+    ctl nodeA image list --json | jq .
     on nodeA virsh -q list --all
     on nodeA ls "/dev/csv/$VOLUME"
 }

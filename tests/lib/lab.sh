@@ -8,6 +8,7 @@
 lab_tree=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../..")
 LAB=$lab_tree/lab/lab
 export MIGRATED_BUILD=${MIGRATED_BUILD:-$lab_tree/build}
+LAB_ON=$MIGRATED_BUILD/lab/lab-on # what "lab on" runs
 # shellcheck source=tap.sh
 . "$lab_tree/tests/lib/tap.sh"
 

@@ -11,8 +11,10 @@
 # shellcheck source=failures.sh
 . "$(dirname "${BASH_SOURCE[0]}")/failures.sh"
 LAB=$lab_tree/lab/machines
+LAB_ON=
 WAIT_S=240
 IO_TIMEOUT=5
+MEMORY_MIB=160
 NODES=(nodeA nodeB)
 
 machines_up() {
@@ -28,11 +30,23 @@ in_cluster() {
     on "$1" grep -q '^name=.' /etc/migrated/migrated.conf
 }
 
-join() {
+create() {
     in_cluster nodeA ||
-        ctl nodeA cluster create "$LUN" --name "$VOLUME" --io-timeout $IO_TIMEOUT --management 10.77.0.1 --migration 10.77.1.1/24 ||
-        return 1
-    in_cluster nodeB || ctl nodeB cluster join "$LUN"
+        ctl nodeA cluster create "$LUN" --name "$VOLUME" --io-timeout $IO_TIMEOUT --management 10.77.0.1 --migration 10.77.1.1/24
+}
+
+# The other one joins while the first one takes the disk in: half a minute each.
+join_and_define() {
+    local joins status=0
+    { in_cluster nodeB || ctl nodeB cluster join "$LUN"; } &
+    joins=$!
+    { tidy && define; } || status=1
+    wait $joins || status=1
+    return $status
+}
+
+attached() {
+    [[ $(status_of nodeA '.volumes[] | .state') == attached ]]
 }
 
 # What a script that was ended in its middle can have left
@@ -51,7 +65,7 @@ sees() {
 
 define() {
     ! ctl nodeA vm show "$VM" >/dev/null 2>&1 || return 0
-    "$LAB" vm-xml "$VM" "/dev/csv/$VOLUME/$VM-disk" --ip-suffix "${IP##*.}" --memory 256 >"$TMP/$VM.xml" &&
+    "$LAB" vm-xml "$VM" "/dev/csv/$VOLUME/$VM-disk" --ip-suffix "${IP##*.}" --memory $MEMORY_MIB >"$TMP/$VM.xml" &&
         ctl nodeA image import "$VOLUME" "$VM-disk" /dev/vdc --format raw &&
         ctl nodeA vm define "$VOLUME" - <"$TMP/$VM.xml"
 }
@@ -63,11 +77,11 @@ machines_run() {
     ((TAP_FAILED == 0)) || bail "no machines, no test"
     note "up after $((SECONDS - begun)) s"
     (($# == 0)) || ok "what each node has on its disk is written" "$@"
-    ok "they make a cluster" join
+    ok "one of them makes a cluster" create
+    ok "and has its volume" retry "$WAIT_S" attached
+    ok "the other one joins, and a VM is defined" join_and_define
     ok "each sees both" retry "$WAIT_S" sees nodeA
     ok "the other one, too" retry "$WAIT_S" sees nodeB
-    ok "nothing runs yet" tidy
-    ok "a VM is defined" define
     at_exit acks_stop
     ok "it starts on nodeA" ctl nodeA vm start "$VM"
     ok "its web server answers" retry "$WAIT_S" answers

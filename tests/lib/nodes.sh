@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # nodes.sh - questions about the nodes of a lab, for tests and benches alike.
 #
-# Whoever sources this has LAB, the program, and NODES, the names of the nodes.
+# Whoever sources this has LAB, the program, and NODES, the names of the nodes; LAB_ON where that is the lab.
 # shellcheck shell=bash disable=SC2153,SC2154
 
 on() {
-    "$LAB" on "$@"
+    if [[ -n ${LAB_ON:-} ]]; then
+        "$LAB_ON" "$@"
+    else
+        "$LAB" on "$@"
+    fi
 }
 
 # ctl NODE ARGUMENTS...: migratectl as typed there
 ctl() {
     local node=$1
     shift
-    "$LAB" on "$node" migratectl "$@"
+    on "$node" migratectl "$@"
 }
 
 # status_of NODE FILTER: jq over what that node's daemon says

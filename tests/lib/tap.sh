@@ -50,6 +50,11 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
+# Debian 12's jq takes 30 ms to start, and scripts ask some times a second.
+jq() {
+    gojq "$@"
+}
+
 not() {
     ! "$@"
 }

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A fence by SCSI-3 persistent reservations: of machines without power, and of one that was frozen and goes on.
+# alone
 # takes: 900
 # timeout: 2400
 set -euo pipefail

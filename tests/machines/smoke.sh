@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Two machines with kernels of their own: a cluster over an iSCSI LUN, a KVM guest, a move, and a disk of
 # several pieces that grows while its VM runs.
+# alone
 # takes: 350
 # timeout: 900
 set -euo pipefail

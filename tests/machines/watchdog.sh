@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # No fence agent: what ends a VM whose machine lost the LUN, or its sanlock, is sanlock there and the
 # watchdog. Nothing starts elsewhere before.
+# alone
 # takes: 700
 # timeout: 2400
 set -euo pipefail
