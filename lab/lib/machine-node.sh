@@ -125,8 +125,9 @@ wire_taps() {
     } | in_net switch ip -batch - || die "cannot wire $name"
 }
 
-# 'la57=off': with five levels of page tables nested guests did not start. A machine that is not fed by its
-# watchdog daemon is reset, as a real one.
+# 'la57=off': with five levels of page tables nested guests did not start. 'tsc=reliable': of its own accord the kernel
+# takes hpet for its clock, and each look at that is a way through QEMU's lock; a quarter of a move. A machine that is not
+# fed by its watchdog daemon is reset, as a real one.
 start_qemu() {
     local name=$1 id i=0 net
     local -a cards=()
@@ -141,7 +142,7 @@ start_qemu() {
         -accel tcg,thread=multi,tb-size=512 -cpu max,la57=off -smp $MACHINE_CPUS -m "$MACHINE_MEMORY" \
         -uuid "00000000-0000-4000-8000-$(printf '%012x' $((0x77000 + id)))" \
         -kernel "$IMAGE/vmlinuz" -initrd "$IMAGE/initrd" \
-        -append "root=/dev/vda rw init=/sbin/machine-init console=ttyS0 quiet net.ifnames=0 mitigations=off no_timer_check systemd.default_timeout_start_sec=900 modprobe.blacklist=cfg80211" \
+        -append "root=/dev/vda rw init=/sbin/machine-init console=ttyS0 quiet net.ifnames=0 mitigations=off clocksource=tsc tsc=reliable no_timer_check systemd.default_timeout_start_sec=900 modprobe.blacklist=cfg80211" \
         -drive "file=$STORE/$name.qcow2,if=virtio,cache=unsafe" \
         -drive "file=$STORE/$name.tar,format=raw,if=virtio,readonly=on" \
         -drive "file=$GUEST,format=raw,if=virtio,readonly=on" \

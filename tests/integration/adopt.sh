@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 110
+# takes: 50
 # Local libvirt domains become cluster VMs: stopped and running, refused, cancelled, cut short and tried again.
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 60
+# takes: 30
 # A VM that has gone on and comes back before its first node has ended the move that took it away.
 #
 # What that one has still to clean up is what comes back: the images, and a QEMU by that name.

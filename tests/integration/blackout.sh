@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 90
+# takes: 45
 # The blackout that a move reports is the one that a client sees.
 #
 # The client cannot be answered while the guest stands still: its gap is never shorter than the blackout. It is

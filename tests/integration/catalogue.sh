@@ -6,6 +6,7 @@
 # Four workers on each of two nodes create and delete images and define and undefine VMs for a
 # while, each under names of its own, and write down what was acknowledged; one name is fought for by
 # all. An argument is another number of seconds.
+# takes: 30
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"

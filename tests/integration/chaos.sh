@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 400
+# takes: 270
 # timeout: 840
 # full-timeout: 3600
 # Things break at random, for minutes: no VM has two copies at work, no acknowledged write is lost, all run at the end.

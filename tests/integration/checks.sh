@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 110
+# takes: 90
 # Each check refuses a move: the lab is changed so that exactly that one fails, and nothing is touched.
 #
 # What takes long to provoke is only done with MIGRATED_TEST_FULL=1.

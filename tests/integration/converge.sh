@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 150
+# takes: 145
 # A guest that dirties its memory much faster than the link carries it: what each policy makes of it.
 #
 # The link between the nodes is slowed by tbf to 16 MiB/s, the guest writes to as much of its memory as it can. The long

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 200
+# takes: 70
 # Any node takes any change of the catalogue; its coordinator is handed over, stopped, killed, hung and cut off meanwhile,
 # and every change that was acknowledged is there, once. Without a standing coordinator: catalogue.sh
 #

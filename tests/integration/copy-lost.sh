@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 80
+# takes: 85
 # A node loses the LUN for good in the middle of an import, and its network stays up: nobody else gives the half
 # image's space away while the copy may go on, and it does not go on when the LUN is back.
 set -euo pipefail

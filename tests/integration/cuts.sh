@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 210
+# takes: 145
 # timeout: 600
 # full-timeout: 2400
 # A node loses its disk, its network or its time: its VMs have one copy, whatever comes back later.

@@ -4,6 +4,7 @@
 # it can: changes from every node, VMs that move, disks that grow under them, a dead node, a hostile folder.
 #
 # MIGRATED_TEST_FULL=1: the long forms of the tests of LUNs, on a directory.
+# takes: 30
 set -euo pipefail
 export MIGRATED_TEST_DIRECTORY=1
 here=$(dirname "$(readlink -f "$0")")

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Disks that come and go: other formats, files that refer to others, disks in use, and a LUN whose VMs run on
 # while their daemon does not.
+# takes: 35
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"

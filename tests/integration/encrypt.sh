@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What goes over the migration network: a text in the guest's memory is seen there with encrypt=no, and never by
 # default; two nodes that do not agree move nothing.
+# takes: 55
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"

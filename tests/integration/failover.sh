@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 330
+# takes: 260
 # timeout: 520
 # full-timeout: 1500
 # A node dies: its VMs run elsewhere, once; and what only looks like death costs nobody's VM.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 120
+# takes: 140
 # What a move will take is said beforehand, and is near what it takes.
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh

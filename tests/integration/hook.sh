@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 100
+# takes: 80
 # Past us, with virsh: what breaks a rule is refused in virsh's own words, what breaks none works like a move of ours.
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh

@@ -4,6 +4,7 @@
 #
 # An argument is the LUN's sector size, 512 or 4096. With a lease made by hand and no daemon at all:
 # what is proven here is the ground it stands on.
+# takes: 30
 set -euo pipefail
 # shellcheck source=../lib/lab.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/lab.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The verifier tells lost, doubled, reordered, corrupt and foreign records from good ones.
+# takes: 5
 set -euo pipefail
 # shellcheck source=../lib/lab.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/lab.sh"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 165
+# takes: 155
 # The lease on the LUN alone keeps a VM from running twice: past our bookkeeping, and past a death.
 #
 # No node here has a watchdog or a fence agent; a dead node's lease is free only once sanlock calls

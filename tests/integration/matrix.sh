@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 200
+# takes: 130
 # timeout: 600
 # full-timeout: 7200
 # Whatever breaks in whichever state of a move: there is one running copy, and the job says what became of it.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 230
+# takes: 140
 # full-timeout: 1800
 # Fifty moves (thirty without MIGRATED_TEST_FULL=1) of one VM that writes to its disk and to its memory: nothing is
 # lost, doubled or left.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 100
+# takes: 65
 # Memory that goes over several connections at once, all of them encrypted, arrives as what it was.
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh

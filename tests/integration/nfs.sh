@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 220
+# takes: 90
 # What NFS does otherwise than a local file system, done to a volume in a directory that several nodes have.
 #
 # QEMU runs as a user of its own here, and libvirt gives files to it and takes them back without counting: on NFS it

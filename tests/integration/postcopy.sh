@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 210
+# takes: 145
 # timeout: 400
 # full-timeout: 1500
 # A guest that dirties its memory faster than the link carries it goes over by post-copy; a link that is lost meanwhile is

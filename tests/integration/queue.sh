@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 110
+# takes: 75
 # timeout: 900
 # full-timeout: 2400
 # Many moves asked for at once: in order, one at a time between any two nodes, and each of them ends. And a

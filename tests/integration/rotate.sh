@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 80
+# takes: 65
 # Both ends of a move get a new key while it is under way: it goes on, the next one works, and what the old key
 # has signed is refused. A daemon that dies in the middle of a change of key ends it when it comes back.
 set -euo pipefail

@@ -4,6 +4,7 @@
 #
 # The guests have much memory, nothing in it, and no system to boot: a move has to look at all of it, which
 # makes it last some seconds at a few MiB/s, and this machine need not have it.
+# takes: 80
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"

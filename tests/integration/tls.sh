@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 100
+# takes: 90
 # timeout: 600
 # Who is refused at the peer channel, with real sockets at a real daemon: each is refused, and the log says why and
 # from where. And what a dead peer, a cut cable and a removed node do to connections that stand.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 80
+# takes: 30
 # timeout: 240
 # The witnesses of the other tests see what they are there for: a second copy of a VM, and what it does to the disk.
 #
