@@ -21,14 +21,15 @@ target_up() {
 
 start_target() {
     local tries shim=""
-    target_up && return 0
+    target_up && target_admin --op show --mode target 2>/dev/null | grep -q "LUN: 1" && return 0
+    end_machine target # one that was left without its LUN
     mkdir -p "$STATE/target.d" "$STORE"
     [[ -f $STORE/lun0.img ]] || truncate -s "${LUN_MIB}M" "$STORE/lun0.img"
     # where the limits of this machine are not ours to raise
     can_raise_limits || shim=$BUILD/lab/liblab-rlimit-shim.so
     start_process target env TGT_IPC_SOCKET="$STATE/target" LD_PRELOAD="$shim" \
         tgtd -f -C $TARGET_SOCKET --iscsi "portal=$SAN_IP:3260"
-    for ((tries = 0; tries < 100; tries++)); do
+    for ((tries = 0; tries < 600; tries++)); do
         target_admin --op show --mode sys >/dev/null 2>&1 && break
         sleep 0.1
     done

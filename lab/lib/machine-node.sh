@@ -207,7 +207,7 @@ set_up_host() {
         sysctl --system
         iscsiadm -m discovery -t sendtargets -p "$1"
         iscsiadm -m node --op update -n node.startup -v automatic
-        iscsiadm -m node --login
+        iscsiadm -m session >/dev/null 2>&1 || iscsiadm -m node --login
         systemctl restart wdmd sanlock libvirtd
         systemctl restart migrated
         udevadm settle

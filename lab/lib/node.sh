@@ -103,7 +103,8 @@ relay_pairs() {
 
 # NAME|once, respawn or manual|GATE|COMMAND, read by lab-init
 write_services() {
-    local name=$1 shim="" holds="" daemon=$BUILD/migrated/migrated
+    local name=$1 shim="" holds="" daemon=$BUILD/migrated/migrated path
+    path=$("$BUILD/lab/lab-on" --path)
     ((${HOLDS:-0} == 0)) || holds="LD_PRELOAD=$BUILD/lab/liblab-hold-shim.so"
     can_raise_limits || shim="LD_PRELOAD=$BUILD/lab/liblab-rlimit-shim.so "
     {
@@ -113,7 +114,7 @@ write_services() {
         echo "libvirtd|once|/run/sanlock/sanlock.sock|exec env $holds libvirtd"
         echo "relay|manual|-|exec $BUILD/lab/lab-relay$(relay_pairs "$(node_id "$name")")"
         if [[ -x $daemon ]]; then
-            echo "migrated|respawn|/run/libvirt/libvirt-sock|exec env $holds PATH=$("$BUILD/lab/lab-on" --path)" \
+            echo "migrated|respawn|/run/libvirt/libvirt-sock|exec env $holds PATH=$path" \
                 "$daemon --config /etc/migrated/migrated.conf"
         fi
     } >"$STATE/$name/services"

@@ -85,7 +85,7 @@ is_all_up() {
 }
 
 cmd_up() {
-    need_tools lab-init lab-loops lab-lun liblab-rlimit-shim.so liblab-hold-shim.so
+    need_tools lab-init lab-on lab-loops lab-lun liblab-rlimit-shim.so liblab-hold-shim.so
     parse_up_options "$@"
     settle_settings $#
     if is_all_up; then

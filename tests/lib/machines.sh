@@ -38,6 +38,9 @@ create() {
 # The other one joins while the first one takes the disk in: half a minute each.
 join_and_define() {
     local joins status=0
+    if in_cluster nodeB; then
+        retry "$WAIT_S" sees nodeA || return 1
+    fi
     { in_cluster nodeB || ctl nodeB cluster join "$LUN"; } &
     joins=$!
     { tidy && define; } || status=1
@@ -87,6 +90,21 @@ machines_run() {
     ok "its web server answers" retry "$WAIT_S" answers
     note "it answers after $((SECONDS - begun)) s"
     ((TAP_FAILED == 0)) || bail "the VM does not run"
+}
+
+# clock_of NODE: how far it is ahead of this machine's, in ms
+clock_of() {
+    local now
+    now=$(on "$1" date +%s%3N) && echo $((now - $(now_ms)))
+}
+
+# runs_alike NODE OFFSET_MS SINCE_S: its clock has run as fast as ours since it was so far ahead; what is measured there
+# is compared with what is measured here
+runs_alike() {
+    local drift
+    drift=$(($(clock_of "$1") - $2))
+    echo "$drift ms in $((SECONDS - $3)) s"
+    ((${drift#-} <= 1000 + 5 * (SECONDS - $3)))
 }
 
 # pieces NODE: of the VM's disk as it is there; 0: it is not; "unknown" where that cannot be told

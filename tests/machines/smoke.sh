@@ -10,6 +10,8 @@ set -euo pipefail
 . "$(dirname "$(readlink -f "$0")")/../lib/machines.sh"
 
 machines_run
+begun=$SECONDS
+ahead=$(clock_of nodeA)
 
 ok "its QEMU runs under KVM" on nodeA sh -c "virsh -q dumpxml $VM | grep -q \"<domain type='kvm'\""
 ok "as a user of its own" bash -c "[[ \$('$LAB' on nodeA ps -o user= -C qemu-system-x86_64) != root* ]]"
@@ -33,6 +35,7 @@ ok "it runs once, and there" retry "$WAIT_S" runs_once nodeB
 ok "its disk is of as many pieces there" mapped nodeB $((had + 1))
 is "and as long" "$(capacity nodeB)" $grown
 ok "no device of it is left behind" retry 20 mapped nodeA 0
+ok "the machine's clock runs as ours" runs_alike nodeA "$ahead" "$begun"
 ok "no record is lost that the client saw acknowledged" stop_and_verify_here nodeB
 ok "the volume is in order" volume_clean
 done_testing
