@@ -126,7 +126,7 @@ wire_taps() {
 }
 
 # 'la57=off': with five levels of page tables nested guests did not start. 'tsc=reliable': of its own accord the kernel
-# takes hpet for its clock, and each look at that is a way through QEMU's lock; a quarter of a move. A machine that is not
+# takes hpet for its clock, and each look at that is a way through QEMU's lock. A machine that is not
 # fed by its watchdog daemon is reset, as a real one.
 start_qemu() {
     local name=$1 id i=0 net

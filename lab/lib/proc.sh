@@ -108,12 +108,10 @@ machine_ctl() {
 }
 
 cmd_on() {
-    need_root
-    (($# >= 2)) || die "usage: lab on NODE CMD..."
     run_inside "$@"
 }
 
-# run_inside NAME CMD...: in all namespaces of that machine, in place of this process
+# run_inside NAME CMD...: in all namespaces of that machine, in place of this process; lab-on has the checks
 run_inside() {
     need_tools lab-on
     MIGRATED_LAB_DIR=$STATE exec "$BUILD/lab/lab-on" "$@"
