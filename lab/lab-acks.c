@@ -7,7 +7,8 @@
  * because the verifier must later find every record up to it on the disk. A guest goes back where
  * it tells of fewer records than it has acknowledged before, or of another boot's under the same
  * number: what it had acknowledged is lost, or a second copy of it runs. It connects again whenever
- * the guest is away, until it is ended by a signal.
+ * the guest is away, until it is ended by a signal. With RECORDS_PER_S it asks the guest to write
+ * so many, each time.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +22,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define PORT          9000
+#define HTTP_PORT     80
+#define ACKS_PORT     9000
 #define RETRY_US      100000
 #define QUIET_S       2 /* a guest that says nothing for so long may be dead: connect anew */
 #define ANSWER_LENGTH 60
@@ -68,18 +70,47 @@ note(const char *line, struct acked *acked)
     return 1;
 }
 
-static void
-follow(const struct sockaddr_in *to, int out, struct acked *acked)
+/* -1: the guest is away. */
+static int
+reach(struct in_addr guest, int port)
 {
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = guest};
     struct timeval limit = {.tv_sec = QUIET_S};
-    char buf[4096];
-    size_t have = 0;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    if (fd < 0 || connect(fd, (const struct sockaddr *)to, sizeof(*to))) {
-        close(fd);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* A guest that has just booted writes nothing until somebody asks for it. */
+static int
+ask_to_write(struct in_addr guest, const char *rate)
+{
+    char text[64], answer[16] = "";
+    int fd = reach(guest, HTTP_PORT), done;
+
+    if (fd < 0)
+        return 0;
+    snprintf(text, sizeof(text), "GET /writer?rate=%.16s HTTP/1.0\r\n\r\n", rate);
+    done = write(fd, text, strlen(text)) == (ssize_t)strlen(text) &&
+           read(fd, answer, sizeof(answer) - 1) > 9 && !strncmp(answer + 9, "200", 3);
+    close(fd);
+    return done;
+}
+
+static void
+follow(struct in_addr guest, const char *rate, int out, struct acked *acked)
+{
+    char buf[4096];
+    size_t have = 0;
+    int fd = rate && !ask_to_write(guest, rate) ? -1 : reach(guest, ACKS_PORT);
+
+    if (fd < 0) {
         usleep(RETRY_US);
         return;
     }
@@ -112,13 +143,13 @@ follow(const struct sockaddr_in *to, int out, struct acked *acked)
 int
 main(int argc, char **argv)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    struct in_addr guest;
     struct sigaction action = {.sa_handler = on_signal};
     struct acked acked = {.boot = "00000000000000000000000000000000"};
     int out;
 
-    if (argc != 3 || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) {
-        fputs("usage: lab-acks IP OUTFILE\n", stderr);
+    if (argc < 3 || argc > 4 || inet_pton(AF_INET, argv[1], &guest) != 1) {
+        fputs("usage: lab-acks IP OUTFILE [RECORDS_PER_S]\n", stderr);
         return 2;
     }
     out = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -129,7 +160,7 @@ main(int argc, char **argv)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     while (!stop)
-        follow(&to, out, &acked);
+        follow(guest, argv[3], out, &acked);
     printf("%llu\n", acked.seq);
     return 0;
 }

@@ -193,6 +193,25 @@ get_info(const char *uuid, struct dm_info *info)
     return done;
 }
 
+/* Is it that of any image of the volume? */
+static bool
+is_any(dev_t device, const struct csv_volume *volume, struct dm_info *info)
+{
+    struct dm_task *task = dm_task_create(DM_DEVICE_INFO);
+    char prefix[DM_UUID_SIZE];
+    const char *uuid;
+    bool is_ours;
+
+    make_uuid(volume, "", prefix);
+    is_ours = task && dm_task_set_major(task, (int)major(device)) &&
+              dm_task_set_minor(task, (int)minor(device)) && dm_task_run(task) &&
+              dm_task_get_info(task, info) && info->exists && (uuid = dm_task_get_uuid(task)) &&
+              strncmp(uuid, prefix, strlen(prefix)) == 0;
+    if (task)
+        dm_task_destroy(task);
+    return is_ours;
+}
+
 bool
 csv_dm_is(int fd, const struct csv_volume *volume, const struct csv_image *image, bool *is_writable)
 {
@@ -201,10 +220,17 @@ csv_dm_is(int fd, const struct csv_volume *volume, const struct csv_image *image
     struct stat st;
     bool is_ours = false;
 
-    if (!csv_dm_is_available() || fstat(fd, &st) < 0 || !image)
+    if (!csv_dm_is_available() || fstat(fd, &st) < 0)
         return false;
-    make_uuid(volume, image->uuid, uuid);
     pthread_mutex_lock(&dm_lock);
+    if (!image) {
+        is_ours = is_any(st.st_rdev, volume, &info);
+        if (is_ours)
+            *is_writable = !info.read_only;
+        pthread_mutex_unlock(&dm_lock);
+        return is_ours;
+    }
+    make_uuid(volume, image->uuid, uuid);
     if (get_info(uuid, &info) && makedev((unsigned)info.major, info.minor) == st.st_rdev &&
         compare_table(volume, image, uuid) != TABLE_OTHER) {
         *is_writable = !info.read_only;

@@ -435,8 +435,9 @@ csv_device_attach(struct csv_volume *volume, struct csv_error *error)
         free(target);
     }
     if (!result) {
-        walk_links(volume, directory, sweep_link, NULL);
+        /* tables first: a link that stays behind the device it names would come to name another */
         csv_dm_remove(volume, NULL);
+        walk_links(volume, directory, sweep_link, NULL);
     }
     close(directory);
 out:

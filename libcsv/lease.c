@@ -364,7 +364,8 @@ csv_lockspace_alive(struct csv_volume *volume, uint32_t *alive, struct csv_error
 
         if (result == CSV_E_IO)
             return result;
-        if (!result && !lease.is_free)
+        /* one that cannot be understood is no proof that nobody is there */
+        if (result == CSV_E_DAMAGED || (!result && !lease.is_free))
             *alive = host_id;
     }
     return 0;

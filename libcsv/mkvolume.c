@@ -175,11 +175,14 @@ int
 csv_volume_write(struct csv_dev *dev, const struct csv_super *super, csv_fill fill, void *data,
                  struct csv_error *error)
 {
-    struct csv_super old;
+    struct csv_super old, second;
     int result;
     uint64_t old_tail = 0, end = dev->size_bytes / CSV_MIB * CSV_MIB - CSV_MIB;
 
-    if (csv_super_read(dev, &old, NULL) == 0 && old.tail_offset <= dev->size_bytes - CSV_MIB)
+    /* where the first one is older than the volume, data is where it says that the second one is */
+    if (csv_super_read(dev, &old, NULL) == 0 && old.tail_offset <= dev->size_bytes - CSV_MIB &&
+        csv_super_read_copy(dev, old.tail_offset, &second, NULL) == CSV_BLOCK_OK &&
+        memcmp(second.uuid, old.uuid, sizeof(old.uuid)) == 0)
         old_tail = old.tail_offset;
     result = zero_and_verify(dev, 0, CSV_MIB, error);
     if (!result && old_tail)

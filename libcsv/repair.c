@@ -80,6 +80,42 @@ choose_super(struct csv_dev *dev, bool force, struct csv_super *best, struct csv
     return is_found ? 0 : csv_super_read(dev, best, error);
 }
 
+struct reach {
+    const struct csv_super *super;
+    struct csv_error *error;
+};
+
+static int
+check_reach_of(uint32_t index, const void *buffer, const struct csv_slot *slot, void *data)
+{
+    const struct reach *reach = data;
+
+    if (slot->state != CSV_SLOT_USED ||
+        !csv_slot_problem(reach->super, CSV_KIND_IMAGE, index,
+                          csv_slot_block(CSV_KIND_IMAGE, buffer, slot), &slot->head))
+        return 0;
+    return csv_fail(reach->error, CSV_E_DAMAGED, 0,
+                    "image slot %u has an image that lies beyond the end that the superblock "
+                    "gives the volume: that is one of before the volume has grown; nothing was "
+                    "changed, restore a backup",
+                    index);
+}
+
+/* Where the newest superblock that is left is of before the volume grew, the place where it says
+ * that the second one is has long been an image's. */
+static int
+check_reach(struct csv_dev *dev, const struct csv_super *best, struct csv_error *error)
+{
+    struct csv_volume volume = {.dev = dev, .super = *best};
+    struct reach reach = {.super = best, .error = error};
+
+    if (csv_is_directory(best) || dev->size_bytes <= best->size_bytes)
+        return 0;
+    volume.super.data_bytes = (dev->size_bytes - best->data_offset) / best->extent_bytes *
+                              best->extent_bytes; /* as far as it can have grown */
+    return csv_slot_walk(&volume, CSV_KIND_IMAGE, check_reach_of, &reach, error);
+}
+
 static int
 mend_supers(struct repair *repair, struct csv_dev *dev, const struct csv_super *best,
             struct csv_error *error)
@@ -329,6 +365,8 @@ csv_repair_dev(struct csv_dev *dev, bool force,
         result = csv_super_check_fit(dev, &best, false, error);
     if (!result && !force)
         result = check_alone(dev, &best, error);
+    if (!result)
+        result = check_reach(dev, &best, error);
     if (!result)
         result = mend_supers(&repair, dev, &best, error);
     if (result) {

@@ -271,6 +271,7 @@ peer_ListJobs(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
 
     reply->jobs = mig_jobs_list(daemon->jobs, FALSE);
     reply->volumes = 1 + (gint64)mig_volumes_count_alive(daemon->volumes);
+    reply->beats = mig_volumes_beats(daemon->volumes);
     mig_rpc_call_reply(call, reply);
 }
 

@@ -38,6 +38,7 @@ struct MigAttached {
     guint fenced_looks;   /* in a row, that found this start's host lease gone */
     gboolean is_outside;  /* the LUN answers, but sanlock has given its lockspace up */
     gint64 beat_since_ms; /* a heartbeat is under way since then; 0: none */
+    guint64 written;      /* heartbeat, for who does not wait for a writer */
     gboolean is_removed;  /* atomic: our slot is gone, so we are no node any more */
     GThread *thread;
     MigRole *role;
@@ -48,6 +49,16 @@ typedef gboolean (*MigAttachedWrite)(MigCsv *csv, MigNode *node, GError **error)
  * ours. A slot written otherwise would make us a member again by nobody's word. */
 gboolean mig_attached_write(MigAttached *attached, MigAttachedWrite write, gboolean has_left,
                             GError **error);
+
+/* This node was removed from the volume: FALSE, and from then on nothing is written there. */
+gboolean mig_attached_refuse_removed(MigAttached *attached, GError **error);
+
+/* May this node be one of the volume's? Not by another's slot or host id, not where it was removed,
+ * and not on a copy of the LUN that another node has. Fills in what the slot says of its last life.
+ */
+gboolean mig_attached_may_enter(MigAttached *attached, GError **error);
+/* Joined: writes the slot, and remembers on this host that it has. */
+gboolean mig_attached_enter(MigAttached *attached, GError **error);
 
 /* Joins the lockspace, and waits until sanlock tells of the others. */
 gboolean mig_attached_join(MigAttached *attached, GError **error);

@@ -51,8 +51,8 @@ now_ms(void)
 
 /* Another node may have removed us while we were taken for dead: for good, whatever the slot says
  * later. */
-static gboolean
-refuse_removed(MigAttached *attached, GError **error)
+gboolean
+mig_attached_refuse_removed(MigAttached *attached, GError **error)
 {
     g_atomic_int_set(&attached->is_removed, TRUE);
     g_set_error(error, MIG_ERROR, MIG_ERROR_NO_CLUSTER,
@@ -92,7 +92,7 @@ mig_attached_write(MigAttached *attached, MigAttachedWrite write, gboolean has_l
     g_autoptr(MigNode) node = g_new0(MigNode, 1);
 
     if (g_atomic_int_get(&attached->is_removed))
-        return refuse_removed(attached, error);
+        return mig_attached_refuse_removed(attached, error);
     node->host_id = daemon->host_id;
     node->name = g_strdup(daemon->node);
     node->management = g_strdup(daemon->config->management);
@@ -111,12 +111,23 @@ mig_attached_write(MigAttached *attached, MigAttachedWrite write, gboolean has_l
     node->heartbeat = attached->heartbeat;
     if (!write(attached->csv, node, &refused)) {
         if (g_error_matches(refused, MIG_ERROR, MIG_ERROR_NO_CLUSTER))
-            return refuse_removed(attached, error);
+            return mig_attached_refuse_removed(attached, error);
         g_propagate_error(error, g_steal_pointer(&refused));
         return FALSE;
     }
     attached->heartbeat = node->heartbeat;
+    g_mutex_lock(&attached->lock);
+    attached->written = node->heartbeat;
+    g_mutex_unlock(&attached->lock);
     return TRUE;
+}
+
+guint64
+mig_attached_heartbeat(MigAttached *attached)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&attached->lock);
+
+    return attached->written;
 }
 
 gboolean
@@ -479,107 +490,6 @@ mig_attached_generation(MigAttached *attached)
     return attached->generation;
 }
 
-/* Two nodes configured with one host id would take turns in one slot. sanlock refuses the second
- * one while the first lives; here the clearer message. */
-static gboolean
-is_slot_ours(MigAttached *attached, GError **error)
-{
-    g_autoptr(GPtrArray) nodes = mig_csv_nodes(attached->csv, error);
-
-    if (!nodes)
-        return FALSE;
-    for (guint i = 0; i < nodes->len; i++) {
-        const MigNode *node = g_ptr_array_index(nodes, i);
-        gboolean same_id = node->host_id == attached->daemon->host_id;
-        gboolean same_name = g_str_equal(node->name, attached->daemon->node);
-
-        if (same_id != same_name) {
-            g_set_error(
-                error, MIG_ERROR, MIG_ERROR_CONFIG,
-                "volume %s knows node %s with host id %u, this is %s with host id %u; correct "
-                "[node] in the configuration",
-                mig_csv_name(attached->csv), node->name, node->host_id, attached->daemon->node,
-                attached->daemon->host_id);
-            return FALSE;
-        }
-        if (same_id) { /* count on from there: the others must see it move */
-            attached->heartbeat = node->heartbeat;
-            attached->kept_generation = node->host_generation;
-            memcpy(attached->kept, node->running, sizeof attached->kept);
-        }
-    }
-    return TRUE;
-}
-
-/* Remembers on this host's disk that it is a node of this very volume: should its slot be gone when
- * it comes back, it was removed meanwhile. In it: which start of this host that was. */
-static char *
-mark_path(MigAttached *attached)
-{
-    return g_build_filename(attached->daemon->config->state_dir, "member",
-                            mig_csv_uuid(attached->csv), NULL);
-}
-
-/* Has the host not been started anew since it attached this volume the last time? */
-static gboolean
-is_same_boot(MigAttached *attached)
-{
-    g_autofree char *path = mark_path(attached);
-    g_autofree char *then = mig_io_read_file(path, 256, NULL, NULL);
-    g_autofree char *now = mig_io_boot_id();
-
-    return then && *then && g_str_equal(then, now);
-}
-
-static gboolean
-has_mark(MigAttached *attached)
-{
-    g_autofree char *path = mark_path(attached);
-
-    return g_file_test(path, G_FILE_TEST_EXISTS);
-}
-
-static gboolean
-was_removed(MigAttached *attached, GError **error)
-{
-    return has_mark(attached) &&
-           mig_csv_node_is_gone(attached->csv, attached->daemon->host_id, attached->daemon->node) &&
-           !refuse_removed(attached, error);
-}
-
-/* What was asked before joining is asked again: that takes some renewals, and until the others'
- * sanlock has seen us we can be removed, and our host id be given away. A node of this volume
- * writes a slot that is its own only; one removed later than that finds it gone with its next
- * heartbeat. */
-static gboolean
-enter_slot(MigAttached *attached, GError **error)
-{
-    return is_slot_ours(attached, error) &&
-           mig_attached_write(attached, has_mark(attached) ? mig_csv_node_beat : mig_csv_node_write,
-                              FALSE, error);
-}
-
-static gboolean
-leave_mark(MigAttached *attached, GError **error)
-{
-    g_autofree char *path = mark_path(attached);
-    g_autofree char *folder = g_path_get_dirname(path);
-
-    g_autofree char *boot = mig_io_boot_id();
-
-    return mig_unfence_note_attached(attached->daemon->config, error) &&
-           mig_io_make_dir(folder, 0700, error) &&
-           mig_io_write_file(path, boot, strlen(boot), 0600, error);
-}
-
-void
-mig_attached_forget(MigAttached *attached)
-{
-    g_autofree char *path = mark_path(attached);
-
-    mig_io_remove_file(path, NULL);
-}
-
 MigAttached *
 mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv, GError **error)
 {
@@ -595,11 +505,10 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
     g_mutex_init(&attached->write_lock);
     g_mutex_init(&attached->join_lock);
     g_cond_init(&attached->wake);
-    if (!mig_times_check_volume(daemon->config, csv, error) || !is_slot_ours(attached, error) ||
-        was_removed(attached, error) || !mig_unfence(daemon->config, daemon->node, error) ||
-        !mig_csv_devices_attach(csv, error))
+    if (!mig_times_check_volume(daemon->config, csv, error) ||
+        !mig_attached_may_enter(attached, error) ||
+        !mig_unfence(daemon->config, daemon->node, error) || !mig_csv_devices_attach(csv, error))
         return NULL;
-    attached->is_same_boot = is_same_boot(attached);
     was_joined = mig_sanlock_joined_as(daemon->sanlock, mig_csv_name(csv)) != 0;
     if (!mig_attached_join(attached, error)) {
         g_autoptr(MigLease) lockspace = mig_csv_lockspace(csv);
@@ -610,7 +519,7 @@ mig_attached_start(MigDaemon *daemon, const MigVolumesHooks *hooks, MigCsv *csv,
         mig_csv_devices_detach(csv, NULL);
         return NULL;
     }
-    if (!enter_slot(attached, error) || !leave_mark(attached, error)) {
+    if (!mig_attached_enter(attached, error)) {
         g_autoptr(MigLease) lockspace = mig_csv_lockspace(csv);
 
         mig_sanlock_leave(daemon->sanlock, lockspace, daemon->host_id, NULL);

@@ -25,7 +25,19 @@ typedef struct {
     gboolean is_fencing;
     guint restartable; /* on how many of its volumes it was proven dead */
     gboolean was_up;   /* since it died last: what is found dead has not died again */
+    GHashTable *shown; /* fence levels that it was seen under, see drivers/fence-agent.h: used by */
+    GArray *shown_of;  /* one fence at a time, of these starts of it (Fence's generations) */
 } Memory;
+
+static void
+memory_free(gpointer data)
+{
+    Memory *memory = data;
+
+    g_clear_pointer(&memory->shown, g_hash_table_unref);
+    g_clear_pointer(&memory->shown_of, g_array_unref);
+    g_free(memory);
+}
 
 struct MigFailover {
     MigDaemon *daemon;
@@ -149,6 +161,7 @@ typedef struct {
     GArray *generations; /* guint64, its start on each of them as it was judged */
     GArray *heartbeats;  /* guint64, of that start then */
     guint32 host_id;
+    GHashTable *shown;
     MigHeard heard;  /* then */
     gint64 heard_us; /* its last sign of life, of whatever kind; 0: it still gave some */
 } Fence;
@@ -235,8 +248,9 @@ fence_now(Fence *fence, char **level, GError **error)
         mig_fence_levels(config->fence_dir, fence->node, &is_missing, error);
     g_autoptr(GPtrArray) own = mig_unfence_done(config, fence->failover->daemon->node);
 
-    return levels && mig_fence_node(levels, own, fence->node, (guint)config->fence_timeout_s * 1000,
-                                    is_fence_due, fence, level, error);
+    return levels &&
+           mig_fence_node(levels, own, fence->shown, fence->node,
+                          (guint)config->fence_timeout_s * 1000, is_fence_due, fence, level, error);
 }
 
 static gpointer
@@ -312,9 +326,27 @@ heard_us(MigFailover *failover, const MigEvidence *e)
                : g_get_monotonic_time() - age_ms * 1000;
 }
 
+/* By which levels it was seen to be in, in the starts that the fence is about: another start has
+ * let itself in anew, perhaps otherwise. No other fence of it is under way. */
+static GHashTable *
+shown_of(Memory *memory, GArray *generations)
+{
+    gsize bytes = generations->len * sizeof(guint64);
+
+    if (!memory->shown)
+        memory->shown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    if (!memory->shown_of || memory->shown_of->len != generations->len ||
+        (bytes && memcmp(memory->shown_of->data, generations->data, bytes) != 0)) {
+        g_hash_table_remove_all(memory->shown);
+        g_clear_pointer(&memory->shown_of, g_array_unref);
+        memory->shown_of = g_array_copy(generations);
+    }
+    return memory->shown;
+}
+
 /* The starts that the fence is about are those that were judged: one that is back is another. */
 static Fence *
-fence_new(MigFailover *failover, const MigNodeLife *life)
+fence_new(MigFailover *failover, const MigNodeLife *life, Memory *memory)
 {
     g_autoptr(GPtrArray) volumes = mig_volumes_list(failover->daemon->volumes);
     Fence *fence = g_new0(Fence, 1);
@@ -343,6 +375,7 @@ fence_new(MigFailover *failover, const MigNodeLife *life)
             g_array_append_val(fence->heartbeats, view->node->heartbeat);
         }
     }
+    fence->shown = shown_of(memory, fence->generations);
     return fence;
 }
 
@@ -378,7 +411,7 @@ fence_if_due(MigFailover *failover, const MigNodeLife *life, Memory *memory, gui
         return;
     }
     mig_events_add(failover->daemon->events, life->name, NULL, "fencing", "%s", life->finding.rule);
-    g_thread_unref(g_thread_new("fence", fence_thread, fence_new(failover, life)));
+    g_thread_unref(g_thread_new("fence", fence_thread, fence_new(failover, life, memory)));
 }
 
 /* ---- the look ---- */
@@ -493,7 +526,7 @@ mig_failover_new(MigDaemon *daemon)
     failover->self = mig_self_new(daemon);
     failover->deaths = mig_deaths_new(daemon);
     failover->lives = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_life_free);
-    failover->memories = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    failover->memories = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, memory_free);
     failover->fenced = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_mutex_init(&failover->lock);
     g_cond_init(&failover->wake);

@@ -156,6 +156,14 @@ word_on(const Collecting *collecting, MigAttached *attached, const MigNodeView *
     return word;
 }
 
+static gboolean
+is_elsewhere(MigDaemon *daemon, MigAttached *attached, const MigNodeView *view)
+{
+    return !view->is_local && view->age_ms >= MIG_SUSPECT_MS &&
+           mig_signs_is_elsewhere(daemon->signs, view->node->name,
+                                  mig_csv_uuid(mig_attached_csv(attached)), view->node->heartbeat);
+}
+
 static void
 add_seat(const Collecting *collecting, MigNodeLife *life, MigAttached *attached,
          const MigNodeView *view, MigWord word)
@@ -168,6 +176,7 @@ add_seat(const Collecting *collecting, MigNodeLife *life, MigAttached *attached,
                      .has_left = view->node->has_left,
                      .is_armed = view->node->has_watchdog,
                      .is_fenced = collecting->is_fenced(collecting->self, volume, view->node),
+                     .is_elsewhere = is_elsewhere(collecting->daemon, attached, view),
                      .heartbeat_ms = age_ms,
                      .heartbeat_old_ms = age_ms,
                      .steady_ms = view->is_local ? view->steady_ms : 0,
@@ -215,6 +224,7 @@ merge(const Collecting *collecting, GPtrArray *lives, MigAttached *attached,
     e->is_unseen = e->is_unseen && is_lost;
     e->is_armed = e->is_armed && view->node->has_watchdog;
     e->is_passive = e->is_passive || view->node->is_passive;
+    e->is_elsewhere = e->is_elsewhere || is_elsewhere(collecting->daemon, attached, view);
     e->is_fenced = e->is_fenced && collecting->is_fenced(collecting->self, volume, view->node);
     e->heartbeat_ms = MIN(e->heartbeat_ms, MIN(view->age_ms, G_MAXINT32));
     e->heartbeat_old_ms = MAX(e->heartbeat_old_ms, MIN(view->age_ms, G_MAXINT32));

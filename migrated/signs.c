@@ -15,6 +15,7 @@ typedef struct {
     gint64 asked_ms; /* first time: nothing is missing before */
     gint64 peer_ms, management_ms, migration_ms;
     gint volumes;         /* see MigEvidence */
+    char **beats;         /* as its daemon said last, see MigListJobsReply; or NULL */
     gint64 peer_asked_ms; /* last time */
     gint64 round_ms;      /* last round in which it was on the list */
     gboolean has_migration, is_asking;
@@ -28,6 +29,15 @@ struct MigSigns {
     GHashTable *nodes;   /* name -> Node */
     gint64 watched_ms;   /* since */
 };
+
+static void
+node_free(gpointer data)
+{
+    Node *node = data;
+
+    g_strfreev(node->beats);
+    g_free(node);
+}
 
 static gint64
 now_ms(void)
@@ -63,6 +73,8 @@ ask_daemon(gpointer data, gpointer user_data)
     if (reply) {
         node_of(signs, name)->peer_ms = now_ms();
         node_of(signs, name)->volumes = (gint)CLAMP(reply->volumes - 1, -1, G_MAXINT16);
+        g_strfreev(node_of(signs, name)->beats);
+        node_of(signs, name)->beats = g_steal_pointer(&reply->beats);
     }
     node_of(signs, name)->is_asking = FALSE;
     g_mutex_unlock(&signs->lock);
@@ -178,6 +190,16 @@ mig_signs_ages(MigSigns *signs, const char *node, MigSignAges *ages)
         known->has_migration ? now - MAX(known->migration_ms, base) : MIG_NEVER_ASKED;
 }
 
+gboolean
+mig_signs_is_elsewhere(MigSigns *signs, const char *node, const char *uuid, guint64 heartbeat)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&signs->lock);
+    const Node *known = g_hash_table_lookup(signs->nodes, node);
+
+    return known && known->beats && now_ms() - known->peer_ms < MIG_SIGN_BEATS_MS &&
+           mig_failover_is_elsewhere((const char *const *)known->beats, uuid, heartbeat);
+}
+
 void
 mig_signs_heard(MigSigns *signs, const char *node, MigHeard *heard)
 {
@@ -209,7 +231,7 @@ mig_signs_new(MigDaemon *daemon)
     if (!mig_pinger_works(signs->pinger))
         g_warning("this process may not send pings: no node is ever taken for dead from here");
     signs->askers = g_thread_pool_new(ask_daemon, signs, ASKERS, FALSE, NULL);
-    signs->nodes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    signs->nodes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, node_free);
     signs->watched_ms = now_ms();
     g_mutex_init(&signs->lock);
     return signs;

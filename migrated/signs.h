@@ -22,6 +22,11 @@ typedef struct {
     gint volumes;
 } MigSignAges;
 void mig_signs_ages(MigSigns *signs, const char *node, MigSignAges *ages);
+/* Its daemon has answered lately, and says that it writes its heartbeat on that volume (uuid),
+ * where the LUN that is seen here has had none that is younger than heartbeat: two LUNs, one a
+ * copy. */
+gboolean
+mig_signs_is_elsewhere(MigSigns *signs, const char *node, const char *uuid, guint64 heartbeat);
 /* By answers alone: a gap in our own work begins none of these anew. */
 void mig_signs_heard(MigSigns *signs, const char *node, MigHeard *heard);
 /* Since when this node has watched without a gap. */

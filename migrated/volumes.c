@@ -134,16 +134,19 @@ heartbeat_of(MigCsv *csv, guint32 host_id)
 }
 
 /* A snapshot or a clone made by the storage has the uuid, too. Only on the LUN itself does our
- * heartbeat move when we write it, whatever path leads there. */
+ * heartbeat move when we write it, whatever path leads there; and it comes to what we wrote: on the
+ * LUN of which a copy is attached another node may write our slot. */
 static gboolean
 is_same_lun(MigVolumes *volumes, MigAttached *attached, MigCsv *csv, GError **error)
 {
     guint32 host_id = volumes->daemon->host_id;
-    guint64 before = heartbeat_of(mig_attached_csv(attached), host_id);
+    guint64 before = heartbeat_of(csv, host_id), after, own;
 
     if (!mig_attached_publish(attached, error))
         return FALSE;
-    if (heartbeat_of(csv, host_id) > before)
+    after = heartbeat_of(csv, host_id);
+    own = mig_attached_heartbeat(attached); /* a beat may have been written in between */
+    if (after > before && after <= own && own - after <= 5)
         return TRUE;
     g_set_error(
         error, MIG_ERROR, MIG_ERROR_EXISTS,
@@ -351,6 +354,24 @@ mig_volumes_set_armed(MigVolumes *volumes, gboolean is_armed)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
 
     volumes->is_armed = is_armed;
+}
+
+char **
+mig_volumes_beats(MigVolumes *volumes)
+{
+    g_autoptr(GPtrArray) all = mig_volumes_list(volumes);
+    g_autoptr(GStrvBuilder) beats = g_strv_builder_new();
+
+    for (guint i = 0; i < all->len; i++) {
+        MigAttached *attached = g_ptr_array_index(all, i);
+        g_autofree char *beat =
+            g_strdup_printf("%s %" G_GUINT64_FORMAT, mig_csv_uuid(mig_attached_csv(attached)),
+                            mig_attached_heartbeat(attached));
+
+        if (!mig_attached_is_gone(attached))
+            g_strv_builder_add(beats, beat);
+    }
+    return g_strv_builder_end(beats);
 }
 
 guint

@@ -59,6 +59,8 @@ gboolean mig_attached_was_fenced(MigAttached *attached);
 guint64 mig_attached_generation(MigAttached *attached);
 /* This host forgets that it was a node of the volume, as it leaves the cluster. */
 void mig_attached_forget(MigAttached *attached);
+/* What this node has written into its slot last; blocks for nobody. */
+guint64 mig_attached_heartbeat(MigAttached *attached);
 /* Writes this node's slot now. */
 gboolean mig_attached_publish(MigAttached *attached, GError **error);
 /* libvirt has been asked since the volume was attached: what it did not name does not run here. Any
@@ -107,6 +109,8 @@ MigAttached *mig_volumes_get(MigVolumes *volumes, const char *name, GError **err
 GPtrArray *mig_volumes_list(MigVolumes *volumes);
 /* Those that are not lost to this node. */
 guint mig_volumes_count_alive(MigVolumes *volumes);
+/* Of these "UUID HEARTBEAT" each, for signs.h of other nodes. g_strfreev() */
+char **mig_volumes_beats(MigVolumes *volumes);
 /* By name over all volumes: GPtrArray of MigNodeView, sorted by host id. */
 GPtrArray *mig_volumes_nodes(MigVolumes *volumes);
 /* MIG_ERROR_NODE_UNKNOWN. Free with mig_node_view_free(). */

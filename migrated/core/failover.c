@@ -2,6 +2,8 @@
 /* failover.c - the table of design and man page (migrated-states(7)), as code. */
 #include "core/failover.h"
 
+#include <string.h>
+
 static const char *const life_names[] = {
     [MIG_LIFE_UP] = "up",           [MIG_LIFE_SUSPECT] = "suspect",
     [MIG_LIFE_CUT_OFF] = "cut-off", [MIG_LIFE_DISK_LOST] = "disk-lost",
@@ -229,6 +231,11 @@ judge_one(const MigWatcher *watcher, const MigEvidence *node, gboolean can_judge
         return (MigFinding){MIG_LIFE_LEFT, "it left in an orderly way", FALSE, TRUE};
     if (is_young(watcher, node->heartbeat_ms))
         return judge_beating(watcher, node);
+    if (node->is_elsewhere)
+        return (MigFinding){MIG_LIFE_SUSPECT,
+                            "its daemon says that it writes its heartbeat, and not on this LUN: "
+                            "one of the two is a copy; its VMs are started from none",
+                            FALSE, FALSE};
     if (node->is_unseen)
         return (MigFinding){MIG_LIFE_SUSPECT, "its volumes are lost to this node", FALSE, FALSE};
     if (node->is_fenced)
@@ -270,6 +277,22 @@ mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, guint co
         if (!has_disk)
             findings[i].should_fence = findings[i].may_restart = FALSE;
     }
+}
+
+gboolean
+mig_failover_is_elsewhere(const char *const *beats, const char *uuid, guint64 heartbeat)
+{
+    gsize length = strlen(uuid);
+
+    for (guint i = 0; beats && beats[i]; i++) {
+        guint64 said;
+
+        if (strncmp(beats[i], uuid, length) == 0 && beats[i][length] == ' ' &&
+            g_ascii_string_to_unsigned(beats[i] + length + 1, 10, 0, G_MAXUINT64, &said, NULL) &&
+            said > heartbeat && said - heartbeat >= MIG_ELSEWHERE_BEATS)
+            return TRUE;
+    }
+    return FALSE;
 }
 
 MigCut

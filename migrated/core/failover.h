@@ -47,6 +47,7 @@ typedef struct {
     gboolean is_passive;     /* it published that it fences nobody, and restarts nothing */
     gboolean is_unseen;      /* it is on volumes only that are lost to this node */
     gboolean is_fenced;      /* a confirmed fence of the start (generation) it has now */
+    gboolean is_elsewhere;   /* it writes its heartbeat, and not on this LUN: one is a copy */
     gint64 heartbeat_ms;     /* on the volume where it is youngest */
     gint64 heartbeat_old_ms; /* on the volume where it is oldest */
     gint64 steady_ms; /* for how long this node's own heartbeat has moved without a gap on all the
@@ -67,6 +68,12 @@ typedef struct {
  * last renewal of that earlier start. */
 #define MIG_NEVER_ADVANCED (-1)
 MigWord mig_failover_word(MigWord said, gint64 advanced_ms, gboolean is_ended, gint64 host_dead_ms);
+
+/* Beats ("UUID HEARTBEAT", hostile until looked at) of a node: is that volume's so far ahead of the
+ * heartbeat that its slot has here that it is not written here? A node that has lost the LUN counts
+ * none that it could not write. */
+#define MIG_ELSEWHERE_BEATS 10
+gboolean mig_failover_is_elsewhere(const char *const *beats, const char *uuid, guint64 heartbeat);
 
 /* How this node is, and what its configuration says. */
 typedef struct {

@@ -83,6 +83,7 @@ mig_timeouts_complaint_volume(const MigTimeSettings *settings, guint io_timeout_
 #define MIG_SIGN_PING_MS     400
 #define MIG_SIGN_PEER_MS     2000
 #define MIG_SIGN_ANSWER_MS   1000
+#define MIG_SIGN_BEATS_MS    10000 /* what a daemon said of its heartbeats counts for so long */
 #define MIG_SIGN_GAP_MS      2500
 #define MIG_FAILOVER_LOOK_MS 250
 #define MIG_FENCE_TURN_MS    15000

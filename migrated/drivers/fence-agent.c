@@ -96,11 +96,9 @@ is_trusted(const char *path, gboolean *is_missing, GError **error)
     return TRUE;
 }
 
-GPtrArray *
-mig_fence_levels(const char *directory, const char *node, gboolean *is_missing, GError **error)
+static GPtrArray *
+read_levels(const char *path, gboolean *is_missing, GError **error)
 {
-    g_autofree char *name = g_strconcat(node, ".conf", NULL);
-    g_autofree char *path = g_build_filename(directory, name, NULL);
     g_autoptr(GKeyFile) file = g_key_file_new();
     g_autoptr(GPtrArray) levels = g_ptr_array_new_with_free_func(level_free);
     g_autoptr(GError) bad = NULL;
@@ -125,6 +123,48 @@ mig_fence_levels(const char *directory, const char *node, gboolean *is_missing, 
         return NULL;
     }
     return g_steal_pointer(&levels);
+}
+
+/* What takes a key off a LUN would take another node's, and confirm that it is this one's. */
+static gboolean
+is_nobody_elses(const char *directory, const char *name, const GPtrArray *levels, GError **error)
+{
+    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
+    const char *other;
+
+    while (dir && (other = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(directory, other, NULL);
+        gboolean is_missing;
+        g_autoptr(GPtrArray) theirs = g_str_has_suffix(other, ".conf") && !g_str_equal(other, name)
+                                          ? read_levels(path, &is_missing, NULL)
+                                          : NULL;
+
+        for (guint i = 0; theirs && i < theirs->len * levels->len; i++) {
+            const MigFenceLevel *one = g_ptr_array_index(theirs, i / levels->len);
+            const MigFenceLevel *own = g_ptr_array_index(levels, i % levels->len);
+
+            if (!own->is_unfencing || !one->is_unfencing || !g_str_equal(one->agent, own->agent) ||
+                g_ascii_strcasecmp(one->input, own->input) != 0)
+                continue;
+            g_set_error(error, MIG_ERROR, MIG_ERROR_CONFIG,
+                        "%s/%s: [%s] says the same as [%s] of %s, and each node has a key of its "
+                        "own",
+                        directory, name, own->name, one->name, other);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+GPtrArray *
+mig_fence_levels(const char *directory, const char *node, gboolean *is_missing, GError **error)
+{
+    g_autofree char *name = g_strconcat(node, ".conf", NULL);
+    g_autofree char *path = g_build_filename(directory, name, NULL);
+    g_autoptr(GPtrArray) levels = read_levels(path, is_missing, error);
+
+    return levels && is_nobody_elses(directory, name, levels, error) ? g_steal_pointer(&levels)
+                                                                     : NULL;
 }
 
 /* ---- running an agent ---- */
@@ -253,17 +293,44 @@ mig_fence_can(GPtrArray *levels, const GPtrArray *own)
     return FALSE;
 }
 
-/* Does what that level takes from a node mean anything on this LUN? */
+/* What a level is, so that another one by the same name is not taken for it. */
+static char *
+identity(const MigFenceLevel *level)
+{
+    return g_strdup_printf("%s\n%s\n%s", level->name, level->agent, level->input);
+}
+
+/* Was it seen to have what that level takes from it, and does that mean anything on this LUN? */
 static gboolean
-is_in_force(const MigFenceLevel *level, const GPtrArray *own, guint timeout_ms, GError **error)
+is_in_force(const MigFenceLevel *level, const GPtrArray *own, GHashTable *shown, guint timeout_ms,
+            GError **error)
 {
     const MigFenceLevel *mine = find_own(level, own);
+    g_autoptr(GError) unclear = NULL;
+    g_autofree char *name = identity(level);
+    int code;
 
     if (!mine) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
                     "this node was not let in by a level of that name (unfence=yes in its own "
                     "file) since it was started, so nothing says that anybody can be cut off by "
                     "it");
+        return FALSE;
+    }
+    code = mig_fence_run(level->agent, level->input, "status", timeout_ms, &unclear);
+    if (code == 0) {
+        if (shown)
+            g_hash_table_add(shown, g_steal_pointer(&name));
+        return TRUE;
+    }
+    if (code != STATUS_OFF) {
+        g_propagate_error(error, g_steal_pointer(&unclear));
+        return FALSE;
+    }
+    if (!shown || !g_hash_table_contains(shown, name)) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                    "by this file it is off before anything was done, so the file may have "
+                    "another key than it, or another node has cut it off");
         return FALSE;
     }
     if (mig_fence_run(mine->agent, mine->input, "status", timeout_ms, error) == 0)
@@ -274,14 +341,14 @@ is_in_force(const MigFenceLevel *level, const GPtrArray *own, guint timeout_ms, 
 
 /* is_due: asked again where something was run between the judgement and "off". */
 static gboolean
-try_level(const MigFenceLevel *level, const GPtrArray *own, guint timeout_ms, MigFenceAsk is_due,
-          gpointer data, GError **error)
+try_level(const MigFenceLevel *level, const GPtrArray *own, GHashTable *shown, guint timeout_ms,
+          MigFenceAsk is_due, gpointer data, GError **error)
 {
     g_autoptr(GError) unclear = NULL;
     int code;
 
     if (level->is_unfencing &&
-        (!is_in_force(level, own, timeout_ms, error) || !is_due(data, error)))
+        (!is_in_force(level, own, shown, timeout_ms, error) || !is_due(data, error)))
         return FALSE;
     code = mig_fence_run(level->agent, level->input, level->action, timeout_ms, error);
     if (code != 0)
@@ -300,8 +367,8 @@ try_level(const MigFenceLevel *level, const GPtrArray *own, guint timeout_ms, Mi
 }
 
 gboolean
-mig_fence_node(GPtrArray *levels, const GPtrArray *own, const char *node, guint timeout_ms,
-               MigFenceAsk is_due, gpointer data, char **level, GError **error)
+mig_fence_node(GPtrArray *levels, const GPtrArray *own, GHashTable *shown, const char *node,
+               guint timeout_ms, MigFenceAsk is_due, gpointer data, char **level, GError **error)
 {
     g_autoptr(GString) failures = g_string_new(NULL);
 
@@ -314,7 +381,7 @@ mig_fence_node(GPtrArray *levels, const GPtrArray *own, const char *node, guint 
                                    changed->message);
             break;
         }
-        if (try_level(one, own, timeout_ms, is_due, data, &failed)) {
+        if (try_level(one, own, shown, timeout_ms, is_due, data, &failed)) {
             if (level)
                 *level = g_strdup_printf("%s (%s)", one->name, one->agent);
             return TRUE;

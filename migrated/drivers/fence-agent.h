@@ -36,14 +36,21 @@ mig_fence_levels(const char *directory, const char *node, gboolean *is_missing, 
 typedef gboolean (*MigFenceAsk)(gpointer data, GError **error);
 
 /* own: levels by which this node itself was let in (unfence.h), or NULL. A level that is unfencing
- * counts only where this node has one of that name, and that one's "status" still says "on": on a
- * LUN that has lost its reservation nobody has a key, and nobody is cut off.
+ * counts only where this node has one of that name, and what it takes away was seen to be there:
+ * "status" has to say "on" before "off" is run. Else a file with a key that nobody has, by a slip
+ * of the pen, would confirm that a node is cut off that writes on.
+ *
+ * shown (may be NULL): a set of strings, the caller's, of this life of the node alone. It gets the
+ * levels that were seen so; one that is in it may be "off" already, as behind a try that was cut
+ * short. Then this node's own has to say "on": on a LUN that has lost its reservation nobody has a
+ * key, and nobody is cut off.
  *
  * TRUE: confirmed. *level (may be NULL): which one, g_free(). Each agent has timeout_ms, so is_due
  * is asked before each level but the first, and behind that "status": one that is back meanwhile is
  * left alone. */
-gboolean mig_fence_node(GPtrArray *levels, const GPtrArray *own, const char *node, guint timeout_ms,
-                        MigFenceAsk is_due, gpointer data, char **level, GError **error);
+gboolean
+mig_fence_node(GPtrArray *levels, const GPtrArray *own, GHashTable *shown, const char *node,
+               guint timeout_ms, MigFenceAsk is_due, gpointer data, char **level, GError **error);
 
 /* Is there a level that can count, as far as files tell? */
 gboolean mig_fence_can(GPtrArray *levels, const GPtrArray *own);

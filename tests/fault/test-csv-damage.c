@@ -13,6 +13,8 @@
  */
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "scenarios.h"
 #include "slot.h"
@@ -292,6 +294,51 @@ test_first_superblock(void)
     }
 }
 
+/* The LUN has grown once more since the volume took some of it over, and the first superblock is of
+ * before that: where it says that the second one is has an image its data by now. */
+static void
+test_older_superblock(void)
+{
+    struct lun large = {
+        .data = g_malloc0(lun.size + MIB), .size = lun.size + MIB, .sector = lun.sector};
+    g_autofree uint8_t *before = NULL;
+    struct csv_volume *volume;
+    struct csv_super super;
+    struct csv_dev *dev;
+    int backup = memfd_create("backup", MFD_CLOEXEC), result = 0;
+
+    memcpy(large.data, sound, lun.size);
+    assert_ok(lun_open(&large, 0, &volume, error));
+    for (uint64_t bytes = large.size; bytes >= MIB; bytes -= MIB) { /* all of it is somebody's */
+        g_autofree char *name = g_strdup_printf("filler-%lu", bytes);
+        result = csv_image_create(volume, &first_epoch, name, bytes, 0, NULL, NULL);
+    }
+    g_assert_cmpint(result, ==, CSV_FULL);
+    assert_ok(csv_backup(volume, backup, error));
+    csv_close(volume);
+
+    memcpy(large.data, older, CSV_SUPER_BLOCK);
+    dev = lun_dev(&large);
+    g_assert_cmpint(csv_super_read_copy(dev, 0, &super, NULL), ==, CSV_BLOCK_OK);
+    csv_dev_close(dev);
+    memset(large.data + super.tail_offset, 'x', MIB); /* a guest's */
+    before = g_memdup2(large.data, large.size);
+    for (int force = 0; force < 2; force++) {
+        struct csv_error failure = {0};
+
+        result = csv_repair_dev(lun_dev(&large), force, NULL, NULL, NULL, &failure);
+        g_assert_cmpint(result, ==, CSV_E_DAMAGED);
+        g_assert_nonnull(strstr(failure.text, "before the volume has grown"));
+        g_assert_cmpmem(large.data, large.size, before, large.size);
+    }
+    /* nor is that place touched by what the refusal advises */
+    g_assert_cmpint(lseek(backup, 0, SEEK_SET), ==, 0);
+    assert_ok(csv_restore_dev(lun_dev(&large), backup, true, error));
+    g_assert_cmpmem(large.data + super.tail_offset, MIB, before + super.tail_offset, MIB);
+    close(backup);
+    lun_clear(&large);
+}
+
 /* Two damages in one slot: a copy lost as zeroes, a bit flipped in the other's header. Whoever had
  * the slot cannot be told any more, so it stays damaged: as one that was never used, what the user
  * had would be given to the next. */
@@ -374,6 +421,7 @@ main(int argc, char **argv)
     g_test_add_func("/csv/damage/swapped", test_swapped);
     g_test_add_func("/csv/damage/older", test_older);
     g_test_add_func("/csv/damage/first-superblock", test_first_superblock);
+    g_test_add_func("/csv/damage/older-superblock", test_older_superblock);
     g_test_add_func("/csv/damage/two-in-a-slot", test_two_in_a_slot);
     g_test_add_func("/csv/damage/node-number", test_node_number);
     result = g_test_run();

@@ -358,6 +358,7 @@ cluster_up 3 --io-timeout 2
 cluster_start
 ok "one node coordinates, and all say which" retry $SETTLE_S all_agree
 ok "there is room behind the VM's disk" ctl nodeA image create $VOLUME room 64M
+ACKS_RATE=20
 acks_start
 
 for node in "${NODES[@]}"; do

@@ -45,6 +45,7 @@ exits "one that is not empty, too" 47 ctl nodeA volume format "$LUN" --name $VOL
 like "and what is in it" "$ERR" "debian.iso"
 rm "$LUN/debian.iso"
 cluster_start
+ACKS_RATE=20
 acks_start
 
 is "it is shown as what it is" "$(ctl nodeB volume show $VOLUME --json | jq -r .volume.device)" "$LUN"

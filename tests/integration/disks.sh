@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Disks that come and go: other formats, files that refer to others, disks in use, and a LUN whose VMs run on
 # while their daemon does not.
-# takes: 35
+# takes: 55
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
@@ -19,8 +19,8 @@ images() {
     ctl nodeA image list "$VOLUME" --json | jq -c '[.images[].name]'
 }
 
-
-cluster_run 2
+# the second LUN is for nodes that know one another from elsewhere
+cluster_run 2 2 --luns 2
 before=$(images)
 
 qemu-img create -q -f qcow2 -F raw -b /dev/csv/$VOLUME/$VM-disk "$TMP/thief.qcow2" 256M 2>/dev/null ||
@@ -62,19 +62,22 @@ ok "the VM runs on" answers
 
 # ---- of LUNs only ----
 
-# The storage shows the LUN by another path, a snapshot of it, and then a larger LUN. device FILE: a block device
-# over it, known on nodeA under that name.
+# The storage shows the LUN by another path, a snapshot of it, and then a larger LUN. device FILE NAME [NODE]: a block
+# device over it, known under that name on nodeA or another node.
 device() {
     local loop
     loop=$(losetup --find --show --direct-io=on "$1")
     loops+=("$loop")
     # shellcheck disable=SC2046
-    on nodeA mknod "$2" b $(stat -c '0x%t 0x%T' "$loop")
+    on "${3:-nodeA}" mknod "$2" b $(stat -c '0x%t 0x%T' "$loop")
+}
+file_of_lun() {
+    on nodeA cat "/sys/block/$(on nodeA readlink -f "$LUN" | sed 's|.*/||')/loop/backing_file"
 }
 other_luns() {
     local loop lun_file size node
     local -a loops=()
-    lun_file=$(on nodeA cat "/sys/block/$(on nodeA readlink -f "$LUN" | sed 's|.*/||')/loop/backing_file")
+    lun_file=$(file_of_lun)
     device "$lun_file" /dev/other-path
     ok "the LUN by another path is the volume that is attached" ctl nodeA volume attach /dev/other-path
     cp --sparse=always "$lun_file" "$TMP/snapshot"
@@ -99,8 +102,39 @@ other_luns() {
 }
 [[ -n ${MIGRATED_TEST_DIRECTORY:-} ]] || other_luns
 
+# Where another node has the LUN, its VMs would be started a second time from the snapshot, once sanlock there calls it dead
+# for a heartbeat that stands still.
+why_suspect() {
+    ctl nodeB why nodeA --json | jq -e '[.events[] | select(.what == "suspect" and (.text | test("one of the two is a copy")))] | length > 0'
+}
+copy_elsewhere() {
+    local loop node
+    local -a loops=()
+    cp --sparse=always "$(file_of_lun)" "$TMP/snapshot2"
+    ok "the volume's snapshot is of some seconds ago" sleep 12
+    device "$TMP/snapshot2" /dev/snapshot2 nodeB
+    ok "nodeB attaches it, where it knows nobody to ask" ctl nodeB volume attach /dev/snapshot2
+    ok "but is told by nodeA's daemon, and starts none of its VMs" retry 20 why_suspect
+    ok "it lets go of it" ctl nodeB volume detach "$VOLUME"
+    ok "they share another volume" ctl nodeA volume format /dev/lab/lun1 --name vol2 --io-timeout 2
+    for node in nodeA nodeB; do
+        ok "$node has it" ctl "$node" volume attach /dev/lab/lun1
+    done
+    ok "their daemons have talked" sleep 6
+    ok "there the snapshot is refused" exits 20 nodeB volume attach /dev/snapshot2
+    ok "and named as what it is" grep -q "is a copy of volume" "$TMP/out"
+    for node in nodeB nodeA; do
+        ok "$node lets go of that volume" ctl "$node" volume detach vol2
+    done
+    ok "the VM runs on" answers
+    for loop in "${loops[@]}"; do
+        losetup --detach "$loop"
+    done
+}
+
 # The daemon of the VM's node is down, the VM runs on: its LUN is not formatted from under it.
 ok "nodeB lets go of the volume" ctl nodeB volume detach "$VOLUME"
+[[ -n ${MIGRATED_TEST_DIRECTORY:-} ]] || copy_elsewhere
 ok "a volume that another node uses is not formatted, by force or not" \
     exits 26 nodeB volume format "$LUN" --name other --force
 ok "migrated is stopped on nodeA" "$LAB" service nodeA migrated stop

@@ -77,6 +77,7 @@ ok "several connections are asked for" set_channels $CHANNELS
 ok "the links carry $LINK_MIB_S MiB/s" slow_links
 ok "the guest writes to its memory" retry "$WAIT_S" "$LAB" http $IP "/load?rate=$RATE_MIB_S&set=$SET_MIB"
 ok "its memory is being watched" told_pages
+ACKS_RATE=20
 acks_start
 copies_watch
 for to in nodeB nodeA nodeB; do

@@ -74,6 +74,7 @@ for node in "${NODES[@]}"; do
     ok "QEMU of $node is nobody special" set_up "$node"
 done
 cluster_start $IO_TIMEOUT
+ACKS_RATE=20
 acks_start
 
 # ---- whose the files are ----

@@ -15,6 +15,7 @@ LAB_ON=
 WAIT_S=240
 IO_TIMEOUT=5
 MEMORY_MIB=160
+ACKS_RATE=5 # its ring holds 4096
 NODES=(nodeA nodeB)
 
 machines_up() {
@@ -139,9 +140,8 @@ stop_and_verify_here() {
     ctl "$1" vm stop "$VM" || return 1
     acks_stop
     ctl "$1" image export "$VOLUME" "$VM-disk" /var/tmp/disk.img --force || return 1
-    echo "acknowledged: $(cat "$TMP/acked")"
     on "$1" sh -c 'cd /var/tmp && tar -cSf - disk.img && rm disk.img' | tar -C "$TMP" -xf - || return 1
-    ! went_back && "$LAB" verify "$TMP/disk.img" --acked "$(acked_epoch)"
+    lost_nothing && "$LAB" verify "$TMP/disk.img" --acked "$(acked_epoch)"
 }
 
 # ---- machines that die ----

@@ -67,7 +67,7 @@ plug() {
     ok "it was fenced by its reservation" told_since "$t0" "$next" "$node" fence-confirmed
     ok "the array has one key less" has_keys "$next" "$([[ $node == nodeA ]] && echo b2 || echo a1)"
     acks_stop
-    ok "no record is lost that the client saw acknowledged" not went_back
+    ok "no record is lost that the client saw acknowledged" lost_nothing
     ok "$node boots" "$LAB" boot "$node"
     ok "it is let in again" retry "$WAIT_S" is_member "$node"
     ok "the array has its key" has_keys "$next" "a1 b2"

@@ -269,6 +269,29 @@ test_unseen(void)
     }
 }
 
+/* Where a snapshot of the LUN is attached here, another node's heartbeat is on the LUN itself. */
+static void
+test_elsewhere(void)
+{
+    static const char *const beats[] = {"", "u", "u1 ", "u1 x", "u1 -5", "u2 20", "u1 18", NULL};
+
+    g_assert_true(mig_failover_is_elsewhere(beats, "u1", 8));
+    g_assert_false(mig_failover_is_elsewhere(beats, "u1", 9));
+    g_assert_false(mig_failover_is_elsewhere(beats, "u1", 100));
+    g_assert_false(mig_failover_is_elsewhere(beats, "u3", 0));
+    g_assert_false(mig_failover_is_elsewhere(NULL, "u1", 0));
+    for (guint word = MIG_WORD_UNKNOWN; word <= MIG_WORD_FREE; word++) {
+        MigEvidence node = silent();
+
+        node.is_elsewhere = node.is_armed = TRUE;
+        node.is_fenced = word == MIG_WORD_LIVE;
+        node.word = (MigWord)word;
+        expect(&node, MIG_LIFE_SUSPECT, FALSE, FALSE);
+        node.heartbeat_ms = node.heartbeat_old_ms = YOUNG; /* on another volume */
+        g_assert_false(judge(&watcher, &node).may_restart);
+    }
+}
+
 static void
 test_storm(void)
 {
@@ -473,6 +496,7 @@ main(int argc, char **argv)
     g_test_add_func("/failover/storm", test_storm);
     g_test_add_func("/failover/blind", test_blind);
     g_test_add_func("/failover/unseen", test_unseen);
+    g_test_add_func("/failover/elsewhere", test_elsewhere);
     g_test_add_func("/failover/advanced", test_advanced);
     g_test_add_func("/failover/back", test_back);
     g_test_add_func("/failover/property", test_property);

@@ -60,7 +60,7 @@ expect_due(const char *text, guint allowed, gboolean fenced, const char *said)
     gboolean ok;
 
     g_assert_no_error(error);
-    ok = mig_fence_node(levels, NULL, "n1", 4000, is_due, &due, &level, &error);
+    ok = mig_fence_node(levels, NULL, NULL, "n1", 4000, is_due, &due, &level, &error);
     g_test_message("%s", ok ? level : error->message);
     g_assert_cmpint(ok, ==, fenced);
     g_assert_nonnull(strstr(ok ? level : error->message, said));
@@ -156,38 +156,82 @@ test_unfence(void)
     g_assert_nonnull(strstr(error->message, "[lun]"));
 }
 
-/* What takes keys off a LUN proves something only while this node's own key is there. */
+/* An agent that knows keys by files, as a LUN does: "on", "off" and "status" of the key it is told.
+ */
+#define KEYS                                                                  \
+    "k=$0.$(echo \"$in\" | sed -n 's/^key=//p')\n"                            \
+    "case \"$in\" in *action=off*) rm -f \"$k\";; *action=on*) : >\"$k\";;\n" \
+    "*) [ -e \"$k\" ] || exit 2;; esac"
+
+/* What takes keys off a LUN proves something only of a node that was seen to have one. */
 static void
 test_in_force(void)
 {
-    g_autofree char *good =
-        make_agent("good4", "case \"$in\" in *key=a1*action=status*) [ -e \"$0.key\" ];; "
-                            "*action=status*) exit 2;; esac");
-    g_autofree char *key = g_strconcat(good, ".key", NULL);
-    g_autofree char *text = g_strdup_printf("[lun]\nagent=%s\nkey=b2\nunfence=yes\n", good);
-    g_autofree char *mine = g_strdup_printf("[lun]\nagent=%s\nkey=a1\nunfence=yes\n", good);
-    g_autofree char *other = g_strdup_printf("[x]\nagent=%s\nkey=a1\nunfence=yes\n", good);
+    g_autofree char *keys = make_agent("keys", KEYS);
+    g_autofree char *own_key = g_strconcat(keys, ".a1", NULL);
+    g_autofree char *key = g_strconcat(keys, ".b2", NULL);
+    g_autofree char *text = g_strdup_printf("[lun]\nagent=%s\nkey=b2\nunfence=yes\n", keys);
+    g_autofree char *slip = g_strdup_printf("[lun]\nagent=%s\nkey=b3\nunfence=yes\n", keys);
+    g_autofree char *mine = g_strdup_printf("[lun]\nagent=%s\nkey=a1\nunfence=yes\n", keys);
+    g_autofree char *other = g_strdup_printf("[x]\nagent=%s\nkey=a1\nunfence=yes\n", keys);
     g_autoptr(GPtrArray) levels = load(text, 0600, NULL);
+    g_autoptr(GPtrArray) wrong = load(slip, 0600, NULL);
     g_autoptr(GPtrArray) own = load(mine, 0600, NULL);
     g_autoptr(GPtrArray) unlike = load(other, 0600, NULL);
+    g_autoptr(GHashTable) shown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) anew = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GError) none = NULL, lost = NULL, named = NULL, back = NULL, error = NULL;
-    Due due = {.allowed = 9};
+    g_autoptr(GError) unseen = NULL, off = NULL;
+    Due due = {.allowed = 99}, is_back = {.allowed = 0};
 
-    g_assert_true(g_file_set_contents(key, "", 0, NULL));
-    g_assert_false(mig_fence_node(levels, NULL, "n1", 4000, is_due, &due, NULL, &none));
+    g_assert_true(mig_fence_unfence(levels, 4000, NULL));
+    g_assert_true(mig_fence_unfence(own, 4000, NULL));
+    g_assert_false(mig_fence_node(levels, NULL, shown, "n1", 4000, is_due, &due, NULL, &none));
     g_assert_nonnull(strstr(none->message, "unfence=yes"));
-    g_assert_false(mig_fence_node(levels, unlike, "n1", 4000, is_due, &due, NULL, &named));
+    g_assert_false(mig_fence_node(levels, unlike, shown, "n1", 4000, is_due, &due, NULL, &named));
     g_assert_true(mig_fence_can(levels, own));
     g_assert_false(mig_fence_can(levels, unlike));
-    g_assert_true(mig_fence_node(levels, own, "n1", 4000, is_due, &due, NULL, &error));
-    g_assert_no_error(error);
-    due = (Due){.allowed = 0}; /* that look took a while */
-    g_assert_false(mig_fence_node(levels, own, "n1", 4000, is_due, &due, NULL, &back));
+
+    /* a key that nobody has is "off", and no sign that anybody is */
+    g_assert_false(mig_fence_node(wrong, own, shown, "n1", 4000, is_due, &due, NULL, &unseen));
+    g_assert_nonnull(strstr(unseen->message, "before anything was done"));
+    g_assert_true(g_file_test(key, G_FILE_TEST_EXISTS));
+
+    /* those looks took a while */
+    g_assert_false(mig_fence_node(levels, own, shown, "n1", 4000, is_due, &is_back, NULL, &back));
     g_assert_nonnull(strstr(back->message, "it is back"));
-    due = (Due){.allowed = 9};
-    g_assert_cmpint(g_remove(key), ==, 0);
-    g_assert_false(mig_fence_node(levels, own, "n1", 4000, is_due, &due, NULL, &lost));
+    g_assert_true(g_file_test(key, G_FILE_TEST_EXISTS));
+
+    g_assert_true(mig_fence_node(levels, own, shown, "n1", 4000, is_due, &due, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_false(g_file_test(key, G_FILE_TEST_EXISTS));
+
+    /* once more: it was seen to be in, in this life of it, and the LUN has not forgotten all */
+    g_assert_true(mig_fence_node(levels, own, shown, "n1", 4000, is_due, &due, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_false(mig_fence_node(levels, own, anew, "n1", 4000, is_due, &due, NULL, &off));
+    g_assert_nonnull(strstr(off->message, "before anything was done"));
+    g_assert_cmpint(g_remove(own_key), ==, 0);
+    g_assert_false(mig_fence_node(levels, own, shown, "n1", 4000, is_due, &due, NULL, &lost));
     g_assert_nonnull(strstr(lost->message, "nobody is cut off"));
+}
+
+/* One key for two nodes: to fence the one would cut off the other. */
+static void
+test_same_key(void)
+{
+    g_autofree char *path = g_build_filename(dir, "n2.conf", NULL);
+    g_autoptr(GError) same = NULL, unlike = NULL;
+    g_autoptr(GPtrArray) levels = NULL, none = NULL;
+
+    g_assert_true(g_file_set_contents(path, "[x]\nagent=a\nkey=B2\nunfence=yes\n", -1, NULL));
+    g_assert_cmpint(g_chmod(path, 0600), ==, 0);
+    none = load("[lun]\nagent=a\nkey=b2\nunfence=yes\n", 0600, &same);
+    g_assert_null(none);
+    g_assert_nonnull(strstr(same->message, "n2.conf"));
+    levels = load("[lun]\nagent=a\nkey=b3\nunfence=yes\n", 0600, &unlike);
+    g_assert_no_error(unlike);
+    g_assert_cmpint(g_remove(path), ==, 0);
 }
 
 static void
@@ -309,6 +353,7 @@ main(int argc, char **argv)
     g_test_add_func("/fence-agent/back-between-levels", test_back_between_levels);
     g_test_add_func("/fence-agent/unfence", test_unfence);
     g_test_add_func("/fence-agent/in-force", test_in_force);
+    g_test_add_func("/fence-agent/same-key", test_same_key);
     g_test_add_func("/fence-agent/once", test_once);
     g_test_add_func("/fence-agent/config", test_config);
     int status = g_test_run();
