@@ -458,6 +458,10 @@ int csv_image_give(struct csv_volume *volume, const struct csv_image *image, uin
  * that closes it. CSV_NOT_FOUND: was not active. */
 int
 csv_device_deactivate(struct csv_volume *volume, const char *image_name, struct csv_error *error);
+/* Has a process of this node a device of the image open, with a link or without? What is deleted
+ * then is written to by that process when it is another image's. In a directory it is never so:
+ * there the file stays that of who has it. */
+bool csv_device_is_open(struct csv_volume *volume, const struct csv_image *image);
 /* Names of active images, NULL-terminated, one malloc block: free(*names). */
 int
 csv_device_list(struct csv_volume *volume, char ***names, size_t *count, struct csv_error *error);

@@ -240,6 +240,20 @@ csv_dm_is(int fd, const struct csv_volume *volume, const struct csv_image *image
     return is_ours;
 }
 
+bool
+csv_dm_is_open(const struct csv_volume *volume, const struct csv_image *image)
+{
+    struct dm_info info;
+    char uuid[DM_UUID_SIZE];
+    bool is_open;
+
+    make_uuid(volume, image->uuid, uuid);
+    pthread_mutex_lock(&dm_lock);
+    is_open = get_info(uuid, &info) && info.open_count > 0;
+    pthread_mutex_unlock(&dm_lock);
+    return is_open;
+}
+
 static bool
 create(const struct csv_volume *volume, const struct csv_image *image, bool writable,
        const char *uuid)

@@ -327,6 +327,26 @@ out:
     return result;
 }
 
+bool
+csv_device_is_open(struct csv_volume *volume, const struct csv_image *image)
+{
+    struct csv_node_device device;
+    bool is_open;
+
+    pthread_mutex_lock(&volume->device_lock);
+    if (csv_is_directory(&volume->super)) {
+        is_open = false;
+    } else if (uses_dm(volume)) {
+        is_open = csv_dm_is_open(volume, image);
+    } else {
+        is_open = csv_loop_find(volume, image, false, &device);
+        if (is_open)
+            close(device.fd);
+    }
+    pthread_mutex_unlock(&volume->device_lock);
+    return is_open;
+}
+
 /* Calls visit for each image link of the volume. */
 static void
 walk_links(struct csv_volume *volume, int directory,

@@ -45,6 +45,7 @@ bool csv_dm_is(int fd, const struct csv_volume *volume, const struct csv_image *
                bool *is_writable);
 int csv_dm_activate(const struct csv_volume *volume, const struct csv_image *image, bool writable,
                     struct csv_node_device *device, struct csv_error *error);
+bool csv_dm_is_open(const struct csv_volume *volume, const struct csv_image *image);
 /* Makes the image's device as long as the image, if it is shorter. */
 int
 csv_dm_fit(const struct csv_volume *volume, const struct csv_image *image, struct csv_error *error);

@@ -22,6 +22,8 @@
 
 #define FILE_MAX_BYTES (1u << 20)
 #define QEMU_TLS_DIR   "/etc/pki/qemu/migrated" /* [paths] qemu_tls_dir */
+#define STATE_DIR      "/var/lib/migrated"      /* [paths] state_dir */
+#define UNITS_FILE     STATE_DIR "/setup-units"
 
 static gboolean option_check, option_undo, option_no_watchdog;
 static char *option_root;
@@ -211,6 +213,49 @@ systemctl(const char *verb, const char *unit, gboolean *is_yes, GError **error)
     return TRUE;
 }
 
+/* What was changed is kept, "enable UNIT" or "disable UNIT" a line: what undoes it. */
+static gboolean
+note_unit(const char *unit, gboolean was_enabled, GError **error)
+{
+    g_autofree char *before = NULL, *text = NULL;
+
+    (void)g_file_get_contents(UNITS_FILE, &before, NULL, NULL);
+    text = g_strdup_printf("%s%s %s\n", before ? before : "", was_enabled ? "enable" : "disable",
+                           unit);
+    if (g_mkdir_with_parents(STATE_DIR, 0700) < 0 ||
+        !g_file_set_contents(UNITS_FILE, text, -1, error)) {
+        if (error && !*error)
+            g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "%s: %s", STATE_DIR, g_strerror(errno));
+        g_prefix_error(error, "what is changed cannot be noted: ");
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+undo_units(gboolean *is_changed, GError **error)
+{
+    g_autofree char *text = NULL;
+    g_auto(GStrv) lines = NULL;
+
+    if (!g_file_get_contents(UNITS_FILE, &text, NULL, NULL))
+        return TRUE;
+    lines = g_strsplit(text, "\n", -1);
+    for (gsize i = 0; lines[i]; i++) {
+        gboolean enables = g_str_has_prefix(lines[i], "enable "), is_done = TRUE;
+        const char *unit = strchr(lines[i], ' ');
+
+        if (!unit)
+            continue;
+        if (!systemctl(enables ? "enable" : "disable", unit + 1, &is_done, error))
+            return FALSE;
+        *is_changed = TRUE;
+        printf("%-33s %s%s\n", unit + 1, enables ? "starts with the host" : "does not start",
+               is_done ? ": as before" : ": systemctl refuses that");
+    }
+    return g_unlink(UNITS_FILE) == 0 || errno == ENOENT;
+}
+
 static gboolean
 treat_units(const char *const *units, gboolean shall_run, gboolean *is_changed, GError **error)
 {
@@ -218,6 +263,8 @@ treat_units(const char *const *units, gboolean shall_run, gboolean *is_changed, 
         gboolean is_enabled = FALSE, is_done = TRUE;
 
         if (!systemctl("is-enabled", units[i], &is_enabled, error))
+            return FALSE;
+        if (is_enabled != shall_run && !option_check && !note_unit(units[i], is_enabled, error))
             return FALSE;
         if (is_enabled != shall_run && !option_check &&
             !systemctl(shall_run ? "enable" : "disable", units[i], &is_done, error))
@@ -237,12 +284,13 @@ treat_units(const char *const *units, gboolean shall_run, gboolean *is_changed, 
     return TRUE;
 }
 
-/* Undoing leaves services as they are: which of them ran before is not known. */
 static gboolean
 treat_services(gboolean *is_changed, GError **error)
 {
-    if (option_root || option_undo || !g_file_test("/run/systemd/system", G_FILE_TEST_IS_DIR))
+    if (option_root || !g_file_test("/run/systemd/system", G_FILE_TEST_IS_DIR))
         return TRUE;
+    if (option_undo)
+        return undo_units(is_changed, error);
     return treat_units(disabled, FALSE, is_changed, error) &&
            treat_units(option_no_watchdog ? enabled + 1 : enabled, TRUE, is_changed, error);
 }

@@ -19,7 +19,11 @@ mig_setup_file_undo(const char *text)
         const char *line = lines[i];
 
         if (!is_ours && g_str_equal(line, BEGIN)) {
-            is_ours = TRUE;
+            /* somebody has deleted the end: what is not as we write it is somebody's */
+            is_ours = g_strv_contains((const char *const *)lines + i, END);
+            while (!is_ours && lines[i + 1] && lines[i + 1][0] == '#' && lines[i + 2] &&
+                   strchr(lines[i + 2], '=') && lines[i + 2][0] != '#')
+                i += 2;
         } else if (is_ours) {
             is_ours = !g_str_equal(line, END);
         } else {

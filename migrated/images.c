@@ -197,6 +197,23 @@ mig_images_is_unchanged(MigCsv *csv, const MigImage *image, GError **error)
     return FALSE;
 }
 
+/* A process that is none of ours, for a VM's disk is refused before. What it still writes would
+ * land in whatever gets that space next. */
+static gboolean
+is_held(MigAttached *attached, const char *name, GError **error)
+{
+    MigCsv *csv = mig_attached_csv(attached);
+    g_autoptr(MigImage) image = mig_csv_image(csv, name ? name : "", NULL);
+
+    if (!image || *image->owner || !mig_csv_is_open(csv, image->name))
+        return FALSE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
+                "image %s is open on this node ('dmsetup ls --tree', 'losetup', 'fuser' show by "
+                "whom); end what has it open, then delete it",
+                image->name);
+    return TRUE;
+}
+
 gboolean
 mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, const char *request,
                  GError **error)
@@ -206,7 +223,8 @@ mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, const 
         .id = (char *)request, .change = (char *)"image-delete", .name = (char *)name};
     g_autoptr(MigPeerChangeReply) reply = NULL;
 
-    if (attached && !mig_images_is_copied(daemon, volume, name, error))
+    if (attached && !mig_images_is_copied(daemon, volume, name, error) &&
+        !is_held(attached, name, error))
         reply = mig_change(daemon, attached, &change, error);
     return reply != NULL;
 }

@@ -32,6 +32,20 @@ query_value(const char *query, const char *key)
     return NULL;
 }
 
+/* As its kernel sees it now; 0: it does not say. */
+static unsigned long long
+disk_bytes(void)
+{
+    unsigned long long sectors = 0;
+    FILE *size = fopen("/sys/block/vda/size", "re");
+
+    if (size && fscanf(size, "%llu", &sectors) != 1)
+        sectors = 0;
+    if (size)
+        fclose(size);
+    return sectors * 512;
+}
+
 static void
 answer_stats(FILE *out)
 {
@@ -41,7 +55,7 @@ answer_stats(FILE *out)
     writer_stats(out);
     fputc(',', out);
     dirtier_stats(out);
-    fputs("}\n", out);
+    fprintf(out, ",\"disk_bytes\":%llu}\n", disk_bytes());
 }
 
 /* Writes the body and returns the status. */

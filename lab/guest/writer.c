@@ -28,6 +28,7 @@ static int ring_fd = -1;
 static struct ring_report state; /* head and head_crc go on from here */
 static struct ring_acked acked;
 static double rate;
+static uint64_t timed, took_ns, slowest_ns; /* of the writes since the rate was set */
 static unsigned long long errors;
 static int stopping;
 
@@ -37,12 +38,18 @@ write_one(struct ring_record *record)
 {
     uint64_t seq = state.head + 1;
     off_t at = (off_t)((seq - 1) % state.slots) * RING_RECORD_SIZE;
+    uint64_t begun_ns, ns;
 
     ring_make(record, seq, state.head_crc, guest_wall_ns(), guest_facts.boot_id);
+    begun_ns = guest_monotonic_ns();
     if (pwrite(ring_fd, record, RING_RECORD_SIZE, at) != RING_RECORD_SIZE) {
         errors++;
         return; /* may have landed or not: the same record is written again */
     }
+    ns = guest_monotonic_ns() - begun_ns;
+    timed++;
+    took_ns += ns;
+    slowest_ns = ns > slowest_ns ? ns : slowest_ns;
     state.head = seq;
     state.head_crc = record->crc;
     acked.seq = seq;
@@ -151,6 +158,7 @@ writer_set(double new_rate)
 {
     pthread_mutex_lock(&lock);
     rate = new_rate;
+    timed = took_ns = slowest_ns = 0;
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
 }
@@ -159,8 +167,11 @@ void
 writer_stats(FILE *out)
 {
     pthread_mutex_lock(&lock);
-    fprintf(out, "\"writer\":{\"rate\":%.1f,\"acked\":%llu,\"errors\":%llu,\"slots\":%llu}", rate,
+    fprintf(out, "\"writer\":{\"rate\":%.1f,\"acked\":%llu,\"errors\":%llu,\"slots\":%llu,", rate,
             (unsigned long long)acked.seq, errors, (unsigned long long)state.slots);
+    fprintf(out, "\"timed\":%llu,\"mean_us\":%llu,\"slowest_us\":%llu}", (unsigned long long)timed,
+            (unsigned long long)(timed ? took_ns / timed / 1000 : 0),
+            (unsigned long long)slowest_ns / 1000);
     pthread_mutex_unlock(&lock);
 }
 

@@ -87,7 +87,7 @@ END
 cmd_down() {
     local name store=$STORE
     load_settings || true
-    for name in node{A..C} target client switch; do
+    for name in node{A..C} nfs target client switch; do
         end_machine "$name"
     done
     rm -rf "$STORE" "$STATE"

@@ -388,6 +388,14 @@ mig_csv_deactivate(MigCsv *csv, const char *image, GError **error)
     return result == CSV_NOT_FOUND || mig_csv_ok(result, &reason, MIG_ERROR_IMAGE_UNKNOWN, error);
 }
 
+gboolean
+mig_csv_is_open(MigCsv *csv, const char *image)
+{
+    g_autofree struct csv_image *found = g_new0(struct csv_image, 1);
+
+    return find(csv, image, found, NULL) && csv_device_is_open(csv->volume, found);
+}
+
 char **
 mig_csv_active_images(MigCsv *csv)
 {

@@ -129,5 +129,7 @@ gboolean
 mig_csv_activate(MigCsv *csv, const char *image, gboolean writable, char **path, GError **error);
 /* Not active is success. */
 gboolean mig_csv_deactivate(MigCsv *csv, const char *image, GError **error);
+/* A process of this node has its device open; FALSE where there is no such image. */
+gboolean mig_csv_is_open(MigCsv *csv, const char *image);
 /* Names, NULL-terminated; g_strfreev(). */
 char **mig_csv_active_images(MigCsv *csv);

@@ -4,6 +4,7 @@
 # Any node takes any change of the catalogue; its coordinator is handed over, stopped, killed, hung and cut off meanwhile,
 # and every change that was acknowledged is there, once. Without a standing coordinator: catalogue.sh
 #
+# MIGRATED_PAIRS=20, with nothing else at work: a write of the guest's takes no millisecond longer beside a hand-over.
 # MIGRATED_TEST_FULL=1: sixteen nodes create, rename, grow and delete at random for two minutes, their coordinator killed
 # every ten seconds.
 set -euo pipefail
@@ -318,6 +319,13 @@ all_as_churned() {
     [[ -z $(comm -13 "$TMP/wanted" "$TMP/listed" | cut -d' ' -f1 | grep -vxFf "$TMP/unknown") ]]
 }
 
+each_kind_was_done() {
+    local kind
+    for kind in create rename grow delete; do
+        (($(cat "$TMP"/done.node? | grep -cx $kind) >= ${#NODES[@]})) || { echo "too few: $kind"; return 1; }
+    done
+}
+
 # By its own reckoning, beside csvtool's check
 no_byte_twice() {
     on nodeA csvtool dump $LUN | jq -r '.images[].extents[] | "\(.offset_bytes) \(.bytes)"' | sort -n |
@@ -344,6 +352,7 @@ long_form() {
     ok "all come back" retry 120 all_up
     ok "all changes come to an end" end_work
     ok "none was refused" nothing_bad
+    ok "there were many of each kind" each_kind_was_done
     ok "every acknowledged change is there, once" all_as_churned
     sed 's/^/# /' "$TMP/said"
     ok "no two images share a byte" no_byte_twice
@@ -386,6 +395,30 @@ ok "and an image of that name made anew" ctl nodeB image create $VOLUME twice 4M
 ok "the role goes on" hand_over
 ok "the deletion asked again was done" delete_as nodeC "$gone" twice
 is "and is not done again" "$(count_images twice)" 1
+
+# Writes of the guest go to the LUN, whoever coordinates: how long one takes, beside hand-overs and without.
+# writes CMD...: the mean of 3 s in us, while that is done
+writes() {
+    "$LAB" http $IP "/writer?rate=$ACKS_RATE" >/dev/null && sleep 1 && "$@" >/dev/null && sleep 2 &&
+        "$LAB" http $IP /stats | jq -er '"\(.writer.mean_us) \(.writer.slowest_us)"'
+}
+write_times() {
+    local i
+    for ((i = 0; i < PAIRS; i++)); do
+        writes true >>"$TMP/quiet" && writes hand_over >>"$TMP/handed" || return 1
+    done
+}
+# later COLUMN: by how many us that takes longer beside a hand-over, the median of the pairs
+later() {
+    paste -d' ' "$TMP/quiet" "$TMP/handed" | awk -v c="$1" '{ print $(c + 2) - $c }' | sort -n | awk '{ v[NR] = $1 }
+        END { print NR % 2 ? v[(NR + 1) / 2] : int((v[NR / 2] + v[NR / 2 + 1]) / 2) }'
+}
+PAIRS=${MIGRATED_PAIRS:-4} LATER_US=20000 # beside other labs
+((PAIRS < 20)) || LATER_US=1000
+ok "the guest's writes are timed" write_times
+note "a write of the guest's takes $(later 1) us longer beside a hand-over, the slowest of 3 s $(later 2) us (medians of $PAIRS pairs);" \
+    "without, $(cut -d' ' -f1 "$TMP/quiet" | sort -n | paste -sd' ') us"
+ok "it does not wait for a coordinator" test "$(later 1)" -lt $LATER_US
 
 begin_work
 sleep 2

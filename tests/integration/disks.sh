@@ -56,6 +56,7 @@ capacity() {
 grown=$(($(capacity) + 64 * 1048576))
 ok "but it grows while the VM runs, asked of another node" ctl nodeB image grow "$VOLUME" "$VM-disk" $grown
 is "and the VM sees it" "$(capacity)" $grown
+ok "so does the guest" retry 20 guest_sees $grown
 ok "the same again is no mistake" ctl nodeA image grow "$VOLUME" "$VM-disk" $grown
 ok "it does not shrink" exits 51 nodeA image grow "$VOLUME" "$VM-disk" 1M
 ok "the VM runs on" answers
@@ -144,5 +145,20 @@ ok "the VM has not noticed" answers
 ok "migrated starts again" "$LAB" service nodeA migrated start
 ok "and has its volume and VM" retry 60 vm_is_on nodeA nodeA
 ok "csvtool finds nothing wrong" on nodeA csvtool check "$LUN"
+
+# What it writes once the space is another image's would land there.
+held_image() {
+    local holder
+    on nodeA sh -c "exec sleep 300 </dev/csv/$VOLUME/$VM-disk" &
+    holder=$!
+    ok "a process of root's has the disk open" retry 10 on nodeA pgrep -x sleep
+    ok "its VM stops, and is no more" eval 'ctl nodeA vm stop "$VM" --force && ctl nodeA vm undefine "$VM"'
+    ok "the disk is not deleted from under it" exits 25 nodeA image delete "$VOLUME" "$VM-disk"
+    ok "and why is said" grep -q "is open on this node" "$TMP/out"
+    on nodeA pkill -x sleep
+    wait "$holder" || true
+    ok "once it has ended it is" ctl nodeA image delete "$VOLUME" "$VM-disk"
+}
+[[ -n ${MIGRATED_TEST_DIRECTORY:-} ]] || held_image
 
 done_testing

@@ -80,6 +80,15 @@ answers() {
     "$LAB" http "${1:-$IP}" / >/dev/null
 }
 
+# guest_disk: its size in bytes, as the guest's kernel sees it
+guest_disk() {
+    "$LAB" http "${1:-$IP}" /stats | jq -er .disk_bytes
+}
+
+guest_sees() {
+    [[ $(guest_disk) == "$1" ]]
+}
+
 # cluster_run N [IO_TIMEOUT [LAB OPTIONS]]: N nodes with a volume, and the VM runs on nodeA
 cluster_run() {
     cluster_up "$1" --io-timeout "${2:-2}" "${@:3}"

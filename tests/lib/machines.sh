@@ -49,8 +49,8 @@ join_and_define() {
     return $status
 }
 
-attached() {
-    [[ $(status_of nodeA '.volumes[] | .state') == attached ]]
+attached() { # NODE
+    [[ $(status_of "${1:-nodeA}" '[.volumes[].state] | unique | join(" ")') == attached ]]
 }
 
 # What a script that was ended in its middle can have left
@@ -121,6 +121,33 @@ mapped() {
     [[ $n == "$2" ]]
 }
 
+# as_udev_knows NODE: the VM's disk has its names there, as each device of device-mapper's has, and udev looked into it no further
+as_udev_knows() {
+    local text
+    text=$(on "$1" udevadm info --query=property "/dev/mapper/csv-$VOLUME-$VM--disk") || return 1
+    echo "$text"
+    [[ $text == *DM_NAME="csv-$VOLUME-$VM--disk"* && $text == *DM_UUID=CSV-* && $text == *DM_UDEV_DISABLE_DISK_RULES_FLAG=1* &&
+        $text != *ID_FS_* ]]
+}
+
+# hold NODE IMAGE: a process there that nobody knows has the image's device open, under a link, as after a crash
+hold() {
+    local volume image bytes offset
+    read -r volume image bytes offset < <(on "$1" csvtool dump "$LUN" | jq -r --arg name "$2" '.volume.uuid as $volume |
+        .images[] | select(.name == $name) | "\($volume) \(.uuid) \(.size_bytes) \(.extents[0].offset_bytes)"')
+    # shellcheck disable=SC2016
+    on "$1" bash -ec '
+        lun=$(readlink -f "$1")
+        echo "0 $(($5 / 512)) linear $lun $(($6 / 512))" | dmsetup create "csv-$7-$2" --uuid "CSV-$3-$4"
+        ln -sfn "$(readlink -f "/dev/mapper/csv-$7-$2")" "/dev/csv/$7/$2"
+        systemd-run --quiet --unit=holder bash -c "exec sleep 3600 <\$0" "/dev/mapper/csv-$7-$2"' \
+        hold "$LUN" "$2" "$volume" "$image" "$bytes" "$offset" "$VOLUME"
+}
+
+left_of() { # NODE IMAGE: what is there of it, table or link
+    on "$1" sh -c 'dmsetup ls | grep -w "$1" || true; ls "/dev/csv/$2" | grep -wx "$3" || true' left "csv-$VOLUME-$2" "$VOLUME" "$2"
+}
+
 # capacity NODE: of the running VM's disk, as its QEMU sees it
 capacity() {
     on "$1" virsh -q domblkinfo "$VM" vda | awk '$1 == "Capacity:" { print $2 }'
@@ -130,8 +157,8 @@ capacity() {
 armed() {
     local node
     for node in "$@"; do
-        on "$node" sh -c 'pgrep -u sanlock -x sanlock && cat /sys/class/watchdog/watchdog0/state &&
-            grep -qx active /sys/class/watchdog/watchdog0/state' || return 1
+        on "$node" sh -c 'pgrep -u sanlock -x sanlock && cd /sys/class/watchdog/watchdog0 && cat identity state &&
+            grep -q i6300ESB identity && grep -qx active state' || return 1
     done
 }
 
@@ -142,6 +169,11 @@ stop_and_verify_here() {
     ctl "$1" image export "$VOLUME" "$VM-disk" /var/tmp/disk.img --force || return 1
     on "$1" sh -c 'cd /var/tmp && tar -cSf - disk.img && rm disk.img' | tar -C "$TMP" -xf - || return 1
     lost_nothing && "$LAB" verify "$TMP/disk.img" --acked "$(acked_epoch)"
+}
+
+# verified_boots N: records of that many boots at least were on the disk that was verified last
+verified_boots() {
+    "$LAB" verify "$TMP/disk.img" --acked "$(acked_epoch)" | tee "$TMP/verified" | jq -e --argjson least "$1" '.boots >= $least'
 }
 
 # ---- machines that die ----
@@ -161,7 +193,7 @@ booted_anew() { # NODE BOOT
 is_member() {
     local seer
     seer=$(other "$1")
-    state_is "$seer" "$1" up && [[ $(status_of "$1" '.volumes[] | .state') == attached ]] && armed "$1"
+    state_is "$seer" "$1" up && attached "$1" && armed "$1"
 }
 
 # pings_start NODE: the kernel there is asked from now on, until pings_end

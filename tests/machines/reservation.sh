@@ -102,12 +102,16 @@ t0=$(now_ms)
 "$LAB" freeze $node
 ok "the VM of a frozen machine answers elsewhere" retry "$WAIT_S" answers
 ok "it was fenced" told_since "$t0" "$next" $node fence-confirmed
+# past all that its leases can be good for, by the clocks of those that were awake
+past=$((8 * IO_TIMEOUT + 60 + 1))
+ok "it stays so until its leases have long run out" eval 'while (($(now_ms) - t0 < past * 1000)); do sleep 1; done'
 thawed=$(now_ms)
 "$LAB" thaw $node
 # its own clock stands as far behind as it was frozen: what it tells is not asked for by time
 ok "it finds that it was" retry 60 told_again "$before" $node $node was-fenced
 found=$(now_ms)
 ok "and ends what ran on it" retry 60 none_here $node
+ok "the array has refused what its guest wrote" on $node sh -c 'dmesg | grep "reservation conflict"'
 timeline "$t0" "fence-confirmed" "$(first_at "$next" $node fence-confirmed "$t0")" "thawed" "$thawed" \
     "was-fenced" "$found" "nothing runs there" "$(now_ms)"
 ok "its daemon is started anew" on $node systemctl restart migrated
@@ -117,5 +121,17 @@ ok "the VM runs, with one key there" retry 20 answers
 ok "its machine starts anew" anew $node
 ok "that does" retry "$WAIT_S" is_member $node
 ok "not one write of before is among those of after" stop_and_verify_here "$next"
+ok "though both have written" verified_boots 2
 ok "the volume is in order" volume_clean
+
+# what 'setup' has done to files of other packages; its units are among these
+is_as_installed() {
+    local changed
+    changed=$(on "$1" sh -c 'dpkg -V libvirt-daemon-system libvirt-sanlock sanlock; true' | awk '$NF ~ "^/etc/" { print $NF }')
+    echo "$changed"
+    [[ -z $changed && ! $(on "$1" systemctl is-enabled libvirt-guests) =~ disabled ]]
+}
+not_ok "a host that is set up is not as Debian installs it" is_as_installed nodeB
+ok "it is taken back" on nodeB migratectl setup --undo
+ok "and then it is" is_as_installed nodeB
 done_testing

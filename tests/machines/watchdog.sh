@@ -59,7 +59,27 @@ runs_at() {
     on "$1" virsh -q list --state-running 2>/dev/null | grep -qw "$VM" && answers
 }
 
+# By the daemon itself, from timeouts.c
+is_reckoned() { # NAME S
+    local ms
+    ms=$(ctl nodeB timeouts --json | jq -er --arg name "$1" '[.times[] | select(.name == $name) | .ms] | max') || return 1
+    echo "$1: $ms ms"
+    ((ms == $2 * 1000))
+}
+
+# Where a path that is lost is an error to QEMU before its lease runs out, sanlock can kill it. open-iscsi waits for 120 s, in
+# which a process that waits for the disk cannot be killed.
+quick_errors() {
+    on nodeA sh -c 'for file in /sys/class/iscsi_session/*/recovery_tmo; do echo 5 >"$file" && cat "$file"; done'
+}
+
+same_boot() {
+    [[ $(boot_of "$1") == "$2" ]]
+}
+
 machines_run
+ok "sanlock counts its renewals as failed after $FAILS_S s" is_reckoned renewal-fails $FAILS_S
+ok "and calls it dead after $DEAD_S s" is_reckoned host-dead $((DEAD_S))
 
 # ---- its LUN ----
 
@@ -81,6 +101,31 @@ ok "libvirtd is killed" "$LAB" service nodeA libvirtd kill
 ok "the guest runs on" answers
 ok "libvirt is back, and has it" retry "$WAIT_S" runs_once nodeA
 ok "the node was a member all the time" is_member nodeA
+
+# ---- its LUN, with errors that come soon ----
+
+ok "errors of its LUN come after 5 s" quick_errors
+boot=$(boot_of nodeA)
+acks_start
+t0=$(now_ms)
+cut_san
+ok "sanlock kills its QEMU" retry "$WAIT_S" none_here nodeA
+gone=$(now_ms)
+ok "the VM answers elsewhere" retry "$WAIT_S" runs_at nodeB
+restart=$(first_at nodeB $VM restart "$t0")
+timeline "$t0" "its QEMU is gone" "$gone" "$VM is to start on nodeB" "$restart" "it answers" "$(now_ms)"
+ok "when its lease had run out, and before the watchdog would have bitten" in_time $((gone - t0)) 1 $((FAILS_S + LATE_S))
+ok "and before the VM started elsewhere" in_order gone "$gone" restart "$restart"
+ok "so the machine was not reset" same_boot nodeA "$boot"
+mend_san
+ok "it is a member again" retry "$WAIT_S" is_member nodeA
+ok "with nothing of before on it" none_here nodeA
+acks_stop
+ok "no record is lost that the client saw acknowledged" lost_nothing
+ok "the VM moves back" ctl nodeB move $VM nodeA
+ok "it runs once, and there" retry "$WAIT_S" runs_once nodeA
+
+# ---- its sanlock ----
 
 break_and_watch nodeA kill_sanlock true
 ok "without sanlock nobody feeds the watchdog: the machine was reset before the VM started elsewhere" \

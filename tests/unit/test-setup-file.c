@@ -84,6 +84,19 @@ test_cut_block(void)
     g_assert_cmpstr(back, ==, "a = 1\n");
 }
 
+/* The end alone was deleted, and somebody has written behind it. */
+static void
+test_no_end(void)
+{
+    g_autofree char *text = apply("a = 1\n");
+    g_autofree char *longer = NULL, *back = NULL;
+
+    *strstr(text, "# migratectl setup: end") = '\0';
+    longer = g_strconcat(text, "b = 2\n# why\nc = 3\n", NULL);
+    back = mig_setup_file_undo(longer);
+    g_assert_cmpstr(back, ==, "a = 1\nb = 2\n# why\nc = 3\n");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -92,5 +105,6 @@ main(int argc, char **argv)
     g_test_add_func("/setup-file/sets-once", test_sets_once);
     g_test_add_func("/setup-file/no-newline", test_no_newline);
     g_test_add_func("/setup-file/cut-block", test_cut_block);
+    g_test_add_func("/setup-file/no-end", test_no_end);
     return g_test_run();
 }
