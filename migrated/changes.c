@@ -36,18 +36,55 @@ image_create(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean 
     return TRUE;
 }
 
+/* The image that whoever asks means: the one of its uuid, where it says that. A slot keeps the last
+ * few requests only, so one that is asked for again may have been done and be forgotten, and its
+ * name be another image's by now. NULL without error: what is meant is gone. */
+static MigImage *
+find_meant(MigCsv *csv, const MigPeerChangeRequest *request, GError **error)
+{
+    const char *uuid = request->uuids ? request->uuids[0] : NULL;
+    g_autoptr(GPtrArray) images = NULL;
+
+    if (!uuid)
+        return mig_csv_image(csv, request->name ? request->name : "", error);
+    images = mig_csv_images(csv, error);
+    for (guint i = 0; images && i < images->len; i++) {
+        const MigImage *image = g_ptr_array_index(images, i);
+
+        if (g_ascii_strcasecmp(image->uuid, uuid) == 0)
+            return mig_csv_image(csv, image->name, error);
+    }
+    return NULL;
+}
+
+static gboolean
+fail_other(const MigPeerChangeRequest *request, const char *now, GError **error)
+{
+    g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN,
+                "image %s %s meanwhile%s%s: nothing was done", request->name,
+                now ? "was renamed" : "was deleted", now ? ", to " : "", now ? now : "");
+    return FALSE;
+}
+
 static gboolean
 image_delete(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean is_begun,
              MigPeerChangeReply *reply, GError **error)
 {
     MigCsv *csv = mig_attached_csv(catalog->attached);
     g_autoptr(MigImage) image = NULL;
+    g_autoptr(GError) unclear = NULL;
 
     if (is_begun)
         return TRUE;
-    image = mig_csv_image(csv, request->name ? request->name : "", error);
-    if (!image)
+    image = find_meant(csv, request, &unclear);
+    if (!image && !unclear) /* by this request, or by somebody else's */
+        return TRUE;
+    if (!image) {
+        g_propagate_error(error, g_steal_pointer(&unclear));
         return FALSE;
+    }
+    if (!g_str_equal(image->name, request->name))
+        return fail_other(request, image->name, error);
     if (*image->owner) {
         g_set_error(
             error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
@@ -66,12 +103,21 @@ image_rename(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean 
 {
     MigCsv *csv = mig_attached_csv(catalog->attached);
     g_autoptr(MigImage) image = NULL;
+    g_autoptr(GError) unclear = NULL;
 
     if (is_begun)
         return TRUE;
-    image = mig_csv_image(csv, request->name ? request->name : "", error);
-    if (!image)
+    image = find_meant(csv, request, &unclear);
+    if (!image && !unclear)
+        return fail_other(request, NULL, error);
+    if (!image) {
+        g_propagate_error(error, g_steal_pointer(&unclear));
         return FALSE;
+    }
+    if (request->uuids && g_strcmp0(image->name, request->new_name) == 0)
+        return TRUE;
+    if (g_strcmp0(image->name, request->name) != 0)
+        return fail_other(request, image->name, error);
     if (request->flag && *image->owner) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_IN_USE,
                     "image %s belongs to VM %s, whose definition has its name; a disk without a VM "

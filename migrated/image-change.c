@@ -21,9 +21,12 @@ mig_image_rename(MigDaemon *daemon, const char *volume, const char *name, const 
                                    .new_name = (char *)new_name,
                                    .flag = TRUE};
     g_autoptr(MigPeerChangeReply) reply = NULL;
+    g_auto(GStrv) meant = NULL;
 
-    if (attached && !mig_images_is_copied(daemon, volume, name, error))
+    if (attached && !mig_images_is_copied(daemon, volume, name, error)) {
+        change.uuids = meant = mig_image_meant(attached, name);
         reply = mig_change(daemon, attached, &change, error);
+    }
     return reply != NULL;
 }
 

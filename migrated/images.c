@@ -214,6 +214,15 @@ is_held(MigAttached *attached, const char *name, GError **error)
     return TRUE;
 }
 
+char **
+mig_image_meant(MigAttached *attached, const char *name)
+{
+    g_autoptr(MigImage) image = mig_csv_image(mig_attached_csv(attached), name ? name : "", NULL);
+    const char *uuids[] = {image ? image->uuid : NULL, NULL};
+
+    return image ? g_strdupv((char **)uuids) : NULL;
+}
+
 gboolean
 mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, const char *request,
                  GError **error)
@@ -222,10 +231,13 @@ mig_image_delete(MigDaemon *daemon, const char *volume, const char *name, const 
     MigPeerChangeRequest change = {
         .id = (char *)request, .change = (char *)"image-delete", .name = (char *)name};
     g_autoptr(MigPeerChangeReply) reply = NULL;
+    g_auto(GStrv) meant = NULL;
 
     if (attached && !mig_images_is_copied(daemon, volume, name, error) &&
-        !is_held(attached, name, error))
+        !is_held(attached, name, error)) {
+        change.uuids = meant = mig_image_meant(attached, name);
         reply = mig_change(daemon, attached, &change, error);
+    }
     return reply != NULL;
 }
 

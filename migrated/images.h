@@ -22,6 +22,10 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
 MigImage *
 mig_image_export(MigDaemon *daemon, const char *volume, const char *name, const char *path,
                  const char *format, gboolean overwrite, const MigCopyHooks *hooks, GError **error);
+/* Which image has that name here now, for a change that may be asked for again: image's, owned by
+ * the caller, g_strfreev(); NULL where there is none, which the coordinator has the last word on.
+ */
+char **mig_image_meant(MigAttached *attached, const char *name);
 gboolean mig_image_delete(MigDaemon *daemon, const char *volume, const char *name,
                           const char *request, GError **error);
 /* Refused while a VM owns it: its definition has the name. */

@@ -199,20 +199,29 @@ wait_machine() {
     done
 }
 
-# What README, "Install on real hosts", tells an administrator to do.
+# The lines of README, "Install on real hosts", behind 'meson install', as they stand there.
+readme_steps() {
+    sed -n '/^Install on real hosts/,/^How far it is/s/^    \(systemd-sysusers .*\|migratectl setup\|sysctl .*migrated\) *\((.*\)\?$/\1/p' "$lab_tree/README"
+}
+
+# The LUN, which is the administrator's affair, then what README says.
 set_up_host() {
+    local steps
+    steps=$(readme_steps)
+    [[ $(wc -l <<<"$steps") == 3 ]] || die "README's lines for real hosts are not found: $steps"
+    # shellcheck disable=SC2016
     run_on "$1" bash -euc '
         [[ ! -e /etc/machine-is-set-up ]] || exit 0
-        migratectl setup
-        sysctl --system
         iscsiadm -m discovery -t sendtargets -p "$1"
         iscsiadm -m node --op update -n node.startup -v automatic
         iscsiadm -m session >/dev/null 2>&1 || iscsiadm -m node --login
-        systemctl restart wdmd sanlock libvirtd
-        systemctl restart migrated
         udevadm settle
         test -b /dev/lab/lun0
-        touch /etc/machine-is-set-up' setup $SAN_IP >"$STATE/$1/setup.log" 2>&1 </dev/null ||
+        while read -r line; do
+            echo "# $line"
+            bash -c "$line" </dev/null
+        done <<<"$2"
+        touch /etc/machine-is-set-up' setup $SAN_IP "$steps" >"$STATE/$1/setup.log" 2>&1 </dev/null ||
         {
             tail -n 5 "$STATE/$1/setup.log" >&2
             die "$1 cannot be set up, see $STATE/$1/setup.log"

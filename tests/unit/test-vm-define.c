@@ -251,6 +251,56 @@ test_gone(Fixture *fixture, gconstpointer data)
     g_assert_null(mig_csv_vm(fixture->attached.csv, "web", NULL));
 }
 
+static char *uuid_of(Fixture *fixture, const char *image);
+
+static gboolean
+change_image(Fixture *fixture, MigPeerChangeRequest *request, const char *uuid, GError **error)
+{
+    char *uuids[] = {(char *)uuid, NULL};
+    g_autoptr(MigPeerChangeReply) reply = mig_PeerChangeReply_new();
+
+    request->id = (char *)LATER;
+    request->volume = (char *)"vol1";
+    request->again = TRUE;
+    request->uuids = uuids;
+    return mig_change_find(request->change)(&fixture->catalog, request, FALSE, reply, error);
+}
+
+/* A slot has forgotten that a change was done there, and the name is another image's: that one is
+ * left alone. */
+static void
+test_image_meant(Fixture *fixture, gconstpointer data)
+{
+    const MigEpoch later = by(LATER);
+    MigPeerChangeRequest delete = {.change = (char *)"image-delete", .name = (char *)"d1"};
+    MigPeerChangeRequest rename = {
+        .change = (char *)"image-rename", .name = (char *)"d1", .new_name = (char *)"d2"};
+    g_autofree char *first = NULL, *second = NULL, *kept = NULL;
+    g_autoptr(GError) error = NULL, gone = NULL, moved = NULL;
+
+    make_image(fixture, "d1");
+    first = uuid_of(fixture, "d1");
+    g_assert_true(change_image(fixture, &delete, first, &error));
+    g_assert_null(mig_csv_image(fixture->attached.csv, "d1", NULL));
+    g_assert_true(change_image(fixture, &delete, first, &error)); /* it is gone */
+    make_image(fixture, "d1");
+    second = uuid_of(fixture, "d1");
+    g_assert_true(change_image(fixture, &delete, first, &error));
+    g_assert_no_error(error);
+    g_assert_false(change_image(fixture, &rename, first, &gone));
+    g_assert_error(gone, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN);
+    kept = uuid_of(fixture, "d1");
+    g_assert_cmpstr(kept, ==, second);
+
+    g_assert_true(change_image(fixture, &rename, second, &error));
+    make_image(fixture, "d1");
+    g_assert_true(change_image(fixture, &rename, second, &error)); /* it has that name */
+    g_assert_no_error(error);
+    g_assert_true(mig_csv_image_rename(fixture->attached.csv, &later, "d2", "d3", &error));
+    g_assert_false(change_image(fixture, &delete, second, &moved));
+    g_assert_nonnull(strstr(moved->message, "renamed meanwhile, to d3"));
+}
+
 static char *
 uuid_of(Fixture *fixture, const char *image)
 {
@@ -597,6 +647,7 @@ main(int argc, char **argv)
     ADD("goes-on", NULL, test_goes_on);
     ADD("second-try", NULL, test_second_try);
     ADD("gone", NULL, test_gone);
+    ADD("image-meant", NULL, test_image_meant);
     ADD("undefine-again", NULL, test_undefine_again);
     ADD("take-back", NULL, test_take_back);
     ADD("take-back-behind-a-stop", NULL, test_take_back_behind_a_stop);
