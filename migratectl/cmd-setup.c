@@ -237,6 +237,7 @@ undo_units(gboolean *is_changed, GError **error)
 {
     g_autofree char *text = NULL;
     g_auto(GStrv) lines = NULL;
+    gboolean is_all_done = TRUE;
 
     if (!g_file_get_contents(UNITS_FILE, &text, NULL, NULL))
         return TRUE;
@@ -252,8 +253,14 @@ undo_units(gboolean *is_changed, GError **error)
         *is_changed = TRUE;
         printf("%-33s %s%s\n", unit + 1, enables ? "starts with the host" : "does not start",
                is_done ? ": as before" : ": systemctl refuses that");
+        is_all_done = is_all_done && is_done;
     }
-    return g_unlink(UNITS_FILE) == 0 || errno == ENOENT;
+    if (is_all_done && (g_unlink(UNITS_FILE) == 0 || errno == ENOENT))
+        return TRUE;
+    g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                "not all services are as before; see 'systemctl status', and try again (" UNITS_FILE
+                " has what is to be done)");
+    return FALSE;
 }
 
 static gboolean

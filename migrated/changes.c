@@ -61,7 +61,7 @@ static gboolean
 fail_other(const MigPeerChangeRequest *request, const char *now, GError **error)
 {
     g_set_error(error, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN,
-                "image %s %s meanwhile%s%s: nothing was done", request->name,
+                "image %s %s meanwhile%s%s: nothing was done", request->name ? request->name : "",
                 now ? "was renamed" : "was deleted", now ? ", to " : "", now ? now : "");
     return FALSE;
 }
@@ -83,7 +83,7 @@ image_delete(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean 
         g_propagate_error(error, g_steal_pointer(&unclear));
         return FALSE;
     }
-    if (!g_str_equal(image->name, request->name))
+    if (g_strcmp0(image->name, request->name) != 0)
         return fail_other(request, image->name, error);
     if (*image->owner) {
         g_set_error(

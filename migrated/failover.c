@@ -26,7 +26,8 @@ typedef struct {
     guint restartable; /* on how many of its volumes it was proven dead */
     gboolean was_up;   /* since it died last: what is found dead has not died again */
     GHashTable *shown; /* fence levels that it was seen under, see drivers/fence-agent.h: used by */
-    GArray *shown_of;  /* one fence at a time, of these starts of it (Fence's generations) */
+    GHashTable *lived; /* one fence at a time; of which starts of it: volume's uuid -> guint64 */
+    gboolean is_elsewhere;
 } Memory;
 
 static void
@@ -35,7 +36,7 @@ memory_free(gpointer data)
     Memory *memory = data;
 
     g_clear_pointer(&memory->shown, g_hash_table_unref);
-    g_clear_pointer(&memory->shown_of, g_array_unref);
+    g_clear_pointer(&memory->lived, g_hash_table_unref);
     g_free(memory);
 }
 
@@ -326,20 +327,42 @@ heard_us(MigFailover *failover, const MigEvidence *e)
                : g_get_monotonic_time() - age_ms * 1000;
 }
 
-/* By which levels it was seen to be in, in the starts that the fence is about: another start has
+/* Is it the life of the node that was remembered? A volume may have come or gone here meanwhile. */
+static gboolean
+is_same_life(const Memory *memory, const Fence *fence)
+{
+    guint common = 0;
+
+    for (guint i = 0; i < fence->volumes->len; i++) {
+        const char *uuid = mig_csv_uuid(mig_attached_csv(g_ptr_array_index(fence->volumes, i)));
+        const guint64 *then = g_hash_table_lookup(memory->lived, uuid);
+
+        if (then && *then != g_array_index(fence->generations, guint64, i))
+            return FALSE;
+        common += then != NULL;
+    }
+    return common > 0;
+}
+
+/* By which levels it was seen to be in, in the life that the fence is about: in another one it has
  * let itself in anew, perhaps otherwise. No other fence of it is under way. */
 static GHashTable *
-shown_of(Memory *memory, GArray *generations)
+shown_of(Memory *memory, const Fence *fence)
 {
-    gsize bytes = generations->len * sizeof(guint64);
-
-    if (!memory->shown)
+    if (!memory->shown) {
         memory->shown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    if (!memory->shown_of || memory->shown_of->len != generations->len ||
-        (bytes && memcmp(memory->shown_of->data, generations->data, bytes) != 0)) {
+        memory->lived = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    }
+    if (!is_same_life(memory, fence)) {
         g_hash_table_remove_all(memory->shown);
-        g_clear_pointer(&memory->shown_of, g_array_unref);
-        memory->shown_of = g_array_copy(generations);
+        g_hash_table_remove_all(memory->lived);
+    }
+    for (guint i = 0; i < fence->volumes->len; i++) {
+        const char *uuid = mig_csv_uuid(mig_attached_csv(g_ptr_array_index(fence->volumes, i)));
+
+        g_hash_table_replace(
+            memory->lived, g_strdup(uuid),
+            g_memdup2(&g_array_index(fence->generations, guint64, i), sizeof(guint64)));
     }
     return memory->shown;
 }
@@ -375,7 +398,7 @@ fence_new(MigFailover *failover, const MigNodeLife *life, Memory *memory)
             g_array_append_val(fence->heartbeats, view->node->heartbeat);
         }
     }
-    fence->shown = shown_of(memory, fence->generations);
+    fence->shown = shown_of(memory, fence);
     return fence;
 }
 
@@ -449,6 +472,13 @@ note_change(MigFailover *failover, MigNodeLife *life, Memory *memory)
         }
         memory->life = life->finding.life;
     }
+    /* also where its life has the same name as before */
+    if (e->is_elsewhere && !memory->is_elsewhere)
+        mig_events_add(
+            failover->daemon->events, life->name, NULL, "copy-attached",
+            "its daemon writes its heartbeat, and not on the LUN that this node has: one "
+            "of the two is a copy; detach it here ('migratectl volume detach')");
+    memory->is_elsewhere = e->is_elsewhere;
     memory->was_up = memory->was_up || life->finding.life == MIG_LIFE_UP;
     life->is_flapping = mig_deaths_is_flapping(failover->deaths, life->name);
 }

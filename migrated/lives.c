@@ -92,6 +92,7 @@ typedef struct {
     MigDaemon *daemon;
     MigIsFenced is_fenced;
     gpointer self;
+    gboolean is_seen; /* the volume that is being merged: our own heartbeat moves on it */
 } Collecting;
 
 static MigWord
@@ -157,10 +158,10 @@ word_on(const Collecting *collecting, MigAttached *attached, const MigNodeView *
 }
 
 static gboolean
-is_elsewhere(MigDaemon *daemon, MigAttached *attached, const MigNodeView *view)
+is_elsewhere(const Collecting *collecting, MigAttached *attached, const MigNodeView *view)
 {
-    return !view->is_local && view->age_ms >= MIG_SUSPECT_MS &&
-           mig_signs_is_elsewhere(daemon->signs, view->node->name,
+    return collecting->is_seen && !view->is_local && view->age_ms >= MIG_SUSPECT_MS &&
+           mig_signs_is_elsewhere(collecting->daemon->signs, view->node->name,
                                   mig_csv_uuid(mig_attached_csv(attached)), view->node->heartbeat);
 }
 
@@ -176,7 +177,7 @@ add_seat(const Collecting *collecting, MigNodeLife *life, MigAttached *attached,
                      .has_left = view->node->has_left,
                      .is_armed = view->node->has_watchdog,
                      .is_fenced = collecting->is_fenced(collecting->self, volume, view->node),
-                     .is_elsewhere = is_elsewhere(collecting->daemon, attached, view),
+                     .is_elsewhere = is_elsewhere(collecting, attached, view),
                      .heartbeat_ms = age_ms,
                      .heartbeat_old_ms = age_ms,
                      .steady_ms = view->is_local ? view->steady_ms : 0,
@@ -224,7 +225,7 @@ merge(const Collecting *collecting, GPtrArray *lives, MigAttached *attached,
     e->is_unseen = e->is_unseen && is_lost;
     e->is_armed = e->is_armed && view->node->has_watchdog;
     e->is_passive = e->is_passive || view->node->is_passive;
-    e->is_elsewhere = e->is_elsewhere || is_elsewhere(collecting->daemon, attached, view);
+    e->is_elsewhere = e->is_elsewhere || is_elsewhere(collecting, attached, view);
     e->is_fenced = e->is_fenced && collecting->is_fenced(collecting->self, volume, view->node);
     e->heartbeat_ms = MIN(e->heartbeat_ms, MIN(view->age_ms, G_MAXINT32));
     e->heartbeat_old_ms = MAX(e->heartbeat_old_ms, MIN(view->age_ms, G_MAXINT32));
@@ -234,12 +235,19 @@ merge(const Collecting *collecting, GPtrArray *lives, MigAttached *attached,
 }
 
 static void
-merge_all(const Collecting *collecting, GPtrArray *lives, MigAttached *attached, gboolean is_lost)
+merge_all(Collecting *collecting, GPtrArray *lives, MigAttached *attached, gboolean is_lost)
 {
     g_autoptr(GPtrArray) views = NULL;
 
     mig_attached_ask_of_failing(attached);
     views = mig_attached_nodes(attached);
+    collecting->is_seen = FALSE;
+    for (guint i = 0; !is_lost && i < views->len; i++) {
+        const MigNodeView *view = g_ptr_array_index(views, i);
+
+        if (view->is_local)
+            collecting->is_seen = view->age_ms < MIG_SUSPECT_MS;
+    }
     for (guint i = 0; i < views->len; i++)
         merge(collecting, lives, attached, g_ptr_array_index(views, i), is_lost);
 }

@@ -14,10 +14,11 @@
 typedef struct {
     gint64 asked_ms; /* first time: nothing is missing before */
     gint64 peer_ms, management_ms, migration_ms;
-    gint volumes;         /* see MigEvidence */
-    char **beats;         /* as its daemon said last, see MigListJobsReply; or NULL */
-    gint64 peer_asked_ms; /* last time */
-    gint64 round_ms;      /* last round in which it was on the list */
+    gint volumes;          /* see MigEvidence */
+    char **beats;          /* as its daemon said last, see MigListJobsReply; or NULL */
+    GHashTable *elsewhere; /* uuid -> heartbeat (guint64) that its slot had as it was seen to be */
+    gint64 peer_asked_ms;  /* last time */
+    gint64 round_ms;       /* last round in which it was on the list */
     gboolean has_migration, is_asking;
 } Node;
 
@@ -36,6 +37,7 @@ node_free(gpointer data)
     Node *node = data;
 
     g_strfreev(node->beats);
+    g_hash_table_unref(node->elsewhere);
     g_free(node);
 }
 
@@ -55,6 +57,7 @@ node_of(MigSigns *signs, const char *name)
         node = g_new0(Node, 1);
         node->asked_ms = now_ms();
         node->volumes = -1;
+        node->elsewhere = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         g_hash_table_insert(signs->nodes, g_strdup(name), node);
     }
     return node;
@@ -195,9 +198,18 @@ mig_signs_is_elsewhere(MigSigns *signs, const char *node, const char *uuid, guin
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&signs->lock);
     const Node *known = g_hash_table_lookup(signs->nodes, node);
+    const guint64 *then = known ? g_hash_table_lookup(known->elsewhere, uuid) : NULL;
 
-    return known && known->beats && now_ms() - known->peer_ms < MIG_SIGN_BEATS_MS &&
-           mig_failover_is_elsewhere((const char *const *)known->beats, uuid, heartbeat);
+    /* what was written elsewhere once stays so, also when its daemon answers no more */
+    if (then && *then == heartbeat)
+        return TRUE;
+    if (then)
+        g_hash_table_remove(known->elsewhere, uuid);
+    if (!known || !known->beats || now_ms() - known->peer_ms >= MIG_SIGN_BEATS_MS ||
+        !mig_failover_is_elsewhere((const char *const *)known->beats, uuid, heartbeat))
+        return FALSE;
+    g_hash_table_insert(known->elsewhere, g_strdup(uuid), g_memdup2(&heartbeat, sizeof heartbeat));
+    return TRUE;
 }
 
 void

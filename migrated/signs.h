@@ -22,9 +22,9 @@ typedef struct {
     gint volumes;
 } MigSignAges;
 void mig_signs_ages(MigSigns *signs, const char *node, MigSignAges *ages);
-/* Its daemon has answered lately, and says that it writes its heartbeat on that volume (uuid),
- * where the LUN that is seen here has had none that is younger than heartbeat: two LUNs, one a
- * copy. */
+/* Its daemon has said that it writes its heartbeat on that volume (uuid), where the LUN that is
+ * seen here, read this moment, has had none that is younger than heartbeat: two LUNs, one a copy.
+ * Stays so until another heartbeat is seen here. */
 gboolean
 mig_signs_is_elsewhere(MigSigns *signs, const char *node, const char *uuid, guint64 heartbeat);
 /* By answers alone: a gap in our own work begins none of these anew. */

@@ -140,13 +140,14 @@ static gboolean
 is_same_lun(MigVolumes *volumes, MigAttached *attached, MigCsv *csv, GError **error)
 {
     guint32 host_id = volumes->daemon->host_id;
-    guint64 before = heartbeat_of(csv, host_id), after, own;
+    guint64 before = heartbeat_of(csv, host_id), low, after;
 
     if (!mig_attached_publish(attached, error))
         return FALSE;
+    low = mig_attached_heartbeat(attached);
     after = heartbeat_of(csv, host_id);
-    own = mig_attached_heartbeat(attached); /* a beat may have been written in between */
-    if (after > before && after <= own && own - after <= 5)
+    /* a further beat may have been written in between */
+    if (before < low && low <= after && after <= mig_attached_heartbeat(attached))
         return TRUE;
     g_set_error(
         error, MIG_ERROR, MIG_ERROR_EXISTS,

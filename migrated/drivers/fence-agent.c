@@ -125,6 +125,36 @@ read_levels(const char *path, gboolean *is_missing, GError **error)
     return g_steal_pointer(&levels);
 }
 
+/* "key=0x0B2" of an agent's options: "b2"; NULL: it has none. */
+static char *
+key_of(const MigFenceLevel *level)
+{
+    g_auto(GStrv) lines = g_strsplit(level->input, "\n", -1);
+
+    for (guint i = 0; lines[i]; i++) {
+        g_autofree char *key = NULL;
+        const char *digits;
+
+        if (!g_str_has_prefix(lines[i], "key="))
+            continue;
+        key = g_ascii_strdown(g_strstrip(lines[i] + strlen("key=")), -1);
+        digits = g_str_has_prefix(key, "0x") ? key + 2 : key;
+        return g_strdup(digits + strspn(digits, "0"));
+    }
+    return NULL;
+}
+
+static gboolean
+says_same(const MigFenceLevel *one, const MigFenceLevel *other)
+{
+    g_autofree char *key = key_of(one), *theirs = key_of(other);
+
+    if (!one->is_unfencing || !other->is_unfencing || !g_str_equal(one->agent, other->agent))
+        return FALSE;
+    return key && theirs ? g_str_equal(key, theirs)
+                         : g_ascii_strcasecmp(one->input, other->input) == 0;
+}
+
 /* What takes a key off a LUN would take another node's, and confirm that it is this one's. */
 static gboolean
 is_nobody_elses(const char *directory, const char *name, const GPtrArray *levels, GError **error)
@@ -143,8 +173,7 @@ is_nobody_elses(const char *directory, const char *name, const GPtrArray *levels
             const MigFenceLevel *one = g_ptr_array_index(theirs, i / levels->len);
             const MigFenceLevel *own = g_ptr_array_index(levels, i % levels->len);
 
-            if (!own->is_unfencing || !one->is_unfencing || !g_str_equal(one->agent, own->agent) ||
-                g_ascii_strcasecmp(one->input, own->input) != 0)
+            if (!says_same(own, one))
                 continue;
             g_set_error(error, MIG_ERROR, MIG_ERROR_CONFIG,
                         "%s/%s: [%s] says the same as [%s] of %s, and each node has a key of its "

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Disks that come and go: other formats, files that refer to others, disks in use, and a LUN whose VMs run on
 # while their daemon does not.
-# takes: 55
+# takes: 85
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+# shellcheck source=../lib/failures.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/failures.sh"
 
 # exits CODE NODE ARGUMENTS...: migratectl there says no with this code
 exits() {
@@ -105,8 +107,8 @@ other_luns() {
 
 # Where another node has the LUN, its VMs would be started a second time from the snapshot, once sanlock there calls it dead
 # for a heartbeat that stands still.
-why_suspect() {
-    ctl nodeB why nodeA --json | jq -e '[.events[] | select(.what == "suspect" and (.text | test("one of the two is a copy")))] | length > 0'
+judged_by_copy() {
+    ctl nodeB why nodeA --json | jq -e '[.events[] | select(.what == "copy-attached")] | length > 0' && state_is nodeB nodeA suspect
 }
 copy_elsewhere() {
     local loop node
@@ -115,7 +117,12 @@ copy_elsewhere() {
     ok "the volume's snapshot is of some seconds ago" sleep 12
     device "$TMP/snapshot2" /dev/snapshot2 nodeB
     ok "nodeB attaches it, where it knows nobody to ask" ctl nodeB volume attach /dev/snapshot2
-    ok "but is told by nodeA's daemon, and starts none of its VMs" retry 20 why_suspect
+    ok "but is told by nodeA's daemon, and starts none of its VMs" retry 20 judged_by_copy
+    ok "its daemon stops" "$LAB" service nodeA migrated stop
+    ok "and longer than its word is fresh" sleep 12
+    ok "it is neither dead for that" state_is nodeB nodeA suspect
+    ok "nor to be fenced" eval '[[ $(count_told nodeB nodeA fencing) == 0 && $(count_told nodeB nodeA dead) == 0 ]]'
+    ok "its daemon is back" eval '"$LAB" service nodeA migrated start && retry 60 vm_is_on nodeA nodeA'
     ok "it lets go of it" ctl nodeB volume detach "$VOLUME"
     ok "they share another volume" ctl nodeA volume format /dev/lab/lun1 --name vol2 --io-timeout 2
     for node in nodeA nodeB; do

@@ -145,7 +145,9 @@ hold() {
 }
 
 left_of() { # NODE IMAGE: what is there of it, table or link
-    on "$1" sh -c 'dmsetup ls | grep -w "$1" || true; ls "/dev/csv/$2" | grep -wx "$3" || true' left "csv-$VOLUME-$2" "$VOLUME" "$2"
+    # shellcheck disable=SC2016
+    on "$1" sh -c 'dmsetup ls | grep -w "$1" || true; ls "/dev/csv/$2" | grep -wx "$3" || true' left "csv-$VOLUME-$2" "$VOLUME" "$2" ||
+        echo unknown
 }
 
 # capacity NODE: of the running VM's disk, as its QEMU sees it

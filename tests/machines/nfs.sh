@@ -48,6 +48,7 @@ format() {
 }
 
 dies() { # what "$1" does to nodeA; "$2" brings it back
+    acks_stop
     acks_start
     t0=$(now_ms)
     "$LAB" "$1" nodeA
@@ -61,6 +62,7 @@ dies() { # what "$1" does to nodeA; "$2" brings it back
     ok "the VM runs once, and there" retry "$WAIT_S" runs_once nodeB
 }
 
+at_exit acks_stop
 ok "two machines are up" machines_up
 ((TAP_FAILED == 0)) || bail "no machines, no test"
 ok "they are a cluster, by a LUN" in_lun_cluster

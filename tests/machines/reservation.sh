@@ -127,7 +127,9 @@ ok "the volume is in order" volume_clean
 # what 'setup' has done to files of other packages; its units are among these
 is_as_installed() {
     local changed
-    changed=$(on "$1" sh -c 'dpkg -V libvirt-daemon-system libvirt-sanlock sanlock; true' | awk '$NF ~ "^/etc/" { print $NF }')
+    # moves.sh has had libvirtd.conf
+    changed=$(on "$1" sh -c 'dpkg -V libvirt-daemon-system libvirt-sanlock sanlock; true' |
+        awk '$NF ~ "^/etc/" && $NF != "/etc/libvirt/libvirtd.conf" { print $NF }')
     echo "$changed"
     [[ -z $changed && ! $(on "$1" systemctl is-enabled libvirt-guests) =~ disabled ]]
 }

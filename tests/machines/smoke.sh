@@ -33,6 +33,7 @@ ok "the guest runs on" answers
 ok "a process has another image's device open" hold nodeA "stone$had"
 ok "that is not deleted" refuses 25 ctl nodeA image delete "$VOLUME" "stone$had"
 ok "nor is the VM's disk, or its volume let go of" eval 'not ctl nodeA image delete "$VOLUME" "$VM-disk" && not ctl nodeA volume detach "$VOLUME"'
+like "it has a table and a link" "$(left_of nodeA "stone$had" | paste -sd' ')" "csv-$VOLUME-stone$had.* stone$had"
 ok "the process ends, and migrated is killed" eval 'on nodeA systemctl stop holder && "$LAB" service nodeA migrated kill'
 ok "the next one takes the device away, and its link" retry "$WAIT_S" eval '[[ -z $(left_of nodeA "stone$had") ]]'
 ok "not that of the VM" mapped nodeA $((had + 1))

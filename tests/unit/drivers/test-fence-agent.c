@@ -226,7 +226,7 @@ test_same_key(void)
 
     g_assert_true(g_file_set_contents(path, "[x]\nagent=a\nkey=B2\nunfence=yes\n", -1, NULL));
     g_assert_cmpint(g_chmod(path, 0600), ==, 0);
-    none = load("[lun]\nagent=a\nkey=b2\nunfence=yes\n", 0600, &same);
+    none = load("[lun]\nkey=0x0b2\nagent=a\naptpl=1\nunfence=yes\n", 0600, &same);
     g_assert_null(none);
     g_assert_nonnull(strstr(same->message, "n2.conf"));
     levels = load("[lun]\nagent=a\nkey=b3\nunfence=yes\n", 0600, &unlike);
