@@ -215,6 +215,7 @@ ok "the links carry $LINK_MIB_S MiB/s" slow_links $LINK_MIB_S
 ok "the guest writes to $SET_MIB MiB" retry "$WAIT_S" "$LAB" http $IP "/load?rate=$RATE_MIB_S&set=$SET_MIB"
 ok "far faster than that" retry "$WAIT_S" dirties
 ((TAP_FAILED == 0)) || bail "not the guest that is needed"
+ACKS_RATE=20
 acks_start
 
 # ---- by its policy ----
