@@ -19,6 +19,11 @@ BOUND_MS=500
 QEMU_MS=50
 here=nodeA
 
+# The other node may know the job by what it was a moment ago.
+job_is_whole() {
+    ctl "$1" job show "$2" --json >"$TMP/job.json" && jq -e '[.job.phases[].state] | index("confirm")' "$TMP/job.json"
+}
+
 move_once() {
     local to
     to=$([[ $here == nodeA ]] && echo nodeB || echo nodeA)
@@ -33,7 +38,7 @@ move_once() {
     wait $probe || return 1
     id=$(ctl $here job list --json | jq -r '.jobs[-1].id')
     # asked of the other one: it travels
-    ctl "$to" job show "$id" --json >"$TMP/job.json"
+    retry 10 job_is_whole "$to" "$id" || return 1
     here=$to
     # the longest gap that begins a little before libvirt is through with it: it waits for the source's QEMU
     jq -c --slurpfile probe "$TMP/probe.json" '.job
