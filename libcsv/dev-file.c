@@ -391,6 +391,10 @@ csv_dev_fail(const char *path, int result, int otherwise, struct csv_error *erro
                         " belongs to another user than root, or others may write to it; chown and "
                         "chmod it, and export NFS with no_root_squash",
                         path);
+    case EPROTONOSUPPORT:
+        return fail_mount(path, error);
+    case EMEDIUMTYPE:
+        return csv_fail(error, CSV_E_SYS, 0, "%s: its filesystem has no direct I/O", path);
     case EACCES:
         /* root is refused by no file system of this host's */
         if (geteuid() == 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
@@ -398,11 +402,7 @@ csv_dev_fail(const char *path, int result, int otherwise, struct csv_error *erro
                             "cannot open %s: permission denied to root; export NFS with "
                             "no_root_squash",
                             path);
-        return csv_fail(error, otherwise, EACCES, "cannot open %s", path);
-    case EPROTONOSUPPORT:
-        return fail_mount(path, error);
-    case EMEDIUMTYPE:
-        return csv_fail(error, CSV_E_SYS, 0, "%s: its filesystem has no direct I/O", path);
+        __attribute__((fallthrough));
     default:
         return csv_fail(error, otherwise, -result, "cannot open %s", path);
     }

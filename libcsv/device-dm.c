@@ -212,31 +212,32 @@ is_any(dev_t device, const struct csv_volume *volume, struct dm_info *info)
     return is_ours;
 }
 
+static bool
+is_image(dev_t device, const struct csv_volume *volume, const struct csv_image *image,
+         struct dm_info *info)
+{
+    char uuid[DM_UUID_SIZE];
+
+    make_uuid(volume, image->uuid, uuid);
+    return get_info(uuid, info) && makedev((unsigned)info->major, info->minor) == device &&
+           compare_table(volume, image, uuid) != TABLE_OTHER;
+}
+
 bool
 csv_dm_is(int fd, const struct csv_volume *volume, const struct csv_image *image, bool *is_writable)
 {
     struct dm_info info;
-    char uuid[DM_UUID_SIZE];
     struct stat st;
-    bool is_ours = false;
+    bool is_ours;
 
     if (!csv_dm_is_available() || fstat(fd, &st) < 0)
         return false;
     pthread_mutex_lock(&dm_lock);
-    if (!image) {
-        is_ours = is_any(st.st_rdev, volume, &info);
-        if (is_ours)
-            *is_writable = !info.read_only;
-        pthread_mutex_unlock(&dm_lock);
-        return is_ours;
-    }
-    make_uuid(volume, image->uuid, uuid);
-    if (get_info(uuid, &info) && makedev((unsigned)info.major, info.minor) == st.st_rdev &&
-        compare_table(volume, image, uuid) != TABLE_OTHER) {
-        *is_writable = !info.read_only;
-        is_ours = true;
-    }
+    is_ours =
+        image ? is_image(st.st_rdev, volume, image, &info) : is_any(st.st_rdev, volume, &info);
     pthread_mutex_unlock(&dm_lock);
+    if (is_ours)
+        *is_writable = !info.read_only;
     return is_ours;
 }
 

@@ -219,17 +219,13 @@ note_unit(const char *unit, gboolean was_enabled, GError **error)
 {
     g_autofree char *before = NULL, *text = NULL;
 
-    (void)g_file_get_contents(UNITS_FILE, &before, NULL, NULL);
+    if (g_file_test(UNITS_FILE, G_FILE_TEST_EXISTS) &&
+        !(before = mig_io_read_file(UNITS_FILE, FILE_MAX_BYTES, NULL, error)))
+        return FALSE;
     text = g_strdup_printf("%s%s %s\n", before ? before : "", was_enabled ? "enable" : "disable",
                            unit);
-    if (g_mkdir_with_parents(STATE_DIR, 0700) < 0 ||
-        !g_file_set_contents(UNITS_FILE, text, -1, error)) {
-        if (error && !*error)
-            g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "%s: %s", STATE_DIR, g_strerror(errno));
-        g_prefix_error(error, "what is changed cannot be noted: ");
-        return FALSE;
-    }
-    return TRUE;
+    return mig_io_make_dir(STATE_DIR, 0700, error) &&
+           mig_io_write_file(UNITS_FILE, text, strlen(text), 0600, error);
 }
 
 static gboolean
@@ -239,8 +235,11 @@ undo_units(gboolean *is_changed, GError **error)
     g_auto(GStrv) lines = NULL;
     gboolean is_all_done = TRUE;
 
-    if (!g_file_get_contents(UNITS_FILE, &text, NULL, NULL))
+    if (!g_file_test(UNITS_FILE, G_FILE_TEST_EXISTS))
         return TRUE;
+    text = mig_io_read_file(UNITS_FILE, FILE_MAX_BYTES, NULL, error);
+    if (!text)
+        return FALSE;
     lines = g_strsplit(text, "\n", -1);
     for (gsize i = 0; lines[i]; i++) {
         gboolean enables = g_str_has_prefix(lines[i], "enable "), is_done = TRUE;
@@ -255,8 +254,8 @@ undo_units(gboolean *is_changed, GError **error)
                is_done ? ": as before" : ": systemctl refuses that");
         is_all_done = is_all_done && is_done;
     }
-    if (is_all_done && (g_unlink(UNITS_FILE) == 0 || errno == ENOENT))
-        return TRUE;
+    if (is_all_done)
+        return mig_io_remove_file(UNITS_FILE, error);
     g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
                 "not all services are as before; see 'systemctl status', and try again (" UNITS_FILE
                 " has what is to be done)");

@@ -43,10 +43,16 @@ static MigImage *
 find_meant(MigCsv *csv, const MigPeerChangeRequest *request, GError **error)
 {
     const char *uuid = request->uuids ? request->uuids[0] : NULL;
+    g_autoptr(GError) unnamed = NULL;
+    g_autoptr(MigImage) named = mig_csv_image(csv, request->name ? request->name : "", &unnamed);
     g_autoptr(GPtrArray) images = NULL;
 
-    if (!uuid)
-        return mig_csv_image(csv, request->name ? request->name : "", error);
+    if (named && (!uuid || g_ascii_strcasecmp(named->uuid, uuid) == 0))
+        return g_steal_pointer(&named);
+    if (!uuid) {
+        g_propagate_error(error, g_steal_pointer(&unnamed));
+        return NULL;
+    }
     images = mig_csv_images(csv, error);
     for (guint i = 0; images && i < images->len; i++) {
         const MigImage *image = g_ptr_array_index(images, i);

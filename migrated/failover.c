@@ -25,9 +25,10 @@ typedef struct {
     gboolean is_fencing;
     guint restartable; /* on how many of its volumes it was proven dead */
     gboolean was_up;   /* since it died last: what is found dead has not died again */
-    GHashTable *shown; /* fence levels that it was seen under, see drivers/fence-agent.h: used by */
-    GHashTable *lived; /* one fence at a time; of which starts of it: volume's uuid -> guint64 */
     gboolean is_elsewhere;
+    /* used by the one fence that is under way, or about to be */
+    GHashTable *shown; /* levels that it was seen to be in by, see drivers/fence-agent.h */
+    GHashTable *lived; /* in which starts of it: volume's uuid -> generation (guint64) */
 } Memory;
 
 static void
