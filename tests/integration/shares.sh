@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What moves share: the memory of a target, which is given once, and the bandwidth of a link.
 #
-# The guests have much memory, nothing in it, and no system to boot: a move has to look at all of it, which
-# makes it last some seconds at a few MiB/s, and this machine need not have it.
+# The guests have much memory, which this machine need not have, and no system to boot. Their boot sector fills as much
+# of it as makes a move at one or two MiB/s last longer than any step here waits.
 # takes: 80
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
@@ -13,6 +13,40 @@ MEMORY_MIB=$(awk '/^MemAvailable:/ { print int($2 / 1024 / 5) }' /proc/meminfo)
 ((MEMORY_MIB <= 4096)) || MEMORY_MIB=4096
 # More than one of these would have to share, for a move that lasts.
 LARGE_MIB=$((MEMORY_MIB * 5 / 2))
+FILLED_MIB=160
+
+# filler FILE: a disk whose boot sector writes a word into each page of FILLED_MIB, from 1 MiB on, and halts. It gets at
+# that memory from real mode by a segment whose limit it lifted in protected mode. The firmware has opened A20.
+filler() {
+    as --32 -o "$TMP/filler.o" - <<END && ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o "$1" "$TMP/filler.o" && truncate -s 16M "$1"
+.code16
+.globl _start
+_start: cli
+        xorw %ax, %ax
+        movw %ax, %ds
+        lgdt table
+        movl %cr0, %eax
+        orb \$1, %al
+        movl %eax, %cr0
+        movw \$8, %bx
+        movw %bx, %es
+        andb \$0xfe, %al
+        movl %eax, %cr0
+        movl \$0x100000, %edi
+        movl \$$((FILLED_MIB * 256)), %ecx
+fill:   movl %edi, %es:(%edi)
+        addl \$0x1000, %edi
+        decl %ecx
+        jnz fill
+rest:   hlt
+        jmp rest
+table:  .word 15
+        .long entries
+entries: .quad 0, 0x00cf92000000ffff
+.org 510
+.word 0xaa55
+END
+}
 
 # setting NODE GROUP LINE: its migrated starts again with that in its configuration
 setting() {
@@ -28,12 +62,12 @@ is_back() {
 
 starts() { # VM NODE NUMBER MIB
     "$LAB" vm-xml "$1" "/dev/csv/$VOLUME/$1-disk" --memory "$4" --ip-suffix "$3" >"$TMP/$1.xml"
-    ctl nodeA image create "$VOLUME" "$1-disk" 16M && ctl nodeA vm define "$VOLUME" "$TMP/$1.xml" &&
+    ctl nodeA image import "$VOLUME" "$1-disk" "$TMP/filler" --format raw && ctl nodeA vm define "$VOLUME" "$TMP/$1.xml" &&
         ctl nodeA vm start "$1" --node "$2"
 }
 
 all_start() {
-    starts one nodeA 11 "$MEMORY_MIB" && starts two nodeB 12 "$MEMORY_MIB" &&
+    filler "$TMP/filler" && starts one nodeA 11 "$MEMORY_MIB" && starts two nodeB 12 "$MEMORY_MIB" &&
         starts three nodeA 13 $LARGE_MIB && starts four nodeA 14 $LARGE_MIB
 }
 
@@ -52,9 +86,9 @@ ok "the one fits alone" ctl nodeA check one nodeC
 ok "the other fits alone" ctl nodeA check two nodeC
 
 first=0 second=0
-ctl nodeA move one nodeC --bandwidth 4 >/dev/null 2>"$TMP/first" &
+ctl nodeA move one nodeC --bandwidth 16 >/dev/null 2>"$TMP/first" &
 first_pid=$!
-ctl nodeB move two nodeC --bandwidth 4 >/dev/null 2>"$TMP/second" &
+ctl nodeB move two nodeC --bandwidth 16 >/dev/null 2>"$TMP/second" &
 wait $! || second=$?
 wait $first_pid || first=$?
 echo "# exit codes $first and $second; $(grep -h memory-fits "$TMP/first" "$TMP/second" | tail -n 1)"
