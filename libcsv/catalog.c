@@ -22,6 +22,11 @@
 
 /* Images are put one behind the other: thousands of them in a few pages each hundred. */
 #define CHUNK_BYTES (256u << 10)
+/* of VM slots never written: so many end a reading, and twice as many are read */
+#define SPARE 16u
+/* the first of so many reads all */
+#define BRIEF_READINGS 16u
+
 struct csv_chunk {
     struct csv_chunk *next;
     size_t used;
@@ -164,6 +169,53 @@ visit_image(uint32_t index, const void *buffer, const struct csv_slot *slot, voi
     return 0;
 }
 
+/* How many VM slots to read first: those ever written, and some more. */
+static uint32_t
+vms_to_read(struct csv_volume *volume, unsigned parts)
+{
+    uint32_t count = volume->super.max_vms;
+
+    pthread_mutex_lock(&volume->hint_lock);
+    if ((parts & CSV_READ_BRIEFLY) && volume->vm_readings &&
+        volume->vm_readings++ % BRIEF_READINGS && volume->vms_touched + 2 * SPARE < count)
+        count = volume->vms_touched + 2 * SPARE;
+    pthread_mutex_unlock(&volume->hint_lock);
+    return count;
+}
+
+/*
+ * A new VM gets the slot that was changed least: as long as there are slots never written, the
+ * first of these (csv_catalog_free_slot()). So they are the last ones, and where SPARE of them
+ * follow one another none behind them has a user. Only damage can make that untrue, hence all are
+ * read now and then.
+ */
+static int
+read_vms(struct walk *walk)
+{
+    struct csv_volume *volume = walk->volume;
+    const struct csv_brief *briefs = walk->catalog->vm_briefs;
+    uint32_t max = volume->super.max_vms, count = vms_to_read(volume, walk->catalog->parts);
+    uint32_t touched = count;
+    int result = csv_slot_walk_some(volume, CSV_KIND_VM, 0, count, visit_vm, walk, walk->error);
+
+    while (!result && touched > 0 && briefs[touched - 1].state == CSV_SLOT_UNUSED)
+        touched--;
+    if (!result && count < max && count - touched < SPARE) {
+        result = csv_slot_walk_some(volume, CSV_KIND_VM, count, max - count, visit_vm, walk,
+                                    walk->error);
+        for (touched = count = max; touched > 0 && briefs[touched - 1].state == CSV_SLOT_UNUSED;)
+            touched--;
+    }
+    if (result)
+        return result;
+    pthread_mutex_lock(&volume->hint_lock);
+    volume->vms_touched = touched;
+    if (count == max)
+        volume->vm_readings = 1;
+    pthread_mutex_unlock(&volume->hint_lock);
+    return 0;
+}
+
 int
 csv_catalog_read(struct csv_volume *volume, unsigned parts, struct csv_catalog *catalog,
                  struct csv_error *error)
@@ -183,7 +235,7 @@ csv_catalog_read(struct csv_volume *volume, unsigned parts, struct csv_catalog *
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read the catalogue");
     result = csv_super_refresh(volume, error);
     if (!result && (parts & CSV_READ_VMS))
-        result = csv_slot_walk(volume, CSV_KIND_VM, visit_vm, &walk, error);
+        result = read_vms(&walk);
     if (!result && (parts & CSV_READ_IMAGES))
         result = csv_slot_walk(volume, CSV_KIND_IMAGE, visit_image, &walk, error);
     return result ? result : csv_late_judge(catalog, error);

@@ -8,7 +8,9 @@
 #define CSV_READ_VMS         1u
 #define CSV_READ_IMAGES      2u
 #define CSV_READ_DEFINITIONS 4u
-#define CSV_READ_ALL         (CSV_READ_VMS | CSV_READ_IMAGES)
+/* VM slots that never had a user are mostly left unread: for who looks every few seconds. */
+#define CSV_READ_BRIEFLY 8u
+#define CSV_READ_ALL     (CSV_READ_VMS | CSV_READ_IMAGES)
 
 /* What a writer must know of each slot. */
 struct csv_brief {

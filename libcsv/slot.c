@@ -242,14 +242,26 @@ int
 csv_slot_walk(struct csv_volume *volume, enum csv_kind kind, csv_slot_visit visit, void *data,
               struct csv_error *error)
 {
+    return csv_slot_walk_some(volume, kind, 0, csv_slot_count(&volume->super, kind), visit, data,
+                              error);
+}
+
+int
+csv_slot_walk_some(struct csv_volume *volume, enum csv_kind kind, uint32_t first, uint32_t count,
+                   csv_slot_visit visit, void *data, struct csv_error *error)
+{
     const uint32_t pair = csv_block_bytes(kind) * CSV_COPIES;
     const struct csv_range range = {
-        .offset = csv_slot_address(&volume->super, kind, 0, 0),
-        .bytes = (uint64_t)csv_slot_count(&volume->super, kind) * pair,
+        .offset = csv_slot_address(&volume->super, kind, first, 0),
+        .bytes = (uint64_t)count * pair,
         .piece_bytes = WALK_BYTES,
     };
-    struct walk walk = {
-        .volume = volume, .kind = kind, .visit = visit, .data = data, .error = error};
+    struct walk walk = {.volume = volume,
+                        .kind = kind,
+                        .next = first,
+                        .visit = visit,
+                        .data = data,
+                        .error = error};
     int result = csv_dev_stream(volume->dev, &range, walk_piece, &walk);
 
     if (walk.result || !result)

@@ -47,6 +47,9 @@ typedef int (*csv_slot_visit)(uint32_t index, const void *buffer, const struct c
                               void *data);
 int csv_slot_walk(struct csv_volume *volume, enum csv_kind kind, csv_slot_visit visit, void *data,
                   struct csv_error *error);
+/* The same of count slots from first on. */
+int csv_slot_walk_some(struct csv_volume *volume, enum csv_kind kind, uint32_t first,
+                       uint32_t count, csv_slot_visit visit, void *data, struct csv_error *error);
 
 /* Writes a change without a look at who else writes: block has the payload in place
  * (head->payload_bytes long), the header is made here.

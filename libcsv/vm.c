@@ -39,7 +39,8 @@ csv_vm_list(struct csv_volume *volume, bool with_definition, struct csv_vm **vms
     struct csv_catalog catalog;
     struct csv_vm *made = NULL;
     int result = csv_catalog_read(
-        volume, CSV_READ_VMS | (with_definition ? CSV_READ_DEFINITIONS : 0), &catalog, error);
+        volume, CSV_READ_VMS | (with_definition ? CSV_READ_DEFINITIONS : CSV_READ_BRIEFLY),
+        &catalog, error);
 
     if (!result) {
         made = calloc(catalog.vm_count + 1, sizeof(*made));

@@ -42,6 +42,8 @@ struct csv_volume {
     pthread_mutex_t device_lock; /* and the list of active devices */
     pthread_mutex_t hint_lock;   /* inside catalog_lock or alone */
     struct csv_hints vm_hints, image_hints;
+    uint32_t vms_touched; /* hint_lock: VM slots from here on were never written when last seen */
+    unsigned vm_readings; /* hint_lock: since all of them were read; 0: never were */
     struct csv_unsure unsure;
     csv_guard guard; /* see csv_volume_set_guard() */
     void *guard_data;

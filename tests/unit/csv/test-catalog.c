@@ -522,6 +522,89 @@ test_epochs(struct fixture *fixture, const void *data)
     assert_ok(csv_vm_delete(volume, &newer, "web", error));
 }
 
+/* ---- VM slots that never had a user are left unread ---- */
+
+static guint64 bytes_read;
+static const struct csv_dev_ops *plain_ops;
+
+static int
+counted_read(struct csv_dev *dev, uint64_t offset, void *buffer, size_t bytes)
+{
+    bytes_read += bytes;
+    return plain_ops->read(dev, offset, buffer, bytes);
+}
+
+static void
+create_vms(struct csv_volume *volume, guint first, guint count)
+{
+    for (guint i = first; i < first + count; i++) {
+        g_autofree char *name = g_strdup_printf("vm%u", i);
+        struct csv_vm vm = test_vm(name, i + 1);
+
+        assert_ok(csv_vm_create(volume, &epoch, &vm, error));
+        g_assert_cmpuint(vm.slot, ==, i);
+    }
+}
+
+/* Lists them, and tells how much was read for it. */
+static size_t
+list_counted(struct csv_volume *volume, gboolean with_definition)
+{
+    struct csv_vm *vms;
+    size_t count;
+
+    bytes_read = 0;
+    assert_ok(csv_vm_list(volume, with_definition, &vms, &count, error));
+    csv_vm_list_free(vms, count);
+    return count;
+}
+
+static void
+test_brief_reading(void)
+{
+    const guint max = 512, all = max * CSV_VM_BLOCK * CSV_COPIES;
+    const struct csv_format_options many = {
+        .name = "vol1", .max_nodes = 4, .max_vms = max, .max_images = 8, .extent_bytes = MIB};
+    struct csv_volume *writer, *reader;
+    struct csv_dev_ops counting;
+    struct lun lun;
+    guint looks = 0;
+
+    lun_init(&lun, 700, 512); /* a lease takes a MiB */
+    assert_ok(lun_format(&lun, &many, error));
+    assert_ok(lun_open(&lun, 0, &writer, error));
+    assert_ok(lun_open(&lun, 0, &reader, error));
+    plain_ops = reader->dev->ops;
+    counting = *plain_ops;
+    counting.read = counted_read;
+    reader->dev->ops = &counting;
+
+    g_assert_cmpuint(list_counted(reader, FALSE), ==, 0);
+    g_assert_cmpuint(bytes_read, >=, all); /* nothing is known yet */
+    g_assert_cmpuint(list_counted(reader, FALSE), ==, 0);
+    g_assert_cmpuint(bytes_read, <, all / 4);
+    create_vms(writer, 0, 3);
+    g_assert_cmpuint(list_counted(reader, FALSE), ==, 3);
+    g_assert_cmpuint(bytes_read, <, all / 4);
+    create_vms(writer, 3, 200); /* more than it looks ahead */
+    g_assert_cmpuint(list_counted(reader, FALSE), ==, 203);
+    g_assert_cmpuint(list_counted(reader, FALSE), ==, 203);
+    g_assert_cmpuint(bytes_read, <, all * 3 / 4);
+    g_assert_cmpuint(list_counted(reader, TRUE), ==, 203);
+    g_assert_cmpuint(bytes_read, >=, all);
+
+    /* damage: a hole where it would stop */
+    memset(lun.data + csv_slot_address(&writer->super, CSV_KIND_VM, 0, 0), 0, all / 4);
+    reader->vms_touched = 0;
+    while (list_counted(reader, FALSE) != 203 - max / 4)
+        g_assert_cmpuint(++looks, <, 16);
+    g_assert_cmpuint(looks, >, 1); /* else the test shows nothing */
+    reader->dev->ops = plain_ops;
+    csv_close(reader);
+    csv_close(writer);
+    lun_clear(&lun);
+}
+
 #define ADD(name, function)                                                                     \
     g_test_add("/csv/catalog/memory/" name, struct fixture, NULL, set_up, function, tear_down); \
     g_test_add("/csv/catalog/file/" name, struct fixture, "file", set_up, function, tear_down)
@@ -542,5 +625,6 @@ main(int argc, char **argv)
     ADD("data", test_data);
     ADD("owners", test_owners);
     ADD("epochs", test_epochs);
+    g_test_add_func("/csv/catalog/brief-reading", test_brief_reading);
     return g_test_run();
 }
