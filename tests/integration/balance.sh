@@ -1,0 +1,111 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Six volumes on three nodes, or ten on five (MIGRATED_TEST_FULL=1): each coordinates two of them, whoever comes or goes, and
+# nothing goes to and fro.
+# takes: 110
+set -euo pipefail
+# shellcheck source=../lib/cluster.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
+
+SETTLE_S=90
+if [[ -n ${MIGRATED_TEST_FULL:-} ]]; then
+    COUNT=5 VOLUMES=10 ALL="2 2 2 2 2" WITHOUT_ONE="3 3 2 2"
+    STILL_S=20
+else
+    COUNT=3 VOLUMES=6 ALL="2 2 2" WITHOUT_ONE="3 3"
+    STILL_S=8 # after nodes have come or gone a volume of a node goes over every 3 s
+fi
+
+attach_all() { # NODE
+    local i
+    for ((i = 0; i < VOLUMES; i++)); do
+        ctl "$1" volume attach "/dev/lab/lun$i" || return 1
+    done
+}
+
+make_volumes() {
+    local i node failed=0
+    local -a jobs=()
+    for ((i = 0; i < VOLUMES; i++)); do
+        ctl nodeA volume format "/dev/lab/lun$i" --name "vol$i" --io-timeout 2 || return 1
+    done
+    for node in "${NODES[@]}"; do
+        attach_all "$node" &
+        jobs+=($!)
+    done
+    for node in "${jobs[@]}"; do
+        wait "$node" || failed=1
+    done
+    return "$failed"
+}
+
+# coordinators [NODE]: who coordinates what, as that node sees it; a volume a line
+coordinators() {
+    local i
+    for ((i = 0; i < VOLUMES; i++)); do
+        echo "vol$i $(ctl "${1:-nodeA}" volume show "vol$i" --json | jq -r '.volume.coordinator // "none"')"
+    done
+}
+
+# shared_out "2 2 2": so many have those that have any, no other node has one
+shared_out() {
+    local seen
+    seen=$(coordinators)
+    paste -sd' ' <<<"$seen"
+    [[ $(cut -d' ' -f2 <<<"$seen" | sort | uniq -c | awk '{ print $1 }' | sort -rn | paste -sd' ') == "$1" ]] && ! grep -q none <<<"$seen"
+}
+
+stays_for() { # SECONDS
+    local begun=$SECONDS first now
+    first=$(coordinators)
+    while ((SECONDS - begun < $1)); do
+        sleep 1
+        now=$(coordinators)
+        [[ $now == "$first" ]] || { diff <(echo "$first") <(echo "$now"); return 1; }
+    done
+}
+
+all_see_the_same() {
+    local node first
+    first=$(coordinators nodeA)
+    for node in "${NODES[@]:1}"; do
+        [[ $(coordinators "$node") == "$first" ]] || return 1
+    done
+}
+
+# A change of each volume's catalogue, asked of a node that stays
+changes_all() { # NAME
+    local i
+    for ((i = 0; i < VOLUMES; i++)); do
+        ctl nodeA image create "vol$i" "$1" 1M || return 1
+    done
+}
+
+cluster_up $COUNT --luns $VOLUMES
+ok "all attach all volumes" make_volumes
+ok "each node coordinates two" retry $SETTLE_S shared_out "$ALL"
+ok "so it stays" stays_for $STILL_S
+ok "and so they all see it" retry 20 all_see_the_same
+ok "all catalogues can be changed from one node" changes_all first
+
+ok "one node's daemon ends in an orderly way" "$LAB" service "${NODES[-1]}" migrated stop
+ok "the others share what it had" retry $SETTLE_S shared_out "$WITHOUT_ONE"
+ok "so it stays" stays_for $STILL_S
+ok "it comes back" "$LAB" service "${NODES[-1]}" migrated start
+ok "and has two again" retry $SETTLE_S shared_out "$ALL"
+ok "so it stays" stays_for $STILL_S
+
+# its plug, with changes under way: their coordinator goes away with its node
+changes_all second >"$TMP/changes" 2>&1 &
+changes=$!
+ok "one node's plug is pulled" "$LAB" kill "${NODES[-2]}"
+ok "changes under way are done, all of them" wait $changes
+ok "the others share what it had" retry $SETTLE_S shared_out "$WITHOUT_ONE"
+ok "it starts again" "$LAB" boot "${NODES[-2]}"
+ok "and has two again" retry $SETTLE_S shared_out "$ALL"
+ok "so it stays" stays_for $STILL_S
+is "each change is there once" "$(for ((i = 0; i < VOLUMES; i++)); do ctl nodeA image list "vol$i" --json | jq -r '.images[].name'; done | sort | uniq -c | awk '{ print $2 $1 }' | paste -sd' ')" "first$VOLUMES second$VOLUMES"
+for ((i = 0; i < VOLUMES; i++)); do
+    ok "vol$i is in order" on nodeA csvtool check "/dev/lab/lun$i"
+done
+done_testing
