@@ -350,7 +350,9 @@ struct csv_vm {
 void csv_vm_clear(struct csv_vm *vm); /* frees definition, zeroes */
 
 /* Ready-made array; free with csv_vm_list_free(). One sequential read. A damaged slot is left out
- * here and from csv_image_list(); csv_check() names it, and nothing new is created meanwhile. */
+ * here and from csv_image_list(); csv_check() names it, and nothing new is created meanwhile.
+ * Without definitions it is for who looks every few seconds: slots behind those ever used are read
+ * by the first call on a handle and every 16th after it. */
 int csv_vm_list(struct csv_volume *volume, bool with_definition, struct csv_vm **vms, size_t *count,
                 struct csv_error *error);
 void csv_vm_list_free(struct csv_vm *vms, size_t count);

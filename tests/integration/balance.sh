@@ -25,26 +25,18 @@ attach_all() { # NODE
 }
 
 make_volumes() {
-    local i node failed=0
-    local -a jobs=()
+    local i
     for ((i = 0; i < VOLUMES; i++)); do
         ctl nodeA volume format "/dev/lab/lun$i" --name "vol$i" --io-timeout 2 || return 1
     done
-    for node in "${NODES[@]}"; do
-        attach_all "$node" &
-        jobs+=($!)
-    done
-    for node in "${jobs[@]}"; do
-        wait "$node" || failed=1
-    done
-    return "$failed"
+    at_once attach_all "${NODES[@]}"
 }
 
 # coordinators [NODE]: who coordinates what, as that node sees it; a volume a line
 coordinators() {
     local i
     for ((i = 0; i < VOLUMES; i++)); do
-        echo "vol$i $(ctl "${1:-nodeA}" volume show "vol$i" --json | jq -r '.volume.coordinator // "none"')"
+        echo "vol$i $(coordinator "${1:-nodeA}" "vol$i")"
     done
 }
 

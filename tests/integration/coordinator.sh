@@ -14,35 +14,6 @@ set -euo pipefail
 SETTLE_S=60
 HAND_OVER_MS=1000
 
-coordinator() {
-    ctl "$1" volume show $VOLUME --json 2>/dev/null | jq -er '.volume.coordinator // "none"'
-}
-
-has_coordinator() {
-    local name
-    name=$(coordinator "$1") && [[ $name != none ]]
-}
-
-# coordinated_by NODE [ASKED]
-coordinated_by() {
-    [[ $(coordinator "${2:-nodeA}") == "$1" ]]
-}
-
-# not_coordinated_by NODE ASKED: by another one
-not_coordinated_by() {
-    has_coordinator "$2" && ! coordinated_by "$1" "$2"
-}
-
-# A living node that is not $1
-other_than() {
-    local node
-    for node in "${NODES[@]}"; do
-        [[ $node != "$1" ]] || continue
-        echo "$node"
-        return
-    done
-}
-
 all_agree() {
     local node first
     first=$(coordinator nodeA) || return 1
@@ -163,7 +134,7 @@ all_there_once() {
 hand_over() {
     local from to began
     from=$(coordinator nodeA) || return 1
-    to=$(other_than "$from")
+    to=$(other "$from")
     began=$(now_ms)
     ctl nodeB volume coordinator $VOLUME "$to" || return 1
     took=$(($(now_ms) - began))
@@ -373,7 +344,7 @@ acks_start
 for node in "${NODES[@]}"; do
     ok "$node: creates an image" ctl "$node" image create $VOLUME "by-$node" 4M
     ok "$node: and deletes that of another one" eval \
-        'ctl '"$node"' image create $VOLUME gone 4M && ctl "$(other_than '"$node"')" image delete $VOLUME gone'
+        'ctl '"$node"' image create $VOLUME gone 4M && ctl "$(other '"$node"')" image delete $VOLUME gone'
     ok "$node: a change that is refused is refused there" refuses 20 ctl "$node" image create $VOLUME "by-$node" 4M
     ok "$node: sets what a VM is to do" ctl "$node" vm set $VM priority=$((100 + ${#node}))
 done
@@ -433,14 +404,14 @@ echo "# the slowest hand-over took $slowest ms, the command and its connections 
 ok "each took less than $HAND_OVER_MS ms" test "$slowest" -lt $HAND_OVER_MS
 was=$(coordinator nodeA)
 ok "the coordinator's daemon stops" "$LAB" service "$was" migrated stop
-ok "another node has the role" retry 20 not_coordinated_by "$was" "$(other_than "$was")"
+ok "another node has the role" retry 20 not_coordinated_by "$was" "$(other "$was")"
 ok "it is started again" "$LAB" service "$was" migrated start
 ok "and is back" retry $SETTLE_S daemon_up "$was"
 for i in 1 2; do
     ok "all say which it is, $i" retry $SETTLE_S all_agree
     was=$(coordinator nodeA)
     ok "the coordinator's daemon is killed, $i" kill_coordinator
-    ok "another node has the role, or it again" retry 30 has_coordinator "$(other_than "$was")"
+    ok "another node has the role, or it again" retry 30 has_coordinator "$(other "$was")"
     ok "all are back" retry $SETTLE_S all_up
 done
 
@@ -449,7 +420,7 @@ was=$(coordinator nodeA)
 pid=$(host_pid "$was" "$(pid_of_migrated "$was")")
 ok "the coordinator's daemon hangs, $was" kill -STOP "$pid"
 ok "its own sanlock ends it" retry $SETTLE_S is_gone "$pid"
-ok "another node has the role, or it again" retry 30 has_coordinator "$(other_than "$was")"
+ok "another node has the role, or it again" retry 30 has_coordinator "$(other "$was")"
 ok "all are back" retry $SETTLE_S all_up
 sleep 2
 ok "all changes come to an end" end_work
@@ -475,13 +446,13 @@ ok "all say the same of the coordinator" retry $SETTLE_S all_agree
 # One that reaches the LUN and nobody else is of no use to the others.
 was=$(coordinator nodeA)
 ok "the coordinator is cut off from the networks, $was" net "$was" down
-ok "another node has the role" retry 40 not_coordinated_by "$was" "$(other_than "$was")"
-ok "which takes changes" ctl "$(other_than "$was")" image create $VOLUME after-cut 4M
+ok "another node has the role" retry 40 not_coordinated_by "$was" "$(other "$was")"
+ok "which takes changes" ctl "$(other "$was")" image create $VOLUME after-cut 4M
 ctl "$was" image create $VOLUME while-cut 4M >"$TMP/while-cut" 2>&1 &
 asked=$!
 sleep 5
 ok "what the one that is cut off is asked for waits" kill -0 $asked
-is "and is not done" "$(ctl "$(other_than "$was")" image list $VOLUME --json | jq '[.images[].name | select(. == "while-cut")] | length')" 0
+is "and is not done" "$(ctl "$(other "$was")" image list $VOLUME --json | jq '[.images[].name | select(. == "while-cut")] | length')" 0
 ok "its network is back" net "$was" up
 ok "so it is done" wait $asked
 ok "a new one, too" ctl "$was" image create $VOLUME after-repair 4M

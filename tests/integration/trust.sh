@@ -29,21 +29,6 @@ join() {
     ctl "$1" cluster join "$LUN"
 }
 
-# at_once COMMAND NODE...: on all of them at the same instant, and all succeed
-at_once() {
-    local command=$1 node failed=0
-    local -a jobs=()
-    shift
-    for node in "$@"; do
-        "$command" "$node" &
-        jobs+=($!)
-    done
-    for node in "${jobs[@]}"; do
-        wait "$node" || failed=1
-    done
-    return "$failed"
-}
-
 leave() {
     ctl "$1" cluster leave
 }

@@ -15,20 +15,6 @@ ROUNDS=1
 TAKE_OVER_S=120
 AWAKE_S=8 # in which what was under way would be written
 
-coordinator() {
-    ctl "$1" volume show $VOLUME --json | jq -er '.volume.coordinator'
-}
-
-# A living node that is not $1
-other_than() {
-    [[ $1 == nodeA ]] && echo nodeB || echo nodeA
-}
-
-coordinated_by_another() { # NODE
-    local now
-    now=$(coordinator "$(other_than "$1")") && [[ $now != "$1" ]]
-}
-
 # One change after the other over one connection, so that there is one under way at any time; what was acknowledged is kept.
 changing() { # NODE
     on "$1" python3 -c '
@@ -104,9 +90,9 @@ all_there() {
 
 one_round() {
     local was other sum changes
-    ok "$round: one coordinates" retry 30 coordinator nodeA
+    ok "$round: one coordinates" retry 30 has_coordinator nodeA
     was=$(coordinator nodeA)
-    other=$(other_than "$was")
+    other=$(other "$was")
     rm -f "$TMP/stop"
     changing "$was" &
     changes=$!
@@ -116,7 +102,7 @@ one_round() {
     sleep 0.5
     ok "$round: it freezes" "$LAB" freeze "$was"
     touch "$TMP/stop"
-    ok "$round: another one takes over" retry $TAKE_OVER_S coordinated_by_another "$was"
+    ok "$round: another one takes over" retry $TAKE_OVER_S not_coordinated_by "$was" "$other"
     ok "$round: and changes the catalogue" ctl "$other" image import $VOLUME "after-$round" "$TMP/random" --format raw
     echo "after-$round" >>"$TMP/there.others"
     # what was in its kernel goes to the LUN, as from any host that has no reservation; its processes stand still

@@ -28,19 +28,46 @@ cluster_attach() {
     ctl "$1" volume attach "$LUN"
 }
 
-cluster_volume() {
-    local node failed=0
+# at_once COMMAND NODE...: on all of them at the same instant, and all succeed
+at_once() {
+    local command=$1 node failed=0
     local -a jobs=()
-    [[ -z ${MIGRATED_TEST_DIRECTORY:-} ]] || mkdir -p -m 755 "$LUN" || return 1
-    ctl nodeA volume format "$LUN" --name "$VOLUME" --io-timeout "${1:-2}" || return 1
-    for node in "${NODES[@]}"; do
-        cluster_attach "$node" &
+    shift
+    for node in "$@"; do
+        "$command" "$node" &
         jobs+=($!)
     done
     for node in "${jobs[@]}"; do
         wait "$node" || failed=1
     done
     return "$failed"
+}
+
+cluster_volume() {
+    [[ -z ${MIGRATED_TEST_DIRECTORY:-} ]] || mkdir -p -m 755 "$LUN" || return 1
+    ctl nodeA volume format "$LUN" --name "$VOLUME" --io-timeout "${1:-2}" || return 1
+    at_once cluster_attach "${NODES[@]}"
+}
+
+# coordinator NODE [VOLUME]: who coordinates it as that node sees it, or none
+coordinator() {
+    ctl "$1" volume show "${2:-$VOLUME}" --json 2>/dev/null | jq -er '.volume.coordinator // "none"'
+}
+
+# has_coordinator NODE [VOLUME]
+has_coordinator() {
+    local name
+    name=$(coordinator "$@") && [[ $name != none ]]
+}
+
+# coordinated_by NODE [ASKED]
+coordinated_by() {
+    [[ $(coordinator "${2:-nodeA}") == "$1" ]]
+}
+
+# not_coordinated_by NODE ASKED: by another one
+not_coordinated_by() {
+    has_coordinator "$2" && ! coordinated_by "$1" "$2"
 }
 
 # What a failure is understood by, and goes down with the lab: each node's view of the VM's time line.
