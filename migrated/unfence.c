@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* unfence.c - letting this host in again, once each start. */
+/* unfence.c - letting this host in again, before it attaches anything. */
 #include "unfence.h"
 
 #include "base/error.h"
@@ -48,11 +48,10 @@ is_marked(const MigConfig *config, const char *mark)
     return g_strcmp0(then, mark) == 0;
 }
 
-/* Has a volume been attached since this host was started (attached.c marks each)? Its VMs may be
- * here. */
-static gboolean
-had_volumes(const MigConfig *config, const char *boot)
+gboolean
+mig_unfence_had_volumes(const MigConfig *config)
 {
+    g_autofree char *boot = mig_io_boot_id();
     g_autofree char *folder = g_build_filename(config->state_dir, "member", NULL);
     g_autofree char *begun = g_build_filename(config->run_dir, BEGUN_FILE, NULL);
     g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
@@ -77,15 +76,16 @@ mig_unfence(const MigConfig *config, const char *node, GError **error)
     g_autofree char *boot = mig_io_boot_id();
     g_autofree char *mark = NULL;
     g_autoptr(GError) bad = NULL;
-    gboolean is_missing = FALSE;
+    gboolean is_missing = FALSE, had_volumes;
     g_autoptr(GPtrArray) levels = mig_fence_levels(config->fence_dir, node, &is_missing, &bad);
 
     if (is_missing || (levels && !is_needed(levels)))
         return TRUE;
     mark = levels ? mark_text(levels, node, boot) : NULL;
-    if (*boot && mark && is_marked(config, mark))
+    had_volumes = mig_unfence_had_volumes(config);
+    if (*boot && mark && had_volumes && is_marked(config, mark))
         return TRUE;
-    if (had_volumes(config, boot)) { /* also where the boot's id cannot be read: nobody knows */
+    if (had_volumes) { /* also where the boot's id cannot be read: nobody knows */
         g_warning("what %s's own file says of fencing is new, or cannot be read (%s): it is let in "
                   "by that with the next start of this host, and does not fence so until then",
                   node, bad ? bad->message : path);

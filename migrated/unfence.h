@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* unfence.h - a host that was cut off from its LUNs by a fence is let in again: once each start. */
+/* unfence.h - a host that was cut off from its LUNs by a fence is let in again. */
 #pragma once
 
 #include "base/config.h"
@@ -7,8 +7,9 @@
 /*
  * A fence by reservations takes a host's key off the LUN, and the host runs on, with QEMUs that the
  * LUN refuses. Its key may come back only when none of them can be left: after the host's next
- * start, before the first volume is attached. So what this does is done once for each start of the
- * host, however often the daemon is started; a host that was fenced since stays out.
+ * start, before the first volume is attached. So this does something until a volume has been
+ * attached in this start of the host, however often the daemon is started; a host that was fenced
+ * since stays out. A fence that comes late, for its life of before, is undone so.
  *
  * What to do is said where the others find how to fence it (drivers/fence-agent.h): the levels with
  * unfence=yes of its own NODE.conf. Where that comes or changes while volumes are attached, it is
@@ -20,8 +21,12 @@
  * Any thread; blocks for as long as the agents may. node: this one.
  */
 
-/* TRUE: nothing is to be done, not at this start of the host any more, or it is done now. */
+/* TRUE: nothing is to be done, nothing may be done any more at this start of the host, or it is
+ * done now. */
 gboolean mig_unfence(const MigConfig *config, const char *node, GError **error);
+
+/* Has a volume been attached since this host was started? Then its VMs may be here. */
+gboolean mig_unfence_had_volumes(const MigConfig *config);
 
 /* To be called before VMs can run on a volume that is being attached. */
 gboolean mig_unfence_note_attached(const MigConfig *config, GError **error);
