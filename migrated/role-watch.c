@@ -292,6 +292,9 @@ balance(MigRole *role, guint *members, gint64 *changed_us)
         *members = seen;
         *changed_us = now;
     }
+    /* who coordinates what is known of those volumes only that are attached here: before all are,
+     * those who coordinate the rest seem to have nothing to do */
+    *changed_us = MAX(*changed_us, mig_volumes_changed_us(role->daemon->volumes));
     if (now - *changed_us < MIG_COORDINATOR_SETTLE_MS * 1000 || !g_mutex_trylock(&balance_lock))
         return;
     heir = now - balanced_us < MIG_COORDINATOR_BALANCE_MS * 1000 ? NULL : mig_role_heir(role);

@@ -14,8 +14,10 @@ struct MigVolumes {
     MigVolumesHooks hooks;
     GMutex lock;
     GPtrArray *attached; /* MigAttached */
-    GMutex attach_lock;  /* one attach or detach at a time: each takes seconds; guards wanted */
-    GPtrArray *wanted;   /* devices that are to be attached, also after a restart */
+    gint64 changed_us;   /* when one came or went last */
+    gboolean is_starting;
+    GMutex attach_lock; /* one attach or detach at a time: each takes seconds; guards wanted */
+    GPtrArray *wanted;  /* devices that are to be attached, also after a restart */
     MigHost host;
     gboolean is_armed; /* sanlock's watchdog */
     gboolean is_draining;
@@ -184,6 +186,7 @@ mig_volumes_attach(MigVolumes *volumes, const char *device, GError **error)
         return NULL;
     g_mutex_lock(&volumes->lock);
     g_ptr_array_add(volumes->attached, mig_attached_ref(attached));
+    volumes->changed_us = g_get_monotonic_time();
     g_mutex_unlock(&volumes->lock);
     volumes->hooks.nodes_seen(volumes->hooks.self);
     if (want(volumes, device))
@@ -202,6 +205,7 @@ mig_volumes_detach(MigVolumes *volumes, const char *name, GError **error)
         return FALSE;
     g_mutex_lock(&volumes->lock);
     g_ptr_array_remove(volumes->attached, attached);
+    volumes->changed_us = g_get_monotonic_time();
     g_mutex_unlock(&volumes->lock);
     volumes->hooks.nodes_seen(volumes->hooks.self);
     if (g_ptr_array_find_with_equal_func(
@@ -256,6 +260,14 @@ mig_volumes_attach_missing(MigVolumes *volumes)
     return count;
 }
 
+static void
+set_starting(MigVolumes *volumes, gboolean is_starting)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
+
+    volumes->is_starting = is_starting;
+}
+
 void
 mig_volumes_attach_configured(MigVolumes *volumes)
 {
@@ -269,7 +281,17 @@ mig_volumes_attach_configured(MigVolumes *volumes)
     for (guint i = 0; remembered[i]; i++)
         want(volumes, remembered[i]);
     g_mutex_unlock(&volumes->attach_lock);
+    set_starting(volumes, TRUE);
     mig_volumes_attach_missing(volumes);
+    set_starting(volumes, FALSE);
+}
+
+gint64
+mig_volumes_changed_us(MigVolumes *volumes)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
+
+    return volumes->is_starting ? g_get_monotonic_time() : volumes->changed_us;
 }
 
 /* ---- nodes ---- */
