@@ -30,6 +30,9 @@ struct MigRole {
     GThread *thread;
 };
 
+/* The guard of the volume, asked before each write of its catalogue, of any thread: only while the
+ * lease is held, is not being handed on, and no other host can have it by the clock. */
+bool mig_role_may_write(gpointer role);
 /* Waits for the turn: no change is under way. FALSE: not within wait_ms. */
 gboolean mig_role_lock_turn(MigRole *role, guint wait_ms);
 void mig_role_unlock_turn(MigRole *role);

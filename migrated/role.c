@@ -11,8 +11,8 @@
 
 /* ---- the guard ---- */
 
-static bool
-may_write(gpointer user_data)
+bool
+mig_role_may_write(gpointer user_data)
 {
     MigRole *role = user_data;
 
@@ -132,7 +132,7 @@ mig_role_verify(MigRole *role)
         mig_role_drop(role, "the LUN says so");
         return FALSE;
     }
-    return renew_valid(role, role->epoch.host_generation) && may_write(role);
+    return renew_valid(role, role->epoch.host_generation) && mig_role_may_write(role);
 }
 
 void
@@ -336,7 +336,7 @@ mig_role_start(MigDaemon *daemon, MigAttached *attached)
     g_mutex_init(&role->lock);
     g_mutex_init(&role->valid_lock);
     g_cond_init(&role->wake);
-    mig_csv_set_guard(mig_attached_csv(attached), may_write, role);
+    mig_csv_set_guard(mig_attached_csv(attached), mig_role_may_write, role);
     role->thread = g_thread_new("coordinator", mig_role_watch, role);
     return role;
 }
