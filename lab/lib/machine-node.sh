@@ -44,9 +44,27 @@ network_files() {
     printf '[Match]\nName=mig0\n[Network]\nAddress=%s.%s/24\nLinkLocalAddressing=no\n' $MIG_NET "$id" >"$dir/20-mig.network"
     printf '[Match]\nName=san0\n[Network]\nAddress=%s.%s/24\nLinkLocalAddressing=no\n' $SAN_NET "$id" >"$dir/20-san.network"
     printf '[NetDev]\nName=br-guest\nKind=bridge\n[Bridge]\nSTP=no\nForwardDelaySec=0\nMulticastSnooping=no\n' >"$dir/20-guest.netdev"
-    printf '[Match]\nName=guest0\n[Network]\nBridge=br-guest\n' >"$dir/20-guest.network"
+    printf '[Match]\nName=guest0\n[Link]\nRequiredForOnline=no\n[Network]\nBridge=br-guest\n' >"$dir/20-guest.network"
     printf '[Match]\nName=br-guest\n[Link]\nRequiredForOnline=no\n[Network]\nLinkLocalAddressing=no\nConfigureWithoutCarrier=yes\n' \
         >"$dir/30-guest.network"
+}
+
+# On a busy machine systemd-networkd (252) takes a bridge for not created that is there ("Connection timed out"), and
+# leaves its port out for good: guests run, and nobody hears of them.
+bridge_unit() {
+    local dir=$1/etc/systemd/system
+    mkdir -p "$dir/multi-user.target.wants"
+    cat >"$dir/guest-bridge.service" <<'END'
+[Unit]
+Description=guest0 is a port of br-guest, also where systemd-networkd gave up
+After=systemd-networkd.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do \
+    [ ! -e /sys/class/net/guest0/master ] || exit 0; sleep 2; done; \
+    echo "guest0 has no bridge"; ip link set guest0 master br-guest up'
+END
+    ln -sf ../guest-bridge.service "$dir/multi-user.target.wants/guest-bridge.service"
 }
 
 identity_files() {
@@ -89,6 +107,7 @@ make_identity() {
     cp -a "$STATE/install" "$root"
     identity_files "$name" "$(node_id "$name")" "$root"
     network_files "$(node_id "$name")" "$root/etc/systemd/network"
+    bridge_unit "$root"
     tar -C "$root" --owner=0 --group=0 -cf "$STORE/$name.tar" .
     # whole sectors, or the last piece is no part of the disk
     truncate -s %4096 "$STORE/$name.tar"

@@ -6,7 +6,7 @@
 #
 # MIGRATED_PAIRS=20, with nothing else at work: a write of the guest's takes no millisecond longer beside a hand-over.
 # MIGRATED_TEST_FULL=1: sixteen nodes create, rename, grow and delete at random for two minutes, their coordinator killed
-# every ten seconds.
+# every ten seconds; and one cannot reach the coordinator, which lives, until its deadline.
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
@@ -313,6 +313,33 @@ killing_spree() {
     ((kills >= 8))
 }
 
+# The way to the coordinator is shut for one node. It has the LUN, and others answer it.
+# way ASKER add|del COORDINATOR: to its two addresses
+way() {
+    local id=$(($(printf '%d' "'${3: -1}") - 64)) network
+    for network in 0 1; do
+        on "$1" ip route "$2" prohibit "10.77.$network.$id" || return 1
+    done
+}
+
+deadline() {
+    local was asker begun
+    ok "all say who coordinates" retry $SETTLE_S all_agree
+    was=$(coordinator nodeA)
+    asker=$(other "$was")
+    ok "$asker cannot reach $was, which coordinates" way "$asker" add "$was"
+    begun=$SECONDS
+    exits "what it is asked for comes to an end" 30 ctl "$asker" image create $VOLUME by-nobody 4M
+    echo "# after $((SECONDS - begun)) s: $ERR"
+    ok "not before one that died would have been followed" test $((SECONDS - begun)) -ge 76
+    like "as is said, with what for" "$ERR" "not known to be done after .* s: $was coordinates volume $VOLUME and does not answer"
+    ok "$was coordinates all the while" coordinated_by "$was"
+    is "it is not done" "$(count_images by-nobody)" 0
+    ok "the way is free" way "$asker" del "$was"
+    ok "asked again, it is done" retry 20 ctl "$asker" image create $VOLUME by-nobody 4M
+    is "once" "$(count_images by-nobody)" 1
+}
+
 long_form() {
     cluster_up 16 --lun-size 8192
     ok "sixteen nodes attach the volume" cluster_volume
@@ -327,6 +354,7 @@ long_form() {
     ok "every acknowledged change is there, once" all_as_churned
     sed 's/^/# /' "$TMP/said"
     ok "no two images share a byte" no_byte_twice
+    deadline
     ok "the volume is in order" volume_clean
     done_testing
     exit

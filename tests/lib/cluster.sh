@@ -272,12 +272,17 @@ volume_clean() {
     on "${1:-nodeA}" csvtool check "$LUN"
 }
 
+# fetch_disk NODE FILE: the VM's disk as it is, where this script runs
+fetch_disk() {
+    ctl "$1" image export "$VOLUME" "$VM-disk" "$2" --force
+}
+
 # The guest shuts down, and no record that a client saw acknowledged is missing on its disk.
 stop_and_verify() {
     local node=$1
     ctl "$node" vm stop "$VM" || return 1
     acks_stop
-    ctl "$node" image export "$VOLUME" "$VM-disk" "$TMP/disk.img" --force || return 1
+    fetch_disk "$node" "$TMP/disk.img" || return 1
     lost_nothing && "$LAB" verify "$TMP/disk.img" --acked "$(acked_epoch)"
 }
 
@@ -313,3 +318,6 @@ copies_of() {
 copy_on() {
     awk -v vm="$1" -v node="$2" '$1 == vm && $2 == node { print $3, $4, $5, $6 }' "$TMP/copies.now"
 }
+
+# shellcheck source=on-machines.sh
+[[ ${MIGRATED_TEST_NODES:-lab} != machines ]] || . "$(dirname "${BASH_SOURCE[0]}")/on-machines.sh"
