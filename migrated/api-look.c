@@ -9,7 +9,6 @@
 #include "link.h"
 #include "recovery.h"
 #include "trusted.h"
-#include "unfence.h"
 
 /* What would go wrong if this node died, said before it does. */
 static void
@@ -273,7 +272,6 @@ peer_ListJobs(MigDaemon *daemon, MigRpcCall *call, gconstpointer request)
     reply->jobs = mig_jobs_list(daemon->jobs, FALSE);
     reply->volumes = 1 + (gint64)mig_volumes_count_alive(daemon->volumes);
     reply->beats = mig_volumes_beats(daemon->volumes);
-    reply->fresh = !mig_unfence_had_volumes(daemon->config);
     mig_rpc_call_reply(call, reply);
 }
 

@@ -283,7 +283,6 @@ mig_lives_collect(MigDaemon *daemon, MigIsFenced is_fenced, gpointer self)
         mig_signs_ages(daemon->signs, life->name, &ages);
         life->evidence.peer_ms = ages.peer_ms;
         life->evidence.volumes = ages.volumes;
-        life->evidence.is_fresh = ages.is_fresh;
         life->evidence.management_ms = ages.management_ms;
         life->evidence.migration_ms = ages.migration_ms;
     }
@@ -351,7 +350,6 @@ judge_volume(GPtrArray *lives, const MigWatcher *watcher, const char *volume)
             continue;
         seat->evidence.peer_ms = life->evidence.peer_ms;
         seat->evidence.volumes = life->evidence.volumes;
-        seat->evidence.is_fresh = life->evidence.is_fresh;
         seat->evidence.management_ms = life->evidence.management_ms;
         seat->evidence.migration_ms = life->evidence.migration_ms;
         nodes[count] = seat->evidence;

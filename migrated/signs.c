@@ -15,7 +15,6 @@ typedef struct {
     gint64 asked_ms; /* first time: nothing is missing before */
     gint64 peer_ms, management_ms, migration_ms;
     gint volumes;          /* see MigEvidence */
-    gboolean is_fresh;     /* the same */
     char **beats;          /* as its daemon said last, see MigListJobsReply; or NULL */
     GHashTable *elsewhere; /* uuid -> heartbeat (guint64) that its slot had as it was seen to be */
     gint64 peer_asked_ms;  /* last time */
@@ -77,7 +76,6 @@ ask_daemon(gpointer data, gpointer user_data)
     if (reply) {
         node_of(signs, name)->peer_ms = now_ms();
         node_of(signs, name)->volumes = (gint)CLAMP(reply->volumes - 1, -1, G_MAXINT16);
-        node_of(signs, name)->is_fresh = reply->fresh;
         g_strfreev(node_of(signs, name)->beats);
         node_of(signs, name)->beats = g_steal_pointer(&reply->beats);
     }
@@ -189,7 +187,6 @@ mig_signs_ages(MigSigns *signs, const char *node, MigSignAges *ages)
         base = now; /* it is not being asked, or not yet again */
 
     ages->volumes = known->volumes;
-    ages->is_fresh = known->is_fresh;
     ages->peer_ms = now - MAX(known->peer_ms, base);
     ages->management_ms = now - MAX(known->management_ms, base);
     ages->migration_ms =

@@ -20,7 +20,6 @@ void mig_signs_start(MigSigns *signs);
 typedef struct {
     gint64 peer_ms, management_ms, migration_ms; /* see MigEvidence */
     gint volumes;
-    gboolean is_fresh;
 } MigSignAges;
 void mig_signs_ages(MigSigns *signs, const char *node, MigSignAges *ages);
 /* Its daemon has said that it writes its heartbeat on that volume (uuid), where the LUN that is

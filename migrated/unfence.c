@@ -48,10 +48,11 @@ is_marked(const MigConfig *config, const char *mark)
     return g_strcmp0(then, mark) == 0;
 }
 
-gboolean
-mig_unfence_had_volumes(const MigConfig *config)
+/* Has a volume been attached since this host was started (attached.c marks each)? Its VMs may be
+ * here. */
+static gboolean
+had_volumes(const MigConfig *config, const char *boot)
 {
-    g_autofree char *boot = mig_io_boot_id();
     g_autofree char *folder = g_build_filename(config->state_dir, "member", NULL);
     g_autofree char *begun = g_build_filename(config->run_dir, BEGUN_FILE, NULL);
     g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
@@ -76,16 +77,16 @@ mig_unfence(const MigConfig *config, const char *node, GError **error)
     g_autofree char *boot = mig_io_boot_id();
     g_autofree char *mark = NULL;
     g_autoptr(GError) bad = NULL;
-    gboolean is_missing = FALSE, had_volumes;
+    gboolean is_missing = FALSE, had;
     g_autoptr(GPtrArray) levels = mig_fence_levels(config->fence_dir, node, &is_missing, &bad);
 
     if (is_missing || (levels && !is_needed(levels)))
         return TRUE;
     mark = levels ? mark_text(levels, node, boot) : NULL;
-    had_volumes = mig_unfence_had_volumes(config);
-    if (*boot && mark && had_volumes && is_marked(config, mark))
+    had = had_volumes(config, boot);
+    if (*boot && mark && had && is_marked(config, mark))
         return TRUE;
-    if (had_volumes) { /* also where the boot's id cannot be read: nobody knows */
+    if (had) { /* also where the boot's id cannot be read: nobody knows */
         g_warning("what %s's own file says of fencing is new, or cannot be read (%s): it is let in "
                   "by that with the next start of this host, and does not fence so until then",
                   node, bad ? bad->message : path);

@@ -25,9 +25,6 @@
  * done now. */
 gboolean mig_unfence(const MigConfig *config, const char *node, GError **error);
 
-/* Has a volume been attached since this host was started? Then its VMs may be here. */
-gboolean mig_unfence_had_volumes(const MigConfig *config);
-
 /* To be called before VMs can run on a volume that is being attached. */
 gboolean mig_unfence_note_attached(const MigConfig *config, GError **error);
 

@@ -300,8 +300,7 @@
 /* volumes: how many the node has attached that are not lost, and one more; 0: not told (before 0.3) */
 #define MIG_FIELDS_ListJobsReply(F) \
     F(ARRAY, jobs, R, &mig_type_ApiJob) F(INT, volumes, Z, NULL) \
-    F(STRV, beats, 0, NULL) /* to nodes: "UUID HEARTBEAT" of each volume that is not lost */ \
-    F(BOOL, fresh, 0, NULL) /* to nodes: nothing was attached since that host was started */
+    F(STRV, beats, 0, NULL) /* to nodes: "UUID HEARTBEAT" of each volume that is not lost */
 #define MIG_FIELDS_JobStatsReply(F) \
     F(OBJECT, duration, R, &mig_type_ApiMisses) F(OBJECT, downtime, R, &mig_type_ApiMisses)
 #define MIG_FIELDS_JobRequest(F) F(STRING, id, R, NULL)

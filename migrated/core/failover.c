@@ -133,14 +133,6 @@ may_have_other_volumes(const MigWatcher *watcher, const MigEvidence *node)
     return is_young(watcher, node->peer_ms) && node->volumes != 0;
 }
 
-/* Its host was started anew, and its LUN is not there yet: nothing that ran before is left, and a
- * fence would cut off what has just come back, or start it over and over. */
-static gboolean
-is_started_anew(const MigWatcher *watcher, const MigEvidence *node)
-{
-    return is_young(watcher, node->peer_ms) && node->volumes == 0 && node->is_fresh;
-}
-
 /* sanlock's word, where its heartbeat does not contradict. */
 static MigFinding
 judge_dead(const MigWatcher *watcher, const MigEvidence *node)
@@ -156,10 +148,6 @@ judge_dead(const MigWatcher *watcher, const MigEvidence *node)
                             "sanlock calls it dead; its watchdog was not armed, and "
                             "unsafe_without_watchdog is set",
                             FALSE, TRUE};
-    if (is_started_anew(watcher, node))
-        return (MigFinding){MIG_LIFE_DEAD,
-                            "sanlock calls it dead, and its host was started anew since", FALSE,
-                            TRUE};
     if (may_have_other_volumes(watcher, node))
         return (MigFinding){MIG_LIFE_DISK_LOST,
                             "sanlock calls it dead here, its watchdog was not armed, and it "
@@ -190,11 +178,6 @@ judge_failed(const MigWatcher *watcher, const MigEvidence *node, const Sight *si
         return (MigFinding){MIG_LIFE_DISK_LOST,
                             "it lost the LUN, and may run VMs on other volumes: not fenced", FALSE,
                             FALSE};
-    if (is_started_anew(watcher, node))
-        return (MigFinding){MIG_LIFE_DISK_LOST,
-                            "its host was started anew, and has not attached the LUN yet: not "
-                            "fenced",
-                            FALSE, FALSE};
     if (!has_seen_renewals(watcher, node))
         return (MigFinding){life, "it lost the LUN, and so had this node, not long ago: not fenced",
                             FALSE, FALSE};

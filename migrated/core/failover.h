@@ -50,11 +50,10 @@ typedef struct {
     gboolean is_elsewhere;   /* it writes its heartbeat, and not on this LUN: one is a copy */
     gint64 heartbeat_ms;     /* on the volume where it is youngest */
     gint64 heartbeat_old_ms; /* on the volume where it is oldest */
-    gint64 steady_ms;  /* for how long this node's own heartbeat has moved without a gap on all the
-                        * volumes that it shares with that one */
-    gint64 peer_ms;    /* its daemon answered */
-    gint volumes;      /* what it said then: how many it has that are not lost; -1: nothing */
-    gboolean is_fresh; /* and that it has attached none since its host was started */
+    gint64 steady_ms; /* for how long this node's own heartbeat has moved without a gap on all the
+                       * volumes that it shares with that one */
+    gint64 peer_ms;   /* its daemon answered */
+    gint volumes;     /* what it said then: how many it has that are not lost; -1: nothing */
     gint64 management_ms; /* a ping on the management address */
     gint64 migration_ms;  /* a ping on the migration address; MIG_NEVER_ASKED: it has none */
     MigWord word;

@@ -111,28 +111,6 @@ disk_back() {
     settles "disk $1, back too late"
 }
 
-# Its host is started anew, and its LUN is not there yet: nothing of before is left, so there is nothing to fence, and
-# sanlock's word is enough though it had no watchdog.
-disk_late() {
-    local node=$here since boot
-    since=$(now_ms)
-    ok "disk late: no fence agent works" set_mode error
-    ok "disk late: $node will not find its LUN" on "$node" mv /var/lib/migrated/volumes /var/lib/migrated/volumes.away
-    ok "disk late: it is started anew" eval '"$LAB" kill "$node" && "$LAB" boot "$node"'
-    boot=$(on "$node" cat /proc/sys/kernel/random/boot_id)
-    ok "disk late: its daemon answers" retry 20 ctl "$node" status
-    ok "disk late: an agent works again" set_mode ok
-    ok "disk late: the others say so" retry 20 state_is "$(other "$node")" "$node" disk-lost
-    sleep $((LEASE_S + 6))
-    is "disk late: nothing is started before sanlock's word" "$(copies_of "$VM")" ""
-    ok "disk late: then the VM runs elsewhere" retry $DEAD_S runs_off "$node"
-    ok "disk late: by that word alone" not_told_since "$since" "$(other "$node")" "$node" fence-confirmed
-    ok "disk late: the LUN is there" ctl "$node" volume attach "$LUN"
-    is "disk late: its host has not been started once more" "$(on "$node" cat /proc/sys/kernel/random/boot_id)" "$boot"
-    ok "disk late: the VM has one copy" runs_at "$here"
-    settles "disk late"
-}
-
 # all_unsafe yes|no
 all_unsafe() {
     local node
@@ -404,7 +382,6 @@ recoverer_dies
 agent_slow
 agent_pretends
 disk_back error
-disk_late
 stopped 300
 hung 300
 crash_loop 300"

@@ -122,20 +122,6 @@ test_disk_failed(void)
     expect(&node, MIG_LIFE_DEAD, TRUE, FALSE);
     node.word = MIG_WORD_FAIL;
     expect(&node, MIG_LIFE_DISK_LOST, TRUE, FALSE);
-    /* started anew, and its LUN comes late: nothing of before is left to be fenced */
-    node.is_fresh = TRUE;
-    expect(&node, MIG_LIFE_DISK_LOST, FALSE, FALSE);
-    node.word = MIG_WORD_DEAD;
-    expect(&node, MIG_LIFE_DEAD, FALSE, TRUE);
-    node.peer_ms = OLD; /* so it was before it fell silent */
-    expect(&node, MIG_LIFE_DEAD, TRUE, FALSE);
-    node.peer_ms = YOUNG;
-    node.volumes = 1; /* it cannot be both */
-    expect(&node, MIG_LIFE_DISK_LOST, FALSE, FALSE);
-    node.word = MIG_WORD_FAIL;
-    node.volumes = 0;
-    node.is_fresh = FALSE;
-    expect(&node, MIG_LIFE_DISK_LOST, TRUE, FALSE);
     /* it writes again: sanlock's word is late */
     node.heartbeat_ms = node.heartbeat_old_ms = YOUNG;
     expect(&node, MIG_LIFE_UP, FALSE, FALSE);
