@@ -275,6 +275,37 @@ check_owners(struct check *check, const struct csv_catalog *catalog)
                   catalog->images[i]->image.name);
 }
 
+static void
+check_fixed_lease(struct check *check, enum csv_lease_kind kind)
+{
+    struct csv_lease_owner owner;
+    struct csv_lease lease;
+    struct csv_error error;
+    const char *what = kind == CSV_LEASE_COORDINATOR ? "coordinator" : "registry";
+
+    if (csv_lease_locate(check->volume, kind, 0, &lease, &error) != 0 ||
+        csv_lease_read(check->volume, kind, 0, &owner, &error) != 0)
+        found(check, "lease-damaged", true, "%s lease: %s", what, error.text);
+    else if (strcmp(owner.resource, lease.resource) != 0)
+        found(check, "lease-name", true, "the %s lease is named %.47s", what, owner.resource);
+}
+
+/* Without its host lease a node cannot attach the volume. */
+static void
+check_lockspace(struct check *check)
+{
+    struct csv_volume *volume = check->volume;
+    struct csv_host_lease lease;
+    struct csv_error error;
+
+    for (uint32_t host_id = 1; host_id <= volume->super.max_nodes; host_id++) {
+        int result = csv_lockspace_read(volume, host_id, &lease, &error);
+
+        if (result && result != CSV_NOT_FOUND)
+            found(check, "host-lease-damaged", true, "host id %u: %s", host_id, error.text);
+    }
+}
+
 /* Each VM needs its lease, in its name; each deleted one must have lost it. */
 static void
 check_leases(struct check *check, const struct csv_catalog *catalog)
@@ -285,10 +316,9 @@ check_leases(struct check *check, const struct csv_catalog *catalog)
 
     if (!volume->dev->path)
         return;
-    if (csv_lease_read(volume, CSV_LEASE_COORDINATOR, 0, &owner, &error) != 0)
-        found(check, "lease-damaged", true, "coordinator lease: %s", error.text);
-    if (csv_lease_read(volume, CSV_LEASE_REGISTRY, 0, &owner, &error) != 0)
-        found(check, "lease-damaged", true, "registry lease: %s", error.text);
+    check_lockspace(check);
+    check_fixed_lease(check, CSV_LEASE_COORDINATOR);
+    check_fixed_lease(check, CSV_LEASE_REGISTRY);
     for (size_t i = 0; i < catalog->vm_count; i++) {
         const struct csv_vm *vm = &catalog->vms[i].vm;
         if (csv_lease_read(volume, CSV_LEASE_VM, vm->slot, &owner, &error) != 0)

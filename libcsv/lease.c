@@ -305,7 +305,10 @@ open_delta(struct csv_volume *volume, uint32_t host_id, uint64_t *offset, uint8_
     if (!*sector)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a host lease");
     result = read_delta(volume, *offset, *sector, leader, error);
-    if (!result && le64toh(leader->owner_id) != host_id)
+    if (!result && leader->owner_id && le64toh(leader->owner_id) != host_id)
+        result = csv_fail(error, CSV_E_DAMAGED, 0, "host lease at %llu: that of another host",
+                          (unsigned long long)*offset);
+    else if (!result && !leader->owner_id)
         result = csv_fail(error, CSV_NOT_FOUND, 0, "host %u was never on volume %s", host_id,
                           volume->super.name);
     if (result)
@@ -333,21 +336,32 @@ csv_lockspace_read(struct csv_volume *volume, uint32_t host_id, struct csv_host_
 
 /* Exactly one sector is written: the neighbours are other hosts' leases, renewed all the time. */
 static int
-write_free(struct csv_volume *volume, uint64_t offset, uint8_t *sector, struct disk_leader *leader,
-           struct csv_error *error)
+write_leader(struct csv_volume *volume, uint64_t offset, uint8_t *sector,
+             struct disk_leader *leader, struct csv_error *error)
 {
     struct csv_dev *dev = volume->dev;
     int result;
 
-    leader->timestamp = 0;
     leader->checksum = htole32(csv_crc32c_raw(~1u, leader, LEADER_CHECKED));
     memcpy(sector, leader, sizeof(*leader));
     result = dev->ops->write(dev, offset, sector, volume->super.sector_bytes);
     if (!result)
         result = dev->ops->flush(dev);
+    return result ? csv_fail(error, CSV_E_IO, -result, "cannot write the lease at %llu",
+                             (unsigned long long)offset)
+                  : 0;
+}
+
+static int
+write_free(struct csv_volume *volume, uint64_t offset, uint8_t *sector, struct disk_leader *leader,
+           struct csv_error *error)
+{
+    int result;
+
+    leader->timestamp = 0;
+    result = write_leader(volume, offset, sector, leader, error);
     if (result)
-        return csv_fail(error, CSV_E_IO, -result, "cannot write the host lease at %llu",
-                        (unsigned long long)offset);
+        return result;
     return read_delta(volume, offset, sector, leader, error);
 }
 
@@ -396,6 +410,88 @@ csv_lockspace_release(struct csv_volume *volume, uint32_t host_id, uint64_t host
             result =
                 csv_fail(error, CSV_BUSY, 0, "host %u writes its lease: it is not off", host_id);
     }
+    free(sector);
+    return result;
+}
+
+/* ---- made anew, where nobody is there ---- */
+
+int
+csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint64_t lver,
+                 struct csv_error *error)
+{
+    struct csv_lease lease;
+    struct disk_leader leader;
+    uint8_t *sector;
+    int result = csv_lease_locate(volume, kind, 0, &lease, error);
+
+    if (!result && volume->dev->path)
+        result = write_resource(volume->dev, &volume->super, kind == CSV_LEASE_REGISTRY,
+                                lease.resource, error);
+    if (result || !volume->dev->path || lver == 0)
+        return result;
+    sector = csv_dev_buffer(volume->super.sector_bytes);
+    if (!sector)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a lease");
+    result =
+        volume->dev->ops->read(volume->dev, lease.offset_bytes, sector, volume->super.sector_bytes);
+    if (result) {
+        result = csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
+                          (unsigned long long)lease.offset_bytes);
+    } else {
+        memcpy(&leader, sector, sizeof(leader));
+        leader.lver = htole64(lver);
+        result = write_leader(volume, lease.offset_bytes, sector, &leader, error);
+    }
+    free(sector);
+    return result;
+}
+
+/* Whatever sound one there is: what sanlock writes into all of them alike. */
+static int
+find_delta(struct csv_volume *volume, uint8_t *sector, struct disk_leader *leader,
+           struct csv_error *error)
+{
+    for (uint32_t host_id = 1; host_id <= volume->super.max_nodes; host_id++) {
+        uint64_t offset =
+            volume->super.lockspace_offset + (uint64_t)(host_id - 1) * volume->super.sector_bytes;
+
+        if (read_delta(volume, offset, sector, leader, NULL) == 0)
+            return 0;
+    }
+    /* not one, so there is nothing to lose */
+    int result = write_lockspace(volume->dev, &volume->super, error);
+
+    return result ? result
+                  : read_delta(volume, volume->super.lockspace_offset, sector, leader, error);
+}
+
+int
+csv_lockspace_remake(struct csv_volume *volume, uint32_t host_id, uint64_t host_generation,
+                     struct csv_error *error)
+{
+    uint64_t offset =
+        volume->super.lockspace_offset + (uint64_t)(host_id - 1) * volume->super.sector_bytes;
+    struct disk_leader leader;
+    uint8_t *sector;
+    int result;
+
+    if (!volume->dev->path)
+        return 0;
+    sector = csv_dev_buffer(volume->super.sector_bytes);
+    if (!sector)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a host lease");
+    result = find_delta(volume, sector, &leader, error);
+    if (!result) {
+        leader.owner_id = host_generation ? htole64(host_id) : 0;
+        leader.owner_generation = htole64(host_generation);
+        leader.timestamp = 0;
+        memset(leader.resource_name, 0, sizeof(leader.resource_name));
+        memset(sector, 0, volume->super.sector_bytes);
+        result = write_leader(volume, offset, sector, &leader, error);
+    }
+    if (!result)
+        result = read_delta(volume, offset, sector, &leader, error);
     free(sector);
     return result;
 }

@@ -294,13 +294,75 @@ mend_late(struct repair *repair)
 
 /* ---- leases ---- */
 
+/* A coordinator's epochs have to stay above all that were written, or nobody could ever change the
+ * catalogue again. */
+static int
+mend_fixed_lease(struct repair *repair, enum csv_lease_kind kind, uint64_t lver)
+{
+    struct csv_lease_owner owner;
+    struct csv_lease lease;
+    int result = csv_lease_locate(repair->volume, kind, 0, &lease, repair->error);
+
+    if (result || (csv_lease_read(repair->volume, kind, 0, &owner, NULL) == 0 &&
+                   strcmp(owner.resource, lease.resource) == 0))
+        return result;
+    result = csv_lease_remake(repair->volume, kind, lver, repair->error);
+    if (!result)
+        mended(repair, "lease-damaged", "there is a new lease %s", lease.resource);
+    return result;
+}
+
+/* The count of a host's starts goes on behind what its node slot says: what is known of an earlier
+ * start, a fence above all, must not be taken for one of a later one. */
+static int
+mend_lockspace(struct repair *repair)
+{
+    struct csv_volume *volume = repair->volume;
+    bool is_damaged[CSV_MAX_NODES + 1] = {false};
+    int result = 0;
+
+    /* all first: where not one is left the first that is made anew makes all others, too */
+    for (uint32_t host_id = 1; host_id <= volume->super.max_nodes; host_id++) {
+        struct csv_host_lease lease;
+
+        result = csv_lockspace_read(volume, host_id, &lease, repair->error);
+        is_damaged[host_id] = result == CSV_E_DAMAGED;
+        if (result && result != CSV_E_DAMAGED && result != CSV_NOT_FOUND)
+            return result;
+    }
+    result = 0;
+    for (uint32_t host_id = 1; !result && host_id <= volume->super.max_nodes; host_id++) {
+        struct csv_node node = {0};
+
+        if (!is_damaged[host_id])
+            continue;
+        result = csv_node_read(volume, host_id, &node, repair->error);
+        if (result == CSV_E_DAMAGED) {
+            result = 0; /* both are gone, so nobody knows the count: for a person and a backup */
+            continue;
+        }
+        if (!result || result == CSV_NOT_FOUND)
+            result = csv_lockspace_remake(volume, host_id, node.host_generation, repair->error);
+        if (!result)
+            mended(repair, "host-lease-damaged", "host id %u has a new lease", host_id);
+    }
+    return result;
+}
+
 /* A VM's lease has its name and is free, since nobody is there; a deleted one's has none. */
 static int
 mend_leases(struct repair *repair)
 {
     struct csv_volume *volume = repair->volume;
     struct csv_catalog catalog;
-    int result = csv_catalog_read(volume, CSV_READ_VMS, &catalog, repair->error);
+    int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, repair->error);
+
+    if (!result && volume->dev->path)
+        result = mend_lockspace(repair);
+    if (!result && volume->dev->path)
+        result = mend_fixed_lease(repair, CSV_LEASE_COORDINATOR, catalog.epoch.lver);
+    if (!result && volume->dev->path)
+        result = mend_fixed_lease(repair, CSV_LEASE_REGISTRY, 0);
 
     for (size_t i = 0; !result && volume->dev->path && i < catalog.vm_count; i++) {
         const struct csv_vm *vm = &catalog.vms[i].vm;

@@ -109,6 +109,14 @@ int csv_lease_reset(struct csv_volume *volume, uint32_t slot, const char *resour
 /* The same on a device that is no volume yet. */
 int csv_lease_write(struct csv_dev *dev, const struct csv_super *super, uint32_t slot,
                     const char *resource, struct csv_error *error);
+/* For a repair, where nobody is there: the coordinator's or the registry's lease anew, free, as if
+ * it had been taken lver times. */
+int csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint64_t lver,
+                     struct csv_error *error);
+/* The same for a host's lease; its next start has the generation after that. 0: it never was here.
+ */
+int csv_lockspace_remake(struct csv_volume *volume, uint32_t host_id, uint64_t host_generation,
+                         struct csv_error *error);
 /* The name that the lease of a deleted VM gets: no VM can have it. */
 void csv_lease_free_name(uint32_t slot, char name[CSV_NAME_MAX + 1]);
 

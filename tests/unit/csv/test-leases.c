@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-leases.c - sanlock's areas damaged: found, and made anew so that what was counted goes on.
+ */
+
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <unistd.h>
+
+#include "csv-test.h"
+#include "volume.h"
+
+#define BLOCK  4096
+#define SECTOR 512
+#define HOSTS  4
+
+static const struct csv_format_options options = {
+    .name = "vol1", .max_nodes = HOSTS, .max_vms = 4, .max_images = 8, .extent_bytes = MIB};
+
+struct fixture {
+    char *path;
+    int fd;
+    struct csv_volume *volume;
+};
+
+static void
+set_up(struct fixture *fixture, const void *data)
+{
+    fixture->path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
+    fixture->fd = g_mkstemp(fixture->path);
+    g_assert_cmpint(ftruncate(fixture->fd, 40 * (off_t)MIB), ==, 0);
+    assert_ok(csv_format(fixture->path, &options, NULL, error));
+    assert_ok(csv_open(fixture->path, 0, &fixture->volume, error));
+}
+
+static void
+tear_down(struct fixture *fixture, const void *data)
+{
+    g_assert_cmpuint(check_errors(fixture->volume), ==, 0);
+    csv_close(fixture->volume);
+    close(fixture->fd);
+    g_unlink(fixture->path);
+    g_free(fixture->path);
+}
+
+static void
+read_block(const struct fixture *fixture, uint64_t offset, uint8_t *block)
+{
+    g_assert_cmpint(pread(fixture->fd, block, BLOCK, (off_t)offset), ==, BLOCK);
+}
+
+static void
+write_block(const struct fixture *fixture, uint64_t offset, const uint8_t *block)
+{
+    g_assert_cmpint(pwrite(fixture->fd, block, BLOCK, (off_t)offset), ==, BLOCK);
+}
+
+static void
+expect_damage(const struct fixture *fixture, size_t count)
+{
+    size_t errors;
+
+    assert_ok(csv_check(fixture->volume, NULL, NULL, &errors, error));
+    g_assert_cmpuint(errors, ==, count);
+}
+
+/* As high as the newest change says: a lower one would be stale, and nobody could change anything.
+ */
+static void
+test_fixed(struct fixture *fixture, const void *data)
+{
+    static const enum csv_lease_kind kinds[] = {CSV_LEASE_COORDINATOR, CSV_LEASE_REGISTRY};
+    struct csv_volume *volume = fixture->volume;
+    struct csv_epoch high = {.lver = 77, .host_generation = 3, .host_id = 1};
+    uint8_t junk[BLOCK], others[BLOCK];
+
+    memset(junk, 'x', sizeof(junk));
+    assert_ok(csv_image_create(volume, &high, "a", MIB, 0, NULL, error));
+    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        struct csv_lease lease, other;
+
+        assert_ok(csv_lease_locate(volume, kinds[i], 0, &lease, error));
+        assert_ok(csv_lease_locate(volume, kinds[1 - i], 0, &other, error));
+        read_block(fixture, other.offset_bytes, others); /* which is sound, and another one */
+        for (int way = 0; way < 2; way++) {
+            struct csv_lease_owner owner;
+            size_t mended;
+
+            write_block(fixture, lease.offset_bytes, way ? others : junk);
+            expect_damage(fixture, 1);
+            assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
+            g_assert_cmpuint(mended, ==, 1);
+            expect_damage(fixture, 0);
+            assert_ok(csv_lease_read(volume, kinds[i], 0, &owner, error));
+            g_assert_cmpstr(owner.resource, ==, lease.resource);
+            g_assert_cmpuint(owner.host_id, ==, 0);
+            g_assert_cmpuint(owner.lver, ==, i == 0 ? 77 : 0);
+        }
+    }
+    assert_code(csv_image_create(volume, &(struct csv_epoch){.lver = 76, .host_id = 1}, "b", MIB, 0,
+                                 NULL, error),
+                CSV_STALE_EPOCH);
+}
+
+static void
+damage_hosts(uint8_t *block, int way)
+{
+    switch (way) {
+    case 0: /* of the node, which was there */
+        memset(block + SECTOR, 0, SECTOR);
+        break;
+    case 1: /* of one that never was */
+        block[3 * SECTOR + 60] ^= 1;
+        break;
+    case 2: /* the node's where another one's belongs */
+        memcpy(block + 2 * SECTOR, block + SECTOR, SECTOR);
+        break;
+    default: /* of all */
+        memset(block, 'x', BLOCK);
+        break;
+    }
+}
+
+/* The starts of a host count on from what its slot says; and it may be there, as far as can be
+ * told. */
+static void
+test_hosts(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume;
+    struct csv_node node = {.host_id = 2, .name = "n2", .host_generation = 41};
+    struct csv_lease lockspace;
+
+    assert_ok(csv_node_write(volume, &node, error));
+    csv_lockspace_locate(volume, &lockspace);
+    for (int way = 0; way < 4; way++) {
+        struct csv_host_lease host;
+        size_t mended, damaged = way == 3 ? HOSTS : 1;
+        uint8_t block[BLOCK];
+
+        read_block(fixture, lockspace.offset_bytes, block);
+        damage_hosts(block, way);
+        write_block(fixture, lockspace.offset_bytes, block);
+        expect_damage(fixture, damaged);
+        assert_code(csv_repair(fixture->path, false, NULL, NULL, &mended, error), CSV_BUSY);
+        assert_ok(csv_repair(fixture->path, true, NULL, NULL, &mended, error));
+        g_assert_cmpuint(mended, ==, damaged);
+        expect_damage(fixture, 0);
+        assert_ok(csv_lockspace_read(volume, 2, &host, error));
+        g_assert_cmpuint(host.host_generation, ==, 41);
+        g_assert_true(host.is_free);
+        for (uint32_t host_id = 3; host_id <= HOSTS; host_id++)
+            assert_code(csv_lockspace_read(volume, host_id, &host, error), CSV_NOT_FOUND);
+    }
+}
+
+/* Slot and lease of a host are both lost: nobody knows how often it was started. */
+static void
+test_unknown(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume;
+    struct csv_node node = {.host_id = 2, .name = "n2", .host_generation = 41};
+    struct csv_lease lockspace;
+    uint8_t block[BLOCK], kept[BLOCK], slots[2][BLOCK], junk[BLOCK];
+    size_t mended;
+
+    memset(junk, 'x', sizeof(junk));
+    assert_ok(csv_node_write(volume, &node, error));
+    csv_lockspace_locate(volume, &lockspace);
+    read_block(fixture, lockspace.offset_bytes, kept);
+    memcpy(block, kept, BLOCK);
+    damage_hosts(block, 0);
+    write_block(fixture, lockspace.offset_bytes, block);
+    for (int copy = 0; copy < 2; copy++) {
+        uint64_t offset = csv_slot_address(&volume->super, CSV_KIND_NODE, 1, copy);
+
+        read_block(fixture, offset, slots[copy]);
+        write_block(fixture, offset, junk);
+    }
+    assert_ok(csv_repair(fixture->path, true, NULL, NULL, &mended, error));
+    g_assert_cmpuint(mended, ==, 0);
+    expect_damage(fixture, 2);
+    for (int copy = 0; copy < 2; copy++)
+        write_block(fixture, csv_slot_address(&volume->super, CSV_KIND_NODE, 1, copy), slots[copy]);
+    assert_ok(csv_repair(fixture->path, true, NULL, NULL, &mended, error));
+    g_assert_cmpuint(mended, ==, 1);
+}
+
+#define ADD(name, function) \
+    g_test_add("/csv/leases/" name, struct fixture, NULL, set_up, function, tear_down)
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    ADD("fixed", test_fixed);
+    ADD("hosts", test_hosts);
+    ADD("unknown", test_unknown);
+    return g_test_run();
+}
