@@ -54,6 +54,11 @@ set_error(GError **error, int rv, MigErrorCode code, const char *doing, const ch
 {
     if (rv > -200)
         g_set_error(error, MIG_ERROR, code, "sanlock, %s %s: %s", doing, what, g_strerror(-rv));
+    else if (rv == SANLK_WD_ERROR)
+        g_set_error(error, MIG_ERROR, code,
+                    "sanlock, %s %s: its watchdog daemon does not run or has no watchdog; see "
+                    "'systemctl status wdmd'",
+                    doing, what);
     else
         g_set_error(error, MIG_ERROR, code, "sanlock, %s %s: error %d (sanlock_rv.h)", doing, what,
                     rv);
