@@ -163,12 +163,13 @@ int csv_volume_usage(struct csv_volume *volume, struct csv_usage *usage, struct 
 struct csv_space_move {
     char image[CSV_NAME_MAX + 1];
     uint64_t bytes;
-    uint64_t to_bytes; /* where on the LUN it fits in one piece */
+    uint64_t from_bytes; /* where on the LUN it begins */
+    uint64_t to_bytes;   /* where a new image of that size goes, in one piece */
 };
-/* What to move for a free run of that many bytes in one piece: few bytes, each image whole and
- * into a gap outside of the run; not always the fewest, for no puzzle is solved. *count 0: there is
- * such a run already. Changes nothing; free(*moves). CSV_FULL: not so much is free; CSV_FRAGMENTED:
- * it is, but no single round of moves was found. */
+/* What to move for a free run of that many bytes in one piece: few bytes, each image whole, made
+ * anew by csv_image_create() in this order and then deleted where it was; not always the fewest,
+ * for no puzzle is solved. *count 0: there is such a run already. Changes nothing; free(*moves).
+ * CSV_FULL: not so much is free; CSV_FRAGMENTED: it is, but no single round of moves was found. */
 int csv_space_plan(struct csv_volume *volume, uint64_t bytes, struct csv_space_move **moves,
                    size_t *count, uint64_t *run_bytes, struct csv_error *error);
 

@@ -121,7 +121,7 @@ struct plan {
     const struct csv_catalog *catalog;
     const struct csv_space *space;
     struct csv_extent run;
-    struct csv_extent *gaps;      /* scratch: what is free beside the run */
+    struct csv_extent *gaps;      /* scratch: what is free */
     struct csv_space_move *moves; /* of the run under way; room for all images */
     size_t count;
     uint64_t bytes; /* that these moves copy */
@@ -169,6 +169,7 @@ collect_moves(struct plan *plan)
             struct csv_space_move *move = &plan->moves[plan->count++];
             memcpy(move->image, image->name, sizeof(move->image));
             move->bytes = image_space(image);
+            move->from_bytes = image->extents[0].offset_bytes;
             plan->bytes += move->bytes;
         }
     }
@@ -218,6 +219,110 @@ place_moves(struct plan *plan)
     return true;
 }
 
+/* ---- would it be so, if that were done? ---- */
+
+/* An image that is cloned goes where the allocator has it go, which knows of no plan: into the run,
+ * where it fits best. So a plan is done here first, move by move, in several orders. */
+static int
+smaller_first(const void *a, const void *b)
+{
+    return larger_first(b, a);
+}
+
+static int
+nearer_first(const void *a, const void *b)
+{
+    const struct csv_space_move *x = a, *y = b;
+
+    return x->from_bytes < y->from_bytes ? -1 : x->from_bytes > y->from_bytes;
+}
+
+static int
+farther_first(const void *a, const void *b)
+{
+    return nearer_first(b, a);
+}
+
+/* Frees an extent among gaps in order of offset, and joins it to those beside it. */
+static void
+give_back(struct csv_extent *gaps, size_t *count, const struct csv_extent *extent)
+{
+    size_t at = 0;
+
+    while (at < *count && gaps[at].offset_bytes < extent->offset_bytes)
+        at++;
+    memmove(&gaps[at + 1], &gaps[at], (*count - at) * sizeof(*gaps));
+    gaps[at] = *extent;
+    ++*count;
+    for (size_t i = at ? at - 1 : 0; i + 1 < *count && i <= at;) {
+        if (gaps[i].offset_bytes + gaps[i].bytes != gaps[i + 1].offset_bytes) {
+            i++;
+            continue;
+        }
+        gaps[i].bytes += gaps[i + 1].bytes;
+        --*count;
+        memmove(&gaps[i + 1], &gaps[i + 2], (*count - i - 1) * sizeof(*gaps));
+    }
+}
+
+static void
+take_from_gap(struct csv_space *space, const struct csv_extent *taken)
+{
+    size_t i = 0;
+
+    while (space->gaps[i].offset_bytes != taken->offset_bytes)
+        i++;
+    space->gaps[i].offset_bytes += taken->bytes;
+    space->gaps[i].bytes -= taken->bytes;
+    if (space->gaps[i].bytes == 0)
+        memmove(&space->gaps[i], &space->gaps[i + 1],
+                (--space->gap_count - i) * sizeof(*space->gaps));
+}
+
+static bool
+clone_and_delete(struct plan *plan, struct csv_space *space, struct csv_space_move *move)
+{
+    const struct csv_image *image = &csv_catalog_image(plan->catalog, move->image)->image;
+    struct csv_extent place[CSV_MAX_EXTENTS];
+    uint32_t pieces;
+
+    if (csv_space_pick(plan->catalog->super, space, move->bytes, true, place, &pieces, NULL) != 0)
+        return false;
+    move->to_bytes = place[0].offset_bytes;
+    take_from_gap(space, &place[0]);
+    for (uint32_t i = 0; i < image->extent_count; i++)
+        give_back(space->gaps, &space->gap_count, &image->extents[i]);
+    return true;
+}
+
+/* Is there such a run, wherever, once all was done in this order? */
+static bool
+comes_true(struct plan *plan, int (*order)(const void *a, const void *b))
+{
+    struct csv_space space = *plan->space;
+    uint64_t run = 0;
+    bool ok = true;
+
+    qsort(plan->moves, plan->count, sizeof(*plan->moves), order);
+    space.gaps = plan->gaps;
+    memcpy(space.gaps, plan->space->gaps, space.gap_count * sizeof(*space.gaps));
+    for (size_t i = 0; ok && i < plan->count; i++)
+        ok = clone_and_delete(plan, &space, &plan->moves[i]);
+    for (size_t i = 0; i < space.gap_count; i++)
+        if (space.gaps[i].bytes > run) {
+            run = space.gaps[i].bytes;
+            plan->run.offset_bytes = space.gaps[i].offset_bytes;
+        }
+    return ok && run >= plan->run.bytes;
+}
+
+static bool
+can_be_followed(struct plan *plan)
+{
+    return plan->count == 0 || comes_true(plan, larger_first) || comes_true(plan, smaller_first) ||
+           comes_true(plan, nearer_first) || comes_true(plan, farther_first);
+}
+
 /* One place for the run; better than the best so far? Then that becomes the best. */
 static void
 try_run(struct plan *plan, struct plan *best, uint64_t offset)
@@ -229,7 +334,8 @@ try_run(struct plan *plan, struct plan *best, uint64_t offset)
         offset + plan->run.bytes > super->data_offset + super->data_bytes)
         return;
     collect_moves(plan);
-    if ((best->run.bytes && plan->bytes >= best->bytes) || !place_moves(plan))
+    if ((best->run.bytes && plan->bytes >= best->bytes) || !place_moves(plan) ||
+        !can_be_followed(plan))
         return;
     best->run = plan->run;
     best->count = plan->count;
@@ -256,13 +362,17 @@ make_plan(const struct csv_catalog *catalog, const struct csv_space *space, uint
 {
     uint64_t extent = catalog->super->extent_bytes;
     struct plan plan = {.catalog = catalog, .space = space};
+    size_t pieces = 0;
 
     if (bytes == 0 || bytes > space->free_bytes)
         return csv_fail(error, CSV_FULL, 0, "no room for %llu MiB: %llu MiB are free",
                         (unsigned long long)(bytes / CSV_MIB),
                         (unsigned long long)(space->free_bytes / CSV_MIB));
     plan.run.bytes = (bytes + extent - 1) / extent * extent;
-    plan.gaps = calloc(space->gap_count + 1, sizeof(*plan.gaps));
+    for (size_t i = 0; i < catalog->image_count; i++)
+        pieces += catalog->images[i]->image.extent_count;
+    /* each piece that comes free can be one more */
+    plan.gaps = calloc(space->gap_count + pieces + 1, sizeof(*plan.gaps));
     plan.moves = calloc(catalog->image_count + 1, sizeof(*plan.moves));
     best->moves = calloc(catalog->image_count + 1, sizeof(*best->moves));
     if (plan.gaps && plan.moves && best->moves)

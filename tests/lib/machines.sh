@@ -10,26 +10,11 @@
 . "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
 # shellcheck source=failures.sh
 . "$(dirname "${BASH_SOURCE[0]}")/failures.sh"
-LAB=$lab_tree/lab/machines
-LAB_ON=
-WAIT_S=240
-IO_TIMEOUT=5
-MEMORY_MIB=160
+# shellcheck source=on-machines.sh
+. "$(dirname "${BASH_SOURCE[0]}")/on-machines.sh"
+SLOWER=1 # what these scripts wait for is said for machines
 ACKS_RATE=5 # its ring holds 4096
 NODES=(nodeA nodeB)
-
-machines_up() {
-    if [[ -n ${MIGRATED_TEST_MACHINES:-} ]]; then
-        export MIGRATED_LAB_DIR=$MIGRATED_TEST_MACHINES
-    else
-        use_own_lab
-    fi
-    "$LAB" up 2 --blank
-}
-
-in_cluster() {
-    on "$1" grep -q '^name=.' /etc/migrated/migrated.conf
-}
 
 create() {
     in_cluster nodeA ||
@@ -68,10 +53,7 @@ sees() {
 }
 
 define() {
-    ! ctl nodeA vm show "$VM" >/dev/null 2>&1 || return 0
-    "$LAB" vm-xml "$VM" "/dev/csv/$VOLUME/$VM-disk" --ip-suffix "${IP##*.}" --memory $MEMORY_MIB >"$TMP/$VM.xml" &&
-        ctl nodeA image import "$VOLUME" "$VM-disk" /dev/vdc --format raw &&
-        ctl nodeA vm define "$VOLUME" - <"$TMP/$VM.xml"
+    ctl nodeA vm show "$VM" >/dev/null 2>&1 || cluster_define "$VM" "${IP##*.}"
 }
 
 guest_cpu() {
@@ -95,7 +77,7 @@ answers_at_last() {
 # machines_run [CMD]: two machines, one cluster, and the VM runs on nodeA. CMD comes before the cluster.
 machines_run() {
     local begun=$SECONDS
-    ok "two machines are up" machines_up
+    ok "two machines are up" machines_up 2
     ((TAP_FAILED == 0)) || bail "no machines, no test"
     note "up after $((SECONDS - begun)) s"
     (($# == 0)) || ok "what each node has on its disk is written" "$@"
@@ -181,15 +163,6 @@ armed() {
         on "$node" sh -c 'pgrep -u sanlock -x sanlock && cd /sys/class/watchdog/watchdog0 && cat identity state &&
             grep -q i6300ESB identity && grep -qx active state' || return 1
     done
-}
-
-# stop_and_verify, without a file that machine and node share
-stop_and_verify_here() {
-    ctl "$1" vm stop "$VM" || return 1
-    acks_stop
-    ctl "$1" image export "$VOLUME" "$VM-disk" /var/tmp/disk.img --force || return 1
-    on "$1" sh -c 'cd /var/tmp && tar -cSf - disk.img && rm disk.img' | tar -C "$TMP" -xf - || return 1
-    lost_nothing && "$LAB" verify "$TMP/disk.img" --acked "$(acked_epoch)"
 }
 
 # verified_boots N: records of that many boots at least were on the disk that was verified last

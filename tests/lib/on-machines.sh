@@ -13,6 +13,15 @@ SLOWER=4
 IO_TIMEOUT=5
 MEMORY_MIB=160
 
+machines_up() { # N
+    if [[ -n ${MIGRATED_TEST_MACHINES:-} ]]; then
+        export MIGRATED_LAB_DIR=$MIGRATED_TEST_MACHINES
+    else
+        use_own_lab
+    fi
+    "$LAB" up "$1" --blank
+}
+
 in_cluster() {
     on "$1" grep -q '^name=.' /etc/migrated/migrated.conf
 }
@@ -34,13 +43,8 @@ cluster_up() { # N [LAB OPTIONS]: these are the lab's
     for letter in {A..C}; do
         ((${#NODES[@]} == $1)) || NODES+=("node$letter")
     done
-    if [[ -n ${MIGRATED_TEST_MACHINES:-} ]]; then
-        export MIGRATED_LAB_DIR=$MIGRATED_TEST_MACHINES
-    else
-        use_own_lab
-    fi
     at_exit tell_failure
-    ok "$1 machines are up" "$LAB" up "$1" --blank
+    ok "$1 machines are up" machines_up "$1"
     ((TAP_FAILED == 0)) || bail "no machines, no test"
     ok "the LUN is blank" leave_cluster
 }
@@ -49,14 +53,10 @@ join() {
     in_cluster "$1" || ctl "$1" cluster join "$LUN"
 }
 
-cluster_attach_anew() {
-    ctl "$1" volume attach "$LUN"
-}
-
 cluster_volume() {
     local node
     if in_cluster nodeA; then
-        ctl nodeA volume format "$LUN" --name "$VOLUME" --io-timeout $IO_TIMEOUT && at_once cluster_attach_anew "${NODES[@]}"
+        ctl nodeA volume format "$LUN" --name "$VOLUME" --io-timeout $IO_TIMEOUT && at_once cluster_attach "${NODES[@]}"
         return
     fi
     ctl nodeA cluster create "$LUN" --name "$VOLUME" --io-timeout $IO_TIMEOUT --management 10.77.0.1 --migration 10.77.1.1/24 ||

@@ -69,6 +69,6 @@ done
 mv "$TMP/virsh_migrate" "$TMP/virsh"
 note "wall: $(both 1); $(cut -d' ' -f1 "$TMP/ours" | paste -sd' ') and $(cut -d' ' -f1 "$TMP/virsh" | paste -sd' ')"
 note "longest silence: $(both 2); $(cut -d' ' -f2 "$TMP/ours" | paste -sd' ') and $(cut -d' ' -f2 "$TMP/virsh" | paste -sd' ')"
-ok "no record is lost that the client saw acknowledged" stop_and_verify_here nodeA
+ok "no record is lost that the client saw acknowledged" stop_and_verify nodeA
 ok "the volume is in order" volume_clean
 done_testing

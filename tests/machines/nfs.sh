@@ -103,7 +103,7 @@ ok "it runs once, and there" retry "$WAIT_S" runs_once nodeA
 
 dies freeze thaw
 ok "the server has refused what its guest wrote" told nodeA $VM io-error
-ok "not one write of before is among those of after" stop_and_verify_here nodeB
+ok "not one write of before is among those of after" stop_and_verify nodeB
 ok "though each life of it has written" verified_boots 3
 ok "the directory is in order" on nodeB csvtool check $SHARE
 done_testing

@@ -50,6 +50,6 @@ ok "its disk is of as many pieces there" mapped nodeB $((had + 1))
 is "and as long" "$(capacity nodeB)" $grown
 ok "no device of it is left behind" retry 20 mapped nodeA 0
 ok "the machine's clock runs as ours" runs_alike nodeA "$ahead" "$begun"
-ok "no record is lost that the client saw acknowledged" stop_and_verify_here nodeB
+ok "no record is lost that the client saw acknowledged" stop_and_verify nodeB
 ok "the volume is in order" volume_clean
 done_testing

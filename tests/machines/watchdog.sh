@@ -136,6 +136,6 @@ ok "without sanlock nobody feeds the watchdog: the machine was reset before the 
     in_order reset "$reset" dead "$dead" restart "$restart"
 # wdmd goes by what a sanlock that is gone had promised last: until its leases have run out
 ok "the watchdog bit when the time of its last renewal and its own were over" in_time $((reset - t0)) $FAILS_S $((DEAD_S + LATE_S))
-ok "not one write of before is among those of after" stop_and_verify_here nodeB
+ok "not one write of before is among those of after" stop_and_verify nodeB
 ok "the volume is in order" volume_clean
 done_testing

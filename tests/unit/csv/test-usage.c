@@ -122,6 +122,78 @@ test_plan(struct fixture *fixture, const void *data)
     assert_code(csv_space_plan(fixture->volume, 0, &moves, &count, &run, error), CSV_FULL);
 }
 
+/* Images of 1 to 6 MiB come and go until the volume is in pieces. */
+static void
+make_pieces(struct fixture *fixture, GRand *random)
+{
+    char name[16];
+
+    for (int i = 0; i < 32; i++) {
+        g_snprintf(name, sizeof(name), "i%d", i);
+        csv_image_create(fixture->volume, &epoch, name,
+                         (uint64_t)g_rand_int_range(random, 1, 7) * MIB, CSV_CREATE_ONE_PIECE, NULL,
+                         NULL);
+    }
+    for (int i = 0; i < 32; i++) {
+        g_snprintf(name, sizeof(name), "i%d", i);
+        if (g_rand_int_range(random, 0, 100) < 45)
+            csv_image_delete(fixture->volume, &epoch, name, false, NULL);
+    }
+}
+
+/* As the man page says it: cloned, deleted, renamed, one after the other. */
+static void
+follow(struct fixture *fixture, const struct csv_space_move *moves, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        assert_ok(csv_image_create(fixture->volume, &epoch, "clone", moves[i].bytes,
+                                   CSV_CREATE_ONE_PIECE, NULL, error));
+        drop(fixture, moves[i].image);
+        assert_ok(csv_image_rename(fixture->volume, &epoch, "clone", moves[i].image, error));
+    }
+}
+
+/* A plan is worth something only if there is such a run when it was followed. */
+static void
+test_followed(struct fixture *fixture, const void *data)
+{
+    GRand *random = g_rand_new_with_seed(20261127);
+    unsigned plans = 0, kept = 0, none = 0;
+
+    (void)data;
+    for (int round = 0; round < 300; round++) {
+        struct csv_usage usage;
+        struct csv_space_move *moves;
+        uint64_t run, wanted;
+        size_t count;
+        int result;
+
+        tear_down(fixture, NULL);
+        set_up(fixture, NULL);
+        make_pieces(fixture, random);
+        assert_ok(csv_volume_usage(fixture->volume, &usage, error));
+        wanted = usage.largest_free_bytes + (uint64_t)g_rand_int_range(random, 1, 6) * MIB;
+        if (wanted > usage.free_bytes)
+            continue;
+        result = csv_space_plan(fixture->volume, wanted, &moves, &count, &run, NULL);
+        if (result == CSV_FRAGMENTED) {
+            none++;
+            continue;
+        }
+        g_assert_cmpint(result, ==, 0);
+        plans++;
+        follow(fixture, moves, count);
+        free(moves);
+        assert_ok(csv_volume_usage(fixture->volume, &usage, error));
+        kept += usage.largest_free_bytes >= wanted;
+    }
+    g_rand_free(random);
+    g_test_message("%u plans, %u of them kept what they said; %u times there was none", plans, kept,
+                   none);
+    g_assert_cmpuint(plans, >, 50);
+    g_assert_cmpuint(kept, ==, plans);
+}
+
 #define ADD(name, function) \
     g_test_add("/csv/usage/" name, struct fixture, NULL, set_up, function, tear_down)
 
@@ -131,5 +203,6 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("picture", test_picture);
     ADD("plan", test_plan);
+    ADD("followed", test_followed);
     return g_test_run();
 }
