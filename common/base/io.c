@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Files below /proc are read at once. */
+#define PROC_BYTES ((gsize)4096)
+
 /* GError from errno, in the one form: "cannot <what> <path>: <reason>". */
 static gboolean
 io_fail(GError **error, const char *what, const char *path)
@@ -103,7 +106,7 @@ mig_io_read_file(const char *path, gsize max_bytes, gsize *length, GError **erro
 {
     mig_autofd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     g_autofree char *data = NULL;
-    gsize used = 0;
+    gsize used = 0, room;
     struct stat st;
 
     if (fd < 0 || fstat(fd, &st) < 0) {
@@ -114,11 +117,18 @@ mig_io_read_file(const char *path, gsize max_bytes, gsize *length, GError **erro
         g_set_error(error, MIG_ERROR, MIG_ERROR_BAD_VALUE, "%s is not a regular file", path);
         return NULL;
     }
-    /* One byte more than allowed tells "too big" without believing st_size, which may change. */
-    data = g_malloc(MIN((gsize)st.st_size, max_bytes) + 2);
-    for (gsize room = MIN((gsize)st.st_size, max_bytes) + 1; used < room;) {
-        ssize_t n = read(fd, data + used, room - used);
+    /* One byte more than allowed tells "too big". st_size may change, and is 0 below /proc, where
+     * what is left of a file that was read in part is not what follows. */
+    room = MIN(MAX((gsize)st.st_size, PROC_BYTES), max_bytes) + 1;
+    data = g_malloc(room + 1);
+    while (used <= max_bytes) {
+        ssize_t n;
 
+        if (used == room) {
+            room = MIN(room * 2, max_bytes + 1);
+            data = g_realloc(data, room + 1);
+        }
+        n = read(fd, data + used, room - used);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
@@ -164,5 +174,8 @@ mig_io_boot_id(void)
 {
     char *text = mig_io_read_file("/proc/sys/kernel/random/boot_id", 256, NULL, NULL);
 
-    return text ? g_strstrip(text) : g_strdup("");
+    if (text && g_uuid_string_is_valid(g_strstrip(text)))
+        return text;
+    g_free(text);
+    return g_strdup("");
 }

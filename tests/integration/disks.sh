@@ -46,6 +46,33 @@ ok "it goes" ctl nodeB image delete "$VOLUME" other
 ok "a disk without an owner is deleted" ctl nodeA image delete "$VOLUME" copy
 is "what is left is what was there" "$(images)" "$before"
 
+# interrupted ARGUMENTS...: Ctrl-C while it copies, which is held up there
+interrupted() {
+    local asked rc=0
+    ctl nodeA "$@" >"$TMP/out" 2>&1 &
+    asked=$!
+    retry 20 on nodeA pkill -STOP -x qemu-img || { wait $asked; return 1; }
+    on nodeA pkill -INT -x migratectl || return 1
+    on nodeA pkill -CONT -x qemu-img || true
+    wait $asked || rc=$?
+    cat "$TMP/out"
+    ((rc != 0))
+}
+nothing_copies() {
+    ! on nodeA pgrep -x qemu-img && [[ $(images) == "$1" ]]
+}
+head -c 256M /dev/urandom >"$TMP/big.img"
+ok "an import is interrupted" interrupted image import "$VOLUME" big "$TMP/big.img"
+ok "and leaves nothing" retry 20 nothing_copies "$before"
+ok "a whole one" ctl nodeA image import "$VOLUME" big "$TMP/big.img"
+with=$(images)
+ok "an export is interrupted" interrupted image export "$VOLUME" big "$TMP/half.img"
+ok "and leaves nothing" eval 'retry 20 nothing_copies "$with" && [[ -z $(ls "$TMP" | grep half) ]]'
+ok "a clone is interrupted" interrupted image clone "$VOLUME" big big2
+ok "and leaves nothing" retry 20 nothing_copies "$with"
+ok "the image is what it was" eval 'ctl nodeA image export "$VOLUME" big "$TMP/whole.img" && cmp "$TMP/big.img" "$TMP/whole.img"'
+ok "and goes" ctl nodeA image delete "$VOLUME" big
+
 ok "a running VM's disk is not exported" exits 23 nodeB image export "$VOLUME" "$VM-disk" "$TMP/run.img"
 ok "nor deleted" exits 25 nodeB image delete "$VOLUME" "$VM-disk"
 ok "nor renamed" exits 25 nodeB image rename "$VOLUME" "$VM-disk" other

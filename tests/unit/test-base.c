@@ -186,6 +186,41 @@ test_io_limits(Files *f, gconstpointer data)
     g_assert_error(error, MIG_ERROR, MIG_ERROR_IO);
 }
 
+/* Around what is read at once, whole each. */
+static void
+test_io_sizes(Files *f, gconstpointer data)
+{
+    static const gsize sizes[] = {0, 1, 4095, 4096, 4097, 8193, 100000};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autofree char *wrote = g_strnfill(sizes[i], 'x');
+        g_autofree char *text = NULL, *exact = NULL, *less = NULL;
+        gsize length = 1;
+
+        g_assert_true(mig_io_write_file(f->path, wrote, sizes[i], 0600, NULL));
+        text = mig_io_read_file(f->path, 1 << 20, &length, NULL);
+        g_assert_cmpuint(length, ==, sizes[i]);
+        g_assert_cmpstr(text, ==, wrote);
+        exact = mig_io_read_file(f->path, sizes[i], NULL, NULL);
+        g_assert_cmpstr(exact, ==, wrote);
+        less = sizes[i] ? mig_io_read_file(f->path, sizes[i] - 1, NULL, NULL) : NULL;
+        g_assert_null(less);
+    }
+}
+
+/* Two starts of a host must not be taken for one. The kernel says that the file has no byte. */
+static void
+test_boot_id(void)
+{
+    g_autofree char *id = mig_io_boot_id(), *text = NULL, *status = NULL;
+
+    g_assert_true(g_file_get_contents("/proc/sys/kernel/random/boot_id", &text, NULL, NULL));
+    g_assert_cmpstr(id, ==, g_strstrip(text));
+    g_assert_cmpuint(strlen(id), ==, 36);
+    status = mig_io_read_file("/proc/self/status", 1 << 16, NULL, NULL);
+    g_assert_nonnull(strstr(status, "nonvoluntary_ctxt_switches"));
+}
+
 /* A write that fails half-way (here by the limit on file sizes) leaves the old content, and no
  * temporary file: files_tear_down() would stumble over it. */
 static void
@@ -235,6 +270,8 @@ main(int argc, char **argv)
     g_test_add_func("/log/line", test_log_line);
     g_test_add("/io/replace", Files, NULL, files_set_up, test_io_replace, files_tear_down);
     g_test_add("/io/limits", Files, NULL, files_set_up, test_io_limits, files_tear_down);
+    g_test_add("/io/sizes", Files, NULL, files_set_up, test_io_sizes, files_tear_down);
+    g_test_add_func("/io/boot-id", test_boot_id);
     g_test_add("/io/failed-write", Files, NULL, files_set_up, test_io_full, files_tear_down);
     g_test_add_func("/fd/auto", test_fd);
     g_test_add_func("/log/limit", test_log_limit);
