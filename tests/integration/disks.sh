@@ -53,7 +53,7 @@ interrupted() {
     asked=$!
     retry 20 on nodeA pkill -STOP -x qemu-img || { wait $asked; return 1; }
     on nodeA pkill -INT -x migratectl || return 1
-    on nodeA pkill -CONT -x qemu-img || true
+    retry 10 eval '! on nodeA pgrep -x qemu-img' || return 1
     wait $asked || rc=$?
     cat "$TMP/out"
     ((rc != 0))

@@ -120,7 +120,7 @@ ok "that does not let it in" has_keys "$next" "$([[ $node == nodeA ]] && echo b2
 ok "the VM runs, with one key there" retry 20 answers
 ok "its machine starts anew" anew $node
 ok "that does" retry "$WAIT_S" is_member $node
-ok "not one write of before is among those of after" stop_and_verify_here "$next"
+ok "not one write of before is among those of after" stop_and_verify "$next"
 ok "though both have written" verified_boots 2
 ok "the volume is in order" volume_clean
 
