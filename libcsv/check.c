@@ -276,7 +276,7 @@ check_owners(struct check *check, const struct csv_catalog *catalog)
 }
 
 static void
-check_fixed_lease(struct check *check, enum csv_lease_kind kind)
+check_fixed_lease(struct check *check, enum csv_lease_kind kind, uint64_t lver)
 {
     struct csv_lease_owner owner;
     struct csv_lease lease;
@@ -288,6 +288,10 @@ check_fixed_lease(struct check *check, enum csv_lease_kind kind)
         found(check, "lease-damaged", true, "%s lease: %s", what, error.text);
     else if (strcmp(owner.resource, lease.resource) != 0)
         found(check, "lease-name", true, "the %s lease is named %.47s", what, owner.resource);
+    else if (owner.lver < lver)
+        found(check, "lease-behind", false,
+              "the %s lease was taken %llu times, the newest change says %llu", what,
+              (unsigned long long)owner.lver, (unsigned long long)lver);
 }
 
 /* Without its host lease a node cannot attach the volume. */
@@ -317,8 +321,8 @@ check_leases(struct check *check, const struct csv_catalog *catalog)
     if (!volume->dev->path)
         return;
     check_lockspace(check);
-    check_fixed_lease(check, CSV_LEASE_COORDINATOR);
-    check_fixed_lease(check, CSV_LEASE_REGISTRY);
+    check_fixed_lease(check, CSV_LEASE_COORDINATOR, catalog->epoch.lver);
+    check_fixed_lease(check, CSV_LEASE_REGISTRY, 0);
     for (size_t i = 0; i < catalog->vm_count; i++) {
         const struct csv_vm *vm = &catalog->vms[i].vm;
         if (csv_lease_read(volume, CSV_LEASE_VM, vm->slot, &owner, &error) != 0)

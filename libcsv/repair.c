@@ -303,8 +303,9 @@ mend_fixed_lease(struct repair *repair, enum csv_lease_kind kind, uint64_t lver)
     struct csv_lease lease;
     int result = csv_lease_locate(repair->volume, kind, 0, &lease, repair->error);
 
+    /* one behind the newest change is what a repair leaves that was cut short */
     if (result || (csv_lease_read(repair->volume, kind, 0, &owner, NULL) == 0 &&
-                   strcmp(owner.resource, lease.resource) == 0))
+                   strcmp(owner.resource, lease.resource) == 0 && owner.lver >= lver))
         return result;
     result = csv_lease_remake(repair->volume, kind, lver, repair->error);
     if (!result)
@@ -312,37 +313,55 @@ mend_fixed_lease(struct repair *repair, enum csv_lease_kind kind, uint64_t lver)
     return result;
 }
 
+struct host {
+    bool is_damaged, is_unknown; /* unknown: by its slot how often it was started */
+    uint64_t generation;         /* as its slot says */
+};
+
+/* A lease behind its slot is what a repair leaves that was cut short, or a restore. */
+static int
+look_at_host(struct repair *repair, uint32_t host_id, struct host *host)
+{
+    struct csv_host_lease lease = {.is_free = true};
+    struct csv_node node = {0};
+    int result = csv_lockspace_read(repair->volume, host_id, &lease, repair->error);
+
+    if (result && result != CSV_E_DAMAGED && result != CSV_NOT_FOUND)
+        return result;
+    host->is_damaged = result == CSV_E_DAMAGED;
+    result = csv_node_read(repair->volume, host_id, &node, repair->error);
+    if (result && result != CSV_E_DAMAGED && result != CSV_NOT_FOUND)
+        return result;
+    host->is_unknown = result == CSV_E_DAMAGED;
+    host->generation = result ? 0 : node.host_generation;
+    if (lease.is_free && lease.host_generation < host->generation)
+        host->is_damaged = true;
+    return 0;
+}
+
 /* The count of a host's starts goes on behind what its node slot says: what is known of an earlier
- * start, a fence above all, must not be taken for one of a later one. */
+ * start, a fence above all, must not be taken for one of a later one. Where that is lost, too, it
+ * is for a person and a backup; and where no sound lease is left to make the others by, all are,
+ * for that would make a lease of that one, too. */
 static int
 mend_lockspace(struct repair *repair)
 {
     struct csv_volume *volume = repair->volume;
-    bool is_damaged[CSV_MAX_NODES + 1] = {false};
+    struct host hosts[CSV_MAX_NODES + 1] = {0};
+    uint32_t damaged = 0, unknown = 0;
     int result = 0;
 
-    /* all first: where not one is left the first that is made anew makes all others, too */
-    for (uint32_t host_id = 1; host_id <= volume->super.max_nodes; host_id++) {
-        struct csv_host_lease lease;
-
-        result = csv_lockspace_read(volume, host_id, &lease, repair->error);
-        is_damaged[host_id] = result == CSV_E_DAMAGED;
-        if (result && result != CSV_E_DAMAGED && result != CSV_NOT_FOUND)
-            return result;
-    }
-    result = 0;
     for (uint32_t host_id = 1; !result && host_id <= volume->super.max_nodes; host_id++) {
-        struct csv_node node = {0};
-
-        if (!is_damaged[host_id])
+        result = look_at_host(repair, host_id, &hosts[host_id]);
+        damaged += hosts[host_id].is_damaged;
+        unknown += hosts[host_id].is_damaged && hosts[host_id].is_unknown;
+    }
+    if (result || (damaged == volume->super.max_nodes && unknown))
+        return result;
+    for (uint32_t host_id = 1; !result && host_id <= volume->super.max_nodes; host_id++) {
+        if (!hosts[host_id].is_damaged || hosts[host_id].is_unknown)
             continue;
-        result = csv_node_read(volume, host_id, &node, repair->error);
-        if (result == CSV_E_DAMAGED) {
-            result = 0; /* both are gone, so nobody knows the count: for a person and a backup */
-            continue;
-        }
-        if (!result || result == CSV_NOT_FOUND)
-            result = csv_lockspace_remake(volume, host_id, node.host_generation, repair->error);
+        result = csv_lockspace_remake(volume, host_id, hosts[host_id].generation, repair->error);
         if (!result)
             mended(repair, "host-lease-damaged", "host id %u has a new lease", host_id);
     }
@@ -357,8 +376,6 @@ mend_leases(struct repair *repair)
     struct csv_catalog catalog;
     int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, repair->error);
 
-    if (!result && volume->dev->path)
-        result = mend_lockspace(repair);
     if (!result && volume->dev->path)
         result = mend_fixed_lease(repair, CSV_LEASE_COORDINATOR, catalog.epoch.lver);
     if (!result && volume->dev->path)
@@ -375,6 +392,8 @@ mend_leases(struct repair *repair)
             mended(repair, "lease-damaged", "VM %s has a new lease", vm->name);
     }
     csv_catalog_clear(&catalog);
+    if (!result && volume->dev->path)
+        result = mend_lockspace(repair);
     return result;
 }
 

@@ -117,12 +117,17 @@ csv_volume_usage(struct csv_volume *volume, struct csv_usage *usage, struct csv_
 
 /* ---- a longer run ---- */
 
+struct step {
+    struct csv_space_move move;
+    const struct csv_image *image; /* a damaged volume can have a name twice */
+};
+
 struct plan {
     const struct csv_catalog *catalog;
     const struct csv_space *space;
     struct csv_extent run;
-    struct csv_extent *gaps;      /* scratch: what is free */
-    struct csv_space_move *moves; /* of the run under way; room for all images */
+    struct csv_extent *gaps; /* scratch: what is free */
+    struct step *steps;      /* of the run under way; room for all images */
     size_t count;
     uint64_t bytes; /* that these moves copy */
 };
@@ -147,7 +152,8 @@ image_space(const struct csv_image *image)
 static int
 larger_first(const void *a, const void *b)
 {
-    const struct csv_space_move *x = a, *y = b;
+    const struct csv_space_move *x = &((const struct step *)a)->move;
+    const struct csv_space_move *y = &((const struct step *)b)->move;
 
     if (x->bytes != y->bytes)
         return x->bytes > y->bytes ? -1 : 1;
@@ -166,7 +172,9 @@ collect_moves(struct plan *plan)
         for (uint32_t k = 0; k < image->extent_count && !is_in_the_way; k++)
             is_in_the_way = meet(&image->extents[k], &plan->run);
         if (is_in_the_way) {
-            struct csv_space_move *move = &plan->moves[plan->count++];
+            struct csv_space_move *move = &plan->steps[plan->count].move;
+
+            plan->steps[plan->count++].image = image;
             memcpy(move->image, image->name, sizeof(move->image));
             move->bytes = image_space(image);
             move->from_bytes = image->extents[0].offset_bytes;
@@ -203,18 +211,18 @@ place_moves(struct plan *plan)
 {
     size_t gap_count = gaps_beside(plan);
 
-    qsort(plan->moves, plan->count, sizeof(*plan->moves), larger_first);
+    qsort(plan->steps, plan->count, sizeof(*plan->steps), larger_first);
     for (size_t i = 0; i < plan->count; i++) {
         struct csv_extent *best = NULL;
         for (size_t k = 0; k < gap_count; k++)
-            if (plan->gaps[k].bytes >= plan->moves[i].bytes &&
+            if (plan->gaps[k].bytes >= plan->steps[i].move.bytes &&
                 (!best || plan->gaps[k].bytes < best->bytes))
                 best = &plan->gaps[k];
         if (!best)
             return false;
-        plan->moves[i].to_bytes = best->offset_bytes;
-        best->offset_bytes += plan->moves[i].bytes;
-        best->bytes -= plan->moves[i].bytes;
+        plan->steps[i].move.to_bytes = best->offset_bytes;
+        best->offset_bytes += plan->steps[i].move.bytes;
+        best->bytes -= plan->steps[i].move.bytes;
     }
     return true;
 }
@@ -232,7 +240,8 @@ smaller_first(const void *a, const void *b)
 static int
 nearer_first(const void *a, const void *b)
 {
-    const struct csv_space_move *x = a, *y = b;
+    const struct csv_space_move *x = &((const struct step *)a)->move;
+    const struct csv_space_move *y = &((const struct step *)b)->move;
 
     return x->from_bytes < y->from_bytes ? -1 : x->from_bytes > y->from_bytes;
 }
@@ -280,9 +289,10 @@ take_from_gap(struct csv_space *space, const struct csv_extent *taken)
 }
 
 static bool
-clone_and_delete(struct plan *plan, struct csv_space *space, struct csv_space_move *move)
+clone_and_delete(const struct plan *plan, struct csv_space *space, struct step *step)
 {
-    const struct csv_image *image = &csv_catalog_image(plan->catalog, move->image)->image;
+    struct csv_space_move *move = &step->move;
+    const struct csv_image *image = step->image;
     struct csv_extent place[CSV_MAX_EXTENTS];
     uint32_t pieces;
 
@@ -303,11 +313,11 @@ comes_true(struct plan *plan, int (*order)(const void *a, const void *b))
     uint64_t run = 0;
     bool ok = true;
 
-    qsort(plan->moves, plan->count, sizeof(*plan->moves), order);
+    qsort(plan->steps, plan->count, sizeof(*plan->steps), order);
     space.gaps = plan->gaps;
     memcpy(space.gaps, plan->space->gaps, space.gap_count * sizeof(*space.gaps));
     for (size_t i = 0; ok && i < plan->count; i++)
-        ok = clone_and_delete(plan, &space, &plan->moves[i]);
+        ok = clone_and_delete(plan, &space, &plan->steps[i]);
     for (size_t i = 0; i < space.gap_count; i++)
         if (space.gaps[i].bytes > run) {
             run = space.gaps[i].bytes;
@@ -340,7 +350,7 @@ try_run(struct plan *plan, struct plan *best, uint64_t offset)
     best->run = plan->run;
     best->count = plan->count;
     best->bytes = plan->bytes;
-    memcpy(best->moves, plan->moves, plan->count * sizeof(*plan->moves));
+    memcpy(best->steps, plan->steps, plan->count * sizeof(*plan->steps));
 }
 
 /* A best run begins where a gap begins, or ends where one ends: else it could be shifted towards
@@ -373,13 +383,13 @@ make_plan(const struct csv_catalog *catalog, const struct csv_space *space, uint
         pieces += catalog->images[i]->image.extent_count;
     /* each piece that comes free can be one more */
     plan.gaps = calloc(space->gap_count + pieces + 1, sizeof(*plan.gaps));
-    plan.moves = calloc(catalog->image_count + 1, sizeof(*plan.moves));
-    best->moves = calloc(catalog->image_count + 1, sizeof(*best->moves));
-    if (plan.gaps && plan.moves && best->moves)
+    plan.steps = calloc(catalog->image_count + 1, sizeof(*plan.steps));
+    best->steps = calloc(catalog->image_count + 1, sizeof(*best->steps));
+    if (plan.gaps && plan.steps && best->steps)
         try_all(&plan, best);
     free(plan.gaps);
-    free(plan.moves);
-    if (!plan.gaps || !plan.moves || !best->moves)
+    free(plan.steps);
+    if (!plan.gaps || !plan.steps || !best->steps)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot plan");
     if (best->run.bytes == 0)
         return csv_fail(error, CSV_FRAGMENTED, 0,
@@ -410,13 +420,15 @@ csv_space_plan(struct csv_volume *volume, uint64_t bytes, struct csv_space_move 
                               (unsigned long long)(space.free_bytes / CSV_MIB));
     } else if (!result)
         result = make_plan(&catalog, &space, bytes, &best, error);
-    if (result) {
-        free(best.moves);
-    } else {
-        *moves = best.moves;
+    if (!result) {
+        *moves = calloc(best.count + 1, sizeof(**moves));
         *count = best.count;
         *run_bytes = best.run.offset_bytes;
+        for (size_t i = 0; *moves && i < best.count; i++)
+            (*moves)[i] = best.steps[i].move;
+        result = *moves ? 0 : csv_fail(error, CSV_E_SYS, ENOMEM, "cannot plan");
     }
+    free(best.steps);
     csv_space_clear(&space);
     csv_catalog_clear(&catalog);
     return result;

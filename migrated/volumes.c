@@ -15,7 +15,7 @@ struct MigVolumes {
     GMutex lock;
     GPtrArray *attached; /* MigAttached */
     gint64 changed_us;   /* when one came or went last */
-    gboolean is_starting;
+    gboolean is_attaching;
     GMutex attach_lock; /* one attach or detach at a time: each takes seconds; guards wanted */
     GPtrArray *wanted;  /* devices that are to be attached, also after a restart */
     MigHost host;
@@ -241,12 +241,21 @@ missing_devices(MigVolumes *volumes)
     return g_strv_builder_end(builder);
 }
 
+static void
+set_attaching(MigVolumes *volumes, gboolean is_attaching)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
+
+    volumes->is_attaching = is_attaching;
+}
+
 guint
 mig_volumes_attach_missing(MigVolumes *volumes)
 {
     g_auto(GStrv) devices = missing_devices(volumes);
     guint count = 0;
 
+    set_attaching(volumes, devices[0] != NULL);
     for (guint i = 0; devices[i]; i++) {
         g_autoptr(GError) error = NULL;
         g_autoptr(MigAttached) attached = mig_volumes_attach(volumes, devices[i], &error);
@@ -257,15 +266,8 @@ mig_volumes_attach_missing(MigVolumes *volumes)
             g_warning("volume on %s is not attached, and is tried again: %s", devices[i],
                       error->message);
     }
+    set_attaching(volumes, FALSE);
     return count;
-}
-
-static void
-set_starting(MigVolumes *volumes, gboolean is_starting)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
-
-    volumes->is_starting = is_starting;
 }
 
 void
@@ -281,9 +283,7 @@ mig_volumes_attach_configured(MigVolumes *volumes)
     for (guint i = 0; remembered[i]; i++)
         want(volumes, remembered[i]);
     g_mutex_unlock(&volumes->attach_lock);
-    set_starting(volumes, TRUE);
     mig_volumes_attach_missing(volumes);
-    set_starting(volumes, FALSE);
 }
 
 gint64
@@ -291,7 +291,7 @@ mig_volumes_changed_us(MigVolumes *volumes)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&volumes->lock);
 
-    return volumes->is_starting ? g_get_monotonic_time() : volumes->changed_us;
+    return volumes->is_attaching ? g_get_monotonic_time() : volumes->changed_us;
 }
 
 /* ---- nodes ---- */

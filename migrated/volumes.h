@@ -99,8 +99,8 @@ void mig_volumes_free(MigVolumes *volumes);
 MigAttached *mig_volumes_attach(MigVolumes *volumes, const char *device, GError **error);
 /* Attaches what the config and earlier attaches name; failures are logged, see the next one. */
 void mig_volumes_attach_configured(MigVolumes *volumes);
-/* When a volume came or went here last, monotonic; now, while those of the config are still being
- * attached. */
+/* When a volume came or went here last, monotonic; now, while such are being attached that are
+ * missing. */
 gint64 mig_volumes_changed_us(MigVolumes *volumes);
 /* Tries those again that could not be attached: a LUN may come later than its host. How many came.
  */

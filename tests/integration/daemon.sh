@@ -3,6 +3,7 @@
 # The daemon comes and goes, its VMs stay; and the commands that end a VM do what they say.
 # takes: 50
 # machines
+# timeout: 1200
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"

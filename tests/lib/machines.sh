@@ -12,7 +12,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/failures.sh"
 # shellcheck source=on-machines.sh
 . "$(dirname "${BASH_SOURCE[0]}")/on-machines.sh"
-SLOWER=1 # what these scripts wait for is said for machines
+SLOWER=1 WAIT_S=240 # what these scripts wait for is said for machines
 ACKS_RATE=5 # its ring holds 4096
 NODES=(nodeA nodeB)
 

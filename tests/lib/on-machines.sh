@@ -8,7 +8,7 @@
 
 LAB=$lab_tree/lab/machines
 LAB_ON=
-WAIT_S=240
+WAIT_S=60 # times SLOWER
 SLOWER=4
 IO_TIMEOUT=5
 MEMORY_MIB=160
@@ -28,14 +28,25 @@ in_cluster() {
 
 # What the script before has left. Machines are as good as new without it, and a new start of theirs takes a minute.
 leave_cluster() {
-    local node
+    local node name
+    for name in $(! in_cluster nodeA || ctl nodeA vm list --json | jq -r '.vms[] | select(.state != "stopped") | .name'); do
+        ctl nodeA vm stop "$name" --force || return 1
+    done
     for node in "${NODES[@]}"; do
         in_cluster "$node" || continue
-        # shellcheck disable=SC2016
-        on "$node" sh -c 'for vm in $(virsh -q list --name); do virsh -q destroy "$vm"; done
-            migratectl volume list --json | jq -r ".volumes[].name" | xargs -r -n 1 migratectl volume detach' || return 1
+        for name in $(volumes_of "$node"); do
+            ctl "$node" volume detach "$name" || return 1
+        done
+    done
+    # never below a node that has it
+    for node in "${NODES[@]}"; do
+        ! in_cluster "$node" || [[ -z $(volumes_of "$node") ]] || return 1
     done
     on nodeA dd if=/dev/zero of="$LUN" bs=1M count=64 oflag=direct status=none
+}
+
+volumes_of() {
+    ctl "$1" volume list --json | jq -r '.volumes[].name' || echo unknown
 }
 
 cluster_up() { # N [LAB OPTIONS]: these are the lab's
@@ -47,6 +58,16 @@ cluster_up() { # N [LAB OPTIONS]: these are the lab's
     ok "$1 machines are up" machines_up "$1"
     ((TAP_FAILED == 0)) || bail "no machines, no test"
     ok "the LUN is blank" leave_cluster
+    ((TAP_FAILED == 0)) || bail "no blank LUN, no test"
+    at_exit stay_cluster
+}
+
+# Those that run next on these machines find a volume on each.
+stay_cluster() {
+    local node
+    for node in "${NODES[@]}"; do
+        ! in_cluster "$node" || [[ -n $(volumes_of "$node") ]] || ctl "$node" volume attach "$LUN" || true
+    done
 }
 
 join() {

