@@ -27,7 +27,7 @@ reservations_on() {
         sync'
 }
 
-# A node is let in once after each start of its host, before it has a volume.
+# A node is let in after each start of its host, before it has a volume.
 reservations_everywhere() {
     reservations_on nodeA && reservations_on nodeB || return 1
     in_cluster nodeA || return 0
