@@ -330,9 +330,10 @@ connect_client(GSocket *socket, GSocketAddress *address, const char *where,
                       g_socket_check_connect_result(socket, &bad);
         }
         if (!pending) {
-            int code = g_error_matches(bad, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED)
-                           ? (int)MIG_ERROR_DENIED
-                           : (int)unreachable;
+            /* of another host it is a firewall here, which lies between as any other */
+            gboolean is_denied = g_socket_get_family(socket) == G_SOCKET_FAMILY_UNIX &&
+                                 g_error_matches(bad, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+            int code = is_denied ? (int)MIG_ERROR_DENIED : (int)unreachable;
 
             g_set_error(error, MIG_ERROR, code, "cannot reach %s: %s", where, bad->message);
             return NULL;
