@@ -66,7 +66,8 @@ guest_writes() {
 # Past its leases, and nobody can switch it off: sanlock ends its VMs; they start again once it is seen to have
 # given its lease back.
 disk_long() {
-    local node=$here
+    local node=$here since
+    since=$(now_ms)
     ok "disk $1 past the leases: no fence agent works" set_mode error
     ok "disk $1 past the leases: $node's" "$LAB" disk "$node" "$1"
     ok "disk $1 past the leases: the others say that it lost it" retry 30 state_is "$(other "$node")" "$node" disk-lost
@@ -78,7 +79,7 @@ disk_long() {
     ok "disk $1 past the leases: it is back" "$LAB" disk "$node" ok
     ok "disk $1 past the leases: the node is one again, by itself" retry 60 all_up
     # where an error has stopped it sanlock has nothing left to kill: it is ended for its lease
-    [[ $1 != error ]] || ok "disk $1 past the leases: what was left of it was ended" retry 20 told "$node" "$VM" ended-here
+    [[ $1 != error ]] || ok "disk $1 past the leases: what was left of it was ended" retry 20 told_since "$since" "$node" "$VM" ended-here
     ok "disk $1 past the leases: the VM runs once" retry "$SETTLE_S" runs_somewhere
     ok "disk $1 past the leases: an agent works again" set_mode ok
     settles "disk $1 past the leases"
