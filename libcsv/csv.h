@@ -220,8 +220,8 @@ int csv_lockspace_read(struct csv_volume *volume, uint32_t host_id, struct csv_h
 int csv_lockspace_alive(struct csv_volume *volume, uint32_t *alive, struct csv_error *error);
 /* Frees the delta lease of a host of which something outside of this cluster has made sure that it
  * is off: from then on its leases can be taken at once. Only that start of the host: CSV_NOT_FOUND
- * where its lease is of another generation (it is back, or the record is not its own),
- * CSV_BUSY where the write could not be seen afterwards. Freeing a free one is success. */
+ * where its lease is of another generation (it is back), CSV_E_DAMAGED where the record is not its
+ * own, CSV_BUSY where the write could not be seen afterwards. Freeing a free one is success. */
 int csv_lockspace_release(struct csv_volume *volume, uint32_t host_id, uint64_t host_generation,
                           struct csv_error *error);
 

@@ -3,9 +3,9 @@
 
 /*
  * A plan is one round of moves: images that lie in the way of the run go whole into gaps beside it,
- * the largest first, each where it fits best. That finds a good plan, not always the best, nor
- * always one where there is one. More rounds could do better, and would be a puzzle; who needs them
- * moves what the first one says and asks again.
+ * and where the allocator has them go there is such a run afterwards. That finds a good plan, not
+ * always the best, nor always one where there is one. More rounds could do better, and would be a
+ * puzzle; who needs them moves what the first one says and asks again.
  */
 
 #include "catalog.h"

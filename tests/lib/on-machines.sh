@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # on-machines.sh - a script of tests/integration on lab/machines in place of the lab's nodes (tests/run --machines).
 #
-# cluster.sh sources this where MIGRATED_TEST_NODES=machines. A script can run so that has a line "# machines": it keeps to
+# cluster.sh sources this where MIGRATED_TEST_NODES=machines, machines.sh for what both need. A script can run so that has a line "# machines": it keeps to
 # cluster.sh's words and to what lab and machines both have, shares no files with nodes, and makes no claim on how long
 # something takes. Its io_timeout is 5 s, whatever it asks for, and all that it waits for may take SLOWER times as long.
 # shellcheck shell=bash disable=SC2034 # scripts read these
