@@ -163,15 +163,22 @@ revive_services() {
     done
 }
 
-# Ready means: one can work with it. Sockets alone prove nothing, a killed service leaves its own.
+# Whether somebody in the network namespace of process $1 listens at the socket $2. That the file is
+# there proves nothing: a killed service leaves its own, and its successor takes a moment to make anew.
+is_listening() {
+    grep -qs " 00010000 0001 01 *[0-9]* $2\$" "/proc/$1/net/unix" # SO_ACCEPTCON, stream, unconnected
+}
+
+# Ready means: one can work with it.
 is_node_ready() {
-    local root service
-    root=/proc/$(machine_pid "$1")/root || return 1
-    [[ -S $root/run/sanlock/sanlock.sock && -S $root/run/libvirt/libvirt-sock ]] || return 1
+    local pid service
+    pid=$(machine_pid "$1") || return 1
     for service in $(node_duties "$1"); do
         [[ $(machine_ctl "$1" status "$service") == *" running "* ]] || return 1
     done
-    ! grep -q '^migrated|' "$STATE/$1/services" || [[ -S $root/run/migrated/socket ]]
+    is_listening "$pid" /run/sanlock/sanlock.sock || return 1
+    is_listening "$pid" /run/libvirt/libvirt-sock || return 1
+    ! grep -q '^migrated|' "$STATE/$1/services" || is_listening "$pid" /run/migrated/socket
 }
 
 # A service that fell over at once will not become ready: say which, and why.
