@@ -294,19 +294,52 @@ check_fixed_lease(struct check *check, enum csv_lease_kind kind, uint64_t lver)
               (unsigned long long)owner.lver, (unsigned long long)lver);
 }
 
+int
+csv_host_judge(struct csv_volume *volume, uint32_t host_id, struct csv_host_judgement *host,
+               struct csv_error *error)
+{
+    struct csv_host_lease lease = {.is_free = true};
+    struct csv_node node = {0};
+    int result;
+
+    memset(host, 0, sizeof(*host));
+    /* the slot first: who joins meanwhile counts its lease on before it writes there */
+    result = csv_node_read(volume, host_id, &node, error);
+    if (result && result != CSV_E_DAMAGED && result != CSV_NOT_FOUND)
+        return result;
+    host->is_unknown = result == CSV_E_DAMAGED;
+    host->slot_generation = result ? 0 : node.host_generation;
+    result = csv_lockspace_read(volume, host_id, &lease, &host->why);
+    if (result && result != CSV_E_DAMAGED && result != CSV_NOT_FOUND) {
+        if (error)
+            *error = host->why;
+        return result;
+    }
+    host->is_damaged = result == CSV_E_DAMAGED;
+    host->lease_generation = lease.host_generation;
+    host->is_behind =
+        !host->is_damaged && lease.is_free && lease.host_generation < host->slot_generation;
+    return 0;
+}
+
 /* Without its host lease a node cannot attach the volume. */
 static void
 check_lockspace(struct check *check)
 {
     struct csv_volume *volume = check->volume;
-    struct csv_host_lease lease;
+    struct csv_host_judgement host;
     struct csv_error error;
 
     for (uint32_t host_id = 1; host_id <= volume->super.max_nodes; host_id++) {
-        int result = csv_lockspace_read(volume, host_id, &lease, &error);
-
-        if (result && result != CSV_NOT_FOUND)
+        if (csv_host_judge(volume, host_id, &host, &error) != 0)
             found(check, "host-lease-damaged", true, "host id %u: %s", host_id, error.text);
+        else if (host.is_damaged)
+            found(check, "host-lease-damaged", true, "host id %u: %s", host_id, host.why.text);
+        else if (host.is_behind)
+            found(check, "lease-behind", false,
+                  "the lease of host id %u was taken %llu times, its node slot says %llu", host_id,
+                  (unsigned long long)host.lease_generation,
+                  (unsigned long long)host.slot_generation);
     }
 }
 

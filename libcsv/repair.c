@@ -313,32 +313,6 @@ mend_fixed_lease(struct repair *repair, enum csv_lease_kind kind, uint64_t lver)
     return result;
 }
 
-struct host {
-    bool is_damaged, is_unknown; /* unknown: by its slot how often it was started */
-    uint64_t generation;         /* as its slot says */
-};
-
-/* A lease behind its slot is what a repair leaves that was cut short, or a restore. */
-static int
-look_at_host(struct repair *repair, uint32_t host_id, struct host *host)
-{
-    struct csv_host_lease lease = {.is_free = true};
-    struct csv_node node = {0};
-    int result = csv_lockspace_read(repair->volume, host_id, &lease, repair->error);
-
-    if (result && result != CSV_E_DAMAGED && result != CSV_NOT_FOUND)
-        return result;
-    host->is_damaged = result == CSV_E_DAMAGED;
-    result = csv_node_read(repair->volume, host_id, &node, repair->error);
-    if (result && result != CSV_E_DAMAGED && result != CSV_NOT_FOUND)
-        return result;
-    host->is_unknown = result == CSV_E_DAMAGED;
-    host->generation = result ? 0 : node.host_generation;
-    if (lease.is_free && lease.host_generation < host->generation)
-        host->is_damaged = true;
-    return 0;
-}
-
 /* The count of a host's starts goes on behind what its node slot says: what is known of an earlier
  * start, a fence above all, must not be taken for one of a later one. Where that is lost, too, it
  * is for a person and a backup; and where no sound lease is left to make the others by, all are,
@@ -347,21 +321,25 @@ static int
 mend_lockspace(struct repair *repair)
 {
     struct csv_volume *volume = repair->volume;
-    struct host hosts[CSV_MAX_NODES + 1] = {0};
+    struct csv_host_judgement hosts[CSV_MAX_NODES + 1] = {0};
     uint32_t damaged = 0, unknown = 0;
     int result = 0;
 
     for (uint32_t host_id = 1; !result && host_id <= volume->super.max_nodes; host_id++) {
-        result = look_at_host(repair, host_id, &hosts[host_id]);
-        damaged += hosts[host_id].is_damaged;
-        unknown += hosts[host_id].is_damaged && hosts[host_id].is_unknown;
+        struct csv_host_judgement *host = &hosts[host_id];
+
+        result = csv_host_judge(volume, host_id, host, repair->error);
+        damaged += host->is_damaged || host->is_behind;
+        unknown += host->is_damaged && host->is_unknown;
     }
     if (result || (damaged == volume->super.max_nodes && unknown))
         return result;
     for (uint32_t host_id = 1; !result && host_id <= volume->super.max_nodes; host_id++) {
-        if (!hosts[host_id].is_damaged || hosts[host_id].is_unknown)
+        const struct csv_host_judgement *host = &hosts[host_id];
+
+        if ((!host->is_damaged && !host->is_behind) || host->is_unknown)
             continue;
-        result = csv_lockspace_remake(volume, host_id, hosts[host_id].generation, repair->error);
+        result = csv_lockspace_remake(volume, host_id, host->slot_generation, repair->error);
         if (!result)
             mended(repair, "host-lease-damaged", "host id %u has a new lease", host_id);
     }

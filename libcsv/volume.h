@@ -117,6 +117,17 @@ int csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint64
  */
 int csv_lockspace_remake(struct csv_volume *volume, uint32_t host_id, uint64_t host_generation,
                          struct csv_error *error);
+/* A host's lease beside its node slot. Behind it, and free, is what a repair leaves that was cut
+ * short, or a restore. */
+struct csv_host_judgement {
+    bool is_damaged, is_behind;
+    bool is_unknown; /* its slot does not say how often it was started */
+    uint64_t slot_generation, lease_generation;
+    struct csv_error why; /* is_damaged */
+};
+
+int csv_host_judge(struct csv_volume *volume, uint32_t host_id, struct csv_host_judgement *host,
+                   struct csv_error *error); /* check.c */
 /* The name that the lease of a deleted VM gets: no VM can have it. */
 void csv_lease_free_name(uint32_t slot, char name[CSV_NAME_MAX + 1]);
 
