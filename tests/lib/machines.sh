@@ -183,6 +183,10 @@ booted_anew() { # NODE BOOT
     [[ $now != none && $now != "$2" ]]
 }
 
+same_boot() { # NODE BOOT
+    [[ $(boot_of "$1") == "$2" ]]
+}
+
 # is_member NODE: it is up as the other one sees it, has the volume, and its watchdog is armed
 is_member() {
     local seer

@@ -77,10 +77,6 @@ quick_errors() {
     on nodeA sh -c 'for file in /sys/class/iscsi_session/*/recovery_tmo; do echo 5 >"$file" && cat "$file"; done'
 }
 
-same_boot() {
-    [[ $(boot_of "$1") == "$2" ]]
-}
-
 machines_run
 ok "sanlock counts its renewals as failed after $FAILS_S s" is_reckoned renewal-fails $FAILS_S
 ok "and calls it dead after $DEAD_S s" is_reckoned host-dead $((DEAD_S))
