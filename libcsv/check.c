@@ -284,7 +284,7 @@ check_fixed_lease(struct check *check, enum csv_lease_kind kind, uint64_t lver)
     const char *what = kind == CSV_LEASE_COORDINATOR ? "coordinator" : "registry";
 
     if (csv_lease_locate(check->volume, kind, 0, &lease, &error) != 0 ||
-        csv_lease_read(check->volume, kind, 0, &owner, &error) != 0)
+        csv_lease_check(check->volume, kind, 0, &owner, &error) != 0)
         found(check, "lease-damaged", true, "%s lease: %s", what, error.text);
     else if (strcmp(owner.resource, lease.resource) != 0)
         found(check, "lease-name", true, "the %s lease is named %.47s", what, owner.resource);
@@ -331,7 +331,7 @@ check_lockspace(struct check *check)
     struct csv_error error;
 
     for (uint32_t host_id = 1; host_id <= volume->super.max_nodes; host_id++) {
-        if (csv_host_judge(volume, host_id, &host, &error) != 0)
+        if (csv_host_judge(volume, host_id, &host, &error) != 0) /* it cannot be read */
             found(check, "host-lease-damaged", true, "host id %u: %s", host_id, error.text);
         else if (host.is_damaged)
             found(check, "host-lease-damaged", true, "host id %u: %s", host_id, host.why.text);
@@ -358,7 +358,7 @@ check_leases(struct check *check, const struct csv_catalog *catalog)
     check_fixed_lease(check, CSV_LEASE_REGISTRY, 0);
     for (size_t i = 0; i < catalog->vm_count; i++) {
         const struct csv_vm *vm = &catalog->vms[i].vm;
-        if (csv_lease_read(volume, CSV_LEASE_VM, vm->slot, &owner, &error) != 0)
+        if (csv_lease_check(volume, CSV_LEASE_VM, vm->slot, &owner, &error) != 0)
             found(check, "lease-damaged", true, "VM %s: %s", vm->name, error.text);
         else if (strcmp(owner.resource, vm->name) != 0)
             found(check, "lease-name", true, "the lease of VM %s is named %.47s", vm->name,

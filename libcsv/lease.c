@@ -19,6 +19,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <sanlock.h>
+#include <sanlock_admin.h>
 #include <sanlock_direct.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,17 @@ struct disk_leader {
 #define LEADER_MAJOR      0x00060000u
 #define LEADER_MAJOR_MASK 0xffff0000u
 #define LEADER_CHECKED    offsetof(struct disk_leader, checksum)
+
+/* one host's ballot, a sector each behind the leader record and sanlock's request record */
+struct disk_dblock {
+    uint64_t mbal, bal, inp, inp2, inp3, lver;
+    uint32_t checksum;
+    uint32_t flags;
+};
+#define DBLOCKS_AT     2 /* sectors */
+#define DBLOCK_CHECKED offsetof(struct disk_dblock, checksum)
+
+_Static_assert(DBLOCK_CHECKED == 48, "ballot");
 
 _Static_assert(offsetof(struct disk_leader, lver) == 48, "leader record");
 _Static_assert(offsetof(struct disk_leader, resource_name) == 104, "leader record");
@@ -112,7 +124,7 @@ write_lockspace(struct csv_dev *dev, const struct csv_super *super, struct csv_e
 
 static int
 write_resource(struct csv_dev *dev, const struct csv_super *super, uint32_t number,
-               const char *name, struct csv_error *error)
+               const char *name, uint32_t flags, struct csv_error *error)
 {
     struct {
         struct sanlk_resource resource;
@@ -128,7 +140,7 @@ write_resource(struct csv_dev *dev, const struct csv_super *super, uint32_t numb
     result = put_disk(&lease.disk, dev, lease_offset(super, number), error);
     if (result)
         return result;
-    result = sanlock_direct_write_resource(&lease.resource, 0, 0, 0);
+    result = sanlock_direct_write_resource(&lease.resource, 0, 0, flags);
     return result < 0 ? sanlock_failed(result, "cannot write a sanlock lease", error) : 0;
 }
 
@@ -141,9 +153,9 @@ csv_lease_format(struct csv_dev *dev, const struct csv_super *super, struct csv_
         return 0;
     result = write_lockspace(dev, super, error);
     if (!result)
-        result = write_resource(dev, super, 0, COORDINATOR, error);
+        result = write_resource(dev, super, 0, COORDINATOR, 0, error);
     if (!result)
-        result = write_resource(dev, super, 1, REGISTRY, error);
+        result = write_resource(dev, super, 1, REGISTRY, 0, error);
     return result;
 }
 
@@ -155,14 +167,14 @@ csv_lease_reset(struct csv_volume *volume, uint32_t slot, const char *resource,
 
     if (result || !volume->dev->path)
         return result;
-    return write_resource(volume->dev, &volume->super, LEASES_FIXED + slot, resource, error);
+    return write_resource(volume->dev, &volume->super, LEASES_FIXED + slot, resource, 0, error);
 }
 
 int
 csv_lease_write(struct csv_dev *dev, const struct csv_super *super, uint32_t slot,
                 const char *resource, struct csv_error *error)
 {
-    return dev->path ? write_resource(dev, super, LEASES_FIXED + slot, resource, error) : 0;
+    return dev->path ? write_resource(dev, super, LEASES_FIXED + slot, resource, 0, error) : 0;
 }
 
 void
@@ -233,42 +245,99 @@ leader_problem(const struct disk_leader *leader, uint32_t magic, const struct cs
     return NULL;
 }
 
+/* Reads that much of a lease's area into a new buffer, and its leader record from that. */
+static int
+read_area(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index, size_t bytes,
+          uint8_t **area, struct csv_lease *lease, struct disk_leader *leader,
+          struct csv_error *error)
+{
+    const char *problem;
+    int result = csv_lease_locate(volume, kind, index, lease, error);
+
+    *area = NULL;
+    if (result)
+        return result;
+    *area = csv_dev_buffer(bytes);
+    if (!*area)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a lease");
+    result = volume->dev->ops->read(volume->dev, lease->offset_bytes, *area, bytes);
+    if (result)
+        return csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
+                        (unsigned long long)lease->offset_bytes);
+    memcpy(leader, *area, sizeof(*leader));
+    if (leader->magic == 0)
+        return csv_fail(error, CSV_NOT_FOUND, 0, "no lease at %llu: that slot was never used",
+                        (unsigned long long)lease->offset_bytes);
+    problem = leader_problem(leader, LEADER_MAGIC, &volume->super);
+    if (problem)
+        return csv_fail(error, CSV_E_DAMAGED, 0, "lease at %llu: %s",
+                        (unsigned long long)lease->offset_bytes, problem);
+    return 0;
+}
+
+static void
+tell_owner(const struct disk_leader *leader, struct csv_lease_owner *owner)
+{
+    memset(owner, 0, sizeof(*owner));
+    memcpy(owner->resource, leader->resource_name, sizeof(owner->resource));
+    owner->host_id = leader->timestamp ? le64toh(leader->owner_id) : 0;
+    owner->host_generation = le64toh(leader->owner_generation);
+    owner->lver = le64toh(leader->lver);
+    owner->last_host_id = le64toh(leader->owner_id); /* which sanlock leaves there */
+}
+
 int
 csv_lease_read(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
                struct csv_lease_owner *owner, struct csv_error *error)
 {
-    struct csv_dev *dev = volume->dev;
     struct csv_lease lease;
     struct disk_leader leader;
-    const char *problem;
-    uint8_t *block;
-    int result = csv_lease_locate(volume, kind, index, &lease, error);
+    uint8_t *area;
+    int result = read_area(volume, kind, index, 4096, &area, &lease, &leader, error);
 
-    if (result)
-        return result;
-    block = csv_dev_buffer(4096);
-    if (!block)
-        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a lease");
-    result = dev->ops->read(dev, lease.offset_bytes, block, 4096);
-    memcpy(&leader, block, sizeof(leader));
-    free(block);
-    if (result)
-        return csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
-                        (unsigned long long)lease.offset_bytes);
-    if (leader.magic == 0)
-        return csv_fail(error, CSV_NOT_FOUND, 0, "no lease at %llu: that slot was never used",
-                        (unsigned long long)lease.offset_bytes);
-    problem = leader_problem(&leader, LEADER_MAGIC, &volume->super);
-    if (problem)
-        return csv_fail(error, CSV_E_DAMAGED, 0, "lease at %llu: %s",
-                        (unsigned long long)lease.offset_bytes, problem);
-    memset(owner, 0, sizeof(*owner));
-    memcpy(owner->resource, leader.resource_name, sizeof(owner->resource));
-    owner->host_id = leader.timestamp ? le64toh(leader.owner_id) : 0;
-    owner->host_generation = le64toh(leader.owner_generation);
-    owner->lver = le64toh(leader.lver);
-    owner->last_host_id = le64toh(leader.owner_id); /* which sanlock leaves there */
-    return 0;
+    free(area);
+    if (!result)
+        tell_owner(&leader, owner);
+    return result;
+}
+
+/* What sanlock would say of a ballot: one that it does not understand, or of a later owner than the
+ * next one, and it takes that lease for nobody. */
+static const char *
+dblock_problem(const struct disk_dblock *dblock, uint64_t lver)
+{
+    if (!dblock->checksum && !dblock->mbal && !dblock->bal && !dblock->inp && !dblock->lver)
+        return NULL;
+    if (le32toh(dblock->checksum) != csv_crc32c_raw(~1u, dblock, DBLOCK_CHECKED))
+        return "bad checksum of a ballot";
+    return le64toh(dblock->lver) > lver + 1 ? "a ballot of a later owner" : NULL;
+}
+
+int
+csv_lease_check(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
+                struct csv_lease_owner *owner, struct csv_error *error)
+{
+    struct csv_lease lease;
+    struct disk_leader leader;
+    uint8_t *area;
+    int result = read_area(volume, kind, index, ALIGN_BYTES, &area, &lease, &leader, error);
+    uint64_t sector = volume->super.sector_bytes, most = ALIGN_BYTES / sector - DBLOCKS_AT;
+
+    for (uint64_t i = 0; !result && i < most && i < le64toh(leader.num_hosts); i++) {
+        struct disk_dblock dblock;
+        const char *problem;
+
+        memcpy(&dblock, area + (DBLOCKS_AT + i) * sector, sizeof(dblock));
+        problem = dblock_problem(&dblock, le64toh(leader.lver));
+        if (problem)
+            result = csv_fail(error, CSV_E_DAMAGED, 0, "lease at %llu: %s, host %llu",
+                              (unsigned long long)lease.offset_bytes, problem,
+                              (unsigned long long)i + 1);
+    }
+    free(area);
+    if (!result)
+        tell_owner(&leader, owner);
+    return result;
 }
 
 /* One sector of the lockspace is one host's delta lease. */
@@ -416,18 +485,32 @@ csv_lockspace_release(struct csv_volume *volume, uint32_t host_id, uint64_t host
 
 /* ---- made anew, where nobody is there ---- */
 
+/* A write of a whole area can be torn, and then there is a new leader record before what was there.
+ * So the area is made one first that nobody takes, and only with nothing behind it one that is
+ * free.
+ */
+static int
+rewrite_resource(struct csv_dev *dev, const struct csv_super *super, uint32_t number,
+                 const char *name, struct csv_error *error)
+{
+    int result = write_resource(dev, super, number, name, SANLK_WRITE_CLEAR, error);
+
+    return result ? result : write_resource(dev, super, number, name, 0, error);
+}
+
 int
-csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint64_t lver,
-                 struct csv_error *error)
+csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
+                 const char *name, uint64_t lver, struct csv_error *error)
 {
     struct csv_lease lease;
     struct disk_leader leader;
     uint8_t *sector;
-    int result = csv_lease_locate(volume, kind, 0, &lease, error);
+    uint32_t number = kind == CSV_LEASE_VM ? LEASES_FIXED + index : kind == CSV_LEASE_REGISTRY;
+    int result = csv_lease_locate(volume, kind, index, &lease, error);
 
     if (!result && volume->dev->path)
-        result = write_resource(volume->dev, &volume->super, kind == CSV_LEASE_REGISTRY,
-                                lease.resource, error);
+        result = rewrite_resource(volume->dev, &volume->super, number, name ? name : lease.resource,
+                                  error);
     if (result || !volume->dev->path || lver == 0)
         return result;
     sector = csv_dev_buffer(volume->super.sector_bytes);

@@ -304,10 +304,10 @@ mend_fixed_lease(struct repair *repair, enum csv_lease_kind kind, uint64_t lver)
     int result = csv_lease_locate(repair->volume, kind, 0, &lease, repair->error);
 
     /* one behind the newest change is what a repair leaves that was cut short */
-    if (result || (csv_lease_read(repair->volume, kind, 0, &owner, NULL) == 0 &&
+    if (result || (csv_lease_check(repair->volume, kind, 0, &owner, NULL) == 0 &&
                    strcmp(owner.resource, lease.resource) == 0 && owner.lver >= lver))
         return result;
-    result = csv_lease_remake(repair->volume, kind, lver, repair->error);
+    result = csv_lease_remake(repair->volume, kind, 0, NULL, lver, repair->error);
     if (!result)
         mended(repair, "lease-damaged", "there is a new lease %s", lease.resource);
     return result;
@@ -329,7 +329,7 @@ mend_lockspace(struct repair *repair)
         struct csv_host_judgement *host = &hosts[host_id];
 
         result = csv_host_judge(volume, host_id, host, repair->error);
-        damaged += host->is_damaged || host->is_behind;
+        damaged += host->is_damaged;
         unknown += host->is_damaged && host->is_unknown;
     }
     if (result || (damaged == volume->super.max_nodes && unknown))
@@ -362,10 +362,10 @@ mend_leases(struct repair *repair)
     for (size_t i = 0; !result && volume->dev->path && i < catalog.vm_count; i++) {
         const struct csv_vm *vm = &catalog.vms[i].vm;
         struct csv_lease_owner owner;
-        if (csv_lease_read(volume, CSV_LEASE_VM, vm->slot, &owner, NULL) == 0 &&
+        if (csv_lease_check(volume, CSV_LEASE_VM, vm->slot, &owner, NULL) == 0 &&
             strcmp(owner.resource, vm->name) == 0)
             continue;
-        result = csv_lease_reset(volume, vm->slot, vm->name, repair->error);
+        result = csv_lease_remake(volume, CSV_LEASE_VM, vm->slot, vm->name, 0, repair->error);
         if (!result)
             mended(repair, "lease-damaged", "VM %s has a new lease", vm->name);
     }

@@ -109,10 +109,14 @@ int csv_lease_reset(struct csv_volume *volume, uint32_t slot, const char *resour
 /* The same on a device that is no volume yet. */
 int csv_lease_write(struct csv_dev *dev, const struct csv_super *super, uint32_t slot,
                     const char *resource, struct csv_error *error);
-/* For a repair, where nobody is there: the coordinator's or the registry's lease anew, free, as if
- * it had been taken lver times. */
-int csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint64_t lver,
-                     struct csv_error *error);
+/* As csv_lease_read(), and CSV_E_DAMAGED where the ballots behind the leader record, a MiB with it,
+ * are none that sanlock would take the lease with. */
+int csv_lease_check(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
+                    struct csv_lease_owner *owner, struct csv_error *error);
+/* For a repair, where nobody is there: a lease anew, free, as if it had been taken lver times.
+ * name: of a VM; NULL: of the coordinator's lease, or the registry's. */
+int csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
+                     const char *name, uint64_t lver, struct csv_error *error);
 /* The same for a host's lease; its next start has the generation after that. 0: it never was here.
  */
 int csv_lockspace_remake(struct csv_volume *volume, uint32_t host_id, uint64_t host_generation,

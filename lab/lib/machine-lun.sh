@@ -42,7 +42,7 @@ start_target() {
         die "the iSCSI target does not come up, see $STATE/target.d/log"
 }
 
-# The address goes, and nothing that is sent there is answered, as where a cable is pulled; the target does not notice.
+# The address goes, and what is sent there is heard by nobody, as where a cable is pulled; the target does not notice.
 cmd_portal() {
     (($# == 1)) || die "usage: machines portal up|down"
     need_lab
@@ -53,7 +53,7 @@ cmd_portal() {
             target_admin --op new --mode portal --param portal=$SAN_IP_2:3260 || die "the target has no second portal"
         say "up: $SAN_IP_2:3260"
         ;;
-    down) in_net switch ip address del $SAN_IP_2/24 dev san ;;
+    down) in_net switch ip address del $SAN_IP_2/24 dev san 2>/dev/null || true ;;
     *) die "'$1' is not one of up, down" ;;
     esac
 }

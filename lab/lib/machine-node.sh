@@ -6,7 +6,9 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # parts of one program share their variables
 
 MACHINE_MEMORY=${MIGRATED_MACHINE_MEMORY:-2048}
-MACHINE_CPUS=2
+# One each. With two, a guest's start now and then leaves one of them deaf to interrupts for a minute (QEMU 7.2: nested SVM,
+# emulated by several threads), the other one waits for it in its kernel, and the watchdog resets the machine.
+MACHINE_CPUS=1
 BOOT_WAIT_S=${MIGRATED_MACHINE_WAIT:-600}
 CABLES=(mgmt mig guest san)
 
@@ -67,8 +69,9 @@ END
     ln -sf ../guest-bridge.service "$dir/multi-user.target.wants/guest-bridge.service"
 }
 
-# Half of what udev is told of at a start are consoles, firmware's tables and memory, of which nothing here makes anything:
-# a quarter of the time that an emulated machine takes to come up. Their nodes and files in /sys are there all the same.
+# Half of what udev is told of at a start are consoles, firmware's tables and memory, of which nothing here makes anything, and
+# an emulated machine takes seconds for it. Their nodes and files in /sys are there all the same. A login on ttyS0 waits
+# for what udev says of that.
 udev_unit() {
     local dir=$1/etc/systemd/system/systemd-udev-trigger.service.d not=() subsystem
     for subsystem in acpi clockevents clocksource container event_source input memory node serio tty vc vtconsole workqueue; do
@@ -162,7 +165,8 @@ wire_taps() {
     } | in_net switch ip -batch - || die "cannot wire $name"
 }
 
-# What a kernel would load for hardware that nobody here looks at, each a second of an emulated processor
+# What a kernel would load for hardware that nobody here looks at, and to be quick at what no machine of ours does. Loading and
+# 'cryptomgr.notests', without which each tests itself, are seconds of an emulated processor.
 unused_modules() {
     printf '%s,' cfg80211 aesni_intel ata_piix ata_generic crc32_pclmul crct10dif_pclmul floppy ghash_clmulni_intel i2c_piix4 \
         libata parport_pc pcspkr psmouse sha512_ssse3 | sed 's/,$//'

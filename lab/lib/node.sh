@@ -127,7 +127,6 @@ renew_luns() {
     attach_luns "$1"
 }
 
-# Its LUNs are there already: they are made one node after the other, from a common pool.
 # One file for all labs, changed only where it differs: libvirt asks a QEMU anew what it can do when
 # its file has changed, which takes a second, and keeps the answer for all.
 keep_qemu_wrapper() {
@@ -137,6 +136,7 @@ keep_qemu_wrapper() {
     mv "$CACHE/qemu-tcg.$BASHPID" "$CACHE/qemu-tcg"
 }
 
+# Its LUNs are there already: they are made one node after the other, from a common pool.
 boot_node() {
     local name=$1
     if ! is_machine_up "$name"; then
@@ -164,7 +164,7 @@ revive_services() {
 }
 
 # Whether somebody in the network namespace of process $1 listens at the socket $2. That the file is
-# there proves nothing: a killed service leaves its own, and its successor takes a moment to make anew.
+# there proves nothing: a killed service leaves its own, and its successor takes a moment to make it anew.
 is_listening() {
     grep -qs " 00010000 0001 01 *[0-9]* $2\$" "/proc/$1/net/unix" # SO_ACCEPTCON, stream, unconnected
 }

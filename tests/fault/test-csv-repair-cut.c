@@ -4,9 +4,9 @@
 /*
  * libcsv's writes and those of sanlock's library, which makes its own areas, all go through this
  * program's pwrite() and io_submit(). A child repairs and is gone at the n-th of them, of which
- * nothing, one sector or half has landed. Then a check has a word about it or all is mended, and a
- * second repair ends with what a first one that nobody cut does: leases that count on from where
- * the catalogue says that they were.
+ * nothing, the first sector or the first half has landed. Then a check has a word about it or all
+ * is mended, and a second repair ends with what a first one that nobody cut does: leases that
+ * sanlock takes, and that count on from where the catalogue says that they were.
  */
 
 #define _GNU_SOURCE
@@ -144,6 +144,16 @@ damage_vm(struct csv_volume *volume)
     damage_lease(volume, CSV_LEASE_VM);
 }
 
+/* One host's ballot, and the leader record is sound */
+static void
+damage_ballot(struct csv_volume *volume)
+{
+    struct csv_lease lease;
+
+    assert_ok(csv_lease_locate(volume, CSV_LEASE_VM, 0, &lease, error));
+    overwrite(lease.offset_bytes + 9 * SECTOR, SECTOR);
+}
+
 static void
 damage_host(struct csv_volume *volume)
 {
@@ -189,11 +199,12 @@ static const struct damage {
 } damages[] = {
     {"coordinator", damage_coordinator, 2},
     {"registry", damage_registry, 1},
-    {"vm", damage_vm, 1},
+    {"vm", damage_vm, 2},
+    {"ballot", damage_ballot, 2},
     {"host", damage_host, 1},
     {"lockspace", damage_lockspace, 2},
     {"slots", damage_slots, 3},
-    {"all", damage_all, 9},
+    {"all", damage_all, 12},
 };
 
 /* ---- judged ---- */
@@ -205,7 +216,7 @@ assert_lease(struct csv_volume *volume, enum csv_lease_kind kind, uint64_t lver)
     struct csv_lease lease;
 
     assert_ok(csv_lease_locate(volume, kind, 0, &lease, error));
-    assert_ok(csv_lease_read(volume, kind, 0, &owner, error));
+    assert_ok(csv_lease_check(volume, kind, 0, &owner, error));
     if (kind != CSV_LEASE_VM)
         g_assert_cmpstr(owner.resource, ==, lease.resource);
     else

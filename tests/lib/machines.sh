@@ -184,7 +184,7 @@ booted_anew() { # NODE BOOT
 }
 
 same_boot() { # NODE BOOT
-    [[ $(boot_of "$1") == "$2" ]]
+    [[ $2 != none && $(boot_of "$1") == "$2" ]]
 }
 
 # is_member NODE: it is up as the other one sees it, has the volume, and its watchdog is armed

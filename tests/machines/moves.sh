@@ -19,11 +19,11 @@ listens() {
 }
 
 ours() {
-    ctl "$1" move "$VM" "$2" >"$TMP/said" 2>&1
+    ctl "$1" move "$VM" "$2" >"$TMP/output" 2>&1
 }
 
 virsh_migrate() {
-    on "$1" virsh migrate --live "$VM" "qemu+tcp://$2/system" "tcp://10.77.1.$(($(printf '%d' "'${2: -1}") - 64))" >"$TMP/said" 2>&1
+    on "$1" virsh migrate --live "$VM" "qemu+tcp://$2/system" "tcp://10.77.1.$(($(printf '%d' "'${2: -1}") - 64))" >"$TMP/output" 2>&1
 }
 
 # one WHO FROM TO: moves it, and keeps wall and longest silence in ms
@@ -39,7 +39,7 @@ one() {
     sleep 2
     touch "$TMP/moved"
     wait $probe || return 1
-    cat "$TMP/said"
+    cat "$TMP/output"
     ((status == 0)) || return 1
     echo "$wall $(jq '.longest_gap_ms | floor' "$TMP/probe")" >>"$TMP/$who"
     retry "$WAIT_S" runs_once "$to"

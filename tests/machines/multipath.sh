@@ -66,7 +66,32 @@ lies_on_map() { # the VM's disk is a device on top of the map, not of a path
         echo "$deps; the map is $map"; case $deps in *"($map)"*) ;; *) exit 1 ;; esac' deps "csv-$VOLUME-$VM--disk"
 }
 
+# Also where the script is ended in its middle: others run on these machines. A VM that is on nodeB then goes with its disk.
+as_it_was() {
+    "$LAB" portal up >/dev/null 2>&1 || true
+    # shellcheck disable=SC2016
+    on nodeB sh -c '[ -e /etc/multipath.conf ] || exit 0
+        systemctl disable -q --now multipathd multipathd.socket
+        multipath -f mpatha
+        rm -rf /etc/multipath.conf /etc/multipath
+        iscsiadm -m node -p "$1" --logout
+        iscsiadm -m node -p "$1" --op delete
+        dpkg --purge multipath-tools kpartx sg3-utils-udev
+        udevadm settle
+        test -b "$2"' as_it_was $SECOND "$LUN"
+}
+
+# As it was, though something went wrong
+as_it_was_at_last() {
+    on nodeB test -e /etc/multipath.conf || return 0
+    ctl nodeB vm stop "$VM" --force || true
+    ctl nodeB volume detach "$VOLUME" || true
+    as_it_was
+    ctl nodeB volume attach "$LUN"
+}
+
 machines_run
+at_exit as_it_was_at_last
 ok "nodeB lets go of the volume" ctl nodeB volume detach "$VOLUME"
 ok "the LUN has a second portal" "$LAB" portal up
 ok "Debian's multipath-tools are installed on nodeB" install_multipath
@@ -86,6 +111,7 @@ ok "multipathd says so" retry 30 queues '3 chk'
 ok "now it is attached" ctl nodeB volume attach $MAP
 ok "by that device" retry "$WAIT_S" attached_by nodeB $MAP
 ok "each sees both" retry "$WAIT_S" sees nodeA
+ok "the other one, too" retry "$WAIT_S" sees nodeB
 ok "by one of its paths it is recognised" ctl nodeB volume attach "$(path_of_it)"
 ok "and stays what it was" attached_by nodeB $MAP
 ok "the LUN is the same one: nodeB makes an image" ctl nodeB image create "$VOLUME" twice 8M
@@ -120,9 +146,8 @@ ok "the volume is in order" volume_clean
 # ---- as it was ----
 
 ok "nodeB lets go of it" ctl nodeB volume detach "$VOLUME"
-ok "one path is enough again" on nodeB sh -ec "systemctl disable --now multipathd multipathd.socket
-    multipath -f mpatha; rm /etc/multipath.conf
-    iscsiadm -m node -p $SECOND --logout; iscsiadm -m node -p $SECOND --op delete; udevadm settle; test -b $LUN"
+ok "one path is enough again" as_it_was
 ok "nodeB has the volume by that" ctl nodeB volume attach "$LUN"
 ok "each sees both" retry "$WAIT_S" sees nodeA
+ok "the other one, too" retry "$WAIT_S" sees nodeB
 done_testing

@@ -104,9 +104,9 @@ test_fixed(struct fixture *fixture, const void *data)
 }
 
 static void
-first_code(const struct csv_finding *finding, void *data)
+note_finding(const struct csv_finding *finding, void *data)
 {
-    g_string_append_printf(data, "%s ", finding->code);
+    g_string_append_printf(data, "%s: %s\n", finding->code, finding->text);
 }
 
 /* A repair that was cut short has left a lease that is sound, and was never taken. */
@@ -115,16 +115,20 @@ test_cut_short(struct fixture *fixture, const void *data)
 {
     struct csv_epoch high = {.lver = 77, .host_generation = 3, .host_id = 1};
     struct csv_node node = {.host_id = 2, .name = "n2", .host_generation = 41};
-    g_autoptr(GString) codes = g_string_new(NULL);
+    g_autoptr(GString) findings = g_string_new(NULL);
     struct csv_lease_owner owner;
     struct csv_host_lease host;
     size_t errors, mended;
 
     assert_ok(csv_image_create(fixture->volume, &high, "a", MIB, 0, NULL, error));
     assert_ok(csv_node_write(fixture->volume, &node, error));
-    assert_ok(csv_check(fixture->volume, first_code, codes, &errors, error));
+    assert_ok(csv_check(fixture->volume, note_finding, findings, &errors, error));
     g_assert_cmpuint(errors, ==, 0);
-    g_assert_nonnull(strstr(codes->str, "lease-behind "));
+    g_assert_nonnull(
+        strstr(findings->str, "lease-behind: the coordinator lease was taken 0 times"));
+    g_assert_nonnull(
+        strstr(findings->str,
+               "lease-behind: the lease of host id 2 was taken 0 times, its node slot says 41"));
     assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
     g_assert_cmpuint(mended, ==, 2);
     assert_ok(csv_lease_read(fixture->volume, CSV_LEASE_COORDINATOR, 0, &owner, error));
@@ -133,6 +137,34 @@ test_cut_short(struct fixture *fixture, const void *data)
     g_assert_cmpuint(host.host_generation, ==, 41);
     assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
     g_assert_cmpuint(mended, ==, 0);
+}
+
+/* A restored volume has new leases, and its node slots say what they said. */
+static void
+test_restored(struct fixture *fixture, const void *data)
+{
+    struct csv_node node = {.host_id = 2, .name = "n2", .host_generation = 41};
+    g_autoptr(GString) findings = g_string_new(NULL);
+    g_autofree char *name = g_build_filename(g_get_tmp_dir(), "csv-backup-XXXXXX", NULL);
+    struct csv_host_lease host;
+    int backup = g_mkstemp(name);
+    size_t errors, mended;
+
+    g_unlink(name);
+    assert_ok(csv_node_write(fixture->volume, &node, error));
+    assert_ok(csv_backup(fixture->volume, backup, error));
+    csv_close(fixture->volume);
+    g_assert_cmpint(lseek(backup, 0, SEEK_SET), ==, 0);
+    assert_ok(csv_restore(fixture->path, backup, true, error));
+    assert_ok(csv_open(fixture->path, 0, &fixture->volume, error));
+    assert_ok(csv_check(fixture->volume, note_finding, findings, &errors, error));
+    g_assert_cmpuint(errors, ==, 0);
+    g_assert_nonnull(strstr(findings->str, "lease-behind: the lease of host id 2"));
+    assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
+    g_assert_cmpuint(mended, ==, 1);
+    assert_ok(csv_lockspace_read(fixture->volume, 2, &host, error));
+    g_assert_cmpuint(host.host_generation, ==, 41);
+    close(backup);
 }
 
 static void
@@ -228,6 +260,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("fixed", test_fixed);
     ADD("cut-short", test_cut_short);
+    ADD("restored", test_restored);
     ADD("hosts", test_hosts);
     ADD("unknown", test_unknown);
     return g_test_run();
