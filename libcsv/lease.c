@@ -500,7 +500,7 @@ rewrite_resource(struct csv_dev *dev, const struct csv_super *super, uint32_t nu
 
 int
 csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
-                 const char *name, uint64_t lver, struct csv_error *error)
+                 const char *name, const struct csv_lease_owner *was, struct csv_error *error)
 {
     struct csv_lease lease;
     struct disk_leader leader;
@@ -509,9 +509,8 @@ csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t i
     int result = csv_lease_locate(volume, kind, index, &lease, error);
 
     if (!result && volume->dev->path)
-        result = rewrite_resource(volume->dev, &volume->super, number, name ? name : lease.resource,
-                                  error);
-    if (result || !volume->dev->path || lver == 0)
+        result = rewrite_resource(volume->dev, &volume->super, number, name, error);
+    if (result || !volume->dev->path || was->lver == 0)
         return result;
     sector = csv_dev_buffer(volume->super.sector_bytes);
     if (!sector)
@@ -523,7 +522,9 @@ csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t i
                           (unsigned long long)lease.offset_bytes);
     } else {
         memcpy(&leader, sector, sizeof(leader));
-        leader.lver = htole64(lver);
+        leader.lver = htole64(was->lver);
+        leader.owner_id = htole64(was->last_host_id);
+        leader.owner_generation = htole64(was->host_generation);
         result = write_leader(volume, lease.offset_bytes, sector, &leader, error);
     }
     free(sector);

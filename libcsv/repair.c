@@ -294,21 +294,43 @@ mend_late(struct repair *repair)
 
 /* ---- leases ---- */
 
+/* Made anew where sanlock would not take it, has another name, or is behind that version. Where its
+ * leader record can be read the new one counts on from that: who had a VM last, and how often it
+ * was taken, is what a move or a restart goes by. */
+static int
+mend_lease(struct repair *repair, enum csv_lease_kind kind, uint32_t index, const char *name,
+           uint64_t lver, bool *is_mended)
+{
+    struct csv_volume *volume = repair->volume;
+    struct csv_lease_owner owner;
+    int result = csv_lease_check(volume, kind, index, &owner, repair->error);
+
+    *is_mended = false;
+    if (result == CSV_E_SYS)
+        return result;
+    if (!result && strcmp(owner.resource, name) == 0 && owner.lver >= lver)
+        return 0;
+    if (csv_lease_read(volume, kind, index, &owner, NULL) != 0 || strcmp(owner.resource, name) != 0)
+        memset(&owner, 0, sizeof(owner));
+    if (owner.lver < lver)
+        owner.lver = lver;
+    result = csv_lease_remake(volume, kind, index, name, &owner, repair->error);
+    *is_mended = result == 0;
+    return result;
+}
+
 /* A coordinator's epochs have to stay above all that were written, or nobody could ever change the
- * catalogue again. */
+ * catalogue again; one behind the newest change is what a repair leaves that was cut short. */
 static int
 mend_fixed_lease(struct repair *repair, enum csv_lease_kind kind, uint64_t lver)
 {
-    struct csv_lease_owner owner;
     struct csv_lease lease;
+    bool is_mended = false;
     int result = csv_lease_locate(repair->volume, kind, 0, &lease, repair->error);
 
-    /* one behind the newest change is what a repair leaves that was cut short */
-    if (result || (csv_lease_check(repair->volume, kind, 0, &owner, NULL) == 0 &&
-                   strcmp(owner.resource, lease.resource) == 0 && owner.lver >= lver))
-        return result;
-    result = csv_lease_remake(repair->volume, kind, 0, NULL, lver, repair->error);
     if (!result)
+        result = mend_lease(repair, kind, 0, lease.resource, lver, &is_mended);
+    if (is_mended)
         mended(repair, "lease-damaged", "there is a new lease %s", lease.resource);
     return result;
 }
@@ -361,12 +383,10 @@ mend_leases(struct repair *repair)
 
     for (size_t i = 0; !result && volume->dev->path && i < catalog.vm_count; i++) {
         const struct csv_vm *vm = &catalog.vms[i].vm;
-        struct csv_lease_owner owner;
-        if (csv_lease_check(volume, CSV_LEASE_VM, vm->slot, &owner, NULL) == 0 &&
-            strcmp(owner.resource, vm->name) == 0)
-            continue;
-        result = csv_lease_remake(volume, CSV_LEASE_VM, vm->slot, vm->name, 0, repair->error);
-        if (!result)
+        bool is_mended;
+
+        result = mend_lease(repair, CSV_LEASE_VM, vm->slot, vm->name, 0, &is_mended);
+        if (is_mended)
             mended(repair, "lease-damaged", "VM %s has a new lease", vm->name);
     }
     csv_catalog_clear(&catalog);

@@ -113,10 +113,10 @@ int csv_lease_write(struct csv_dev *dev, const struct csv_super *super, uint32_t
  * are none that sanlock would take the lease with. */
 int csv_lease_check(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
                     struct csv_lease_owner *owner, struct csv_error *error);
-/* For a repair, where nobody is there: a lease anew, free, as if it had been taken lver times.
- * name: of a VM; NULL: of the coordinator's lease, or the registry's. */
+/* For a repair, where nobody is there: a lease anew, free, as if it had been taken was->lver times,
+ * by was->last_host_id and its generation last. */
 int csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
-                     const char *name, uint64_t lver, struct csv_error *error);
+                     const char *name, const struct csv_lease_owner *was, struct csv_error *error);
 /* The same for a host's lease; its next start has the generation after that. 0: it never was here.
  */
 int csv_lockspace_remake(struct csv_volume *volume, uint32_t host_id, uint64_t host_generation,

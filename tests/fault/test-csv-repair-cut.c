@@ -197,8 +197,8 @@ static const struct damage {
     void (*make)(struct csv_volume *volume);
     unsigned least_writes;
 } damages[] = {
-    {"coordinator", damage_coordinator, 2},
-    {"registry", damage_registry, 1},
+    {"coordinator", damage_coordinator, 3},
+    {"registry", damage_registry, 2},
     {"vm", damage_vm, 2},
     {"ballot", damage_ballot, 2},
     {"host", damage_host, 1},

@@ -139,6 +139,38 @@ test_cut_short(struct fixture *fixture, const void *data)
     g_assert_cmpuint(mended, ==, 0);
 }
 
+/* One ballot behind a sound leader record: made anew, the lease counts on, and says who had it
+ * last. */
+static void
+test_taken(struct fixture *fixture, const void *data)
+{
+    const struct csv_epoch epoch = {.lver = 1, .host_generation = 3, .host_id = 1};
+    const struct csv_lease_owner was = {.lver = 9, .last_host_id = 2, .host_generation = 41};
+    struct csv_volume *volume = fixture->volume;
+    struct csv_vm vm = test_vm("web", 1);
+    struct csv_lease_owner owner;
+    struct csv_lease lease;
+    uint8_t junk[BLOCK];
+    size_t mended;
+
+    memset(junk, 'x', sizeof(junk));
+    assert_ok(csv_vm_create(volume, &epoch, &vm, error));
+    assert_ok(csv_lease_remake(volume, CSV_LEASE_VM, 0, "web", &was, error));
+    assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
+    g_assert_cmpuint(mended, ==, 1); /* nobody took the coordinator's for that epoch */
+    assert_ok(csv_lease_locate(volume, CSV_LEASE_VM, 0, &lease, error));
+    write_block(fixture, lease.offset_bytes + BLOCK, junk);
+    expect_damage(fixture, 1);
+    assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
+    g_assert_cmpuint(mended, ==, 1);
+    assert_ok(csv_lease_check(volume, CSV_LEASE_VM, 0, &owner, error));
+    g_assert_cmpstr(owner.resource, ==, "web");
+    g_assert_cmpuint(owner.lver, ==, 9);
+    g_assert_cmpuint(owner.host_id, ==, 0);
+    g_assert_cmpuint(owner.last_host_id, ==, 2);
+    g_assert_cmpuint(owner.host_generation, ==, 41);
+}
+
 /* A restored volume has new leases, and its node slots say what they said. */
 static void
 test_restored(struct fixture *fixture, const void *data)
@@ -260,6 +292,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("fixed", test_fixed);
     ADD("cut-short", test_cut_short);
+    ADD("taken", test_taken);
     ADD("restored", test_restored);
     ADD("hosts", test_hosts);
     ADD("unknown", test_unknown);
