@@ -66,27 +66,26 @@ lies_on_map() { # the VM's disk is a device on top of the map, not of a path
         echo "$deps; the map is $map"; case $deps in *"($map)"*) ;; *) exit 1 ;; esac' deps "csv-$VOLUME-$VM--disk"
 }
 
-# Also where the script is ended in its middle: others run on these machines. A VM that is on nodeB then goes with its disk.
+# Also where the script is ended in its middle: others run on these machines. The configuration goes last, by it one knows.
 as_it_was() {
     "$LAB" portal up >/dev/null 2>&1 || true
     # shellcheck disable=SC2016
-    on nodeB sh -c '[ -e /etc/multipath.conf ] || exit 0
-        systemctl disable -q --now multipathd multipathd.socket
+    on nodeB sh -c 'systemctl disable -q --now multipathd multipathd.socket
         multipath -f mpatha
-        rm -rf /etc/multipath.conf /etc/multipath
         iscsiadm -m node -p "$1" --logout
         iscsiadm -m node -p "$1" --op delete
         dpkg --purge multipath-tools kpartx sg3-utils-udev
+        rm -rf /etc/multipath.conf /etc/multipath
         udevadm settle
-        test -b "$2"' as_it_was $SECOND "$LUN"
+        [ ! -e /dev/mapper/mpatha ] && [ "$(iscsiadm -m session | wc -l)" = 1 ] && test -b "$2"' as_it_was $SECOND "$LUN"
 }
 
-# As it was, though something went wrong
+# A VM that is there goes with its disk.
 as_it_was_at_last() {
-    on nodeB test -e /etc/multipath.conf || return 0
+    on nodeB sh -c 'dpkg -s multipath-tools || [ -e /etc/multipath.conf ]' >/dev/null 2>&1 || return 0
     ctl nodeB vm stop "$VM" --force || true
     ctl nodeB volume detach "$VOLUME" || true
-    as_it_was
+    as_it_was || true
     ctl nodeB volume attach "$LUN"
 }
 
