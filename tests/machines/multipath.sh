@@ -97,6 +97,7 @@ ok "Debian's multipath-tools are installed on nodeB" install_multipath
 ok "without paths they shall wait for ever" configure queue
 ok "nodeB logs in by the second portal, too" log_in_twice
 ok "multipathd makes a device of both" retry "$WAIT_S" paths 2
+ok "which udev has named" retry "$WAIT_S" on nodeB test -b $MAP
 ok "and says that it waits for ever" retry 30 queues on
 
 ok "so the volume is not attached there" refuses 53 ctl nodeB volume attach $MAP
