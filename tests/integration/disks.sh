@@ -46,12 +46,13 @@ ok "it goes" ctl nodeB image delete "$VOLUME" other
 ok "a disk without an owner is deleted" ctl nodeA image delete "$VOLUME" copy
 is "what is left is what was there" "$(images)" "$before"
 
-# interrupted ARGUMENTS...: Ctrl-C while it copies, which is held up there
+# interrupted ARGUMENTS...: Ctrl-C while it copies, which is held up there. Not the qemu-img that measures before: nobody
+# waits for that one with an ear for Ctrl-C.
 interrupted() {
     local asked rc=0
     ctl nodeA "$@" >"$TMP/out" 2>&1 &
     asked=$!
-    retry 20 on nodeA pkill -STOP -x qemu-img || { wait $asked; return 1; }
+    retry 20 on nodeA pkill -STOP -f '^qemu-img convert' || { wait $asked; return 1; }
     on nodeA pkill -INT -x migratectl || return 1
     retry 10 eval '! on nodeA pgrep -x qemu-img' || return 1
     wait $asked || rc=$?
