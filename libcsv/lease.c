@@ -245,62 +245,6 @@ leader_problem(const struct disk_leader *leader, uint32_t magic, const struct cs
     return NULL;
 }
 
-/* Reads that much of a lease's area into a new buffer, and its leader record from that. */
-static int
-read_area(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index, size_t bytes,
-          uint8_t **area, struct csv_lease *lease, struct disk_leader *leader,
-          struct csv_error *error)
-{
-    const char *problem;
-    int result = csv_lease_locate(volume, kind, index, lease, error);
-
-    *area = NULL;
-    if (result)
-        return result;
-    *area = csv_dev_buffer(bytes);
-    if (!*area)
-        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a lease");
-    result = volume->dev->ops->read(volume->dev, lease->offset_bytes, *area, bytes);
-    if (result)
-        return csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
-                        (unsigned long long)lease->offset_bytes);
-    memcpy(leader, *area, sizeof(*leader));
-    if (leader->magic == 0)
-        return csv_fail(error, CSV_NOT_FOUND, 0, "no lease at %llu: that slot was never used",
-                        (unsigned long long)lease->offset_bytes);
-    problem = leader_problem(leader, LEADER_MAGIC, &volume->super);
-    if (problem)
-        return csv_fail(error, CSV_E_DAMAGED, 0, "lease at %llu: %s",
-                        (unsigned long long)lease->offset_bytes, problem);
-    return 0;
-}
-
-static void
-tell_owner(const struct disk_leader *leader, struct csv_lease_owner *owner)
-{
-    memset(owner, 0, sizeof(*owner));
-    memcpy(owner->resource, leader->resource_name, sizeof(owner->resource));
-    owner->host_id = leader->timestamp ? le64toh(leader->owner_id) : 0;
-    owner->host_generation = le64toh(leader->owner_generation);
-    owner->lver = le64toh(leader->lver);
-    owner->last_host_id = le64toh(leader->owner_id); /* which sanlock leaves there */
-}
-
-int
-csv_lease_read(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
-               struct csv_lease_owner *owner, struct csv_error *error)
-{
-    struct csv_lease lease;
-    struct disk_leader leader;
-    uint8_t *area;
-    int result = read_area(volume, kind, index, 4096, &area, &lease, &leader, error);
-
-    free(area);
-    if (!result)
-        tell_owner(&leader, owner);
-    return result;
-}
-
 /* What sanlock would say of a ballot: one that it does not understand, or of a later owner than the
  * next one, and it takes that lease for nobody. */
 static const char *
@@ -313,31 +257,74 @@ dblock_problem(const struct disk_dblock *dblock, uint64_t lver)
     return le64toh(dblock->lver) > lver + 1 ? "a ballot of a later owner" : NULL;
 }
 
+/* The first one in a whole area. */
+static const char *
+ballots_problem(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader)
+{
+    uint64_t most = ALIGN_BYTES / sector_bytes - DBLOCKS_AT;
+    const char *problem = NULL;
+
+    for (uint64_t i = 0; !problem && i < most && i < le64toh(leader->num_hosts); i++) {
+        struct disk_dblock dblock;
+
+        memcpy(&dblock, area + (DBLOCKS_AT + i) * sector_bytes, sizeof(dblock));
+        problem = dblock_problem(&dblock, le64toh(leader->lver));
+    }
+    return problem;
+}
+
+/* bytes: of the lease's area; ALIGN_BYTES are all, and then its ballots are looked at, too. */
+static int
+read_lease(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index, size_t bytes,
+           struct csv_lease_owner *owner, struct csv_error *error)
+{
+    struct csv_lease lease;
+    struct disk_leader leader;
+    const char *problem;
+    uint8_t *area;
+    int result = csv_lease_locate(volume, kind, index, &lease, error);
+
+    if (result)
+        return result;
+    area = csv_dev_buffer(bytes);
+    if (!area)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a lease");
+    result = volume->dev->ops->read(volume->dev, lease.offset_bytes, area, bytes);
+    memcpy(&leader, area, sizeof(leader));
+    problem = result ? NULL : leader_problem(&leader, LEADER_MAGIC, &volume->super);
+    if (!result && !problem && bytes == ALIGN_BYTES)
+        problem = ballots_problem(area, volume->super.sector_bytes, &leader);
+    free(area);
+    if (result)
+        return csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
+                        (unsigned long long)lease.offset_bytes);
+    if (leader.magic == 0)
+        return csv_fail(error, CSV_NOT_FOUND, 0, "no lease at %llu: that slot was never used",
+                        (unsigned long long)lease.offset_bytes);
+    if (problem)
+        return csv_fail(error, CSV_E_DAMAGED, 0, "lease at %llu: %s",
+                        (unsigned long long)lease.offset_bytes, problem);
+    memset(owner, 0, sizeof(*owner));
+    memcpy(owner->resource, leader.resource_name, sizeof(owner->resource));
+    owner->host_id = leader.timestamp ? le64toh(leader.owner_id) : 0;
+    owner->host_generation = le64toh(leader.owner_generation);
+    owner->lver = le64toh(leader.lver);
+    owner->last_host_id = le64toh(leader.owner_id); /* which sanlock leaves there */
+    return 0;
+}
+
+int
+csv_lease_read(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
+               struct csv_lease_owner *owner, struct csv_error *error)
+{
+    return read_lease(volume, kind, index, 4096, owner, error);
+}
+
 int
 csv_lease_check(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
                 struct csv_lease_owner *owner, struct csv_error *error)
 {
-    struct csv_lease lease;
-    struct disk_leader leader;
-    uint8_t *area;
-    int result = read_area(volume, kind, index, ALIGN_BYTES, &area, &lease, &leader, error);
-    uint64_t sector = volume->super.sector_bytes, most = ALIGN_BYTES / sector - DBLOCKS_AT;
-
-    for (uint64_t i = 0; !result && i < most && i < le64toh(leader.num_hosts); i++) {
-        struct disk_dblock dblock;
-        const char *problem;
-
-        memcpy(&dblock, area + (DBLOCKS_AT + i) * sector, sizeof(dblock));
-        problem = dblock_problem(&dblock, le64toh(leader.lver));
-        if (problem)
-            result = csv_fail(error, CSV_E_DAMAGED, 0, "lease at %llu: %s, host %llu",
-                              (unsigned long long)lease.offset_bytes, problem,
-                              (unsigned long long)i + 1);
-    }
-    free(area);
-    if (!result)
-        tell_owner(&leader, owner);
-    return result;
+    return read_lease(volume, kind, index, ALIGN_BYTES, owner, error);
 }
 
 /* One sector of the lockspace is one host's delta lease. */

@@ -7,8 +7,7 @@
 
 MACHINE_MEMORY=${MIGRATED_MACHINE_MEMORY:-2048}
 # One each. With two, a guest's start now and then leaves one of them deaf to interrupts for a minute (QEMU 7.2: nested SVM,
-# emulated by several threads), the other one waits for it in its kernel, and the watchdog resets the machine. A move takes twice
-# as long with one.
+# emulated by several threads), the other one waits for it in its kernel, and the watchdog resets the machine.
 MACHINE_CPUS=${MIGRATED_MACHINE_CPUS:-1}
 BOOT_WAIT_S=${MIGRATED_MACHINE_WAIT:-600}
 CABLES=(mgmt mig guest san)
