@@ -51,13 +51,25 @@ shared_out() {
     [[ $(cut -d' ' -f2 <<<"$seen" | sort | uniq -c | awk '{ print $1 }' | sort -rn | paste -sd' ') == "$1" ]] && ! grep -q none <<<"$seen"
 }
 
+for_all() { # COMMAND...
+    local node
+    for node in "${NODES[@]}"; do
+        echo "$node:"
+        on "$node" "$@"
+    done
+}
+
 stays_for() { # SECONDS
     local begun=$SECONDS first now
     first=$(coordinators)
     while ((SECONDS - begun < $1)); do
         sleep 1
         now=$(coordinators)
-        [[ $now == "$first" ]] || { diff <(echo "$first") <(echo "$now"); return 1; }
+        [[ $now == "$first" ]] && continue
+        diff <(echo "$first") <(echo "$now") || true
+        # shellcheck disable=SC2016
+        for_all sh -c 'cd /var/log && grep coordinat migrated.out | tail -n 12' || true
+        return 1
     done
 }
 

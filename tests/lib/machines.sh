@@ -141,7 +141,8 @@ hold() {
         lun=$(readlink -f "$1")
         echo "0 $(($5 / 512)) linear $lun $(($6 / 512))" | dmsetup create "csv-$7-$2" --uuid "CSV-$3-$4"
         ln -sfn "$(readlink -f "/dev/mapper/csv-$7-$2")" "/dev/csv/$7/$2"
-        systemd-run --quiet --unit=holder bash -c "exec sleep 3600 <\$0" "/dev/mapper/csv-$7-$2"' \
+        # comes back when its process runs, which has it open then
+        systemd-run --quiet --unit=holder --service-type=exec --property="StandardInput=file:/dev/mapper/csv-$7-$2" sleep 3600' \
         hold "$LUN" "$2" "$volume" "$image" "$bytes" "$offset" "$VOLUME"
 }
 
