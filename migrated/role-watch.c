@@ -319,8 +319,12 @@ look_held(MigRole *role, guint *members, gint64 *changed_us)
         mig_role_look_on(role);
         return;
     }
-    if (mig_role_verify(role) && !mig_role_may_stand(role))
+    if (mig_role_verify(role) && !mig_role_may_stand(role)) {
+        g_message("this node is not coordinator of volume %s any more: %s",
+                  mig_attached_name(role->attached),
+                  mig_role_is_cut_off(role) ? "it is cut off" : "a node of an older version is up");
         mig_role_release(role);
+    }
     mig_role_unlock_turn(role);
     if (g_atomic_int_get(&role->is_held))
         balance(role, members, changed_us);
