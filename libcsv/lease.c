@@ -485,35 +485,75 @@ rewrite_resource(struct csv_dev *dev, const struct csv_super *super, uint32_t nu
     return result ? result : write_resource(dev, super, number, name, 0, error);
 }
 
+static int
+write_lver(struct csv_volume *volume, uint64_t offset, uint8_t *sector, uint64_t lver,
+           struct csv_error *error)
+{
+    struct disk_leader leader;
+
+    memcpy(&leader, sector, sizeof(leader));
+    if (le64toh(leader.lver) >= lver)
+        return 0;
+    leader.lver = htole64(lver);
+    leader.timestamp = 0;
+    return write_leader(volume, offset, sector, &leader, error);
+}
+
+/* The leader record stays: at no moment it is not there. */
+static int
+clear_ballots(struct csv_volume *volume, uint64_t offset, struct csv_error *error)
+{
+    struct csv_dev *dev = volume->dev;
+    uint64_t before = DBLOCKS_AT * (uint64_t)volume->super.sector_bytes;
+    int result = dev->ops->zero(dev, offset + before, ALIGN_BYTES - before);
+
+    if (!result)
+        result = dev->ops->flush(dev);
+    return result ? csv_fail(error, CSV_E_IO, -result, "cannot clear the ballots at %llu",
+                             (unsigned long long)(offset + before))
+                  : 0;
+}
+
+static bool
+is_of_name(const uint8_t *sector, const char *name, const struct csv_super *super)
+{
+    struct disk_leader leader;
+
+    memcpy(&leader, sector, sizeof(leader));
+    return !leader_problem(&leader, LEADER_MAGIC, super) &&
+           strncmp((const char *)leader.resource_name, name, CSV_NAME_MAX) == 0;
+}
+
 int
 csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
-                 const char *name, const struct csv_lease_owner *was, struct csv_error *error)
+                 const char *name, uint64_t lver, struct csv_error *error)
 {
-    struct csv_lease lease;
-    struct disk_leader leader;
-    uint8_t *sector;
+    struct csv_dev *dev = volume->dev;
+    uint32_t bytes = volume->super.sector_bytes;
     uint32_t number = kind == CSV_LEASE_VM ? LEASES_FIXED + index : kind == CSV_LEASE_REGISTRY;
+    struct csv_lease lease;
+    uint8_t *sector;
     int result = csv_lease_locate(volume, kind, index, &lease, error);
 
-    if (!result && volume->dev->path)
-        result = rewrite_resource(volume->dev, &volume->super, number, name, error);
-    if (result || !volume->dev->path || was->lver == 0)
+    if (result || !dev->path)
         return result;
-    sector = csv_dev_buffer(volume->super.sector_bytes);
+    sector = csv_dev_buffer(bytes);
     if (!sector)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a lease");
-    result =
-        volume->dev->ops->read(volume->dev, lease.offset_bytes, sector, volume->super.sector_bytes);
-    if (result) {
-        result = csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
-                          (unsigned long long)lease.offset_bytes);
+    result = dev->ops->read(dev, lease.offset_bytes, sector, bytes);
+    if (!result && is_of_name(sector, name, &volume->super)) {
+        result = clear_ballots(volume, lease.offset_bytes, error);
     } else {
-        memcpy(&leader, sector, sizeof(leader));
-        leader.lver = htole64(was->lver);
-        leader.owner_id = htole64(was->last_host_id);
-        leader.owner_generation = htole64(was->host_generation);
-        result = write_leader(volume, lease.offset_bytes, sector, &leader, error);
+        result = rewrite_resource(dev, &volume->super, number, name, error);
+        if (!result) {
+            result = dev->ops->read(dev, lease.offset_bytes, sector, bytes);
+            if (result)
+                result = csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
+                                  (unsigned long long)lease.offset_bytes);
+        }
     }
+    if (!result)
+        result = write_lver(volume, lease.offset_bytes, sector, lver, error);
     free(sector);
     return result;
 }

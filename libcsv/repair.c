@@ -294,9 +294,7 @@ mend_late(struct repair *repair)
 
 /* ---- leases ---- */
 
-/* Made anew where sanlock would not take it, has another name, or is behind that version. Where its
- * leader record can be read the new one counts on from that: who had a VM last, and how often it
- * was taken, is what a move or a restart goes by. */
+/* Where sanlock would not take it, or it has another name, or is behind that version. */
 static int
 mend_lease(struct repair *repair, enum csv_lease_kind kind, uint32_t index, const char *name,
            uint64_t lver, bool *is_mended)
@@ -310,11 +308,7 @@ mend_lease(struct repair *repair, enum csv_lease_kind kind, uint32_t index, cons
         return result;
     if (!result && strcmp(owner.resource, name) == 0 && owner.lver >= lver)
         return 0;
-    if (csv_lease_read(volume, kind, index, &owner, NULL) != 0 || strcmp(owner.resource, name) != 0)
-        memset(&owner, 0, sizeof(owner));
-    if (owner.lver < lver)
-        owner.lver = lver;
-    result = csv_lease_remake(volume, kind, index, name, &owner, repair->error);
+    result = csv_lease_remake(volume, kind, index, name, lver, repair->error);
     *is_mended = result == 0;
     return result;
 }
@@ -331,7 +325,7 @@ mend_fixed_lease(struct repair *repair, enum csv_lease_kind kind, uint64_t lver)
     if (!result)
         result = mend_lease(repair, kind, 0, lease.resource, lver, &is_mended);
     if (is_mended)
-        mended(repair, "lease-damaged", "there is a new lease %s", lease.resource);
+        mended(repair, "lease-damaged", "lease %s can be taken again", lease.resource);
     return result;
 }
 
@@ -387,7 +381,7 @@ mend_leases(struct repair *repair)
 
         result = mend_lease(repair, CSV_LEASE_VM, vm->slot, vm->name, 0, &is_mended);
         if (is_mended)
-            mended(repair, "lease-damaged", "VM %s has a new lease", vm->name);
+            mended(repair, "lease-damaged", "the lease of VM %s can be taken again", vm->name);
     }
     csv_catalog_clear(&catalog);
     if (!result && volume->dev->path)

@@ -113,12 +113,14 @@ int csv_lease_write(struct csv_dev *dev, const struct csv_super *super, uint32_t
  * are none that sanlock would take the lease with. */
 int csv_lease_check(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
                     struct csv_lease_owner *owner, struct csv_error *error);
-/* For a repair, where nobody is there: a lease anew, free, as if it had been taken was->lver times,
- * by was->last_host_id and its generation last. */
+/* For a repair, where nobody is there. Where the leader record is sound and has that name it is
+ * kept, for it says who had the lease last and how often it was taken, and the ballots behind it
+ * are cleared; one that was taken less than lver times is free after that and says lver. Else all
+ * of it is made anew, free, as if it had been taken so often. */
 int csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
-                     const char *name, const struct csv_lease_owner *was, struct csv_error *error);
-/* The same for a host's lease; its next start has the generation after that. 0: it never was here.
- */
+                     const char *name, uint64_t lver, struct csv_error *error);
+/* For a repair, where nobody is there: a host's lease anew, free; its next start has the generation
+ * after that. 0: it never was here. */
 int csv_lockspace_remake(struct csv_volume *volume, uint32_t host_id, uint64_t host_generation,
                          struct csv_error *error);
 /* A host's lease beside its node slot. Behind it, and free, is what a repair leaves that was cut

@@ -3,13 +3,14 @@
 
 /*
  * libcsv's writes and those of sanlock's library, which makes its own areas, all go through this
- * program's pwrite() and io_submit(). A child repairs and is gone at the n-th of them, of which
- * nothing, the first sector or the first half has landed. Then a check has a word about it or all
- * is mended, and a second repair ends with what a first one that nobody cut does: leases that
- * sanlock takes, and that count on from where the catalogue says that they were.
+ * program's pwrite(), fallocate() and io_submit(). A child repairs and is gone at the n-th of them,
+ * of which nothing, the first sector or the first half has landed. Then a check has a word about it
+ * or all is mended, and a second repair ends with what a first one that nobody cut does: leases
+ * that sanlock takes, and that count on from where the catalogue says that they were.
  */
 
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <linux/aio_abi.h>
 #include <sys/syscall.h>
@@ -23,6 +24,8 @@
 #define LVER       77
 #define GENERATION 41
 #define DONE       3 /* how a child ends that nobody cut */
+
+static const struct csv_lease_owner taken = {.lver = 9, .last_host_id = 2, .host_generation = 40};
 
 enum part { NOTHING, A_SECTOR, HALF, PARTS };
 
@@ -52,6 +55,18 @@ pwrite(int fd, const void *buffer, size_t bytes, off_t offset)
     if (is_last())
         _exit(0);
     return put;
+}
+
+/* which zeroes are written by */
+int
+fallocate(int fd, int mode, off_t offset, off_t bytes)
+{
+    size_t lands = landing((size_t)bytes);
+    int result = lands ? (int)syscall(SYS_fallocate, fd, mode, offset, lands) : 0;
+
+    if (is_last())
+        _exit(0);
+    return result;
 }
 
 /* libaio's, which sanlock's library writes by: its iocb is the kernel's */
@@ -88,6 +103,15 @@ open_volume(void)
 }
 
 static void
+take(struct csv_volume *volume, enum csv_lease_kind kind, const struct csv_lease_owner *was)
+{
+    struct csv_lease lease;
+
+    assert_ok(csv_lease_locate(volume, kind, 0, &lease, error));
+    take_lease(fd, &lease, was, 0);
+}
+
+static void
 make_volume(void)
 {
     static const struct csv_format_options options = {
@@ -104,8 +128,9 @@ make_volume(void)
     assert_ok(csv_image_create(volume, &epoch, "disk", MIB, 0, NULL, error));
     assert_ok(csv_vm_create(volume, &epoch, &vm, error));
     assert_ok(csv_node_write(volume, &node, error));
-    csv_close(volume);
     assert_ok(csv_repair(path, false, NULL, NULL, NULL, error)); /* nobody took a lease so often */
+    take(volume, CSV_LEASE_VM, &taken);
+    csv_close(volume);
 }
 
 static void
@@ -146,12 +171,29 @@ damage_vm(struct csv_volume *volume)
 
 /* One host's ballot, and the leader record is sound */
 static void
-damage_ballot(struct csv_volume *volume)
+damage_ballot_of(struct csv_volume *volume, enum csv_lease_kind kind)
 {
     struct csv_lease lease;
 
-    assert_ok(csv_lease_locate(volume, CSV_LEASE_VM, 0, &lease, error));
+    assert_ok(csv_lease_locate(volume, kind, 0, &lease, error));
     overwrite(lease.offset_bytes + 9 * SECTOR, SECTOR);
+}
+
+static void
+damage_ballot(struct csv_volume *volume)
+{
+    damage_ballot_of(volume, CSV_LEASE_VM);
+}
+
+/* The same, and the record is an older one than the newest change was made by */
+static void
+damage_behind(struct csv_volume *volume)
+{
+    static const struct csv_lease_owner was = {
+        .lver = LVER - 1, .last_host_id = 3, .host_generation = 5};
+
+    take(volume, CSV_LEASE_COORDINATOR, &was);
+    damage_ballot_of(volume, CSV_LEASE_COORDINATOR);
 }
 
 static void
@@ -196,15 +238,17 @@ static const struct damage {
     const char *name;
     void (*make)(struct csv_volume *volume);
     unsigned least_writes;
+    bool forgets; /* the VM's leader record: nobody can say what was in it */
 } damages[] = {
-    {"coordinator", damage_coordinator, 3},
-    {"registry", damage_registry, 2},
-    {"vm", damage_vm, 2},
-    {"ballot", damage_ballot, 2},
-    {"host", damage_host, 1},
-    {"lockspace", damage_lockspace, 2},
-    {"slots", damage_slots, 3},
-    {"all", damage_all, 12},
+    {"coordinator", damage_coordinator, 3, false},
+    {"registry", damage_registry, 2, false},
+    {"vm", damage_vm, 2, true},
+    {"ballot", damage_ballot, 1, false},
+    {"behind", damage_behind, 2, false},
+    {"host", damage_host, 1, false},
+    {"lockspace", damage_lockspace, 2, false},
+    {"slots", damage_slots, 3, false},
+    {"all", damage_all, 12, true},
 };
 
 /* ---- judged ---- */
@@ -219,15 +263,27 @@ assert_lease(struct csv_volume *volume, enum csv_lease_kind kind, uint64_t lver)
     assert_ok(csv_lease_check(volume, kind, 0, &owner, error));
     if (kind != CSV_LEASE_VM)
         g_assert_cmpstr(owner.resource, ==, lease.resource);
-    else
-        g_assert_cmpstr(owner.resource, ==, "web");
     g_assert_cmpuint(owner.host_id, ==, 0);
     g_assert_cmpuint(owner.lver, ==, lver);
 }
 
+/* Who had the VM last, by its leader record: whenever that can be read. */
 static void
-assert_mended(const char *state)
+assert_owner(struct csv_volume *volume, const struct csv_lease_owner *was)
 {
+    struct csv_lease_owner owner;
+
+    assert_ok(csv_lease_read(volume, CSV_LEASE_VM, 0, &owner, error));
+    g_assert_cmpstr(owner.resource, ==, "web");
+    g_assert_cmpuint(owner.lver, ==, was->lver);
+    g_assert_cmpuint(owner.last_host_id, ==, was->last_host_id);
+    g_assert_cmpuint(owner.host_generation, ==, was->host_generation);
+}
+
+static void
+assert_mended(const char *state, bool is_forgotten)
+{
+    static const struct csv_lease_owner nobody = {0};
     struct csv_volume *volume = open_volume();
     g_autofree char *now = describe(volume);
     struct csv_host_lease host;
@@ -235,7 +291,8 @@ assert_mended(const char *state)
     g_assert_cmpstr(now, ==, state);
     assert_lease(volume, CSV_LEASE_COORDINATOR, LVER);
     assert_lease(volume, CSV_LEASE_REGISTRY, 0);
-    assert_lease(volume, CSV_LEASE_VM, 0);
+    assert_lease(volume, CSV_LEASE_VM, is_forgotten ? 0 : taken.lver);
+    assert_owner(volume, is_forgotten ? &nobody : &taken);
     assert_ok(csv_lockspace_read(volume, 2, &host, error));
     g_assert_true(host.is_free);
     g_assert_cmpuint(host.host_generation, ==, GENERATION);
@@ -291,6 +348,10 @@ cut(const struct damage *damage, const char *state, unsigned n, enum part part, 
     damage->make(volume);
     csv_close(volume);
     *is_done = repair_and_die(n, part);
+    volume = open_volume();
+    if (!damage->forgets)
+        assert_owner(volume, &taken);
+    csv_close(volume);
     left = findings();
     assert_ok(csv_repair(path, true, NULL, NULL, &mended, error));
     if ((left == 0) != (mended == 0))
@@ -298,7 +359,7 @@ cut(const struct damage *damage, const char *state, unsigned n, enum part part, 
                 mended);
     if (*is_done)
         g_assert_cmpuint(left, ==, 0);
-    assert_mended(state);
+    assert_mended(state, damage->forgets);
     g_assert_cmpuint(findings(), ==, 0);
 }
 
@@ -315,7 +376,7 @@ test_cut(const void *data)
     volume = open_volume();
     state = describe(volume);
     csv_close(volume);
-    assert_mended(state);
+    assert_mended(state, false);
     while (!is_done) {
         n++;
         for (enum part part = NOTHING; part < PARTS; part++)

@@ -4,7 +4,9 @@
 
 #include <glib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "crc32c.h"
 #include "csv.h"
 #include "dev.h"
 #include "volume.h"
@@ -103,4 +105,29 @@ check_errors(struct csv_volume *volume)
 
     assert_ok(csv_check(volume, print_finding, NULL, &errors, error));
     return errors;
+}
+
+/* As sanlock leaves a lease, of a volume in the file fd with sectors of 512 bytes, that was taken
+ * lver times, last by that host, which has it still unless timestamp is 0. */
+static inline void
+take_lease(int fd, const struct csv_lease *lease, const struct csv_lease_owner *was,
+           uint64_t timestamp)
+{
+    const uint64_t values[] = {was->last_host_id, was->host_generation, was->lver};
+    uint8_t leader[512];
+    uint32_t sum;
+
+    g_assert_cmpint(pread(fd, leader, sizeof(leader), (off_t)lease->offset_bytes), ==,
+                    sizeof(leader));
+    for (size_t i = 0; i < G_N_ELEMENTS(values); i++) {
+        uint64_t value = GUINT64_TO_LE(values[i]);
+
+        memcpy(leader + 32 + i * sizeof(value), &value, sizeof(value));
+    }
+    timestamp = GUINT64_TO_LE(timestamp);
+    memcpy(leader + 152, &timestamp, sizeof(timestamp));
+    sum = GUINT32_TO_LE(csv_crc32c_raw(~1u, leader, 168));
+    memcpy(leader + 168, &sum, sizeof(sum));
+    g_assert_cmpint(pwrite(fd, leader, sizeof(leader), (off_t)lease->offset_bytes), ==,
+                    sizeof(leader));
 }

@@ -139,8 +139,7 @@ test_cut_short(struct fixture *fixture, const void *data)
     g_assert_cmpuint(mended, ==, 0);
 }
 
-/* One ballot behind a sound leader record: made anew, the lease counts on, and says who had it
- * last. */
+/* One ballot behind a sound leader record: the record stays, which says who had the lease last. */
 static void
 test_taken(struct fixture *fixture, const void *data)
 {
@@ -148,27 +147,34 @@ test_taken(struct fixture *fixture, const void *data)
     const struct csv_lease_owner was = {.lver = 9, .last_host_id = 2, .host_generation = 41};
     struct csv_volume *volume = fixture->volume;
     struct csv_vm vm = test_vm("web", 1);
-    struct csv_lease_owner owner;
     struct csv_lease lease;
     uint8_t junk[BLOCK];
     size_t mended;
 
     memset(junk, 'x', sizeof(junk));
     assert_ok(csv_vm_create(volume, &epoch, &vm, error));
-    assert_ok(csv_lease_remake(volume, CSV_LEASE_VM, 0, "web", &was, error));
     assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
     g_assert_cmpuint(mended, ==, 1); /* nobody took the coordinator's for that epoch */
     assert_ok(csv_lease_locate(volume, CSV_LEASE_VM, 0, &lease, error));
-    write_block(fixture, lease.offset_bytes + BLOCK, junk);
-    expect_damage(fixture, 1);
-    assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
-    g_assert_cmpuint(mended, ==, 1);
-    assert_ok(csv_lease_check(volume, CSV_LEASE_VM, 0, &owner, error));
-    g_assert_cmpstr(owner.resource, ==, "web");
-    g_assert_cmpuint(owner.lver, ==, 9);
-    g_assert_cmpuint(owner.host_id, ==, 0);
-    g_assert_cmpuint(owner.last_host_id, ==, 2);
-    g_assert_cmpuint(owner.host_generation, ==, 41);
+    for (uint64_t timestamp = 0; timestamp < 2; timestamp++) {
+        uint8_t before[BLOCK], after[BLOCK];
+        struct csv_lease_owner owner;
+
+        take_lease(fixture->fd, &lease, &was, timestamp);
+        write_block(fixture, lease.offset_bytes + BLOCK, junk);
+        read_block(fixture, lease.offset_bytes, before);
+        expect_damage(fixture, 1);
+        assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
+        g_assert_cmpuint(mended, ==, 1);
+        read_block(fixture, lease.offset_bytes, after);
+        g_assert_cmpmem(before, 2 * SECTOR, after, 2 * SECTOR);
+        assert_ok(csv_lease_check(volume, CSV_LEASE_VM, 0, &owner, error));
+        g_assert_cmpstr(owner.resource, ==, "web");
+        g_assert_cmpuint(owner.lver, ==, 9);
+        g_assert_cmpuint(owner.host_id, ==, timestamp ? 2 : 0);
+        g_assert_cmpuint(owner.last_host_id, ==, 2);
+        g_assert_cmpuint(owner.host_generation, ==, 41);
+    }
 }
 
 /* A restored volume has new leases, and its node slots say what they said. */
