@@ -56,7 +56,19 @@ struct disk_leader {
 #define LEADER_MAJOR_MASK 0xffff0000u
 #define LEADER_CHECKED    offsetof(struct disk_leader, checksum)
 
-/* one host's ballot, a sector each behind the leader record and sanlock's request record */
+/* behind it, a sector: what another host asks of the owner, by sanlock_request() */
+struct disk_request {
+    uint32_t magic;
+    uint32_t version;
+    uint64_t lver;
+    uint8_t force_mode;
+};
+#define REQUEST_AT      1 /* sectors */
+#define REQUEST_MAGIC   0x08292011u
+#define REQUEST_VERSION 0x00010001u
+#define REQUEST_MAJOR   0xffff0000u
+
+/* one host's ballot, a sector each behind that */
 struct disk_dblock {
     uint64_t mbal, bal, inp, inp2, inp3, lver;
     uint32_t checksum;
@@ -257,13 +269,18 @@ dblock_problem(const struct disk_dblock *dblock, uint64_t lver)
     return le64toh(dblock->lver) > lver + 1 ? "a ballot of a later owner" : NULL;
 }
 
-/* The first one in a whole area. */
+/* The first one in a whole area, behind its leader record. */
 static const char *
-ballots_problem(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader)
+area_problem(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader)
 {
     uint64_t most = ALIGN_BYTES / sector_bytes - DBLOCKS_AT;
+    struct disk_request request;
     const char *problem = NULL;
 
+    memcpy(&request, area + REQUEST_AT * sector_bytes, sizeof(request));
+    if (le32toh(request.magic) != REQUEST_MAGIC ||
+        (le32toh(request.version) & REQUEST_MAJOR) != (REQUEST_VERSION & REQUEST_MAJOR))
+        return "no request record";
     for (uint64_t i = 0; !problem && i < most && i < le64toh(leader->num_hosts); i++) {
         struct disk_dblock dblock;
 
@@ -273,7 +290,8 @@ ballots_problem(const uint8_t *area, uint64_t sector_bytes, const struct disk_le
     return problem;
 }
 
-/* bytes: of the lease's area; ALIGN_BYTES are all, and then its ballots are looked at, too. */
+/* bytes: of the lease's area; ALIGN_BYTES are all, and then what is behind its leader record is
+ * looked at, too. */
 static int
 read_lease(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index, size_t bytes,
            struct csv_lease_owner *owner, struct csv_error *error)
@@ -293,7 +311,7 @@ read_lease(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index, 
     memcpy(&leader, area, sizeof(leader));
     problem = result ? NULL : leader_problem(&leader, LEADER_MAGIC, &volume->super);
     if (!result && !problem && bytes == ALIGN_BYTES)
-        problem = ballots_problem(area, volume->super.sector_bytes, &leader);
+        problem = area_problem(area, volume->super.sector_bytes, &leader);
     free(area);
     if (result)
         return csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
@@ -486,27 +504,40 @@ rewrite_resource(struct csv_dev *dev, const struct csv_super *super, uint32_t nu
 }
 
 static int
-write_lver(struct csv_volume *volume, uint64_t offset, uint8_t *sector, uint64_t lver,
-           struct csv_error *error)
+write_taken(struct csv_volume *volume, uint64_t offset, uint8_t *sector, uint64_t lver,
+            struct csv_error *error)
 {
     struct disk_leader leader;
 
     memcpy(&leader, sector, sizeof(leader));
-    if (le64toh(leader.lver) >= lver)
+    if (le64toh(leader.lver) >= lver && !leader.timestamp)
         return 0;
-    leader.lver = htole64(lver);
+    if (le64toh(leader.lver) < lver)
+        leader.lver = htole64(lver);
     leader.timestamp = 0;
     return write_leader(volume, offset, sector, &leader, error);
 }
 
 /* The leader record stays: at no moment it is not there. */
 static int
-clear_ballots(struct csv_volume *volume, uint64_t offset, struct csv_error *error)
+clear_behind(struct csv_volume *volume, uint64_t offset, struct csv_error *error)
 {
+    const struct disk_request request = {.magic = htole32(REQUEST_MAGIC),
+                                         .version = htole32(REQUEST_VERSION)};
     struct csv_dev *dev = volume->dev;
-    uint64_t before = DBLOCKS_AT * (uint64_t)volume->super.sector_bytes;
-    int result = dev->ops->zero(dev, offset + before, ALIGN_BYTES - before);
+    uint32_t bytes = volume->super.sector_bytes;
+    uint64_t before = DBLOCKS_AT * (uint64_t)bytes;
+    uint8_t *sector = csv_dev_buffer(bytes);
+    int result;
 
+    if (!sector)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot clear a lease");
+    memset(sector, 0, bytes);
+    memcpy(sector, &request, sizeof(request));
+    result = dev->ops->write(dev, offset + REQUEST_AT * (uint64_t)bytes, sector, bytes);
+    free(sector);
+    if (!result)
+        result = dev->ops->zero(dev, offset + before, ALIGN_BYTES - before);
     if (!result)
         result = dev->ops->flush(dev);
     return result ? csv_fail(error, CSV_E_IO, -result, "cannot clear the ballots at %llu",
@@ -533,6 +564,7 @@ csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t i
     uint32_t number = kind == CSV_LEASE_VM ? LEASES_FIXED + index : kind == CSV_LEASE_REGISTRY;
     struct csv_lease lease;
     uint8_t *sector;
+    bool is_kept;
     int result = csv_lease_locate(volume, kind, index, &lease, error);
 
     if (result || !dev->path)
@@ -541,19 +573,18 @@ csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t i
     if (!sector)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a lease");
     result = dev->ops->read(dev, lease.offset_bytes, sector, bytes);
-    if (!result && is_of_name(sector, name, &volume->super)) {
-        result = clear_ballots(volume, lease.offset_bytes, error);
-    } else {
-        result = rewrite_resource(dev, &volume->super, number, name, error);
-        if (!result) {
-            result = dev->ops->read(dev, lease.offset_bytes, sector, bytes);
-            if (result)
-                result = csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
-                                  (unsigned long long)lease.offset_bytes);
-        }
+    is_kept = !result && is_of_name(sector, name, &volume->super);
+    result = is_kept ? 0 : rewrite_resource(dev, &volume->super, number, name, error);
+    if (!result && !is_kept) {
+        result = dev->ops->read(dev, lease.offset_bytes, sector, bytes);
+        if (result)
+            result = csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
+                              (unsigned long long)lease.offset_bytes);
     }
     if (!result)
-        result = write_lver(volume, lease.offset_bytes, sector, lver, error);
+        result = write_taken(volume, lease.offset_bytes, sector, lver, error);
+    if (!result && is_kept) /* last: before, a cut leaves what the next repair takes notice of */
+        result = clear_behind(volume, lease.offset_bytes, error);
     free(sector);
     return result;
 }

@@ -109,14 +109,13 @@ int csv_lease_reset(struct csv_volume *volume, uint32_t slot, const char *resour
 /* The same on a device that is no volume yet. */
 int csv_lease_write(struct csv_dev *dev, const struct csv_super *super, uint32_t slot,
                     const char *resource, struct csv_error *error);
-/* As csv_lease_read(), and CSV_E_DAMAGED where the ballots behind the leader record, a MiB with it,
- * are none that sanlock would take the lease with. */
+/* As csv_lease_read(), and CSV_E_DAMAGED where the request record and the ballots behind the leader
+ * record, a MiB with it, are none that sanlock would take the lease with. */
 int csv_lease_check(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
                     struct csv_lease_owner *owner, struct csv_error *error);
-/* For a repair, where nobody is there. Where the leader record is sound and has that name it is
- * kept, for it says who had the lease last and how often it was taken, and the ballots behind it
- * are cleared; one that was taken less than lver times is free after that and says lver. Else all
- * of it is made anew, free, as if it had been taken so often. */
+/* For a repair, where nobody is there: the lease is free then, was taken lver times at least, and
+ * has no ballots. Where its leader record is sound and has that name it is kept, for it says who
+ * had the lease last and how often it was taken; else all is made anew. */
 int csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
                      const char *name, uint64_t lver, struct csv_error *error);
 /* For a repair, where nobody is there: a host's lease anew, free; its next start has the generation

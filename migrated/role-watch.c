@@ -91,22 +91,31 @@ mig_role_is_cut_off(MigRole *role)
     return role->daemon->failover && mig_failover_cut_now(role->daemon->failover) != MIG_CUT_NONE;
 }
 
-gboolean
-mig_role_may_stand(MigRole *role)
+/* NULL: nothing keeps this node from staying coordinator */
+static const char *
+obstacle(MigRole *role)
 {
     g_autoptr(GPtrArray) views = NULL;
 
-    if (!role->daemon->config->standing_coordinator || mig_role_is_cut_off(role))
-        return FALSE;
+    if (!role->daemon->config->standing_coordinator)
+        return "[volumes] standing_coordinator=no";
+    if (mig_role_is_cut_off(role))
+        return "it is cut off";
     views = mig_attached_nodes(role->attached);
     for (guint i = 0; i < views->len; i++) {
         const MigNodeView *view = g_ptr_array_index(views, i);
 
         if ((view->state == MIG_NODE_UP || view->state == MIG_NODE_SUSPECT) &&
             !mig_node_is_of_0_3(view->node))
-            return FALSE;
+            return "a node of an older version is there";
     }
-    return TRUE;
+    return NULL;
+}
+
+gboolean
+mig_role_may_stand(MigRole *role)
+{
+    return obstacle(role) == NULL;
 }
 
 static void
@@ -314,15 +323,17 @@ balance(MigRole *role, guint *members, gint64 *changed_us)
 static void
 look_held(MigRole *role, guint *members, gint64 *changed_us)
 {
+    const char *why_not;
+
     if (!mig_role_lock_turn(role, 0)) {
         /* a change is under way: only the clock goes on, which reads no more than the LUN */
         mig_role_look_on(role);
         return;
     }
-    if (mig_role_verify(role) && !mig_role_may_stand(role)) {
+    why_not = mig_role_verify(role) ? obstacle(role) : NULL;
+    if (why_not) {
         g_message("this node is not coordinator of volume %s any more: %s",
-                  mig_attached_name(role->attached),
-                  mig_role_is_cut_off(role) ? "it is cut off" : "a node of an older version is up");
+                  mig_attached_name(role->attached), why_not);
         mig_role_release(role);
     }
     mig_role_unlock_turn(role);

@@ -26,6 +26,8 @@
 #define DONE       3 /* how a child ends that nobody cut */
 
 static const struct csv_lease_owner taken = {.lver = 9, .last_host_id = 2, .host_generation = 40};
+static const struct csv_lease_owner older = {
+    .lver = LVER - 1, .last_host_id = 3, .host_generation = 5};
 
 enum part { NOTHING, A_SECTOR, HALF, PARTS };
 
@@ -103,12 +105,13 @@ open_volume(void)
 }
 
 static void
-take(struct csv_volume *volume, enum csv_lease_kind kind, const struct csv_lease_owner *was)
+take(struct csv_volume *volume, enum csv_lease_kind kind, const struct csv_lease_owner *was,
+     uint64_t timestamp)
 {
     struct csv_lease lease;
 
     assert_ok(csv_lease_locate(volume, kind, 0, &lease, error));
-    take_lease(fd, &lease, was, 0);
+    take_lease(fd, &lease, was, timestamp);
 }
 
 static void
@@ -129,7 +132,7 @@ make_volume(void)
     assert_ok(csv_vm_create(volume, &epoch, &vm, error));
     assert_ok(csv_node_write(volume, &node, error));
     assert_ok(csv_repair(path, false, NULL, NULL, NULL, error)); /* nobody took a lease so often */
-    take(volume, CSV_LEASE_VM, &taken);
+    take(volume, CSV_LEASE_VM, &taken, 0);
     csv_close(volume);
 }
 
@@ -185,14 +188,22 @@ damage_ballot(struct csv_volume *volume)
     damage_ballot_of(volume, CSV_LEASE_VM);
 }
 
-/* The same, and the record is an older one than the newest change was made by */
+/* The same, and sanlock's request record, of one that a host had when it died */
+static void
+damage_owned(struct csv_volume *volume)
+{
+    struct csv_lease lease;
+
+    take(volume, CSV_LEASE_VM, &taken, 1234);
+    assert_ok(csv_lease_locate(volume, CSV_LEASE_VM, 0, &lease, error));
+    overwrite(lease.offset_bytes + SECTOR, 9 * SECTOR);
+}
+
+/* The record is an older one than the newest change was made by */
 static void
 damage_behind(struct csv_volume *volume)
 {
-    static const struct csv_lease_owner was = {
-        .lver = LVER - 1, .last_host_id = 3, .host_generation = 5};
-
-    take(volume, CSV_LEASE_COORDINATOR, &was);
+    take(volume, CSV_LEASE_COORDINATOR, &older, 0);
     damage_ballot_of(volume, CSV_LEASE_COORDINATOR);
 }
 
@@ -243,8 +254,9 @@ static const struct damage {
     {"coordinator", damage_coordinator, 3, false},
     {"registry", damage_registry, 2, false},
     {"vm", damage_vm, 2, true},
-    {"ballot", damage_ballot, 1, false},
-    {"behind", damage_behind, 2, false},
+    {"ballot", damage_ballot, 2, false},
+    {"owned", damage_owned, 3, false},
+    {"behind", damage_behind, 3, false},
     {"host", damage_host, 1, false},
     {"lockspace", damage_lockspace, 2, false},
     {"slots", damage_slots, 3, false},
@@ -267,23 +279,31 @@ assert_lease(struct csv_volume *volume, enum csv_lease_kind kind, uint64_t lver)
     g_assert_cmpuint(owner.lver, ==, lver);
 }
 
-/* Who had the VM last, by its leader record: whenever that can be read. */
+/* Who had it last, by its leader record: whenever that can be read. */
 static void
-assert_owner(struct csv_volume *volume, const struct csv_lease_owner *was)
+assert_owner(struct csv_volume *volume, enum csv_lease_kind kind, const struct csv_lease_owner *was)
 {
     struct csv_lease_owner owner;
 
-    assert_ok(csv_lease_read(volume, CSV_LEASE_VM, 0, &owner, error));
-    g_assert_cmpstr(owner.resource, ==, "web");
-    g_assert_cmpuint(owner.lver, ==, was->lver);
+    assert_ok(csv_lease_read(volume, kind, 0, &owner, error));
+    g_assert_cmpstr(owner.resource, ==, kind == CSV_LEASE_VM ? "web" : ".coordinator");
+    g_assert_cmpuint(owner.lver, >=, was->lver);
     g_assert_cmpuint(owner.last_host_id, ==, was->last_host_id);
     g_assert_cmpuint(owner.host_generation, ==, was->host_generation);
 }
 
 static void
+assert_owners(struct csv_volume *volume, const struct damage *damage)
+{
+    if (!damage->forgets)
+        assert_owner(volume, CSV_LEASE_VM, &taken);
+    if (damage->make == damage_behind)
+        assert_owner(volume, CSV_LEASE_COORDINATOR, &older);
+}
+
+static void
 assert_mended(const char *state, bool is_forgotten)
 {
-    static const struct csv_lease_owner nobody = {0};
     struct csv_volume *volume = open_volume();
     g_autofree char *now = describe(volume);
     struct csv_host_lease host;
@@ -292,7 +312,6 @@ assert_mended(const char *state, bool is_forgotten)
     assert_lease(volume, CSV_LEASE_COORDINATOR, LVER);
     assert_lease(volume, CSV_LEASE_REGISTRY, 0);
     assert_lease(volume, CSV_LEASE_VM, is_forgotten ? 0 : taken.lver);
-    assert_owner(volume, is_forgotten ? &nobody : &taken);
     assert_ok(csv_lockspace_read(volume, 2, &host, error));
     g_assert_true(host.is_free);
     g_assert_cmpuint(host.host_generation, ==, GENERATION);
@@ -349,8 +368,7 @@ cut(const struct damage *damage, const char *state, unsigned n, enum part part, 
     csv_close(volume);
     *is_done = repair_and_die(n, part);
     volume = open_volume();
-    if (!damage->forgets)
-        assert_owner(volume, &taken);
+    assert_owners(volume, damage);
     csv_close(volume);
     left = findings();
     assert_ok(csv_repair(path, true, NULL, NULL, &mended, error));
@@ -360,6 +378,9 @@ cut(const struct damage *damage, const char *state, unsigned n, enum part part, 
     if (*is_done)
         g_assert_cmpuint(left, ==, 0);
     assert_mended(state, damage->forgets);
+    volume = open_volume();
+    assert_owners(volume, damage);
+    csv_close(volume);
     g_assert_cmpuint(findings(), ==, 0);
 }
 

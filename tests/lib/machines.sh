@@ -21,16 +21,59 @@ create() {
         ctl nodeA cluster create "$LUN" --name "$VOLUME" --io-timeout $IO_TIMEOUT --management 10.77.0.1 --migration 10.77.1.1/24
 }
 
-# The other one joins while the first one takes the disk in: half a minute each.
+# The others join while the first one takes the disk in: half a minute each.
 join_and_define() {
-    local joins status=0
-    if in_cluster nodeB; then
-        retry "$WAIT_S" sees nodeA || return 1
-    fi
-    { in_cluster nodeB || ctl nodeB cluster join "$LUN"; } &
-    joins=$!
+    local node join status=0
+    local -a joins=()
+    for node in "${NODES[@]:1}"; do
+        in_cluster "$node" && continue
+        ctl "$node" cluster join "$LUN" &
+        joins+=($!)
+    done
+    ((${#joins[@]})) || retry "$WAIT_S" sees nodeA || return 1
     { tidy && define; } || status=1
-    wait $joins || status=1
+    for join in "${joins[@]}"; do
+        wait "$join" || status=1
+    done
+    return $status
+}
+
+attached() { # NODE
+    [[ $(status_of "${1:-nodeA}" '[.volumes[].state] | unique | join(" ")') == attached ]]
+}
+
+runs_there() {
+    on "$1" virsh -q list --name 2>/dev/null | grep -qx "$VM"
+}
+
+# What a script that was ended in its middle can have left
+tidy() {
+    local node
+    for node in "${NODES[@]}"; do
+        "$LAB" net "$node" san up || return 1
+    done
+    for node in "${NODES[@]}"; do
+        ! runs_there "$node" || { ctl nodeA vm stop "$VM" --force; return; }
+    done
+}
+
+sees() { # NODE: all of them, as it sees them
+    [[ $(status_of "$1" '[.nodes[] | select(.state == "up")] | length') == "${#NODES[@]}" ]]
+}
+
+define() {
+    local node join status=0
+    local -a joins=()
+    for node in "${NODES[@]:1}"; do
+        in_cluster "$node" && continue
+        ctl "$node" cluster join "$LUN" &
+        joins+=($!)
+    done
+    ((${#joins[@]})) || retry "$WAIT_S" sees nodeA || return 1
+    { tidy && define; } || status=1
+    for join in "${joins[@]}"; do
+        wait "$join" || status=1
+    done
     return $status
 }
 
@@ -74,18 +117,19 @@ answers_at_last() {
     fi
 }
 
-# machines_run [CMD]: two machines, one cluster, and the VM runs on nodeA. CMD comes before the cluster.
+# machines_run [CMD]: as many machines as NODES has, one cluster, and the VM runs on nodeA. CMD comes before the cluster.
 machines_run() {
-    local begun=$SECONDS
-    ok "two machines are up" machines_up 2
+    local begun=$SECONDS node
+    ok "${#NODES[@]} machines are up" machines_up "${#NODES[@]}"
     ((TAP_FAILED == 0)) || bail "no machines, no test"
     note "up after $((SECONDS - begun)) s"
     (($# == 0)) || ok "what each node has on its disk is written" "$@"
     ok "one of them makes a cluster" create
     ok "and has its volume" retry "$WAIT_S" attached
-    ok "the other one joins, and a VM is defined" join_and_define
-    ok "each sees both" retry "$WAIT_S" sees nodeA
-    ok "the other one, too" retry "$WAIT_S" sees nodeB
+    ok "the rest joins, and a VM is defined" join_and_define
+    for node in "${NODES[@]}"; do
+        ok "$node sees all" retry "$WAIT_S" sees "$node"
+    done
     at_exit acks_stop
     ok "it starts on nodeA" ctl nodeA vm start "$VM"
     ok "its web server answers" answers_at_last

@@ -33,7 +33,7 @@ reservations_everywhere() {
     local node
     reservations_on nodeA && reservations_on nodeB || return 1
     in_cluster nodeA || return 0
-    tidy || return 1
+    retry "$WAIT_S" attached nodeA && retry "$WAIT_S" attached nodeB && tidy || return 1
     for node in nodeB nodeA; do
         ctl $node volume detach "$VOLUME" && "$LAB" kill $node || return 1
     done

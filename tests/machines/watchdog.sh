@@ -20,7 +20,7 @@ in_time() {
 }
 
 # break_and_watch NODE BREAK MEND: what takes the machine its LUN, or what guards it, and what gives it back; sets t0, reset,
-# dead, restart. The machine is not a member yet then: nobody gave its host id back, so sanlock waits until that is dead.
+# dead, restart. The machine is a member late: nobody gave its host id back, so sanlock waits until that is dead.
 break_and_watch() {
     local node=$1 next boot answered
     next=$(other "$node")
@@ -29,15 +29,17 @@ break_and_watch() {
     pings_start "$node"
     t0=$(now_ms)
     $2
-    ok "the VM answers elsewhere" retry "$WAIT_S" runs_at "$next"
+    ok "the VM is to start elsewhere" retry "$WAIT_S" told_since "$t0" "$next" "$VM" restart
+    $3 # its guest boots meanwhile
+    ok "it answers there" retry "$WAIT_S" runs_at "$next"
     answered=$(now_ms)
-    $3
     ok "the machine comes back by itself, anew" retry "$WAIT_S" booted_anew "$node" "$boot"
     pings_end "$t0"
     dead=$(first_at "$next" "$node" dead "$t0")
     restart=$(first_at "$next" "$VM" restart "$t0")
     timeline "$t0" "$node is reset" "$reset" "$node is dead, for $next" "$dead" "$VM is to start on $next" "$restart" \
         "it answers" "$answered"
+    ok "as a member" retry "$WAIT_S" is_member "$node"
     ok "with nothing of before on it" none_here "$node"
     ok "nobody was fenced" not_told_since "$t0" "$next" "$node" fencing
 }
@@ -72,8 +74,9 @@ stands_still() {
     on "$1" virsh -q list --state-paused 2>/dev/null | grep -qw "$VM"
 }
 
-quick_errors() { # NODE
-    on "$1" sh -c 'for file in /sys/class/iscsi_session/*/recovery_tmo; do echo 5 >"$file" && cat "$file"; done'
+errors_after() { # NODE SECONDS
+    # shellcheck disable=SC2016
+    on "$1" sh -c 'for file in /sys/class/iscsi_session/*/recovery_tmo; do echo "$1" >"$file" && cat "$file"; done' errors "$2"
 }
 
 machines_run
@@ -89,20 +92,21 @@ ok "nobody started it earlier than timeouts.c allows" in_time $((restart - t0)) 
 acks_stop
 ok "no record is lost that the client saw acknowledged" lost_nothing
 
-# ---- the daemons of the other one, one by one, while that one joins ----
+# ---- the daemons of where it runs now, one by one ----
 
+since=$(now_ms)
 ok "migrated is killed" "$LAB" service nodeB migrated kill
 ok "the guest runs on" answers
 ok "systemd starts it anew, and it knows the VM" retry "$WAIT_S" vm_is_on nodeB nodeB
 ok "libvirtd is killed" "$LAB" service nodeB libvirtd kill
 ok "the guest runs on" answers
 ok "libvirt is back, and has it" retry "$WAIT_S" runs_once nodeB
-ok "the machine that came back is a member" retry "$WAIT_S" is_member nodeA
-ok "and the other one was all the time" is_member nodeB
+ok "the node is a member" is_member nodeB
+ok "and never was dead for the other one" not_told_since "$since" nodeA nodeB dead
 
 # ---- its LUN, with errors that come soon ----
 
-ok "errors of its LUN come after 5 s" quick_errors nodeB
+ok "errors of its LUN come after 5 s" errors_after nodeB 5
 boot=$(boot_of nodeB)
 acks_start
 t0=$(now_ms)
@@ -121,6 +125,7 @@ ok "what stood still there is ended" retry 60 none_here nodeB
 acks_stop
 ok "no record is lost that the client saw acknowledged" lost_nothing
 ok "it runs once" retry "$WAIT_S" runs_once nodeA
+ok "errors take as long as before" errors_after nodeB 120
 
 # ---- its sanlock ----
 
@@ -130,6 +135,5 @@ ok "without sanlock nobody feeds the watchdog: the machine was reset before the 
 # wdmd goes by what a sanlock that is gone had promised last: until its leases have run out
 ok "the watchdog bit when the time of its last renewal and its own were over" in_time $((reset - t0)) $FAILS_S $((DEAD_S + LATE_S))
 ok "not one write of before is among those of after" stop_and_verify nodeB
-ok "the machine is a member again" retry "$WAIT_S" is_member nodeA
 ok "the volume is in order" volume_clean
 done_testing
