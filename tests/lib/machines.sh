@@ -62,40 +62,6 @@ sees() { # NODE: all of them, as it sees them
 }
 
 define() {
-    local node join status=0
-    local -a joins=()
-    for node in "${NODES[@]:1}"; do
-        in_cluster "$node" && continue
-        ctl "$node" cluster join "$LUN" &
-        joins+=($!)
-    done
-    ((${#joins[@]})) || retry "$WAIT_S" sees nodeA || return 1
-    { tidy && define; } || status=1
-    for join in "${joins[@]}"; do
-        wait "$join" || status=1
-    done
-    return $status
-}
-
-attached() { # NODE
-    [[ $(status_of "${1:-nodeA}" '[.volumes[].state] | unique | join(" ")') == attached ]]
-}
-
-# What a script that was ended in its middle can have left
-tidy() {
-    local node
-    for node in nodeA nodeB; do
-        "$LAB" net $node san up || return 1
-    done
-    on nodeA virsh -q list --name 2>/dev/null | grep -qx "$VM" || on nodeB virsh -q list --name 2>/dev/null | grep -qx "$VM" || return 0
-    ctl nodeA vm stop "$VM" --force
-}
-
-sees() {
-    [[ $(status_of "$1" '[.nodes[] | select(.state == "up")] | length') == 2 ]]
-}
-
-define() {
     ctl nodeA vm show "$VM" >/dev/null 2>&1 || cluster_define "$VM" "${IP##*.}"
 }
 
