@@ -3,7 +3,7 @@
 # Three machines, no fence agent: a VM goes round, and when its machine loses its power one of the two that are left starts
 # it, once.
 # alone
-# takes: 600
+# takes: 800
 # timeout: 2400
 set -euo pipefail
 # the others have two
