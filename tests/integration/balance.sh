@@ -74,13 +74,14 @@ unanswered() {
     for_all grep -c "coordinator of volume .* its LUN does not answer" /var/log/migrated.out || true
 }
 
-# stays_for SECONDS "2 2 2": nothing goes over. A LUN that does not answer, on a machine whose disk is busy, is a reason to.
+# stays_for SECONDS "2 2 2": nothing goes over. A LUN that does not answer, on a machine whose disk is busy, is a reason to,
+# twice.
 stays_for() {
-    local before
+    local before tries=3
     before=$(unanswered)
     until still_for "$1"; do
         for_all sh -c 'grep coordinat /var/log/migrated.out | tail -n 12' || true
-        [[ $(unanswered) != "$before" ]] || return 1
+        ((--tries)) && [[ $(unanswered) != "$before" ]] || return 1
         note "a LUN did not answer: once more"
         before=$(unanswered)
         retry $SETTLE_S shared_out "$2" || return 1
