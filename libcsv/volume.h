@@ -115,7 +115,8 @@ int csv_lease_check(struct csv_volume *volume, enum csv_lease_kind kind, uint32_
                     struct csv_lease_owner *owner, struct csv_error *error);
 /* For a repair, where nobody is there: the lease is free then, was taken lver times at least, and
  * has no ballots. Where its leader record is sound and has that name it is kept, for it says who
- * had the lease last and how often it was taken; else all is made anew. */
+ * had the lease last and how often it was taken (or the sound ballots behind it, if that is more);
+ * else all is made anew. */
 int csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
                      const char *name, uint64_t lver, struct csv_error *error);
 /* For a repair, where nobody is there: a host's lease anew, free; its next start has the generation
