@@ -51,12 +51,13 @@ serve_request() {
 }
 
 cmd_fence_serve() {
-    local request idle
+    local request idle dir
     need_lab
+    dir=$(fence_dir) # once: a process for it at each turn is a twentieth of a processor
     exec {idle}<> <(:) # says nothing, ever: a wait on it is no process
-    echo $$ >"$(fence_dir)/pid"
-    while [[ -d $(fence_dir) ]]; do
-        for request in "$(fence_dir)"/*.request; do
+    echo $$ >"$dir/pid"
+    while [[ -d $dir ]]; do
+        for request in "$dir"/*.request; do
             [[ ! -f $request ]] || serve_request "$request" || true
         done
         read -r -t 0.05 -u "$idle" || true

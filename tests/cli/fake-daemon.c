@@ -9,7 +9,7 @@
  * half-way.
  *
  * What a hook asks is fine, but for a VM "hang", which is never answered, "slow", which is after
- * half a second, and "dies". What it asks and tells is written to SOCKET.hook.
+ * two seconds, and "dies". What it asks and tells is written to SOCKET.hook.
  *
  * fake-daemon SOCKET TEXT: one that answers TEXT and a NUL to whatever it is sent, and hangs up.
  */
@@ -521,7 +521,7 @@ hook_domain(MigRpcCall *call, gconstpointer data, gpointer user_data)
         return;
     if (g_str_equal(request->vm, "dies"))
         _exit(0);
-    g_timeout_add(g_str_equal(request->vm, "slow") ? 500 : 0, answer_hook, call);
+    g_timeout_add(g_str_equal(request->vm, "slow") ? 2000 : 0, answer_hook, call);
 }
 
 static int

@@ -62,6 +62,25 @@ end_daemon() {
 begin_clock() { clock=${EPOCHREALTIME/./}; }
 took() { echo $(((${EPOCHREALTIME/./} - clock) / 1000)); }
 
+# soon TEXT VM: its release passes within the time that it has and what it costs to be started at all, which on a busy
+# machine can be more than all else: as much as one that asks nobody. The shortest of three counts, and what the slow
+# daemon takes is never soon.
+RELEASE_MS=200
+soon() {
+    local i cost=0 shortest=999999 limit
+    for i in 1 2 3; do
+        begin_clock
+        hook foreign web prepare >/dev/null 2>&1
+        (($(took) <= cost)) || cost=$(took)
+        begin_clock
+        exits "$1" 0 hook ours "$2" release
+        (($(took) >= shortest)) || shortest=$(took)
+    done
+    limit=$((RELEASE_MS * 3 / 2 + 5 * cost))
+    ((limit <= 1500)) || limit=1500
+    ok "it took $shortest ms, less than $limit" test "$shortest" -lt "$limit"
+}
+
 never_refused() {
     local op
     for op in $PASSED_OPS release; do
@@ -121,9 +140,7 @@ like "what it does not understand: says so" "$ERR" 'cannot be understood'
 exits "not even an error holds up a release" 0 hook ours VmBusy release
 exits "a name that has to be escaped" 0 hook ours $'a"\\\t' prepare
 exits "a slow one is waited for" 0 hook ours slow prepare
-begin_clock
-exits "a slow one is not waited for at the end" 0 hook ours slow release
-ok "it took $(took) ms, less than 400" test "$(took)" -lt 400
+soon "a slow one is not waited for at the end" slow
 exits "one that dies meanwhile" 1 hook ours dies prepare
 like "one that dies: says so" "$ERR" 'cannot be asked.*ended without an answer'
 end_daemon
@@ -137,16 +154,12 @@ like "never answered: says so" "$ERR" 'has not answered within 5 s'
 says_one_line "never answered"
 ok "it took $ms ms: 5 s and some" test "$ms" -ge 5000 -a "$ms" -lt 7000
 kill -STOP $pid
-begin_clock
-exits "a stopped daemon: release passes" 0 hook ours web release
+soon "a stopped daemon: release passes" web
 exits "a stopped daemon: a foreign start passes" 0 hook foreign web prepare
-ok "they took $(took) ms, less than 900" test "$(took)" -lt 900
 for _ in {1..40}; do # until no more connections are taken
     hook ours web release
 done
-begin_clock
-exits "a stopped daemon, its backlog full: release passes" 0 hook ours web release
-ok "it took $(took) ms, less than 900" test "$(took)" -lt 900
+soon "a stopped daemon, its backlog full: release passes" web
 begin_clock
 exits "a stopped daemon: a move is refused" 1 hook ours web migrate
 ms=$(took)

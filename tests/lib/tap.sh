@@ -178,7 +178,7 @@ unlike() {
 }
 
 retry() {
-    local until=$((SECONDS + $1 * ${SLOWER:-1}))
+    local until=$((SECONDS + $1 * ${SLOWER:-1} * ${MIGRATED_TEST_PATIENCE:-1}))
     shift
     until "$@"; do
         [ "$SECONDS" -lt "$until" ] || return 1
