@@ -442,7 +442,7 @@ csv_dev_stream(struct csv_dev *dev, const struct csv_range *range, csv_dev_piece
         result = dev->ops->stream(dev, range, visit, data);
     if (result != -EAGAIN)
         return result;
-    piece = csv_dev_buffer(most);
+    piece = csv_dev_space(most);
     result = piece ? 0 : -ENOMEM;
     for (uint64_t at = 0; !result && at < range->bytes; at += most) {
         size_t bytes = range->bytes - at < most ? (size_t)(range->bytes - at) : most;
@@ -462,12 +462,19 @@ csv_dev_close(struct csv_dev *dev)
 }
 
 void *
-csv_dev_buffer(size_t bytes)
+csv_dev_space(size_t bytes)
 {
     void *buffer = NULL;
 
-    if (posix_memalign(&buffer, CSV_DEV_ALIGN, bytes ? bytes : CSV_DEV_ALIGN))
-        return NULL;
-    memset(buffer, 0, bytes);
+    return posix_memalign(&buffer, CSV_DEV_ALIGN, bytes ? bytes : CSV_DEV_ALIGN) ? NULL : buffer;
+}
+
+void *
+csv_dev_buffer(size_t bytes)
+{
+    void *buffer = csv_dev_space(bytes);
+
+    if (buffer)
+        memset(buffer, 0, bytes);
     return buffer;
 }

@@ -127,9 +127,9 @@ csv_stream_run(struct csv_stream *stream, struct csv_dev *dev, const struct csv_
         syscall(SYS_io_setup, DEPTH, &stream->context) != 0)
         stream->is_refused = true;
     if (!stream->is_refused)
-        buffers = csv_dev_buffer(DEPTH * range->piece_bytes);
+        buffers = csv_dev_space((count < DEPTH ? count : DEPTH) * range->piece_bytes);
     if (buffers) {
-        for (unsigned i = 0; i < DEPTH; i++)
+        for (unsigned i = 0; i < DEPTH && i < count; i++)
             flights[i].buffer = buffers + i * range->piece_bytes;
         result = run(stream, dev, range, flights, count, visit, data);
         for (unsigned i = 0; i < DEPTH; i++)

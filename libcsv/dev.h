@@ -116,3 +116,7 @@ int csv_fd_write(int fd, uint64_t offset, const void *buffer, size_t bytes);
 
 /* A zeroed buffer fit for direct I/O; free() it. NULL: no memory. */
 void *csv_dev_buffer(size_t bytes);
+
+/* The same with anything in it, for what is only read into: to touch megabytes first costs more
+ * than to read them. */
+void *csv_dev_space(size_t bytes);

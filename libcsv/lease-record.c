@@ -66,6 +66,9 @@ csv_area_problem(const uint8_t *area, uint64_t sector_bytes, const struct disk_l
     return problem;
 }
 
+/* A lease taken a thousand times a second for 49 days. */
+#define FARTHEST (1ull << 32)
+
 uint64_t
 csv_area_lver(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader)
 {
@@ -76,7 +79,8 @@ csv_area_lver(const uint8_t *area, uint64_t sector_bytes, const struct disk_lead
         struct disk_dblock dblock;
 
         memcpy(&dblock, area + (DBLOCKS_AT + i) * sector_bytes, sizeof(dblock));
-        if (!dblock_problem(&dblock, UINT64_MAX / 2) && le64toh(dblock.lver) > lver)
+        if (!dblock_problem(&dblock, UINT64_MAX - 1) && le64toh(dblock.lver) > lver &&
+            le64toh(dblock.lver) - le64toh(leader->lver) < FARTHEST)
             lver = le64toh(dblock.lver);
     }
     return lver;

@@ -76,7 +76,8 @@ csv_leader_problem(const struct disk_leader *leader, uint32_t magic, const struc
 const char *
 csv_area_problem(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader);
 
-/* The highest owner that any sound ballot of that area speaks of; 0: none does. */
+/* The highest owner that any sound ballot of that area speaks of; 0: none does. One so far from the
+ * record's that no host can have come there in its life counts for nothing. */
 uint64_t
 csv_area_lver(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader);
 
@@ -85,6 +86,7 @@ csv_area_lver(const uint8_t *area, uint64_t sector_bytes, const struct disk_lead
 int csv_leader_write(struct csv_volume *volume, uint64_t offset, uint8_t *sector,
                      struct disk_leader *leader, struct csv_error *error);
 
-/* All of a lockspace's host leases, free, by libsanlock. 0 or CSV_E_IO. */
+/* All of a lockspace's host leases, free, by libsanlock. 0, CSV_E_IO, or CSV_BAD_VALUE for a path
+ * that is too long for it. */
 int
 csv_lockspace_write(struct csv_dev *dev, const struct csv_super *super, struct csv_error *error);

@@ -299,21 +299,30 @@ is_of_name(const uint8_t *sector, const char *name, const struct csv_super *supe
            strncmp((const char *)leader.resource_name, name, CSV_NAME_MAX) == 0;
 }
 
-/* The highest owner that the ballots speak of: a leader record that is older than these was written
- * before it, and counts too little. Ballots that cannot be read say nothing. */
-static uint64_t
-highest_ballot(struct csv_volume *volume, uint64_t offset)
+/* Raises lver to the highest owner that the ballots speak of: a leader record that is older than
+ * these was written before it, and counts too little. Sectors that cannot be read say nothing. */
+static int
+raise_to_ballots(struct csv_volume *volume, uint64_t offset, uint64_t *lver,
+                 struct csv_error *error)
 {
+    struct csv_dev *dev = volume->dev;
+    uint32_t bytes = volume->super.sector_bytes;
     struct disk_leader leader;
     uint8_t *area = csv_dev_buffer(ALIGN_BYTES);
-    uint64_t lver = 0;
+    uint64_t highest;
 
-    if (area && !volume->dev->ops->read(volume->dev, offset, area, ALIGN_BYTES)) {
-        memcpy(&leader, area, sizeof(leader));
-        lver = csv_area_lver(area, volume->super.sector_bytes, &leader);
-    }
+    if (!area)
+        return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a lease");
+    if (dev->ops->read(dev, offset, area, ALIGN_BYTES))
+        for (uint32_t at = 0; at < ALIGN_BYTES; at += bytes)
+            if (dev->ops->read(dev, offset + at, area + at, bytes))
+                memset(area + at, 0, bytes);
+    memcpy(&leader, area, sizeof(leader));
+    highest = csv_area_lver(area, bytes, &leader);
+    if (highest > *lver)
+        *lver = highest;
     free(area);
-    return lver;
+    return 0;
 }
 
 int
@@ -342,14 +351,12 @@ csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t i
             result = csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
                               (unsigned long long)lease.offset_bytes);
     }
-    if (!result && is_kept) {
-        uint64_t highest = highest_ballot(volume, lease.offset_bytes);
-
-        lver = highest > lver ? highest : lver;
-    }
+    if (!result && is_kept)
+        result = raise_to_ballots(volume, lease.offset_bytes, &lver, error);
     if (!result)
         result = write_taken(volume, lease.offset_bytes, sector, lver, error);
-    if (!result && is_kept) /* last: before, a cut leaves what the next repair takes notice of */
+    if (!result &&
+        is_kept) /* last: cut before, what sanlock would not take is there for the next one */
         result = clear_behind(volume, lease.offset_bytes, error);
     free(sector);
     return result;

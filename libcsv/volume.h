@@ -100,7 +100,7 @@ int csv_guard_ask(const struct csv_volume *volume, struct csv_error *error);
 /* 16 random bytes made a version 4 uuid. */
 int csv_uuid_make(uint8_t uuid[CSV_UUID_BYTES], struct csv_error *error);
 
-/* ---- lease.c: sanlock's areas. On a device without a path these do nothing. ---------------- */
+/* ---- lease.c, lease-host.c: sanlock's areas. On a device without a path these do nothing. -- */
 
 int csv_lease_format(struct csv_dev *dev, const struct csv_super *super, struct csv_error *error);
 /* Writes a free lease named resource over whatever the slot's lease area holds. */
@@ -115,8 +115,9 @@ int csv_lease_check(struct csv_volume *volume, enum csv_lease_kind kind, uint32_
                     struct csv_lease_owner *owner, struct csv_error *error);
 /* For a repair, where nobody is there: the lease is free then, was taken lver times at least, and
  * has no ballots. Where its leader record is sound and has that name it is kept, for it says who
- * had the lease last and how often it was taken (or the sound ballots behind it, if that is more);
- * else all is made anew. */
+ * had the lease last and how often it was taken. Where the sound ballots behind it say more often
+ * that counts, and who it was is not known then: the record says who had it some time before. Else
+ * all is made anew. Cut short, ballots may be left that sanlock takes it with. */
 int csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
                      const char *name, uint64_t lver, struct csv_error *error);
 /* For a repair, where nobody is there: a host's lease anew, free; its next start has the generation

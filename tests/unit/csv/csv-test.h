@@ -131,3 +131,24 @@ take_lease(int fd, const struct csv_lease *lease, const struct csv_lease_owner *
     g_assert_cmpint(pwrite(fd, leader, sizeof(leader), (off_t)lease->offset_bytes), ==,
                     sizeof(leader));
 }
+
+/* What that host's ballot says of the owner lver, as sanlock leaves it there; not sound: its
+ * checksum is another one. */
+static inline void
+write_ballot(int fd, const struct csv_lease *lease, uint32_t host_id, uint64_t lver, bool is_sound)
+{
+    const uint64_t values[] = {lver, lver, host_id, 1, 0, lver};
+    uint8_t sector[512] = {0};
+    uint32_t sum;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(values); i++) {
+        uint64_t value = GUINT64_TO_LE(values[i]);
+
+        memcpy(sector + i * sizeof(value), &value, sizeof(value));
+    }
+    sum = GUINT32_TO_LE(csv_crc32c_raw(~1u, sector, sizeof(values)) ^ !is_sound);
+    memcpy(sector + sizeof(values), &sum, sizeof(sum));
+    g_assert_cmpint(pwrite(fd, sector, sizeof(sector),
+                           (off_t)(lease->offset_bytes + (1 + host_id) * sizeof(sector))),
+                    ==, sizeof(sector));
+}

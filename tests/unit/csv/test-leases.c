@@ -189,9 +189,6 @@ test_older(struct fixture *fixture, const void *data)
 {
     const struct csv_epoch epoch = {.lver = 1, .host_generation = 3, .host_id = 1};
     const struct csv_lease_owner was = {.lver = 9, .last_host_id = 2, .host_generation = 41};
-    /* of the host ids 1 to 3; the last one's is not sound */
-    const uint64_t ballots[][6] = {
-        {11, 11, 3, 41, 0, 11}, {3, 3, 1, 3, 0, 12}, {7, 7, 2, 41, 0, 99}};
     struct csv_vm vm = test_vm("web", 1);
     struct csv_lease_owner owner;
     struct csv_lease lease;
@@ -201,21 +198,10 @@ test_older(struct fixture *fixture, const void *data)
     assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
     assert_ok(csv_lease_locate(fixture->volume, CSV_LEASE_VM, 0, &lease, error));
     take_lease(fixture->fd, &lease, &was, 0);
-    for (size_t i = 0; i < G_N_ELEMENTS(ballots); i++) {
-        uint8_t sector[SECTOR] = {0};
-        uint32_t sum;
-
-        for (size_t k = 0; k < G_N_ELEMENTS(ballots[i]); k++) {
-            uint64_t value = GUINT64_TO_LE(ballots[i][k]);
-
-            memcpy(sector + k * sizeof(value), &value, sizeof(value));
-        }
-        sum = GUINT32_TO_LE(csv_crc32c_raw(~1u, sector, sizeof(ballots[i])) ^ (i == 2));
-        memcpy(sector + sizeof(ballots[i]), &sum, sizeof(sum));
-        g_assert_cmpint(
-            pwrite(fixture->fd, sector, SECTOR, (off_t)(lease.offset_bytes + (2 + i) * SECTOR)), ==,
-            SECTOR);
-    }
+    write_ballot(fixture->fd, &lease, 1, 11, true);
+    write_ballot(fixture->fd, &lease, 2, 99, false);
+    write_ballot(fixture->fd, &lease, 3, 12, true);
+    write_ballot(fixture->fd, &lease, 4, UINT64_MAX / 2, true); /* nobody took it so often */
     expect_damage(fixture, 1);
     assert_ok(csv_repair(fixture->path, false, NULL, NULL, &mended, error));
     g_assert_cmpuint(mended, ==, 1);
