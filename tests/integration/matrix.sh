@@ -186,8 +186,8 @@ mend_it() {
     case $fault in
     migrated-*) retry 30 ctl "$here" status && retry 30 ctl "$there" status ;;
     libvirtd-*) sleep 1 && "$LAB" service "$node" libvirtd start ;;
-    peer-cut | ram-cut | both-cut) retry $CUT_S has_ended || true && cables "$there" up ;;
-    lun-*) retry $STALL_S has_ended || true && "$LAB" disk "$node" ok ;;
+    peer-cut | ram-cut | both-cut) retry_for $CUT_S has_ended || true && cables "$there" up ;;
+    lun-*) retry_for $STALL_S has_ended || true && "$LAB" disk "$node" ok ;;
     memory-target | lease-target)
         retry 30 has_ended
         limit_qemu unlimited

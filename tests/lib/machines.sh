@@ -74,7 +74,7 @@ guest_cpu() {
 # started anew, once. A guest that got further has to answer in WAIT_S, as any.
 answers_at_last() {
     local begun=$SECONDS
-    ! retry 100 answers || return 0
+    ! retry_for 100 answers || return 0
     late="no answer after 100 s, $(guest_cpu)"
     if [[ $late == *EIP=* ]]; then
         ctl nodeA vm stop "$VM" --force && ctl nodeA vm start "$VM" && retry "$WAIT_S" answers

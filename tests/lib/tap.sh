@@ -12,7 +12,9 @@
 #   skip TEXT REASON           counted as failed by tests/run unless README lists it
 #   note TEXT                  a line of comment
 #   bail TEXT                  gives up: nothing that follows would make sense
-#   retry SECONDS COMMAND...   until it succeeds, 5 times a second; false when the time is over
+#   retry SECONDS COMMAND...   until it succeeds, 5 times a second; false when the time is over, which is told by a hang
+#                              alone: SLOWER nodes, and MIGRATED_TEST_PATIENCE where several share a machine, have more
+#   retry_for SECONDS COMMAND...  the same where the time is what is meant
 #   not COMMAND...             succeeds where that fails
 #   at_exit COMMAND...         run when the script ends, however it ends; the last one first
 #
@@ -184,6 +186,10 @@ retry() {
         [ "$SECONDS" -lt "$until" ] || return 1
         sleep 0.2
     done
+}
+
+retry_for() {
+    MIGRATED_TEST_PATIENCE=1 SLOWER=1 retry "$@"
 }
 
 at_exit() {
