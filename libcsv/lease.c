@@ -355,8 +355,8 @@ csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t i
         result = raise_to_ballots(volume, lease.offset_bytes, &lver, error);
     if (!result)
         result = write_taken(volume, lease.offset_bytes, sector, lver, error);
-    if (!result &&
-        is_kept) /* last: cut before, what sanlock would not take is there for the next one */
+    /* last: cut before, what sanlock would not take is there for the next repair */
+    if (!result && is_kept)
         result = clear_behind(volume, lease.offset_bytes, error);
     free(sector);
     return result;

@@ -423,16 +423,13 @@ ok "nor does any" test "$(later 2)" -lt $SLOWEST_US
 begin_work
 sleep 2
 all_took=()
-for i in 1 2 3 4 5; do
+for i in 1 2 3; do
     ok "hand-over $i under changes" hand_over
     all_took+=("$took")
     sleep 1
 done
-median=$(printf '%s\n' "${all_took[@]}" | sort -n | sed -n 3p)
 echo "# hand-overs took ${all_took[*]} ms, the command and its connections included"
-ok "they took less than $HAND_OVER_MS ms, the median" test "$median" -lt $HAND_OVER_MS
-# on a machine that may stand still for others' sake
-ok "and none four times that" test "$(printf '%s\n' "${all_took[@]}" | sort -n | tail -n 1)" -lt $((4 * HAND_OVER_MS))
+ok "each took less than $HAND_OVER_MS ms" test "$(printf '%s\n' "${all_took[@]}" | sort -n | tail -n 1)" -lt $HAND_OVER_MS
 was=$(coordinator nodeA)
 ok "the coordinator's daemon stops" "$LAB" service "$was" migrated stop
 ok "another node has the role" retry 20 not_coordinated_by "$was" "$(other "$was")"

@@ -2,6 +2,7 @@
 /* test-leases.c - sanlock's areas damaged: found, and made anew so that what was counted goes on.
  */
 
+#include <errno.h>
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <unistd.h>
@@ -211,6 +212,41 @@ test_older(struct fixture *fixture, const void *data)
     g_assert_cmpuint(owner.host_id, ==, 0);
 }
 
+static const struct csv_dev_ops *whole_ops;
+static uint64_t bad_sector; /* cannot be read */
+
+static int
+read_some(struct csv_dev *dev, uint64_t offset, void *buffer, size_t bytes)
+{
+    if (offset <= bad_sector && bad_sector < offset + bytes)
+        return -EIO;
+    return whole_ops->read(dev, offset, buffer, bytes);
+}
+
+/* A ballot that cannot be read takes nothing from what the others say. */
+static void
+test_unreadable(struct fixture *fixture, const void *data)
+{
+    struct csv_lease_owner owner = {.lver = 9, .last_host_id = 2, .host_generation = 41};
+    struct csv_dev *dev = fixture->volume->dev;
+    struct csv_dev_ops ops = *dev->ops;
+    struct csv_lease lease;
+
+    whole_ops = dev->ops;
+    assert_ok(csv_lease_locate(fixture->volume, CSV_LEASE_REGISTRY, 0, &lease, error));
+    take_lease(fixture->fd, &lease, &owner, 0);
+    write_ballot(fixture->fd, &lease, 1, 12, true);
+    bad_sector = lease.offset_bytes + 3 * SECTOR;
+    ops.read = read_some;
+    dev->ops = &ops;
+    assert_code(csv_lease_check(fixture->volume, CSV_LEASE_REGISTRY, 0, &owner, error), CSV_E_IO);
+    assert_ok(csv_lease_remake(fixture->volume, CSV_LEASE_REGISTRY, 0, ".registry", 0, error));
+    dev->ops = whole_ops;
+    assert_ok(csv_lease_check(fixture->volume, CSV_LEASE_REGISTRY, 0, &owner, error));
+    g_assert_cmpuint(owner.lver, ==, 12);
+    g_assert_cmpuint(owner.last_host_id, ==, 2);
+}
+
 /* A restored volume has new leases, and its node slots say what they said. */
 static void
 test_restored(struct fixture *fixture, const void *data)
@@ -334,6 +370,7 @@ main(int argc, char **argv)
     ADD("cut-short", test_cut_short);
     ADD("taken", test_taken);
     ADD("older", test_older);
+    ADD("unreadable", test_unreadable);
     ADD("restored", test_restored);
     ADD("hosts", test_hosts);
     ADD("unknown", test_unknown);
