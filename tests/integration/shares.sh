@@ -4,7 +4,7 @@
 #
 # The guests have no system to boot. Their boot sector fills as much of their memory as makes a move at one or two MiB/s
 # last longer than any step here waits. This machine must have all of it: QEMU's look at what a guest dirties reads pages
-# here and there, and where the kernel has no huge page of zeroes to show, that takes two MiB each.
+# here and there, and on some kernels (seen with Linux 6.18) that takes two MiB each.
 # takes: 80
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
