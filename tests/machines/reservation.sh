@@ -27,13 +27,21 @@ reservations_on() {
         sync'
 }
 
-# A node is let in after each start of its host, before it has a volume.
+# A node is let in after each start of its host, before it has a volume. Let go of in order: sanlock waits for the host id
+# of one that has died. Both, before one of them makes a reservation that the other one has no key for.
 reservations_everywhere() {
+    local node
     reservations_on nodeA && reservations_on nodeB || return 1
     in_cluster nodeA || return 0
-    # both, before one of them makes a reservation that the other one has no key for
-    "$LAB" kill nodeA && "$LAB" kill nodeB && "$LAB" up 2 --blank && retry "$WAIT_S" is_member nodeA &&
-        retry "$WAIT_S" is_member nodeB
+    retry "$WAIT_S" attached nodeA && retry "$WAIT_S" attached nodeB && tidy || return 1
+    for node in nodeB nodeA; do
+        ctl $node volume detach "$VOLUME" && "$LAB" kill $node || return 1
+    done
+    "$LAB" up 2 --blank && at_once attach nodeA nodeB && retry "$WAIT_S" is_member nodeA && retry "$WAIT_S" is_member nodeB
+}
+
+attach() { # NODE
+    ctl "$1" volume attach "$LUN"
 }
 
 # keys NODE: that the array has, as that node reads them
