@@ -12,8 +12,9 @@
 #   skip TEXT REASON           counted as failed by tests/run unless README lists it
 #   note TEXT                  a line of comment
 #   bail TEXT                  gives up: nothing that follows would make sense
-#   retry SECONDS COMMAND...   until it succeeds, 5 times a second; false when the time is over, which is told by a hang
-#                              alone: SLOWER nodes, and MIGRATED_TEST_PATIENCE where several share a machine, have more
+#   retry SECONDS COMMAND...   until it succeeds, 5 times a second for 3 s and twice a second then, for asking costs more
+#                              than waiting; false when the time is over, which is told by a hang alone: SLOWER nodes,
+#                              and MIGRATED_TEST_PATIENCE where several share a machine, have more
 #   retry_for SECONDS COMMAND...  the same where the time is what is meant
 #   not COMMAND...             succeeds where that fails
 #   at_exit COMMAND...         run when the script ends, however it ends; the last one first
@@ -180,11 +181,11 @@ unlike() {
 }
 
 retry() {
-    local until=$((SECONDS + $1 * ${SLOWER:-1} * ${MIGRATED_TEST_PATIENCE:-1}))
+    local begun=$SECONDS until=$((SECONDS + $1 * ${SLOWER:-1} * ${MIGRATED_TEST_PATIENCE:-1}))
     shift
     until "$@"; do
         [ "$SECONDS" -lt "$until" ] || return 1
-        sleep 0.2
+        if [ $((SECONDS - begun)) -le 3 ]; then sleep 0.2; else sleep 0.5; fi
     done
 }
 

@@ -57,14 +57,19 @@ refuses_others() {
     on nodeA sg_persist --no-inquiry --in --read-reservation /dev/lab/lun0 | grep -q 'Write Exclusive, registrants only'
 }
 
-# plug NODE: the VM runs there; its machine loses its power. plugs+=(ms until the VM answers)
+# plug NODE: the VM runs there; its machine loses its power, and boots as soon as the array has let go of it, beside the VM
+# that starts elsewhere. plugs+=(ms until that answers)
 plug() {
-    local node=$1 next t0 t
+    local node=$1 next t0 t booting
     next=$(other "$node")
     acks_start
     t0=$(now_ms)
     "$LAB" kill "$node"
-    ok "the VM of $node answers elsewhere" retry "$WAIT_S" answers
+    ok "$node is fenced by its reservation" retry "$WAIT_S" told_since "$t0" "$next" "$node" fence-confirmed
+    ok "the array has one key less" has_keys "$next" "$([[ $node == nodeA ]] && echo b2 || echo a1)"
+    "$LAB" boot "$node" >"$TMP/boot" 2>&1 &
+    booting=$!
+    ok "its VM answers elsewhere" retry "$WAIT_S" answers
     t=$(now_ms)
     plugs+=($((t - t0)))
     timeline "$t0" "suspect" "$(first_at "$next" "$node" suspect "$t0")" \
@@ -72,11 +77,9 @@ plug() {
         "fence-confirmed" "$(first_at "$next" "$node" fence-confirmed "$t0")" \
         "leases-freed" "$(first_at "$next" "$node" leases-freed "$t0")" \
         "the VM is to start" "$(first_at "$next" "$VM" restart "$t0")" "it answers" "$t"
-    ok "it was fenced by its reservation" told_since "$t0" "$next" "$node" fence-confirmed
-    ok "the array has one key less" has_keys "$next" "$([[ $node == nodeA ]] && echo b2 || echo a1)"
     acks_stop
     ok "no record is lost that the client saw acknowledged" lost_nothing
-    ok "$node boots" "$LAB" boot "$node"
+    ok "$node boots" wait $booting
     ok "it is let in again" retry "$WAIT_S" is_member "$node"
     ok "the array has its key" has_keys "$next" "a1 b2"
 }
@@ -126,10 +129,12 @@ ok "its daemon is started anew" on $node systemctl restart migrated
 sleep 20
 ok "that does not let it in" has_keys "$next" "$([[ $node == nodeA ]] && echo b2 || echo a1)"
 ok "the VM runs, with one key there" retry 20 answers
-ok "its machine starts anew" anew $node
-ok "that does" retry "$WAIT_S" is_member $node
+anew $node >"$TMP/anew" 2>&1 & # beside the verifying
+starting=$!
 ok "not one write of before is among those of after" stop_and_verify "$next"
 ok "though both have written" verified_boots 2
+ok "its machine starts anew" wait $starting
+ok "that lets it in" retry "$WAIT_S" is_member $node
 ok "the volume is in order" volume_clean
 
 # what 'setup' has done to files of other packages; its units are among these

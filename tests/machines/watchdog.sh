@@ -113,13 +113,14 @@ t0=$(now_ms)
 cut_san nodeB
 ok "the VM stands still there" retry "$WAIT_S" stands_still nodeB
 gone=$(now_ms)
-ok "the VM answers elsewhere" retry "$WAIT_S" runs_at nodeA
+ok "the VM is to start elsewhere" retry "$WAIT_S" told_since "$t0" nodeA "$VM" restart
+mend_san nodeB # its guest boots meanwhile
+ok "it answers there" retry "$WAIT_S" runs_at nodeA
 restart=$(first_at nodeA $VM restart "$t0")
 timeline "$t0" "it stands still" "$gone" "$VM is to start on nodeA" "$restart" "it answers" "$(now_ms)"
 ok "before its lease had run out" in_time $((gone - t0)) 1 $FAILS_S
 ok "and before the VM started elsewhere" in_order gone "$gone" restart "$restart"
 ok "so the machine was not reset" same_boot nodeB "$boot"
-mend_san nodeB
 ok "it is a member again" retry "$WAIT_S" is_member nodeB
 ok "what stood still there is ended" retry 60 none_here nodeB
 acks_stop
