@@ -23,6 +23,7 @@ typedef struct MigSigns MigSigns;
 typedef struct MigFailover MigFailover;
 typedef struct MigRecovery MigRecovery;
 typedef struct MigTrusted MigTrusted;
+typedef struct MigAgain MigAgain;
 typedef struct MigHooked MigHooked;
 
 /*
@@ -55,5 +56,6 @@ typedef struct MigDaemon {
     MigSigns *signs;       /* signs.h: who answers */
     MigFailover *failover; /* failover.h: who lives */
     MigRecovery *recovery; /* recovery.h: VMs that are started again */
+    MigAgain *again;       /* again.h: VMs that were ended here, and are to run again */
     MigHooked *hooked;     /* hooked.h: what libvirt's hook asks */
 } MigDaemon;

@@ -2,12 +2,12 @@
 /* halves.c - what halves.h says. */
 #include "halves.h"
 
+#include "again.h"
 #include "base/error.h"
 #include "core/recover.h"
 #include "core/timeouts.h"
 #include "failover.h"
 #include "incoming.h"
-#include "self.h"
 
 #define WAIT_LOOK_MS 200
 
@@ -143,6 +143,6 @@ mig_halves_restart(MigDaemon *daemon, const char *volume, const char *name)
     if (!vm->wants_running || vm->restart == MIG_RESTART_NEVER)
         return TRUE;
     mig_csv_vm_lease_owner(mig_attached_csv(attached), vm->slot, &lease, NULL);
-    mig_self_start_again(daemon, name, lease.version);
+    mig_again_start(daemon->again, volume, name, lease.version, TRUE);
     return TRUE;
 }

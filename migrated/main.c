@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* main.c - migrated: options, wiring, main loop. */
 #include "adopt.h"
+#include "again.h"
 #include "api.h"
 #include "copies.h"
 #include "drain.h"
@@ -212,6 +213,7 @@ start_thread(gpointer data)
     mig_trusted_start(daemon->trusted);
     mig_vms_adopt(daemon->vms);
     tell_known();
+    mig_again_go_on(daemon->again); /* before a job makes a note of its own */
     mig_jobs_recover(daemon->jobs);
     g_thread_unref(g_thread_new("facts", facts_thread, daemon));
     mig_meters_start(daemon->meters);
@@ -285,6 +287,7 @@ wire(MigDaemon *daemon, GError **error)
     daemon->hv = mig_libvirt_port(daemon->libvirt);
     daemon->events = mig_events_new(daemon);
     daemon->signs = mig_signs_new(daemon);
+    daemon->again = mig_again_new(daemon);
     daemon->failover = mig_failover_new(daemon);
     daemon->recovery = mig_recovery_new(daemon);
     daemon->hooked = mig_hooked_new(daemon);

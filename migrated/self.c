@@ -2,6 +2,7 @@
 /* self.c - looking after the leases of the VMs here, once a second. */
 #include "self.h"
 
+#include "again.h"
 #include "core/io-pause.h"
 #include "core/timeouts.h"
 #include "events.h"
@@ -11,8 +12,6 @@
 #include "incoming.h"
 #include "jobs.h"
 #include "left-leases.h"
-#include "recovery.h"
-#include "vm-actions.h"
 #include "vms.h"
 
 /* In a row. One look may fall into the hand-over of a move. */
@@ -148,6 +147,7 @@ end_isolated(MigSelf *self, const MigRunning *running, MigAttached *attached)
         !mig_failover_ends_for_cut_now(self->daemon->failover, vm)) /* a look can take long */
         return;
     mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL);
+    mig_again_note(self->daemon->again, running->volume, running->name, lease.version);
     ok = self->daemon->hv->destroy(self->daemon->hv->self, running->name, running->uuid, &error);
     mig_events_add(self->daemon->events, running->name, self->daemon->node, "ended-here",
                    "%s is cut off, and its policy is on_isolation=restart%s%s", self->daemon->node,
@@ -155,8 +155,7 @@ end_isolated(MigSelf *self, const MigRunning *running, MigAttached *attached)
     mig_vms_refresh_soon(self->daemon->vms);
     /* the others start it where they see the cut as one; where all were cut off from all, nobody
      * does, and once the network is back it is a VM that has ended by itself */
-    if (ok)
-        mig_self_start_again(self->daemon, running->name, lease.version);
+    mig_again_start(self->daemon->again, running->volume, running->name, lease.version, ok);
 }
 
 /* ---- its disk has failed ---- */
@@ -196,110 +195,6 @@ take_lease_again(MigSelf *self, const MigRunning *running, MigAttached *attached
     }
 }
 
-typedef struct {
-    MigDaemon *daemon;
-    char *vm;
-    guint64 version; /* of its lease, as it ended; 0: not known */
-} Again;
-
-/* As long as the LUN fails it cannot be given back, either. */
-static void
-give_back_again(Again *again)
-{
-    const MigHv *hv = again->daemon->hv;
-    g_autoptr(MigVmView) view = mig_vm_find(again->daemon, again->vm, NULL);
-    MigDomainState state = MIG_DOMAIN_UNKNOWN;
-    MigLeaseOwner owner = {0};
-    guint64 unknown = 0;
-
-    if (!view ||
-        !mig_csv_vm_lease_owner(mig_attached_csv(view->attached), view->vm->slot, &owner, NULL))
-        return;
-    /* the other one that looks after such leases may have been faster */
-    if (owner.host_id == 0 && owner.last_host_id == again->daemon->host_id && again->version &&
-        owner.version == again->version + 1)
-        again->version++;
-    if (!view->is_here || !hv->get_state(hv->self, view->vm->name, view->vm->uuid, &state, NULL) ||
-        state != MIG_DOMAIN_ABSENT)
-        return;
-    /* one that was taken and could not be given back is a version later */
-    if (again->version && mig_attached_owns(view->attached, &owner))
-        again->version = owner.version;
-    mig_left_leases_give_back(again->daemon, view->attached, view->vm->name, view->vm->slot,
-                              MIG_LEFT_LEASES_TRIES, again->version ? &again->version : &unknown);
-}
-
-/* Who restarts for its volume may be another one by the next time: all are told. */
-static void
-ask_all(const Again *again)
-{
-    MigDaemon *daemon = again->daemon;
-    g_autoptr(GPtrArray) nodes = mig_volumes_nodes(daemon->volumes);
-    MigPeerRestartRequest request = {.name = again->vm, .version = (gint64)again->version};
-
-    mig_recovery_ask(daemon->recovery, again->vm, again->version);
-    for (guint i = 0; i < nodes->len; i++) {
-        const MigNodeView *view = g_ptr_array_index(nodes, i);
-        g_autoptr(MigEmpty) reply = NULL;
-
-        if (view->is_local || view->state != MIG_NODE_UP)
-            continue;
-        reply = mig_peer_rpc_call(daemon->peer, view->node->name, "AskRestart",
-                                  &mig_type_PeerRestartRequest, &request, &mig_type_Empty,
-                                  MIG_PEER_CONNECT_MS, NULL);
-    }
-}
-
-/* Runs it already, or shall it not any more? What nobody can tell is no reason to give up. */
-static gboolean
-is_settled(MigDaemon *daemon, const char *name)
-{
-    g_autoptr(MigVmView) view = mig_vm_find(daemon, name, NULL);
-    MigDomainState state = MIG_DOMAIN_UNKNOWN;
-
-    if (!view || !view->vm->wants_running)
-        return view != NULL;
-    if (!g_str_equal(view->state, "running"))
-        return FALSE;
-    /* a lease that could not be given back yet looks like that, too */
-    return !view->is_here ||
-           (daemon->hv->get_state(daemon->hv->self, name, view->vm->uuid, &state, NULL) &&
-            state != MIG_DOMAIN_ABSENT);
-}
-
-/* The others may not know yet that it has ended here, and the LUN may come and go. Where it starts,
- * when, and how often at most, is the business of recovery.c. */
-static gpointer
-start_again(gpointer data)
-{
-    Again *again = data;
-
-    for (guint i = 0; i < MIG_AGAIN_TRIES;) {
-        g_usleep(MIG_AGAIN_MS * 1000);
-        give_back_again(again);
-        if (is_settled(again->daemon, again->vm))
-            break;
-        if (mig_failover_is_isolated(again->daemon->failover))
-            continue; /* there is nobody to be asked, however long that lasts */
-        ask_all(again);
-        i++;
-    }
-    g_free(again->vm);
-    g_free(again);
-    return NULL;
-}
-
-void
-mig_self_start_again(MigDaemon *daemon, const char *vm, guint64 lease_version)
-{
-    Again *again = g_new0(Again, 1);
-
-    again->daemon = daemon;
-    again->vm = g_strdup(vm);
-    again->version = lease_version;
-    g_thread_unref(g_thread_new("again", start_again, again));
-}
-
 static gboolean
 is_standing_or_running(const MigRunning *running)
 {
@@ -313,11 +208,22 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
     g_autoptr(MigVm) vm = mig_csv_vm(mig_attached_csv(attached), running->name, NULL);
     g_autoptr(GError) error = NULL;
     MigLeaseOwner lease = {0};
+    gboolean is_again;
 
     /* asked before: the run that ends is meant, and none that another node begins */
     mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL);
+    /* on a host that was fenced the lease may be that of another run already */
+    is_again =
+        vm && vm->wants_running && vm->restart != MIG_RESTART_NEVER &&
+        (!mig_attached_was_fenced(attached) ||
+         (running->state != MIG_DOMAIN_INCOMING && lease.last_host_id == self->daemon->host_id));
+    if (is_again)
+        mig_again_note(self->daemon->again, running->volume, running->name, lease.version);
     if (!self->daemon->hv->destroy(self->daemon->hv->self, running->name, running->uuid, &error)) {
         g_warning("%s cannot be ended: %s", running->name, error->message);
+        if (is_again) /* one that hangs in its disk can end by that later */
+            mig_again_start(self->daemon->again, running->volume, running->name, lease.version,
+                            FALSE);
         return;
     }
     mig_events_add(self->daemon->events, running->name, self->daemon->node, "ended-here", "%s",
@@ -326,13 +232,8 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
     mig_vms_refresh_soon(self->daemon->vms);
     mig_left_leases_give_back(self->daemon, attached, running->name, running->slot,
                               MIG_LEFT_LEASES_TRIES, &lease.version);
-    /* on a host that was fenced the lease may be that of another run already */
-    if (mig_attached_was_fenced(attached) &&
-        (running->state == MIG_DOMAIN_INCOMING || lease.last_host_id != self->daemon->host_id))
-        return;
-    if (!vm || !vm->wants_running || vm->restart == MIG_RESTART_NEVER)
-        return;
-    mig_self_start_again(self->daemon, running->name, lease.version);
+    if (is_again)
+        mig_again_start(self->daemon->again, running->volume, running->name, lease.version, TRUE);
 }
 
 /* What is listed may be older than a link that was taken up again, or the rest of its memory. */

@@ -16,9 +16,6 @@
 typedef struct MigSelf MigSelf;
 
 MigSelf *mig_self_new(MigDaemon *daemon);
-/* Whoever restarts for its volume is asked to start what was ended here, until it runs or is not
- * wanted any more. lease_version: of its lease as it ended; 0: not known. */
-void mig_self_start_again(MigDaemon *daemon, const char *vm, guint64 lease_version);
 /* To be called every MIG_SELF_LOOK_MS by one thread, of its own: it asks libvirt and the LUN, and
  * waits for them. */
 void mig_self_look(MigSelf *self);

@@ -23,7 +23,6 @@
  * starts be tried. Whoever restarts believes it until it is no longer said. */
 #define MIG_AGAIN_MS       (2 * MIG_HEARTBEAT_MS)
 #define MIG_AGAIN_VALID_MS (5 * MIG_AGAIN_MS)
-#define MIG_AGAIN_TRIES    900
 #define MIG_SUSPECT_MS     3000
 /* A heartbeat that takes longer than this has met a LUN that does not answer: nobody else waits for
  * it, too. Before the others' heartbeats, which cannot be read meanwhile, look late (SUSPECT). */

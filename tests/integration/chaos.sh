@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 270
+# takes: 210
 # timeout: 840
 # full-timeout: 3600
 # Things break at random, for minutes: no VM has two copies at work, no acknowledged write is lost, all run at the end.
 #
 # The schedule is made from a seed, which is printed: MIGRATED_SEED repeats it (when what happens meets what is
-# still a matter of the machine's load). Three minutes with 4 nodes and 6 VMs; the long form has 30 minutes, 5 nodes and 20 VMs.
+# still a matter of the machine's load). Two minutes with 4 nodes and 6 VMs; the long form has 30 minutes, 5 nodes and 20 VMs.
 # MIGRATED_CHAOS_S sets the time. What is judged is seen from outside: processes (lib/copy-watch), what clients saw acknowledged
 # (lab-acks), and the guests' disks (lab verify).
 set -euo pipefail
@@ -20,7 +20,7 @@ SEED=${MIGRATED_SEED:-$((16#$(head -c 3 /dev/urandom | od -An -tx1 | tr -d ' \n'
 if [[ ${MIGRATED_TEST_FULL:-0} == 1 ]]; then
     N=5 N_VMS=20 RUN_S=${MIGRATED_CHAOS_S:-1800}
 else
-    N=4 N_VMS=6 RUN_S=${MIGRATED_CHAOS_S:-180}
+    N=4 N_VMS=6 RUN_S=${MIGRATED_CHAOS_S:-120}
 fi
 MOST_BROKEN=$((N / 2)) # nodes at once
 SETTLE_S=240

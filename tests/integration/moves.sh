@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# takes: 140
+# takes: 110
 # full-timeout: 1800
-# Fifty moves (thirty without MIGRATED_TEST_FULL=1) of one VM that writes to its disk and to its memory: nothing is
+# Fifty moves (twenty without MIGRATED_TEST_FULL=1) of one VM that writes to its disk and to its memory: nothing is
 # lost, doubled or left.
 #
 # An argument is another number of moves. After each one the daemons' status, libvirt and sanlock
@@ -11,7 +11,7 @@ set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
-MOVES=${1:-$([[ ${MIGRATED_TEST_FULL:-} ]] && echo 50 || echo 30)}
+MOVES=${1:-$([[ ${MIGRATED_TEST_FULL:-} ]] && echo 50 || echo 20)}
 # Each node to each other one first: then all threads and connections that stay have come.
 FIRST=(nodeB nodeC nodeA nodeC nodeB nodeA)
 SETTLED=${#FIRST[@]}

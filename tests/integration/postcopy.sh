@@ -66,7 +66,8 @@ has_booted_on() {
     runs_once "$1" && now=$("$LAB" http $IP /stats | jq -er .boot_id) && echo "boot $boot, now $now" && [[ $now != "$boot" ]]
 }
 
-# dies TEXT NODE: the node that has one half; the VM starts on the other one, $here from then on
+# dies TEXT NODE [killed]: the node that has one half; the VM starts on the other one, $here from then on. killed: its daemon,
+# too, as soon as it has ended the other half there, before it has asked anybody to start the VM again.
 dies() {
     local text=$1 node=$2
     since=$(now_ms)
@@ -74,6 +75,12 @@ dies() {
     ok "$text: the plug of $node is pulled" "$LAB" kill "$node"
     # a node whose own cable is out takes nobody for dead before sanlock does
     ok "$text: the link of $here is mended" "$LAB" net "$here" mig up
+    if [[ ${3:-} == killed ]]; then
+        ok "$text: what is left of it is ended" retry 60 told_since "$since" "$here" $VM ended-here
+        ok "$text: and then migrated is killed" "$LAB" service "$here" migrated kill
+        ok "$text: it has noted that" on "$here" grep -qx $VOLUME /var/lib/migrated/again/$VM
+        ok "$text: it is started again" retry 30 "$LAB" service "$here" migrated start
+    fi
     ok "$text: the VM is started on $here" retry 60 told_since "$since" "$here" $VM started
     ok "$text: after that node was fenced" told_since "$since" "$here" "$node" fence-confirmed
     ok "$text: the node comes back" comes_back "$node"
@@ -82,6 +89,7 @@ dies() {
         jq --argjson since "$since" '[.events[] | select(.what == "started" and .at >= $since)] | length')" 1
     ok "$text: nothing is left on $node" retry 60 nothing_on "$node"
     not_ok "$text: no record is lost" went_back
+    ok "$text: nothing is noted any more" retry 30 on "$here" test ! -e /var/lib/migrated/again/$VM
 }
 
 # ended_by_its_node TEXT: the half that ran, by the node that is $here now; and the job on the one that had died
@@ -317,7 +325,7 @@ ok "post-copy: both halves are there" runs_half_on $here
 exits "post-copy: a cancel is still refused" 51 ctl $here job cancel "$job"
 # ---- and then the source's node dies ----
 
-dies "a lone half" $there
+dies "a lone half" $there killed
 ended_by_its_node "a lone half"
 
 if [[ ${MIGRATED_TEST_FULL:-0} == 1 || -n ${MIGRATED_CASES:-} ]]; then
