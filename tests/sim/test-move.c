@@ -120,10 +120,9 @@ static const Plan scenarios[] = {
     {.needs_downtime_ms = 5, .by_virsh = TRUE, .libvirt = LV_HALF_LEFT},
 };
 
-/* The scenario, with what change() makes of it at each stride-th call until a run ends before that;
- * each scenario begins with another one. */
+/* The scenario, with what change() makes of it at call 1, 2, 3... until a run ends before that. */
 static void
-at_calls(void (*change)(Plan *plan, guint call), guint stride)
+at_every_call(void (*change)(Plan *plan, guint call))
 {
     for (guint i = 0; i < G_N_ELEMENTS(scenarios); i++) {
         guint call = 0;
@@ -134,10 +133,7 @@ at_calls(void (*change)(Plan *plan, guint call), guint stride)
 
             plan.seed = 1;
             /* far out it is the same wait, again and again: 7 has no part in its length */
-            if (call == 0)
-                call = 1 + i % stride;
-            else
-                call += call >= 100 ? 7 : plan.can_postcopy ? 3 : stride;
+            call += call >= 100 ? 7 : plan.can_postcopy ? 3 : 1;
             if (plan.can_postcopy && call >= 200)
                 call += 24;
             change(&plan, call);
@@ -524,20 +520,12 @@ guest_off(Plan *plan, guint call)
     plan->off_at = call;
 }
 
-typedef struct {
-    const char *name;
-    void (*change)(Plan *plan, guint call);
-    gboolean is_variant; /* of one before; every third call then, but for MIGRATED_TEST_FULL=1 */
-} CallTest;
-
 static void
-test_at_calls(gconstpointer data)
+test_at_every_call(gconstpointer change)
 {
-    const CallTest *test = data;
-    gboolean is_full = g_strcmp0(g_getenv("MIGRATED_TEST_FULL"), "1") == 0;
     guint before = runs;
 
-    at_calls(test->change, test->is_variant && !is_full ? 3 : 1);
+    at_every_call((void (*)(Plan *, guint))change);
     g_test_message("%u runs", runs - before);
 }
 
@@ -599,19 +587,16 @@ be_silent(const char *domain, GLogLevelFlags level, const char *message, gpointe
 int
 main(int argc, char **argv)
 {
-    static const CallTest tests[] = {
-        {"/sim/move/fails-before", fail_before, FALSE},
-        {"/sim/move/fails-after", fail_after, FALSE},
-        {"/sim/move/call-lost", fail_lost, FALSE},
-        {"/sim/move/killed-before", kill_before, FALSE},
-        {"/sim/move/killed-after", kill_after, FALSE},
-        {"/sim/move/killed-for-long", kill_for_long, TRUE},
-        {"/sim/move/cancelled", cancel, FALSE},
-        {"/sim/move/killed-cancelled", kill_and_cancel, TRUE},
-        {"/sim/move/target-dies", die, FALSE},
-        {"/sim/move/cut-short", cut_short, FALSE},
-        {"/sim/move/cut-long", cut_long, TRUE},
-        {"/sim/move/guest-off", guest_off, FALSE},
+    static const struct {
+        const char *name;
+        void (*change)(Plan *plan, guint call);
+    } tests[] = {
+        {"/sim/move/fails-before", fail_before}, {"/sim/move/fails-after", fail_after},
+        {"/sim/move/call-lost", fail_lost},      {"/sim/move/killed-before", kill_before},
+        {"/sim/move/killed-after", kill_after},  {"/sim/move/killed-for-long", kill_for_long},
+        {"/sim/move/cancelled", cancel},         {"/sim/move/killed-cancelled", kill_and_cancel},
+        {"/sim/move/target-dies", die},          {"/sim/move/cut-short", cut_short},
+        {"/sim/move/cut-long", cut_long},        {"/sim/move/guest-off", guest_off},
     };
 
     g_test_init(&argc, &argv, NULL);
@@ -633,7 +618,7 @@ main(int argc, char **argv)
     g_test_add_func("/sim/move/policies", test_policies);
     g_test_add_func("/sim/move/postcopy", test_postcopy);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++)
-        g_test_add_data_func(tests[i].name, &tests[i], test_at_calls);
+        g_test_add_data_func(tests[i].name, (gconstpointer)tests[i].change, test_at_every_call);
     g_test_add_func("/sim/move/seeds", test_seeds);
     return g_test_run();
 }
