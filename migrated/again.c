@@ -3,13 +3,12 @@
 #include "again.h"
 
 #include "again-notes.h"
+#include "base/error.h"
 #include "core/timeouts.h"
 #include "failover.h"
 #include "left-leases.h"
 #include "recovery.h"
 #include "vm-actions.h"
-
-#include "base/error.h"
 
 /* A start can take the lease and fail behind that: it runs where it is seen so often in a row. */
 #define LOOKS_RUNNING 3

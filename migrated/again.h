@@ -17,7 +17,8 @@ typedef struct MigAgain MigAgain;
 MigAgain *mig_again_new(MigDaemon *daemon);
 /* Once, when what runs here is known: what an earlier life of the daemon was about. */
 void mig_again_go_on(MigAgain *again);
-/* Before it is ended: whoever is killed between the two still knows. mig_again_start() follows. */
+/* Before it is ended: whoever is killed between the two still knows. mig_again_start() follows.
+ * Waits for this host's disk: not for what has to end at once. */
 void mig_again_note(MigAgain *again, const char *volume, const char *vm, guint64 lease_version);
 /* is_over FALSE: it could not be ended, or nobody knows; it may go on, or end later. Nobody is
  * asked before libvirt says that it is not there. */

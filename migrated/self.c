@@ -208,7 +208,7 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
     g_autoptr(MigVm) vm = mig_csv_vm(mig_attached_csv(attached), running->name, NULL);
     g_autoptr(GError) error = NULL;
     MigLeaseOwner lease = {0};
-    gboolean is_again;
+    gboolean is_again, is_urgent;
 
     /* asked before: the run that ends is meant, and none that another node begins */
     mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL);
@@ -217,7 +217,10 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
         vm && vm->wants_running && vm->restart != MIG_RESTART_NEVER &&
         (!mig_attached_was_fenced(attached) ||
          (running->state != MIG_DOMAIN_INCOMING && lease.last_host_id == self->daemon->host_id));
-    if (is_again)
+    /* others may start it: a disk of this host that hangs must not keep it alive */
+    is_urgent = mig_attached_was_fenced(attached) ||
+                (running->state == MIG_DOMAIN_RUNNING && !mig_attached_owns(attached, &lease));
+    if (is_again && !is_urgent)
         mig_again_note(self->daemon->again, running->volume, running->name, lease.version);
     if (!self->daemon->hv->destroy(self->daemon->hv->self, running->name, running->uuid, &error)) {
         g_warning("%s cannot be ended: %s", running->name, error->message);
