@@ -394,8 +394,10 @@ struct csv_image {
 };
 #define CSV_IMAGE_SHARED 1u /* may belong to several VMs */
 
-int csv_image_list(struct csv_volume *volume, struct csv_image **images, size_t *count,
-                   struct csv_error *error); /* free(*images) */
+/* One free(*images) gives all of it back. Each image ends with its last extent, so that thousands
+ * of them take little memory: never copy one as a whole. */
+int csv_image_list(struct csv_volume *volume, struct csv_image ***images, size_t *count,
+                   struct csv_error *error);
 /* CSV_E_DAMAGED also where the slot of the VM that it was given to is damaged: that may run with
  * it. *image is filled all the same then, without an owner. */
 int csv_image_find(struct csv_volume *volume, const char *name, struct csv_image *image,

@@ -239,7 +239,7 @@ csvtool_dump(struct csv_volume *volume, struct csv_error *error)
 {
     struct csv_node *nodes = NULL;
     struct csv_vm *vms = NULL;
-    struct csv_image *images = NULL;
+    struct csv_image **images = NULL;
     size_t node_count = 0, damaged = 0, vm_count = 0, image_count = 0;
     int result = csv_node_list(volume, &nodes, &node_count, &damaged, error);
 
@@ -268,7 +268,7 @@ csvtool_dump(struct csv_volume *volume, struct csv_error *error)
         printf("]");
         open_list("images");
         for (size_t i = 0; i < image_count; i++)
-            dump_image(&images[i]);
+            dump_image(images[i]);
         printf("]\n}\n");
     }
     free(nodes);

@@ -8,7 +8,8 @@
  * whatever goes wrong with a piece, it is read again the plain way, and that decides.
  *
  * The context stays as long as the device is open: to give one back takes the kernel tens
- * of milliseconds.
+ * of milliseconds. So do the buffers: on a virtual machine a page that is touched for the first
+ * time can cost more than reading what comes to lie there.
  */
 
 #include "dev-stream.h"
@@ -42,6 +43,7 @@ csv_stream_close(struct csv_stream *stream)
 {
     if (stream->context)
         syscall(SYS_io_destroy, stream->context);
+    free(stream->buffers);
     pthread_mutex_destroy(&stream->lock);
 }
 
@@ -82,6 +84,18 @@ arrive(struct csv_stream *stream, const struct flight *flight)
     return true;
 }
 
+/* False: there is no memory for so many. */
+static bool
+have_buffers(struct csv_stream *stream, size_t bytes)
+{
+    if (stream->buffers_bytes >= bytes)
+        return true;
+    free(stream->buffers);
+    stream->buffers = csv_dev_space(bytes);
+    stream->buffers_bytes = stream->buffers ? bytes : 0;
+    return stream->buffers != NULL;
+}
+
 /* All flights have buffers, and the first pieces are not asked for yet. */
 static int
 run(struct csv_stream *stream, struct csv_dev *dev, const struct csv_range *range,
@@ -117,7 +131,6 @@ csv_stream_run(struct csv_stream *stream, struct csv_dev *dev, const struct csv_
 {
     uint64_t count = (range->bytes + range->piece_bytes - 1) / range->piece_bytes;
     struct flight flights[DEPTH] = {0};
-    uint8_t *buffers = NULL;
     bool is_back = true;
     int result = -EAGAIN;
 
@@ -126,19 +139,18 @@ csv_stream_run(struct csv_stream *stream, struct csv_dev *dev, const struct csv_
     if (!stream->is_refused && !stream->context &&
         syscall(SYS_io_setup, DEPTH, &stream->context) != 0)
         stream->is_refused = true;
-    if (!stream->is_refused)
-        buffers = csv_dev_space((count < DEPTH ? count : DEPTH) * range->piece_bytes);
-    if (buffers) {
-        for (unsigned i = 0; i < DEPTH && i < count; i++)
-            flights[i].buffer = buffers + i * range->piece_bytes;
+    if (!stream->is_refused && have_buffers(stream, DEPTH * range->piece_bytes)) {
+        for (unsigned i = 0; i < DEPTH; i++)
+            flights[i].buffer = stream->buffers + i * range->piece_bytes;
         result = run(stream, dev, range, flights, count, visit, data);
         for (unsigned i = 0; i < DEPTH; i++)
             is_back = arrive(stream, &flights[i]) && is_back;
-        if (!is_back)
+        if (!is_back) { /* the kernel may write there still */
             stream->is_refused = true;
+            stream->buffers = NULL;
+            stream->buffers_bytes = 0;
+        }
     }
     pthread_mutex_unlock(&stream->lock);
-    if (is_back)
-        free(buffers);
     return result;
 }

@@ -11,6 +11,8 @@
 struct csv_stream {
     pthread_mutex_t lock; /* one stream at a time */
     aio_context_t context;
+    uint8_t *buffers; /* of DEPTH pieces */
+    size_t buffers_bytes;
     bool is_refused; /* by the kernel; not asked again */
 };
 

@@ -284,6 +284,8 @@ csv_image_decode(const void *block, const struct csv_head *head, const struct cs
 /* Copy an image without the extents that it does not have: there is room for many, and most have
  * one. csv_image_record_bytes() is how long such a record is. */
 void csv_image_copy(struct csv_image *to, const struct csv_image *from);
+/* Up to its last extent. */
+size_t csv_image_bytes(const struct csv_image *image);
 void csv_image_record_copy(struct csv_image_record *to, const struct csv_image_record *from);
 size_t csv_image_record_bytes(const struct csv_image_record *record);
 

@@ -54,24 +54,40 @@ csv_image_not_found(const struct csv_volume *volume, const struct csv_catalog *c
                     volume->super.name);
 }
 
+/* All images in one piece of memory, the pointers to them in front. NULL: none is left. */
+static struct csv_image **
+pack(const struct csv_catalog *catalog)
+{
+    size_t table = (catalog->image_count + 1) * sizeof(struct csv_image *), bytes = table;
+    struct csv_image **made;
+    uint8_t *next;
+
+    for (size_t i = 0; i < catalog->image_count; i++)
+        bytes += csv_image_bytes(&catalog->images[i]->image);
+    made = calloc(1, bytes);
+    if (!made)
+        return NULL;
+    next = (uint8_t *)made + table;
+    for (size_t i = 0; i < catalog->image_count; i++) {
+        made[i] = (struct csv_image *)next;
+        put_named(catalog, catalog->images[i], made[i]);
+        next += csv_image_bytes(made[i]);
+    }
+    return made;
+}
+
 int
-csv_image_list(struct csv_volume *volume, struct csv_image **images, size_t *count,
+csv_image_list(struct csv_volume *volume, struct csv_image ***images, size_t *count,
                struct csv_error *error)
 {
     struct csv_catalog catalog;
-    struct csv_image *made = NULL;
     int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
 
     if (!result) {
-        made = calloc(catalog.image_count + 1, sizeof(*made));
-        if (!made)
-            result = csv_fail(error, CSV_E_SYS, ENOMEM, "cannot list images");
-    }
-    if (!result) {
-        for (size_t i = 0; i < catalog.image_count; i++)
-            put_named(&catalog, catalog.images[i], &made[i]);
-        *images = made;
+        *images = pack(&catalog);
         *count = catalog.image_count;
+        if (!*images)
+            result = csv_fail(error, CSV_E_SYS, ENOMEM, "cannot list images");
     }
     csv_catalog_clear(&catalog);
     return result;

@@ -320,11 +320,16 @@ csv_image_encode(const struct csv_image_record *record, void *block)
                       image->extent_count * sizeof(struct csv_disk_extent));
 }
 
+size_t
+csv_image_bytes(const struct csv_image *image)
+{
+    return offsetof(struct csv_image, extents) + image->extent_count * sizeof(image->extents[0]);
+}
+
 void
 csv_image_copy(struct csv_image *to, const struct csv_image *from)
 {
-    memcpy(to, from,
-           offsetof(struct csv_image, extents) + from->extent_count * sizeof(from->extents[0]));
+    memcpy(to, from, csv_image_bytes(from));
 }
 
 void
@@ -338,8 +343,7 @@ csv_image_record_copy(struct csv_image_record *to, const struct csv_image_record
 size_t
 csv_image_record_bytes(const struct csv_image_record *record)
 {
-    return offsetof(struct csv_image_record, image.extents) +
-           record->image.extent_count * sizeof(record->image.extents[0]);
+    return offsetof(struct csv_image_record, image) + csv_image_bytes(&record->image);
 }
 
 const char *

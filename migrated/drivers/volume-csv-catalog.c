@@ -203,7 +203,7 @@ image_from(MigCsv *csv, const struct csv_image *from)
 GPtrArray *
 mig_csv_images(MigCsv *csv, GError **error)
 {
-    struct csv_image *from = NULL;
+    struct csv_image **from = NULL;
     size_t count = 0;
     struct csv_error reason = {0};
 
@@ -214,7 +214,7 @@ mig_csv_images(MigCsv *csv, GError **error)
     g_auto(GStrv) active = mig_csv_active_images(csv);
 
     for (size_t i = 0; i < count; i++) {
-        MigImage *image = image_from(csv, &from[i]);
+        MigImage *image = image_from(csv, from[i]);
 
         image->is_active = g_strv_contains((const char *const *)active, image->name);
         g_ptr_array_add(images, image);

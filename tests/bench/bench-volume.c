@@ -269,7 +269,7 @@ measure(const char *path, struct csv_volume *volume, uint32_t images, unsigned r
     raw = (struct series){.name = "only-read"};
     for (unsigned i = 0; i < rounds; i++) {
         struct csv_volume *fresh;
-        struct csv_image image, *all;
+        struct csv_image image, **all;
         size_t count;
         double start = begin();
         if (csv_image_create(volume, &epoch, "bench", CSV_MIB, CSV_CREATE_NO_ZERO, &image, &error))

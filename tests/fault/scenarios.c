@@ -200,7 +200,7 @@ describe(struct csv_volume *volume)
     GString *text = g_string_new(info->name);
     struct csv_node *nodes;
     struct csv_vm *vms;
-    struct csv_image *images;
+    struct csv_image **images;
     size_t count, damaged;
 
     assert_ok(csv_node_list(volume, &nodes, &count, &damaged, error));
@@ -215,8 +215,8 @@ describe(struct csv_volume *volume)
     csv_vm_list_free(vms, count);
     assert_ok(csv_image_list(volume, &images, &count, error));
     for (size_t i = 0; i < count; i++)
-        g_string_append_printf(text, " image:%s:%lu:%s:%s", images[i].name, images[i].size_bytes,
-                               images[i].owner, content(volume, &images[i]));
+        g_string_append_printf(text, " image:%s:%lu:%s:%s", images[i]->name, images[i]->size_bytes,
+                               images[i]->owner, content(volume, images[i]));
     free(images);
     g_string_append_printf(text, " data:%u", (unsigned)(info->data_bytes / MIB));
     return g_string_free(text, FALSE);

@@ -115,7 +115,7 @@ assert_nothing_wrong(const char *how)
 {
     struct csv_volume *volume;
     struct csv_vm *vms;
-    struct csv_image *images;
+    struct csv_image **images;
     size_t count;
 
     if (lun_open(&lun, CSV_OPEN_READ_ONLY, &volume, NULL) != 0)
@@ -131,7 +131,7 @@ assert_nothing_wrong(const char *how)
     if (csv_image_list(volume, &images, &count, NULL) == 0) {
         for (size_t i = 0; i < count; i++) {
             g_autofree char *text =
-                g_strdup_printf(" image:%s:%lu:", images[i].name, images[i].size_bytes);
+                g_strdup_printf(" image:%s:%lu:", images[i]->name, images[i]->size_bytes);
             if (!strstr(state, text))
                 g_error("%s: shows %s", how, text);
         }

@@ -142,7 +142,7 @@ begin(const struct story *story)
     const struct csv_epoch for_done = first_for(DONE), for_stuck = first_for(STUCK);
     struct csv_vm q = test_vm("q", 7), t = test_vm("t", 8);
     struct late_dev *dead_dev, *dev;
-    struct csv_image *images;
+    struct csv_image **images;
     struct csv_vm *vms;
     size_t count;
 
@@ -294,18 +294,18 @@ static void
 assert_changeable(void)
 {
     struct csv_volume *next;
-    struct csv_image *images;
+    struct csv_image **images;
     struct csv_vm *vms;
     size_t count;
 
     late_open(&next);
     assert_ok(csv_image_list(next, &images, &count, error));
     for (size_t i = 0; i < count; i++) {
-        assert_ok(csv_image_assign(next, &third, images[i].name, "", error));
-        assert_ok(csv_image_grow(next, &third, images[i].name, images[i].size_bytes + MIB, 0, NULL,
+        assert_ok(csv_image_assign(next, &third, images[i]->name, "", error));
+        assert_ok(csv_image_grow(next, &third, images[i]->name, images[i]->size_bytes + MIB, 0, NULL,
                                  error));
         g_assert_cmpuint(check_errors(next), ==, 0);
-        assert_ok(csv_image_delete(next, &third, images[i].name, false, error));
+        assert_ok(csv_image_delete(next, &third, images[i]->name, false, error));
     }
     free(images);
     assert_ok(csv_vm_list(next, true, &vms, &count, error));

@@ -68,7 +68,7 @@ use_volume(struct csv_volume *volume)
 {
     struct csv_node *nodes = NULL;
     struct csv_vm *vms = NULL, vm = {.name = "new"};
-    struct csv_image *images = NULL, image;
+    struct csv_image **images = NULL, image;
     struct csv_usage usage;
     struct csv_error error;
     size_t count = 0, damaged;
@@ -80,7 +80,7 @@ use_volume(struct csv_volume *volume)
         csv_vm_list_free(vms, count);
     if (csv_image_list(volume, &images, &count, &error) == 0) {
         for (size_t i = 0; i < count; i++)
-            require(csv_image_read(volume, &images[i], 0, buffer, 4096, &error) == 0,
+            require(csv_image_read(volume, images[i], 0, buffer, 4096, &error) == 0,
                     "a listed image can't be read");
         free(images);
     }

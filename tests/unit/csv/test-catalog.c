@@ -198,7 +198,7 @@ static void
 test_images(struct fixture *fixture, const void *data)
 {
     struct csv_volume *volume = fixture->volume;
-    struct csv_image image, back, *images;
+    struct csv_image image, back, **images;
     struct csv_usage usage;
     uint64_t total;
     size_t count;
@@ -316,7 +316,7 @@ test_volume_grow(struct fixture *fixture, const void *data)
 {
     const struct csv_info *info = csv_volume_info(fixture->volume);
     struct csv_volume *other, *again;
-    struct csv_image image, *images;
+    struct csv_image image, **images;
     struct csv_usage usage;
     struct csv_info grown;
     uint64_t before = info->data_bytes;

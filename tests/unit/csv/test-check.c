@@ -142,7 +142,7 @@ test_both_copies(struct fixture *fixture, const void *data)
 {
     struct csv_node *nodes, node = {.host_id = 1, .name = "a"};
     struct csv_vm vm = test_vm("new", 9), *vms;
-    struct csv_image image, *images;
+    struct csv_image image, **images;
     size_t count, damaged;
 
     (void)data;
@@ -190,7 +190,7 @@ test_torn_first_write(struct fixture *fixture, const void *data)
 static void
 test_misplaced(struct fixture *fixture, const void *data)
 {
-    struct csv_image *images;
+    struct csv_image **images;
     size_t count;
 
     (void)data;

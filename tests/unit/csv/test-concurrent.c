@@ -125,7 +125,7 @@ test_turns(void)
     assert_ok(csv_open(path, CSV_OPEN_READ_ONLY, &volume, error));
     while (running) {
         struct csv_vm *vms;
-        struct csv_image *images;
+        struct csv_image **images;
         size_t count;
         int status;
         assert_ok(csv_vm_list(volume, true, &vms, &count, error));
