@@ -15,7 +15,7 @@ has_no_job() {
 }
 
 by_virsh() {
-    on "$1" virsh -q migrate --live --p2p $VM "qemu+unix:///system?socket=/run/lab/libvirt-$2" >"$TMP/virsh" 2>&1
+    on "$1" virsh -q migrate --live --p2p $VM "$(libvirt_of "$2")" >"$TMP/virsh" 2>&1
 }
 
 cluster_run 3 2 --holds

@@ -7,11 +7,12 @@
 # while, each under names of its own, and write down what was acknowledged; one name is fought for by
 # all. An argument is another number of seconds.
 # takes: 30
+# machines
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
-DURATION_S=${1:-20}
+DURATION_S=${1:-$((20 * ${SLOWER:-1}))}
 WORKERS=4
 
 # Changes are refused while others are at it for too long (30); nothing else may go wrong.
@@ -38,7 +39,7 @@ work() {
         change image "$name" image create $VOLUME "$name" 4M || continue
         change image "$name-disk" image create $VOLUME "$name-disk" 4M || continue
         "$LAB" vm-xml "$name" "/dev/csv/$VOLUME/$name-disk" >"$log.xml"
-        change vm "$name" vm define $VOLUME "$log.xml" || continue
+        change vm "$name" vm define $VOLUME - <"$log.xml" || continue
         if ((round % 2)); then
             change -image "$name" image delete $VOLUME "$name" || continue
             change -vm "$name" vm undefine "$name" || continue
@@ -122,6 +123,15 @@ no_slot_twice() {
     return $twice
 }
 
+# Back to what a node has by itself.
+anybody_stays() {
+    local node
+    for node in "${NODES[@]}"; do
+        on "$node" sed -i '/^\[volumes\]$/d; /^standing_coordinator=no$/d' /etc/migrated/migrated.conf &&
+            "$LAB" service "$node" migrated restart >/dev/null || return 1
+    done
+}
+
 # Before anything is attached.
 nobody_stays() {
     local node
@@ -133,6 +143,7 @@ nobody_stays() {
 
 cluster_up 2
 ok "nobody stays coordinator" nobody_stays
+at_exit anybody_stays
 ok "daemons are back" retry 30 eval 'ctl nodeA status && ctl nodeB status'
 ok "both attach the volume" cluster_volume
 ok "both change the catalogue for $DURATION_S s" run_workers

@@ -68,7 +68,7 @@ if [[ ${MIGRATED_TEST_FULL:-} ]]; then
     # with migrated asked by the hook, as for any move by hand; it changes no limits of such a one
     status=0
     ok "virsh knows the way" relays_up
-    on nodeA timeout 125 virsh migrate --live --p2p $VM "qemu+unix:///system?socket=/run/lab/libvirt-nodeB" || status=$?
+    on nodeA timeout 125 virsh migrate --live --p2p $VM "$(libvirt_of nodeB)" || status=$?
     note "virsh migrate: $status after 125 s"
     is "virsh with its defaults does not end within two minutes" $status 124
     on nodeA virsh domjobabort $VM || true

@@ -1,6 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # takes: 80
+# machines
+# timeout: 1800
 # Past us, with virsh: what breaks a rule is refused in virsh's own words, what breaks none works like a move of ours.
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
@@ -10,8 +12,8 @@ TWO=two
 TWO_IP=10.77.2.11
 DEADLINE_S=5     # hooks/hook.c, for a start
 SLOW_MIB_S=4     # a move that takes some seconds
-FOREIGN_MS=4000 # a QEMU comes and goes, on a machine that may be busy
-KNOWN_MS=1500
+FOREIGN_MS=$((4000 * ${SLOWER:-1})) # a QEMU comes and goes, on a machine that may be busy
+KNOWN_MS=$((1500 * ${SLOWER:-1}))
 
 virsh_on() {
     "$LAB" on "$1" virsh -q "${@:2}"
@@ -21,7 +23,7 @@ virsh_on() {
 by_hand() {
     local from=$1 vm=$2 to=$3
     shift 3
-    virsh_on "$from" migrate --live --p2p "$@" "$vm" "qemu+unix:///system?socket=/run/lab/libvirt-$to"
+    virsh_on "$from" migrate --live --p2p "$@" "$vm" "$(libvirt_of "$to")"
 }
 
 # refused_by REGEX CMD...: fails, and virsh's error matches
@@ -97,7 +99,7 @@ told_why() {
 }
 
 ended_without_daemon() {
-    "$LAB" service nodeB migrated stop && within 4000 virsh_on nodeB destroy $TWO &&
+    "$LAB" service nodeB migrated stop && within $FOREIGN_MS virsh_on nodeB destroy $TWO &&
         "$LAB" service nodeB migrated start
 }
 
@@ -177,13 +179,13 @@ ok "a plain virsh migrate works" by_hand nodeA $VM nodeB
 ok "all agree that it is on nodeB" all_agree nodeB
 ok "it is a job that was done" last_job_is nodeA "virsh done nodeB"
 ok "and back, over the client instead of peer to peer" \
-    virsh_on nodeB migrate --live $VM "qemu+unix:///system?socket=/run/lab/libvirt-nodeA"
+    virsh_on nodeB migrate --live $VM "$(libvirt_of nodeA)"
 ok "all agree that it is on nodeA" all_agree nodeA
 ok "with --persistent, too" by_hand nodeA $VM nodeB --persistent
 ok "all agree that it is on nodeB again" all_agree nodeB
 ok "and no definition is left there" retry 5 is_transient nodeB $VM
 ok "back with --persistent over the client" \
-    virsh_on nodeB migrate --live --persistent $VM "qemu+unix:///system?socket=/run/lab/libvirt-nodeA"
+    virsh_on nodeB migrate --live --persistent $VM "$(libvirt_of nodeA)"
 ok "all agree on that, too" all_agree nodeA
 ok "and no definition is left on either" no_definitions
 ok "moves of ours pass as well" ctl nodeA move $VM nodeB
@@ -249,7 +251,7 @@ ok "nodeB's daemon hangs" stop_daemon nodeB
 ok "a domain that is not ours does not notice" within $FOREIGN_MS foreign_lives
 sed -n 's/^took/# with a hung daemon: took/p' "$TMP/said"
 ok "one of ours is refused when the time is over" \
-    within $(((DEADLINE_S + 2) * 1000)) refused_by 'has not answered within 5 s' create_on nodeB "$TMP/web.live.xml"
+    within $(((DEADLINE_S + 2 * ${SLOWER:-1}) * 1000)) refused_by 'has not answered within 5 s' create_on nodeB "$TMP/web.live.xml"
 sed -n 's/^took/# took/p' "$TMP/said"
 ok "it goes on" go_on nodeB
 ok "nodeB's daemon is away" "$LAB" service nodeB migrated stop

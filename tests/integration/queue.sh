@@ -160,7 +160,7 @@ by_virsh() {
     from=$(nodes_with running "$vm")
     [[ $from != "$target" ]] || return 21
     for ((i = 0; i < VIRSH_TRIES; i++)); do
-        if on "$from" virsh -q migrate --live --p2p "$vm" "qemu+unix:///system?socket=/run/lab/libvirt-$target" \
+        if on "$from" virsh -q migrate --live --p2p "$vm" "$(libvirt_of "$target")" \
             >"$TMP/said.$vm" 2>&1; then
             echo "$vm" >>"$TMP/virsh.moved"
             retry 30 no_job_of "$vm" "$from" # ours, which follows it

@@ -131,7 +131,12 @@ cluster_start() {
     ((TAP_FAILED == 0)) || bail "the VM does not run"
 }
 
-# The way of plain virsh from node to node: qemu+unix:///system?socket=/run/lab/libvirt-NODE
+# libvirt_of NODE: for a virsh on another node, once relays_up
+libvirt_of() {
+    echo "qemu+unix:///system?socket=/run/lab/libvirt-$1"
+}
+
+# The way of plain virsh from node to node
 relays_up() {
     local node
     for node in "${NODES[@]}"; do

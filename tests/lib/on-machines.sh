@@ -96,6 +96,21 @@ cluster_define() { # NAME SUFFIX [LAB OPTIONS]
         ctl nodeA vm define "$VOLUME" - <"$TMP/$name.xml"
 }
 
+# libvirt's own way from host to host
+libvirt_of() {
+    echo "qemu+tcp://$1/system"
+}
+
+listens() {
+    on "$1" bash -ec 'grep -q "^auth_tcp" /etc/libvirt/libvirtd.conf || echo "auth_tcp = \"none\"" >>/etc/libvirt/libvirtd.conf
+        systemctl stop libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket
+        systemctl start libvirtd-tcp.socket libvirtd.service' 2>&1
+}
+
+relays_up() {
+    at_once listens "${NODES[@]}"
+}
+
 fetch_disk() { # NODE FILE
     ctl "$1" image export "$VOLUME" "$VM-disk" /var/tmp/disk.img --force || return 1
     on "$1" sh -c 'cd /var/tmp && tar -cSf - disk.img && rm disk.img' | tar -C "$TMP" -xf - || return 1
