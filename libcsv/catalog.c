@@ -14,6 +14,7 @@
 #include "crc32c.h"
 #include "error.h"
 #include "late.h"
+#include "settle.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -59,6 +60,41 @@ see_damage(struct csv_catalog *catalog, enum csv_kind kind, uint32_t index,
                  index, slot->text[0], slot->text[1]);
 }
 
+struct csv_brief *
+csv_catalog_brief(const struct csv_catalog *catalog, enum csv_kind kind, uint32_t index)
+{
+    return kind == CSV_KIND_VM ? &catalog->vm_briefs[index] : &catalog->image_briefs[index];
+}
+
+size_t
+csv_catalog_place(const struct csv_catalog *catalog, enum csv_kind kind, uint32_t index)
+{
+    size_t i = 0;
+
+    if (kind == CSV_KIND_VM)
+        return catalog->vm_briefs[index].place;
+    while (catalog->images[i]->image.slot != index)
+        i++;
+    return i;
+}
+
+void
+csv_catalog_written(struct csv_catalog *catalog, enum csv_kind kind, uint32_t index,
+                    const struct csv_head *head)
+{
+    struct csv_brief *brief = csv_catalog_brief(catalog, kind, index);
+
+    brief->generation = head->generation;
+    brief->epoch = head->epoch;
+    if (brief->state != CSV_SLOT_USED)
+        brief->state = CSV_SLOT_FREED;
+    else if (kind == CSV_KIND_VM)
+        catalog->vms[brief->place].vm.generation = head->generation;
+    else
+        catalog->images[csv_catalog_place(catalog, kind, index)]->image.generation =
+            head->generation;
+}
+
 /* 0 is an empty entry. */
 static uint32_t
 name_hash(const char *name)
@@ -72,15 +108,18 @@ hints_of(struct csv_volume *volume, enum csv_kind kind)
     return kind == CSV_KIND_VM ? &volume->vm_hints : &volume->image_hints;
 }
 
+/* name NULL: nobody has the slot. One that stays there under the name of a VM that was deleted
+ * would hide the slot of the next by that name, and each look-up of it would read all slots. */
 static void
 hint(struct csv_volume *volume, enum csv_kind kind, uint32_t slot, const char *name)
 {
     struct csv_hints *hints = hints_of(volume, kind);
-    uint32_t hash = name_hash(name);
+    uint32_t hash = name ? name_hash(name) : 0;
 
     pthread_mutex_lock(&volume->hint_lock);
     hints->hashes[slot] = hash;
-    memcpy(hints->names[slot], name, CSV_NAME_MAX + 1);
+    if (name)
+        memcpy(hints->names[slot], name, CSV_NAME_MAX + 1);
     pthread_mutex_unlock(&volume->hint_lock);
 }
 
@@ -107,12 +146,16 @@ visit_vm(uint32_t index, const void *buffer, const struct csv_slot *slot, void *
     const char *problem;
 
     see(catalog, &catalog->vm_briefs[index], slot);
+    if (catalog->parts & CSV_READ_APART)
+        csv_settle_keep(catalog, CSV_KIND_VM, index, buffer, slot);
     if (slot->state == CSV_SLOT_DAMAGED) {
         catalog->vms_damaged++;
         see_damage(catalog, CSV_KIND_VM, index, slot);
     }
-    if (slot->state != CSV_SLOT_USED)
+    if (slot->state != CSV_SLOT_USED) {
+        hint(walk->volume, CSV_KIND_VM, index, NULL);
         return 0;
+    }
     problem = csv_vm_decode(csv_slot_block(CSV_KIND_VM, buffer, slot), &slot->head, catalog->super,
                             index, (catalog->parts & CSV_READ_DEFINITIONS) != 0,
                             &catalog->vms[catalog->vm_count]);
@@ -153,12 +196,16 @@ visit_image(uint32_t index, const void *buffer, const struct csv_slot *slot, voi
     struct csv_image_record *kept;
 
     see(catalog, &catalog->image_briefs[index], slot);
+    if (catalog->parts & CSV_READ_APART)
+        csv_settle_keep(catalog, CSV_KIND_IMAGE, index, buffer, slot);
     if (slot->state == CSV_SLOT_DAMAGED) {
         catalog->images_damaged++;
         see_damage(catalog, CSV_KIND_IMAGE, index, slot);
     }
-    if (slot->state != CSV_SLOT_USED)
+    if (slot->state != CSV_SLOT_USED) {
+        hint(walk->volume, CSV_KIND_IMAGE, index, NULL);
         return 0;
+    }
     (void)csv_image_decode(csv_slot_block(CSV_KIND_IMAGE, buffer, slot), &slot->head,
                            catalog->super, index, &walk->scratch);
     kept = csv_catalog_keep(catalog, &walk->scratch);
@@ -254,6 +301,7 @@ csv_catalog_clear(struct csv_catalog *catalog)
         catalog->chunks = next;
     }
     csv_late_clear(catalog);
+    csv_settle_clear(catalog);
     free(catalog->vm_briefs);
     free(catalog->image_briefs);
     memset(catalog, 0, sizeof(*catalog));
@@ -280,7 +328,7 @@ csv_catalog_begin(struct csv_volume *volume, const struct csv_epoch *epoch,
         memset(catalog, 0, sizeof(*catalog));
         return result;
     }
-    result = csv_catalog_read(volume, CSV_READ_ALL, catalog, error);
+    result = csv_catalog_read(volume, CSV_READ_ALL | CSV_READ_APART, catalog, error);
     if (!result && csv_epoch_compare(&catalog->epoch, epoch) > 0)
         result = csv_fail(error, CSV_STALE_EPOCH, 0,
                           "a later coordinator (host %u, lease version %llu) has written to volume "
@@ -291,7 +339,11 @@ csv_catalog_begin(struct csv_volume *volume, const struct csv_epoch *epoch,
      * the copy that is the only one on the disk */
     if (!result && csv_epoch_compare(&catalog->epoch, epoch) < 0)
         result = csv_catalog_flush(volume, error);
-    return result ? result : csv_late_settle(volume, epoch, catalog, error);
+    if (!result)
+        result = csv_late_settle(volume, epoch, catalog, error);
+    if (!result)
+        csv_settle_all(volume, epoch, catalog);
+    return result;
 }
 
 void

@@ -10,6 +10,7 @@
 #define CSV_READ_DEFINITIONS 4u
 /* VM slots that never had a user are mostly left unread: for who looks every few seconds. */
 #define CSV_READ_BRIEFLY 8u
+#define CSV_READ_APART   16u /* keeps what lacks its second write, settle.h */
 #define CSV_READ_ALL     (CSV_READ_VMS | CSV_READ_IMAGES)
 
 /* What a writer must know of each slot. */
@@ -22,6 +23,7 @@ struct csv_brief {
 
 struct csv_chunk;
 struct csv_unsettled;
+struct csv_apart;
 
 struct csv_catalog {
     const struct csv_super *super;
@@ -34,6 +36,8 @@ struct csv_catalog {
     struct csv_image_record **images;
     struct csv_chunk *chunks;        /* where the images are */
     struct csv_unsettled *unsettled; /* late.h; mostly none */
+    struct csv_apart *apart;         /* settle.h; mostly none */
+    unsigned apart_count;
     size_t vm_count, image_count;
     size_t vms_damaged, images_damaged;
     char damage[128]; /* the first damaged slot, in words */
@@ -47,6 +51,14 @@ void csv_catalog_clear(struct csv_catalog *catalog);
 /* A copy of an image that lives as long as the catalogue; NULL: no memory. */
 struct csv_image_record *
 csv_catalog_keep(struct csv_catalog *catalog, const struct csv_image_record *record);
+
+struct csv_brief *
+csv_catalog_brief(const struct csv_catalog *catalog, enum csv_kind kind, uint32_t index);
+/* Of a used one: where it is among the VMs, or the images. */
+size_t csv_catalog_place(const struct csv_catalog *catalog, enum csv_kind kind, uint32_t index);
+/* The slot was written anew under that head, and nothing in it is another. */
+void csv_catalog_written(struct csv_catalog *catalog, enum csv_kind kind, uint32_t index,
+                         const struct csv_head *head);
 
 /* What was written so far, by whomever, stays. */
 int csv_catalog_flush(struct csv_volume *volume, struct csv_error *error);

@@ -314,6 +314,10 @@ int csv_request_find(struct csv_volume *volume, const char *request, struct csv_
 typedef bool (*csv_guard)(void *data);
 void csv_volume_set_guard(struct csv_volume *volume, csv_guard guard, void *data);
 
+/* Writes anew what lacks its second write, for its writer died in between: so does each change, for
+ * all of the catalogue, but the next one may be months away. Caller: the coordinator. */
+int csv_settle(struct csv_volume *volume, const struct csv_epoch *epoch, struct csv_error *error);
+
 /* Takes over what the LUN has grown by since the volume was formatted, while it is in use: other
  * handles notice by themselves, once their node's LUN has grown, too. Caller: the coordinator. A
  * LUN that has not grown is success. *info (may be NULL) is what csv_volume_info() says then. */

@@ -209,7 +209,7 @@ refit(const struct csv_volume *volume, const struct csv_image *image, struct csv
         if (!result) {
             close(active->device.fd);
             active->device = device;
-            active->image = *image;
+            csv_image_copy(&active->image, image);
         }
         return result;
     }
@@ -220,7 +220,7 @@ refit(const struct csv_volume *volume, const struct csv_image *image, struct csv
                         image->name);
     result = fit(volume, image, &active->device, error);
     if (!result)
-        active->image = *image;
+        csv_image_copy(&active->image, image);
     return result;
 }
 
@@ -245,7 +245,7 @@ activate(struct csv_volume *volume, int directory, const struct csv_image *image
     active = calloc(1, sizeof(*active));
     if (!active)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot activate image %s", image->name);
-    active->image = *image;
+    csv_image_copy(&active->image, image);
     result = get_device(volume, directory, image, writable, &active->device, error);
     if (!result) {
         result = fit(volume, image, &active->device, error);
@@ -268,8 +268,7 @@ int
 csv_device_activate(struct csv_volume *volume, const struct csv_image *image, bool writable,
                     char path[CSV_PATH_MAX], struct csv_error *error)
 {
-    const struct csv_image_record record = {.image = *image};
-    const char *problem = csv_image_problem(&record, &volume->super);
+    const char *problem = csv_image_problem(image, &volume->super);
     int directory, result;
 
     if (problem)

@@ -291,7 +291,7 @@ size_t csv_image_record_bytes(const struct csv_image_record *record);
 
 /* The rules that a decoder applies, for callers' input too: NULL or what is wrong. */
 const char *csv_node_problem(const struct csv_node *node, const struct csv_super *super);
-const char *csv_image_problem(const struct csv_image_record *record, const struct csv_super *super);
+const char *csv_image_problem(const struct csv_image *image, const struct csv_super *super);
 
 /* Fills the region offsets from sizes and counts: size_bytes (a multiple of 1 MiB), max_*,
  * extent_bytes. False: no room for the regions and one extent. Of a directory size_bytes is filled,

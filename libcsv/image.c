@@ -81,13 +81,17 @@ csv_image_list(struct csv_volume *volume, struct csv_image ***images, size_t *co
                struct csv_error *error)
 {
     struct csv_catalog catalog;
+    struct csv_image **made = NULL;
     int result = csv_catalog_read(volume, CSV_READ_ALL, &catalog, error);
 
     if (!result) {
-        *images = pack(&catalog);
-        *count = catalog.image_count;
-        if (!*images)
+        made = pack(&catalog);
+        if (!made)
             result = csv_fail(error, CSV_E_SYS, ENOMEM, "cannot list images");
+    }
+    if (!result) {
+        *images = made;
+        *count = catalog.image_count;
     }
     csv_catalog_clear(&catalog);
     return result;
@@ -448,8 +452,7 @@ static int
 transfer(struct csv_volume *volume, const struct csv_image *image, uint64_t offset, uint8_t *buffer,
          const uint8_t *source, size_t bytes, struct csv_error *error)
 {
-    const struct csv_image_record record = {.image = *image};
-    const char *problem = csv_image_problem(&record, &volume->super);
+    const char *problem = csv_image_problem(image, &volume->super);
     struct csv_dev *dev = volume->dev;
     int result = 0;
 

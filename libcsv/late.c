@@ -83,13 +83,7 @@ do_overlap(const struct csv_image *a, const struct csv_image *b)
 static size_t
 place_of(const struct csv_catalog *catalog, const struct csv_unsettled *one)
 {
-    size_t i = 0;
-
-    if (one->kind == CSV_KIND_VM)
-        return catalog->vm_briefs[one->index].place;
-    while (catalog->images[i]->image.slot != one->index)
-        i++;
-    return i;
+    return csv_catalog_place(catalog, one->kind, one->index);
 }
 
 /* Has a later epoch written what cannot be beside it? */
@@ -170,8 +164,7 @@ put_back_image(struct csv_catalog *catalog, const struct csv_unsettled *one, siz
 static int
 put_back(struct csv_catalog *catalog, struct csv_unsettled *one)
 {
-    struct csv_brief *brief = one->kind == CSV_KIND_VM ? &catalog->vm_briefs[one->index]
-                                                       : &catalog->image_briefs[one->index];
+    struct csv_brief *brief = csv_catalog_brief(catalog, one->kind, one->index);
     size_t place = place_of(catalog, one);
     int result = 0;
 
@@ -252,23 +245,6 @@ settle(struct csv_volume *volume, const struct csv_epoch *epoch, const struct cs
     return result;
 }
 
-static void
-note_settled(struct csv_catalog *catalog, const struct csv_unsettled *one,
-             const struct csv_epoch *epoch)
-{
-    struct csv_brief *brief = one->kind == CSV_KIND_VM ? &catalog->vm_briefs[one->index]
-                                                       : &catalog->image_briefs[one->index];
-
-    brief->generation = one->slot.head.generation + 1;
-    brief->epoch = *epoch;
-    if (brief->state != CSV_SLOT_USED)
-        brief->state = CSV_SLOT_FREED;
-    else if (one->kind == CSV_KIND_VM)
-        catalog->vms[brief->place].vm.generation = brief->generation;
-    else
-        catalog->images[place_of(catalog, one)]->image.generation = brief->generation;
-}
-
 int
 csv_late_settle(struct csv_volume *volume, const struct csv_epoch *epoch,
                 struct csv_catalog *catalog, struct csv_error *error)
@@ -280,7 +256,9 @@ csv_late_settle(struct csv_volume *volume, const struct csv_epoch *epoch,
             continue;
         result = settle(volume, epoch, one, error);
         if (!result) {
-            note_settled(catalog, one, epoch);
+            const struct csv_head head = {.generation = one->slot.head.generation + 1,
+                                          .epoch = *epoch};
+            csv_catalog_written(catalog, one->kind, one->index, &head);
             one->is_late = false;
         }
     }

@@ -13,10 +13,10 @@
  * epoch has written: the same name, or the same space. A successor that had read it would not have
  * written that. Then the copy beside it counts, and the next writer settles the slot.
  *
- * The reverse rule, that all slots are settled by each new coordinator and whatever differs later
- * is late, is not used: what such a coordinator has not come to yet when it dies in its turn would
- * be lost, as would on older volumes all that was never settled; and one sector that goes back to
- * what it held before would bring back the past, which settling is there to prevent.
+ * The reverse rule, that each new coordinator settles all slots (it does, settle.h) and whatever
+ * differs later is late, is not used: what such a coordinator has not come to yet when it dies in
+ * its turn would be lost, as would on older volumes all that was never settled; and one sector that
+ * goes back to what it held before would bring back the past, which settling is there to prevent.
  */
 
 /* A slot whose winner may be late. */

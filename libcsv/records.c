@@ -284,18 +284,14 @@ extents_problem(const struct csv_image *image, const struct csv_super *super)
 }
 
 const char *
-csv_image_problem(const struct csv_image_record *record, const struct csv_super *super)
+csv_image_problem(const struct csv_image *image, const struct csv_super *super)
 {
-    const struct csv_image *image = &record->image;
-
     if (!is_text(image->name, sizeof(image->name)) || !csv_name_is_valid(image->name))
         return "bad image name";
     if (image->size_bytes == 0 || image->size_bytes % 4096)
         return "image size out of range";
     if (image->flags & ~CSV_IMAGE_SHARED)
         return "unknown image flags";
-    if (record->owner_birth && record->owner_slot >= super->max_vms)
-        return "owner's slot out of range";
     return extents_problem(image, super);
 }
 
@@ -379,7 +375,9 @@ csv_image_decode(const void *block, const struct csv_head *head, const struct cs
         image->extents[i].offset_bytes = le64toh(disk.extents[i].offset);
         image->extents[i].bytes = le64toh(disk.extents[i].bytes);
     }
-    problem = csv_image_problem(&made, super);
+    problem = csv_image_problem(&made.image, super);
+    if (!problem && made.owner_birth && made.owner_slot >= super->max_vms)
+        problem = "owner's slot out of range";
     if (problem)
         return problem;
     csv_image_record_copy(record, &made);

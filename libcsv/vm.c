@@ -309,6 +309,7 @@ delete_vm(struct csv_volume *volume, const struct csv_epoch *epoch, const char *
 {
     struct csv_catalog catalog;
     struct csv_vm_record *found;
+    char slot_text[16];
     int result = csv_catalog_begin(volume, epoch, &catalog, error);
 
     if (result)
@@ -332,11 +333,8 @@ delete_vm(struct csv_volume *volume, const struct csv_epoch *epoch, const char *
     result = commit(volume, epoch, found->vm.generation, found, false, error);
     if (!result && !is_held)
         result = reset_lease(volume, found->vm.slot, error);
-    if (result) {
-        char slot_text[16];
-        snprintf(slot_text, sizeof(slot_text), "%u", found->vm.slot);
-        csv_catalog_unsure(volume, CSV_UNSURE_VM_DELETE, name, slot_text, result);
-    }
+    snprintf(slot_text, sizeof(slot_text), "%u", found->vm.slot);
+    csv_catalog_unsure(volume, CSV_UNSURE_VM_DELETE, name, slot_text, result);
 out:
     csv_catalog_end(volume, &catalog);
     return result;

@@ -99,7 +99,7 @@ is_settled(Ended *ended)
 
         return attached && !vm && g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN);
     }
-    if (!view->vm->wants_running)
+    if (!view->vm->wants_running || view->vm->restart == MIG_RESTART_NEVER)
         return TRUE;
     /* a lease that could not be given back yet looks like that, too */
     runs = g_str_equal(view->state, "running") &&

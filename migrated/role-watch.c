@@ -177,15 +177,35 @@ is_our_turn(MigRole *role)
                MIG_COORDINATOR_FREE_MS * 1000 + (gint64)rank * MIG_COORDINATOR_STEP_MS * 1000;
 }
 
+/* A thread of its own: it reads all of the catalogue, and the watch's clock must go on. */
+static gpointer
+settle(gpointer data)
+{
+    g_autoptr(MigAttached) attached = data;
+    MigRole *role = mig_attached_role(attached);
+    g_autoptr(GError) error = NULL;
+    MigEpoch epoch = {0};
+
+    if (!role || !mig_role_enter(role, MIG_COORDINATOR_WAIT_MS, FALSE, &epoch, NULL))
+        return NULL;
+    if (!mig_csv_settle(mig_attached_csv(attached), &epoch, &error))
+        g_warning("volume %s: what its last coordinator wrote cannot be made whole: %s",
+                  mig_attached_name(attached), error->message);
+    mig_role_leave(role);
+    return NULL;
+}
+
 static void
 take(MigRole *role)
 {
     g_autoptr(GError) error = NULL;
+    gboolean is_taken = FALSE;
 
     if (!mig_role_lock_turn(role, 0))
         return;
     if (!g_atomic_int_get(&role->is_held) && !role->is_ending) {
-        if (mig_role_acquire(role, &error))
+        is_taken = mig_role_acquire(role, &error);
+        if (is_taken)
             g_message("this node is coordinator of volume %s, lease version %" G_GUINT64_FORMAT,
                       mig_attached_name(role->attached), role->epoch.version);
         else if (error && !g_atomic_int_compare_and_exchange(&role->has_failed, FALSE, TRUE))
@@ -195,6 +215,8 @@ take(MigRole *role)
                       mig_attached_name(role->attached), error->message);
     }
     mig_role_unlock_turn(role);
+    if (is_taken)
+        g_thread_unref(g_thread_new("settle", settle, mig_attached_ref(role->attached)));
 }
 
 void

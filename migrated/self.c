@@ -3,6 +3,7 @@
 #include "self.h"
 
 #include "again.h"
+#include "base/error.h"
 #include "core/io-pause.h"
 #include "core/timeouts.h"
 #include "events.h"
@@ -201,11 +202,22 @@ is_standing_or_running(const MigRunning *running)
     return running->state == MIG_DOMAIN_RUNNING || running->state == MIG_DOMAIN_PAUSED;
 }
 
+/* By its policy. Where the catalogue cannot be read just now, too: whoever is asked to start it,
+ * and again.c before that, look again. */
+static gboolean
+is_to_run_again(const MigRunning *running, MigAttached *attached)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigVm) vm = mig_csv_vm(mig_attached_csv(attached), running->name, &error);
+
+    return vm ? vm->wants_running && vm->restart != MIG_RESTART_NEVER
+              : !g_error_matches(error, MIG_ERROR, MIG_ERROR_VM_UNKNOWN);
+}
+
 /* Ended for good first; it runs again by its policy, as if its node had died. */
 static void
 end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, const char *why)
 {
-    g_autoptr(MigVm) vm = mig_csv_vm(mig_attached_csv(attached), running->name, NULL);
     g_autoptr(GError) error = NULL;
     MigLeaseOwner lease = {0};
     gboolean is_again, is_urgent;
@@ -214,7 +226,7 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
     mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL);
     /* on a host that was fenced the lease may be that of another run already */
     is_again =
-        vm && vm->wants_running && vm->restart != MIG_RESTART_NEVER &&
+        is_to_run_again(running, attached) &&
         (!mig_attached_was_fenced(attached) ||
          (running->state != MIG_DOMAIN_INCOMING && lease.last_host_id == self->daemon->host_id));
     /* others may start it: a disk of this host that hangs must not keep it alive */

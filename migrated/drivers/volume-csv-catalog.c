@@ -182,6 +182,15 @@ mig_csv_vm_delete_held(MigCsv *csv, const MigEpoch *epoch, const char *name, GEr
                       MIG_ERROR_VM_UNKNOWN, error);
 }
 
+gboolean
+mig_csv_settle(MigCsv *csv, const MigEpoch *epoch, GError **error)
+{
+    struct csv_epoch as = mig_csv_epoch(epoch);
+    struct csv_error reason = {0};
+
+    return mig_csv_ok(csv_settle(csv->volume, &as, &reason), &reason, MIG_ERROR_FAILED, error);
+}
+
 /* ---- images ---- */
 
 static MigImage *

@@ -123,6 +123,11 @@ run_once(struct run *run, unsigned at, unsigned torn)
             if (result)
                 g_error("%s, write %u %s (%u bytes): the retry gets: %s", run->scenario->name, at,
                         run->row->name, torn, failure.text);
+            /* what was in doubt is no more: asked for once more, it is done, and says so */
+            result = run->scenario->change(volume, &first_epoch, &failure);
+            if (result != run->scenario->done_code)
+                g_error("%s, write %u %s (%u bytes): once more after the retry: %d, %s",
+                        run->scenario->name, at, run->row->name, torn, result, failure.text);
         }
         csv_close(volume);
     }

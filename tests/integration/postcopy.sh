@@ -66,8 +66,9 @@ has_booted_on() {
     runs_once "$1" && now=$("$LAB" http $IP /stats | jq -er .boot_id) && echo "boot $boot, now $now" && [[ $now != "$boot" ]]
 }
 
-# dies TEXT NODE [killed]: the node that has one half; the VM starts on the other one, $here from then on. killed: its daemon,
-# too, as soon as it has ended the other half there, before it has asked anybody to start the VM again.
+# dies TEXT NODE [killed|booted]: the node that has one half; the VM starts on the other one, $here from then on. killed: its
+# daemon, too, as soon as it has ended the other half there, before it has asked anybody to start the VM again. booted: all
+# of that node then.
 dies() {
     local text=$1 node=$2
     since=$(now_ms)
@@ -75,12 +76,19 @@ dies() {
     ok "$text: the plug of $node is pulled" "$LAB" kill "$node"
     # a node whose own cable is out takes nobody for dead before sanlock does
     ok "$text: the link of $here is mended" "$LAB" net "$here" mig up
-    if [[ ${3:-} == killed ]]; then
-        ok "$text: what is left of it is ended" retry 60 told_since "$since" "$here" $VM ended-here
+    [[ -z ${3:-} ]] || ok "$text: what is left of it is ended" retry 60 told_since "$since" "$here" $VM ended-here
+    case ${3:-} in
+    killed)
         ok "$text: and then migrated is killed" "$LAB" service "$here" migrated kill
         ok "$text: it has noted that" on "$here" grep -qx $VOLUME /var/lib/migrated/again/$VM
         ok "$text: it is started again" retry 30 "$LAB" service "$here" migrated start
-    fi
+        ;;
+    booted)
+        ok "$text: and then $here loses its power, too" "$LAB" kill "$here"
+        ok "$text: it boots" "$LAB" boot "$here"
+        ok "$text: its daemon has noted that before" on "$here" grep -qx $VOLUME /var/lib/migrated/again/$VM
+        ;;
+    esac
     ok "$text: the VM is started on $here" retry 60 told_since "$since" "$here" $VM started
     ok "$text: after that node was fenced" told_since "$since" "$here" "$node" fence-confirmed
     ok "$text: the node comes back" comes_back "$node"
@@ -131,6 +139,15 @@ source_dies() {
     ready "$text"
     ok "$text: begun by hand" begins $here $there
     dies "$text" $here
+    ended_by_its_node "$text"
+}
+
+# The host whose half was ended boots before the VM runs again; nobody else is there.
+source_and_boot() {
+    local text="the source dies, and the target boots"
+    ready "$text"
+    ok "$text: begun by hand" begins $here $there
+    dies "$text" $here booted
     ended_by_its_node "$text"
 }
 
@@ -329,7 +346,7 @@ dies "a lone half" $there killed
 ended_by_its_node "a lone half"
 
 if [[ ${MIGRATED_TEST_FULL:-0} == 1 || -n ${MIGRATED_CASES:-} ]]; then
-    read -r -a cases <<<"${MIGRATED_CASES:-target_dies disk_of_half disk_unwatched guest_off disk_and_source source_dies}"
+    read -r -a cases <<<"${MIGRATED_CASES:-target_dies disk_of_half disk_unwatched guest_off disk_and_source source_dies source_and_boot}"
     for one in "${cases[@]}"; do
         begun=$SECONDS
         $one

@@ -132,6 +132,28 @@ mapped() {
     [[ $n == "$2" ]]
 }
 
+# write_end NODE: the last 4 KiB of the VM's disk get something new, through the disk's device
+write_end() {
+    # shellcheck disable=SC2016
+    on "$1" sh -ec 'dd if=/dev/urandom of="$1" bs=4096 count=1 seek=$(($(blockdev --getsize64 "$1") / 4096 - 1)) oflag=direct conv=notrunc status=none' \
+        write "/dev/mapper/csv-$VOLUME-$VM--disk"
+}
+
+# end_of NODE: what is there, through the device
+end_of() {
+    # shellcheck disable=SC2016
+    on "$1" sh -ec 'dd if="$1" bs=4096 count=1 skip=$(($(blockdev --getsize64 "$1") / 4096 - 1)) iflag=direct status=none | sha256sum' \
+        end "/dev/mapper/csv-$VOLUME-$VM--disk"
+}
+
+# end_on_lun NODE: the same where the catalogue says that it is
+end_on_lun() {
+    local at
+    at=$(on "$1" csvtool dump "$LUN" | jq --arg name "$VM-disk" '.images[] | select(.name == $name) | .extents[-1].offset_bytes +
+        .size_bytes - ([.extents[:-1][].bytes] | add // 0)') || return 1
+    on "$1" sh -ec "dd if=$LUN bs=4096 count=1 skip=$((at / 4096 - 1)) iflag=direct status=none | sha256sum"
+}
+
 # as_udev_knows NODE: the VM's disk has its names there, as each device of device-mapper's has, and udev looked into it no further
 as_udev_knows() {
     local text

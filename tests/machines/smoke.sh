@@ -28,6 +28,9 @@ is "the VM sees it" "$(capacity nodeA)" $grown
 ok "so does the guest" retry 20 guest_sees $grown
 ok "it is of one piece more now" mapped nodeA $((had + 1))
 ok "the guest runs on" answers
+ok "something is written to the end of its new piece" write_end nodeA
+end=$(end_of nodeA)
+is "and is there on the LUN where the catalogue says so" "$(end_on_lun nodeB)" "$end"
 
 # as a process of root's would have one, and as a crash leaves one
 ok "a process has another image's device open" hold nodeA "stone$had"
@@ -48,6 +51,7 @@ ok "its guest answers there" retry "$WAIT_S" answers
 ok "it runs once, and there" retry "$WAIT_S" runs_once nodeB
 ok "its disk is of as many pieces there" mapped nodeB $((had + 1))
 is "and as long" "$(capacity nodeB)" $grown
+is "its end is the same there" "$(end_of nodeB)" "$end"
 ok "no device of it is left behind" retry 20 mapped nodeA 0
 ok "the machine's clock runs as ours" runs_alike nodeA "$ahead" "$begun"
 ok "no record is lost that the client saw acknowledged" stop_and_verify nodeB

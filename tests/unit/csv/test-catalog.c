@@ -607,6 +607,33 @@ test_brief_reading(void)
     lun_clear(&lun);
 }
 
+/* One slot is all that is read of what was seen before, also under the name of one that is gone. */
+static void
+test_hints(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume;
+    struct csv_vm vm, found;
+    struct csv_image image;
+
+    (void)data;
+    for (int i = 0; i < 2; i++) {
+        vm = test_vm("web", 1);
+        assert_ok(csv_vm_create(volume, &epoch, &vm, error));
+        assert_ok(csv_vm_find(volume, "web", &found, error));
+        g_assert_cmpint(csv_catalog_hint(volume, CSV_KIND_VM, "web"), ==, found.slot);
+        free(found.definition);
+        assert_ok(csv_image_create(volume, &epoch, "disk", MIB, 0, &image, error));
+        assert_ok(csv_image_find(volume, "disk", &image, error));
+        g_assert_cmpint(csv_catalog_hint(volume, CSV_KIND_IMAGE, "disk"), ==, image.slot);
+        if (i == 0) {
+            assert_ok(csv_vm_delete(volume, &epoch, "web", error));
+            assert_ok(csv_image_delete(volume, &epoch, "disk", false, error));
+        }
+    }
+    g_assert_cmpuint(found.slot, >, 0); /* else it shows nothing */
+    g_assert_cmpuint(image.slot, >, 0);
+}
+
 #define ADD(name, function)                                                                     \
     g_test_add("/csv/catalog/memory/" name, struct fixture, NULL, set_up, function, tear_down); \
     g_test_add("/csv/catalog/file/" name, struct fixture, "file", set_up, function, tear_down)
@@ -627,6 +654,7 @@ main(int argc, char **argv)
     ADD("data", test_data);
     ADD("owners", test_owners);
     ADD("epochs", test_epochs);
+    ADD("hints", test_hints);
     g_test_add_func("/csv/catalog/brief-reading", test_brief_reading);
     return g_test_run();
 }
