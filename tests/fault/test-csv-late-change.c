@@ -302,8 +302,8 @@ assert_changeable(void)
     assert_ok(csv_image_list(next, &images, &count, error));
     for (size_t i = 0; i < count; i++) {
         assert_ok(csv_image_assign(next, &third, images[i]->name, "", error));
-        assert_ok(csv_image_grow(next, &third, images[i]->name, images[i]->size_bytes + MIB, 0, NULL,
-                                 error));
+        assert_ok(csv_image_grow(next, &third, images[i]->name, images[i]->size_bytes + MIB, 0,
+                                 NULL, error));
         g_assert_cmpuint(check_errors(next), ==, 0);
         assert_ok(csv_image_delete(next, &third, images[i]->name, false, error));
     }
