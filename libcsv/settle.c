@@ -63,6 +63,22 @@ csv_settle_clear(struct csv_catalog *catalog)
     }
 }
 
+static void
+count_finding(const struct csv_finding *finding, void *data)
+{
+    (void)finding;
+    ++*(unsigned *)data;
+}
+
+/* Two that claim one name or space: under a new epoch one of them would make the other late. */
+static bool
+has_contradiction(const struct csv_catalog *catalog)
+{
+    unsigned findings = 0;
+
+    return csv_check_contents(catalog, count_finding, &findings, NULL) != 0 || findings;
+}
+
 /* Not what is late: the catalogue has the copy beside it then, or one that was written since. */
 static bool
 counts(const struct csv_catalog *catalog, const struct csv_apart *one)
@@ -77,8 +93,13 @@ void
 csv_settle_all(struct csv_volume *volume, const struct csv_epoch *epoch,
                struct csv_catalog *catalog)
 {
-    uint8_t *block = catalog->apart ? csv_dev_buffer(CSV_BLOCK_MAX) : NULL;
+    uint8_t *block;
 
+    /* what counts may be in a cache of the storage's, and what is written over the only one on its
+     * disk */
+    if (!catalog->apart || has_contradiction(catalog) || csv_catalog_flush(volume, NULL))
+        return;
+    block = csv_dev_buffer(CSV_BLOCK_MAX);
     for (const struct csv_apart *one = catalog->apart; one && block; one = one->next) {
         struct csv_head head = one->slot.head;
 
@@ -87,8 +108,7 @@ csv_settle_all(struct csv_volume *volume, const struct csv_epoch *epoch,
         if (csv_guard_ask(volume, NULL))
             break;
         memcpy(block, csv_slot_block(one->kind, one->pair, &one->slot), csv_block_bytes(one->kind));
-        head.epoch = *epoch;
-        head.generation++;
+        head.epoch = *epoch; /* of the same generation: nobody who knows that has to look again */
         if (!csv_slot_put(volume, one->kind, one->index, &one->slot, &head, block, true, NULL))
             csv_catalog_written(catalog, one->kind, one->index, &head);
     }

@@ -9,7 +9,8 @@
  * later from bringing back the past; whoever dies between the two, or whose second write fails,
  * leaves that undone until the same slot is changed again, perhaps for years. So a writer first
  * writes such slots anew. Under its own epoch: what was stuck below a coordinator before it, and
- * lands later, is late then where it contradicts them (late.h).
+ * lands later, is late then where it contradicts them (late.h). Where the catalogue contradicts
+ * itself nothing is: that is for csv_check(), and a person.
  *
  * That is a help, not a condition: a change goes on where it fails.
  */

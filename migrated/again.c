@@ -127,16 +127,17 @@ is_over(Ended *ended)
     return ended->is_over;
 }
 
-/* An earlier life can have ended days ago: a version that it did not know would be that of any run
- * since. And this one does not know yet whether it is cut off. */
+/* A version that is not known would be that of any run since, which may have ended by itself: the
+ * LUN has to tell it first. And an earlier life can have ended days ago, while this one does not
+ * know yet whether it is cut off. */
 static gboolean
 may_ask(const Ended *ended)
 {
     const MigDaemon *daemon = ended->daemon;
 
-    return !ended->is_left ||
-           (ended->version && g_get_monotonic_time() - daemon->again->begun_us >
-                                  daemon->config->isolated_after_ms * G_GINT64_CONSTANT(1000));
+    return ended->version &&
+           (!ended->is_left || g_get_monotonic_time() - daemon->again->begun_us >
+                                   daemon->config->isolated_after_ms * G_GINT64_CONSTANT(1000));
 }
 
 /* TRUE: there is no more to do. */
@@ -217,7 +218,8 @@ find(MigAgain *again, const char *volume, const char *vm, guint64 lease_version,
         g_hash_table_insert(again->ended, ended->vm, ended);
     }
     if (ended) {
-        ended->version = lease_version;
+        if (lease_version) /* else what is known of it still holds */
+            ended->version = lease_version;
         ended->is_over = ended->is_left = FALSE;
         ended->running = 0;
         ended->serial++;
@@ -232,9 +234,11 @@ find(MigAgain *again, const char *volume, const char *vm, guint64 lease_version,
 void
 mig_again_note(MigAgain *again, const char *volume, const char *vm, guint64 lease_version)
 {
+    Ended *ended;
+
     g_mutex_lock(&again->lock);
-    find(again, volume, vm, lease_version, FALSE);
-    mig_again_notes_keep(again->notes, vm, volume, lease_version);
+    ended = find(again, volume, vm, lease_version, FALSE);
+    mig_again_notes_keep(again->notes, vm, volume, ended ? ended->version : lease_version);
     g_mutex_unlock(&again->lock);
 }
 

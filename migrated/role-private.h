@@ -44,6 +44,8 @@ gboolean mig_role_verify(MigRole *role);
 void mig_role_look_on(MigRole *role);
 /* Turn held: takes the lease if it is free. FALSE without an error: another one has it. */
 gboolean mig_role_acquire(MigRole *role, GError **error);
+/* The role was taken: a little later what its last holder has left half written is made whole. */
+void mig_role_settle(MigRole *role);
 /* Turn held. */
 void mig_role_release(MigRole *role);
 /* Not ours any more, turn or not: a change under way begins no further write. The lease goes back

@@ -177,7 +177,10 @@ is_our_turn(MigRole *role)
                MIG_COORDINATOR_FREE_MS * 1000 + (gint64)rank * MIG_COORDINATOR_STEP_MS * 1000;
 }
 
-/* A thread of its own: it reads all of the catalogue, and the watch's clock must go on. */
+/* What waits for a coordinator comes first, and each change settles by itself: then there is
+ * nothing to do here. A thread of its own: it reads all of the catalogue, and the watch's clock
+ * must go on.
+ */
 static gpointer
 settle(gpointer data)
 {
@@ -186,13 +189,20 @@ settle(gpointer data)
     g_autoptr(GError) error = NULL;
     MigEpoch epoch = {0};
 
-    if (!role || !mig_role_enter(role, MIG_COORDINATOR_WAIT_MS, FALSE, &epoch, NULL))
+    g_usleep(MIG_COORDINATOR_SETTLES_MS * 1000);
+    if (!role || !mig_role_is_held(role) || !mig_role_enter(role, 0, FALSE, &epoch, NULL))
         return NULL;
-    if (!mig_csv_settle(mig_attached_csv(attached), &epoch, &error))
+    if (!mig_csv_settle(mig_attached_csv(attached), &epoch, &error) && mig_role_is_held(role))
         g_warning("volume %s: what its last coordinator wrote cannot be made whole: %s",
                   mig_attached_name(attached), error->message);
     mig_role_leave(role);
     return NULL;
+}
+
+void
+mig_role_settle(MigRole *role)
+{
+    g_thread_unref(g_thread_new("settle", settle, mig_attached_ref(role->attached)));
 }
 
 static void
@@ -216,7 +226,7 @@ take(MigRole *role)
     }
     mig_role_unlock_turn(role);
     if (is_taken)
-        g_thread_unref(g_thread_new("settle", settle, mig_attached_ref(role->attached)));
+        mig_role_settle(role);
 }
 
 void

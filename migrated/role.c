@@ -262,9 +262,12 @@ mig_role_take(MigRole *role, guint wait_ms, GError **error)
 {
     MigEpoch epoch;
     g_autoptr(GError) failed = NULL;
+    gboolean was_held = mig_role_is_held(role);
 
     if (mig_role_may_stand(role) && mig_role_enter(role, wait_ms, TRUE, &epoch, &failed)) {
         mig_role_leave(role);
+        if (!was_held) /* who gave it may have broken off a change for that */
+            mig_role_settle(role);
         return TRUE;
     }
     if (failed)

@@ -223,7 +223,8 @@ end_failed(MigSelf *self, const MigRunning *running, MigAttached *attached, cons
     gboolean is_again, is_urgent;
 
     /* asked before: the run that ends is meant, and none that another node begins */
-    mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL);
+    if (!mig_csv_vm_lease_owner(mig_attached_csv(attached), running->slot, &lease, NULL))
+        lease.version = held_of(self, running->name)->version;
     /* on a host that was fenced the lease may be that of another run already */
     is_again =
         is_to_run_again(running, attached) &&

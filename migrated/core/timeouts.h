@@ -165,6 +165,9 @@ guint mig_timeouts_change_ms(guint io_timeout_s);
 /* The same for one that takes the role for itself: ten changes of others, each some tens of ms on a
  * healthy LUN, fit in many times over. */
 #define MIG_COORDINATOR_WAIT_MS 15000
+/* Who has become coordinator reads all of the catalogue once for what its predecessor has left half
+ * written, when what had waited for a coordinator is through. */
+#define MIG_COORDINATOR_SETTLES_MS 5000
 
 /* A daemon that stops gives its copies so long to be gone: they are told within a second, and one
  * whose disk answers is gone at once. */

@@ -151,9 +151,7 @@ pid_of_migrated() {
 host_pid() {
     local status top
     top=$(awk '{ print $1 }' "$MIGRATED_LAB_DIR/$1/pid")
-    for status in /proc/[0-9]*/status; do
-        awk -v pid="$2" '/^NSpid:/ { found = $NF == pid && NF > 2 } END { exit !found }' "$status" 2>/dev/null ||
-            continue
+    for status in $(grep -lsE "^NSpid:.*[[:space:]].*[[:space:]]$2\$" /proc/[0-9]*/status); do
         status=${status#/proc/}
         status=${status%/status}
         [[ $(readlink "/proc/$status/ns/pid") == "$(readlink "/proc/$top/ns/pid")" ]] || continue
