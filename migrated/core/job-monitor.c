@@ -57,13 +57,21 @@ share_link(MigMonitor *monitor, const MigProgress *progress)
 {
     const MigJobEnv *env = monitor->env;
     guint64 bytes_s = env->bandwidth(env->self);
+    g_autoptr(GError) error = NULL;
 
     if (!bytes_s && monitor->is_lifted)
         bytes_s = G_MAXINT64; /* there was a limit: QEMU has to be told that there is none */
-    if (bytes_s && bytes_s != monitor->bandwidth_bytes_s &&
-        env->hv->set_bandwidth(env->hv->self, monitor->job->vm, bytes_s, NULL) &&
-        (monitor->has_call || progress->transferred_bytes))
+    if (!bytes_s || bytes_s == monitor->bandwidth_bytes_s)
+        return;
+    if (!env->hv->set_bandwidth(env->hv->self, monitor->job->vm, bytes_s, &error)) {
+        if (!monitor->is_share_told) /* tried again at the next look, and not told again */
+            g_message("job %s: its bandwidth is not changed yet: %s", monitor->job->id,
+                      error ? error->message : "libvirt refuses");
+        monitor->is_share_told = TRUE;
+    } else if (monitor->has_call || progress->transferred_bytes) {
         monitor->bandwidth_bytes_s = bytes_s;
+        monitor->is_share_told = FALSE;
+    }
 }
 
 /* Before QEMU knows of it: a daemon that dies now finds it in the journal. */

@@ -15,6 +15,7 @@ typedef struct {
     guint retuned;             /* the job's, as far as it was looked at */
     gboolean is_cancel_saved;  /* the journal knows that it was cancelled */
     gboolean is_lifted;        /* its bandwidth was changed: no limit has to be told, too */
+    gboolean is_share_told;    /* that its bandwidth could not be changed */
     gboolean is_limit_due;     /* raised, QEMU does not know of it yet */
     gboolean has_given_up;     /* the policy, or the time limit */
     gboolean
