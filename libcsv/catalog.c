@@ -422,8 +422,7 @@ csv_catalog_space(const struct csv_catalog *catalog, struct csv_space *space,
 int64_t
 csv_catalog_free_slot(const struct csv_catalog *catalog, enum csv_kind kind)
 {
-    const struct csv_brief *briefs =
-        kind == CSV_KIND_VM ? catalog->vm_briefs : catalog->image_briefs;
+    const struct csv_brief *briefs = csv_catalog_brief(catalog, kind, 0);
     uint32_t count = csv_slot_count(catalog->super, kind);
     int64_t found = -1;
 

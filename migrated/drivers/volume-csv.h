@@ -101,11 +101,11 @@ gboolean mig_csv_vm_delete(MigCsv *csv, const MigEpoch *epoch, const char *name,
 gboolean
 mig_csv_vm_delete_held(MigCsv *csv, const MigEpoch *epoch, const char *name, GError **error);
 
-/* images */
-GPtrArray *mig_csv_images(MigCsv *csv, GError **error);
 /* What a coordinator that died has left half written is made whole. */
 gboolean mig_csv_settle(MigCsv *csv, const MigEpoch *epoch, GError **error);
 
+/* images */
+GPtrArray *mig_csv_images(MigCsv *csv, GError **error);
 MigImage *mig_csv_image(MigCsv *csv, const char *name, GError **error);
 MigImage *mig_csv_image_create(MigCsv *csv, const MigEpoch *epoch, const char *name,
                                guint64 size_bytes, GError **error);
