@@ -8,7 +8,8 @@
 # is here and one there.
 #
 # MIGRATED_TEST_FULL=1: the other node dies instead; the disk of the half that runs fails, also with the daemons stopped
-# until it is whole, and with its other half gone; and its guest powers itself off.
+# until it is whole, and with its other half gone; its guest powers itself off; and the host whose half was ended boots before the
+# VM runs again, with no other there.
 set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
