@@ -32,9 +32,10 @@ mig_monitor_init(MigMonitor *monitor, MigJob *job, const MigJobEnv *env)
 }
 
 void
-mig_monitor_set_call(MigMonitor *monitor)
+mig_monitor_set_call(MigMonitor *monitor, guint64 bytes_s)
 {
     monitor->has_call = TRUE;
+    monitor->bandwidth_bytes_s = bytes_s;
     monitor->policy.can_postcopy = monitor->job->can_postcopy;
 }
 
@@ -50,8 +51,9 @@ is_left_to_postcopy(const MigMonitor *monitor)
             ((monitor->has_call && monitor->policy.can_postcopy) || job->progress.is_postcopy));
 }
 
-/* The link is shared: each move that begins or ends changes what is left for the others. virsh has
- * its own limit set when memory begins to go over: it is told again then. */
+/* The link is shared: each move that begins or ends changes what is left for the others. libvirt
+ * sets the limit that its caller gave as memory begins to go over: what is told before is lost
+ * then. virsh gives none as a rule, and is told at once, too. */
 static void
 share_link(MigMonitor *monitor, const MigProgress *progress)
 {
@@ -59,7 +61,9 @@ share_link(MigMonitor *monitor, const MigProgress *progress)
     guint64 bytes_s = env->bandwidth(env->self);
     g_autoptr(GError) error = NULL;
 
-    if (!bytes_s && monitor->is_lifted)
+    if (monitor->has_call && !progress->transferred_bytes)
+        return;
+    if (!bytes_s && (monitor->is_lifted || monitor->bandwidth_bytes_s))
         bytes_s = G_MAXINT64; /* there was a limit: QEMU has to be told that there is none */
     if (!bytes_s || bytes_s == monitor->bandwidth_bytes_s)
         return;
@@ -68,7 +72,7 @@ share_link(MigMonitor *monitor, const MigProgress *progress)
             g_message("job %s: its bandwidth is not changed yet: %s", monitor->job->id,
                       error ? error->message : "libvirt refuses");
         monitor->is_share_told = TRUE;
-    } else if (monitor->has_call || progress->transferred_bytes) {
+    } else if (progress->transferred_bytes) {
         monitor->bandwidth_bytes_s = bytes_s;
         monitor->is_share_told = FALSE;
     }

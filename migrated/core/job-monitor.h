@@ -34,8 +34,9 @@ typedef struct {
 void mig_monitor_init(MigMonitor *monitor, MigJob *job, const MigJobEnv *env);
 /* For as long as a call of this daemon's moves it, it may be switched over to post-copy. One whose
  * call is lost has lost its way to the target's libvirt with it, which would end its half; such a
- * move ends, or converges by what its policy does where there is no post-copy. */
-void mig_monitor_set_call(MigMonitor *monitor);
+ * move ends, or converges by what its policy does where there is no post-copy. bytes_s is what the
+ * call limits it to, 0 for no limit. */
+void mig_monitor_set_call(MigMonitor *monitor, guint64 bytes_s);
 /* Of a thread: watches until has_ended. */
 gpointer mig_monitor_thread(gpointer monitor);
 /* Watches until libvirt has no move of this VM any more: after a restart, or when the call was

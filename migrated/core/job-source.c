@@ -187,7 +187,7 @@ perform(MigJob *job, const MigJobEnv *env, const char *ram_address, GError **err
             MIG_ID_MOVE_CLEAR, MIG_FIELDS(.job = job->id, .domain = job->vm, .peer = job->target),
             "the memory of %s goes to %s in clear text: [moves] encrypt=no", job->vm, job->target);
     mig_monitor_init(&monitor, job, env);
-    mig_monitor_set_call(&monitor);
+    mig_monitor_set_call(&monitor, migration.bandwidth_bytes_s);
     monitor.looks_for_arrival = TRUE;
     migration.downtime_ms = monitor.policy.limit_ms;
     migration.throttle_first = monitor.policy.rule->throttle_first;

@@ -125,10 +125,6 @@ job4=$(ctl nodeA move four nodeC --detach 2>"$TMP/refused") || sed "s/^/# /" "$T
 ok "two have half of it each" retry 60 speeds_are 1 1
 ok "one of them is cancelled" ctl nodeA job cancel "$job3"
 ok "who is left has all of it again" retry 60 speed_is four 2
-if ((TAP_FAILED)); then # why not is seen once in many runs, and not known
-    ctl nodeA job list --json | jq -c '.jobs[] | {id, vm, state, ended, bandwidth, iteration}' | sed 's/^/# /'
-    grep -h 'job nodeA-' "$MIGRATED_LAB_DIR/nodeA/log/migrated.out" | tail -n 20 | sed 's/^/# /'
-fi
 ok "the other one, too" ctl nodeA job cancel "$job4"
 VM=three
 ok "both stay where they are" retry 10 runs_once nodeA

@@ -10,6 +10,9 @@ typedef struct {
     guint polls, last; /* libvirt is through after the last one */
     guint change_at, new_downtime_ms;
     guint64 share, new_share; /* what env->bandwidth says, until and from change_at */
+    gboolean has_call;        /* libvirt sets what its call said as memory begins to go over */
+    guint64 call_bytes_s;
+    gboolean is_quietly_shared; /* by other moves, by nobody's wish */
     guint64 told_bytes_s;
     guint told_limit_ms, bandwidth_calls, limit_calls, saves, saves_before_limit;
     guint cancel_at, aborts, saves_before_abort;
@@ -126,8 +129,11 @@ sleep_ms(gpointer self, guint ms)
         world->share = world->new_share;
         if (world->new_downtime_ms)
             world->job->max_downtime_ms = world->new_downtime_ms;
-        world->job->retuned++;
+        if (!world->is_quietly_shared)
+            world->job->retuned++;
     }
+    if (world->has_call && world->polls == world->quiet)
+        world->told_bytes_s = world->call_bytes_s;
 }
 
 static guint64
@@ -177,8 +183,9 @@ run(World *world)
     MigMonitor monitor;
 
     mig_monitor_init(&monitor, world->job, &env);
-    if (world->job->can_postcopy)
-        mig_monitor_set_call(&monitor);
+    world->call_bytes_s = world->share;
+    if (world->job->can_postcopy || world->has_call)
+        mig_monitor_set_call(&monitor, world->call_bytes_s);
     g_assert_true(mig_monitor_wait(&monitor));
 }
 
@@ -221,6 +228,41 @@ test_bandwidth_again(void)
     g_assert_cmpuint(world.told_bytes_s, ==, 10 << 20);
     g_assert_cmpuint(world.bandwidth_calls, >=, 20);
     g_assert_cmpuint(world.bandwidth_calls, <=, 21);
+}
+
+/* Another move begins or ends between the call and the first byte of memory: what is told meanwhile
+ * is lost, and must be told once more. */
+static void
+test_bandwidth_early(void)
+{
+    static const guint64 shares[][2] = {{2 << 20, 1 << 20}, {1 << 20, 2 << 20}, {0, 1 << 20}};
+    g_autoptr(MigJob) job = new_job(300);
+
+    for (guint i = 0; i < G_N_ELEMENTS(shares); i++) {
+        World world = {.job = job,
+                       .last = 60,
+                       .quiet = 20,
+                       .change_at = 10,
+                       .has_call = TRUE,
+                       .is_quietly_shared = TRUE,
+                       .share = shares[i][0],
+                       .new_share = shares[i][1]};
+
+        run(&world);
+        g_assert_cmpuint(world.told_bytes_s, ==, shares[i][1]);
+    }
+    /* no limit any more, and nobody asked for that */
+    World world = {.job = job,
+                   .last = 60,
+                   .quiet = 20,
+                   .change_at = 30,
+                   .has_call = TRUE,
+                   .is_quietly_shared = TRUE,
+                   .share = 1 << 20};
+
+    run(&world);
+    g_assert_cmpuint(world.told_bytes_s, ==, G_MAXINT64);
+    g_assert_cmpuint(world.bandwidth_calls, ==, 1);
 }
 
 static void
@@ -324,6 +366,7 @@ main(int argc, char **argv)
     g_test_add_func("/monitor/downtime", test_downtime);
     g_test_add_func("/monitor/bandwidth", test_bandwidth);
     g_test_add_func("/monitor/bandwidth-again", test_bandwidth_again);
+    g_test_add_func("/monitor/bandwidth-early", test_bandwidth_early);
     g_test_add_func("/monitor/by-virsh", test_by_virsh);
     g_test_add_func("/monitor/cancel", test_cancel);
     g_test_add_func("/monitor/silent-target", test_silent_target);
