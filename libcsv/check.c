@@ -292,6 +292,9 @@ check_fixed_lease(struct check *check, enum csv_lease_kind kind, uint64_t lver)
         found(check, "lease-behind", false,
               "the %s lease was taken %llu times, the newest change says %llu", what,
               (unsigned long long)owner.lver, (unsigned long long)lver);
+    else if (owner.doubt)
+        found(check, "lease-doubt", false, "the %s lease, taken %llu times: %s", what,
+              (unsigned long long)owner.lver, owner.doubt);
 }
 
 int
@@ -363,6 +366,9 @@ check_leases(struct check *check, const struct csv_catalog *catalog)
         else if (strcmp(owner.resource, vm->name) != 0)
             found(check, "lease-name", true, "the lease of VM %s is named %.47s", vm->name,
                   owner.resource);
+        else if (owner.doubt)
+            found(check, "lease-doubt", false, "the lease of VM %s, taken %llu times: %s", vm->name,
+                  (unsigned long long)owner.lver, owner.doubt);
     }
     for (uint32_t slot = 0; slot < volume->super.max_vms; slot++)
         if (catalog->vm_briefs[slot].state == CSV_SLOT_FREED &&

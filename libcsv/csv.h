@@ -201,6 +201,7 @@ struct csv_lease_owner {
     uint64_t host_generation;
     uint64_t lver;
     uint64_t last_host_id; /* who had it last where it is free; 0: nobody yet */
+    const char *doubt; /* csv_lease_check()'s: what its ballots say against this; NULL: nothing */
 };
 /* Reads sanlock's leader record of a lease from the LUN: who has it as far as the disk knows. */
 int csv_lease_read(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,

@@ -33,23 +33,43 @@ csv_leader_problem(const struct disk_leader *leader, uint32_t magic, const struc
     return NULL;
 }
 
-/* What sanlock would say of a ballot: one that it does not understand, or of a later owner than the
- * next one, and it takes that lease for nobody. */
-static const char *
-dblock_problem(const struct disk_dblock *dblock, uint64_t lver)
+static bool
+is_blank(const struct disk_dblock *dblock)
 {
-    if (!dblock->checksum && !dblock->mbal && !dblock->bal && !dblock->inp && !dblock->lver)
-        return NULL;
-    if (le32toh(dblock->checksum) != csv_crc32c_raw(~1u, dblock, DBLOCK_CHECKED))
-        return "bad checksum of a ballot";
-    return le64toh(dblock->lver) > lver + 1 ? "a ballot of a later owner" : NULL;
+    return !dblock->checksum && !dblock->mbal && !dblock->bal && !dblock->inp && !dblock->lver;
 }
 
-/* The first one in a whole area, behind its leader record. */
+static const char *
+dblock_problem(const struct disk_dblock *dblock)
+{
+    if (is_blank(dblock))
+        return NULL;
+    return le32toh(dblock->checksum) != csv_crc32c_raw(~1u, dblock, DBLOCK_CHECKED)
+               ? "bad checksum of a ballot"
+               : NULL;
+}
+
+static void
+read_dblock(const uint8_t *area, uint64_t sector_bytes, uint64_t host_id,
+            struct disk_dblock *dblock)
+{
+    memcpy(dblock, area + (DBLOCKS_AT + host_id - 1) * sector_bytes, sizeof(*dblock));
+}
+
+/* Those that sanlock reads, and that an area has room for. */
+static uint64_t
+count_dblocks(uint64_t sector_bytes, const struct disk_leader *leader)
+{
+    uint64_t most = ALIGN_BYTES / sector_bytes - DBLOCKS_AT;
+
+    return le64toh(leader->num_hosts) < most ? le64toh(leader->num_hosts) : most;
+}
+
+/* The first one in a whole area, behind its leader record. What sanlock would not understand, and a
+ * ballot of a later owner than the next one: it takes that lease for nobody. */
 const char *
 csv_area_problem(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader)
 {
-    uint64_t most = ALIGN_BYTES / sector_bytes - DBLOCKS_AT;
     struct disk_request request;
     const char *problem = NULL;
 
@@ -57,13 +77,50 @@ csv_area_problem(const uint8_t *area, uint64_t sector_bytes, const struct disk_l
     if (le32toh(request.magic) != REQUEST_MAGIC ||
         (le32toh(request.version) & REQUEST_MAJOR) != (REQUEST_VERSION & REQUEST_MAJOR))
         return "no request record";
-    for (uint64_t i = 0; !problem && i < most && i < le64toh(leader->num_hosts); i++) {
+    for (uint64_t id = 1; !problem && id <= count_dblocks(sector_bytes, leader); id++) {
         struct disk_dblock dblock;
 
-        memcpy(&dblock, area + (DBLOCKS_AT + i) * sector_bytes, sizeof(dblock));
-        problem = dblock_problem(&dblock, le64toh(leader->lver));
+        read_dblock(area, sector_bytes, id, &dblock);
+        problem = dblock_problem(&dblock);
+        if (!problem && le64toh(dblock.lver) > le64toh(leader->lver) + 1)
+            problem = "a ballot of a later owner";
     }
     return problem;
+}
+
+/* The record was written by its owner: so it says what that one's ballot says. sanlock flags the
+ * ballot first as it gives a lease back. */
+static const char *
+owner_doubt(const struct disk_dblock *dblock, const struct disk_leader *leader)
+{
+    bool is_released = le32toh(dblock->flags) & DBLOCK_RELEASED;
+
+    if (dblock->lver != leader->lver || dblock->inp != leader->owner_id ||
+        dblock->inp2 != leader->owner_generation ||
+        (leader->timestamp && dblock->inp3 != leader->timestamp))
+        return "the ballot of who took it last is not the one that it was taken with";
+    if (leader->timestamp && is_released)
+        return "by its ballot who took it last has given it back";
+    return !leader->timestamp && !is_released
+               ? "by its ballot who took it last has not given it back"
+               : NULL;
+}
+
+const char *
+csv_area_doubt(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader)
+{
+    uint64_t count = count_dblocks(sector_bytes, leader), owner = le64toh(leader->owner_id);
+    struct disk_dblock dblock;
+
+    for (uint64_t id = 1; id <= count; id++) {
+        read_dblock(area, sector_bytes, id, &dblock);
+        if (le64toh(dblock.lver) > le64toh(leader->lver))
+            return "by a ballot it was taken once more since";
+    }
+    if (!leader->lver || !owner || owner > count || leader->write_id != leader->owner_id)
+        return NULL;
+    read_dblock(area, sector_bytes, owner, &dblock);
+    return owner_doubt(&dblock, leader);
 }
 
 /* A lease taken a thousand times a second for 49 days. */
@@ -72,14 +129,13 @@ csv_area_problem(const uint8_t *area, uint64_t sector_bytes, const struct disk_l
 uint64_t
 csv_area_lver(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader)
 {
-    uint64_t most = ALIGN_BYTES / sector_bytes - DBLOCKS_AT;
     uint64_t lver = 0;
 
-    for (uint64_t i = 0; i < most && i < le64toh(leader->num_hosts); i++) {
+    for (uint64_t id = 1; id <= count_dblocks(sector_bytes, leader); id++) {
         struct disk_dblock dblock;
 
-        memcpy(&dblock, area + (DBLOCKS_AT + i) * sector_bytes, sizeof(dblock));
-        if (!dblock_problem(&dblock, UINT64_MAX - 1) && le64toh(dblock.lver) > lver &&
+        read_dblock(area, sector_bytes, id, &dblock);
+        if (!dblock_problem(&dblock) && le64toh(dblock.lver) > lver &&
             le64toh(dblock.lver) - le64toh(leader->lver) < FARTHEST)
             lver = le64toh(dblock.lver);
     }

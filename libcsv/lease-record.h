@@ -33,6 +33,9 @@ struct disk_leader {
     uint64_t unused1;
     uint32_t checksum;
     uint32_t unused2;
+    uint64_t write_id; /* who wrote the record: its owner, or who found the owner's ballot won */
+    uint64_t write_generation;
+    uint64_t write_timestamp;
 };
 #define LEADER_MAGIC      0x06152010u
 #define DELTA_MAGIC       0x12212010u
@@ -59,8 +62,9 @@ struct disk_dblock {
     uint32_t checksum;
     uint32_t flags;
 };
-#define DBLOCKS_AT     2 /* sectors */
-#define DBLOCK_CHECKED offsetof(struct disk_dblock, checksum)
+#define DBLOCK_RELEASED 1u /* its host has given back what it took with it */
+#define DBLOCKS_AT      2  /* sectors */
+#define DBLOCK_CHECKED  offsetof(struct disk_dblock, checksum)
 
 _Static_assert(DBLOCK_CHECKED == 48, "ballot");
 
@@ -75,6 +79,11 @@ csv_leader_problem(const struct disk_leader *leader, uint32_t magic, const struc
 /* The first problem of a whole paxos area, behind its leader record; NULL: none. */
 const char *
 csv_area_problem(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader);
+
+/* Where none has: what they say against the leader record all the same, as where it is an older
+ * version of itself; NULL: nothing. sanlock can be at it: then it is not so a moment later. */
+const char *
+csv_area_doubt(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader);
 
 /* The highest owner that any sound ballot of that area speaks of; 0: none does. One so far from the
  * record's that no host can have come there in its life counts for nothing. */

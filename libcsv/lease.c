@@ -185,7 +185,7 @@ read_lease(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index, 
 {
     struct csv_lease lease;
     struct disk_leader leader;
-    const char *problem;
+    const char *problem, *doubt = NULL;
     uint8_t *area;
     int result = csv_lease_locate(volume, kind, index, &lease, error);
 
@@ -199,6 +199,8 @@ read_lease(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index, 
     problem = result ? NULL : csv_leader_problem(&leader, LEADER_MAGIC, &volume->super);
     if (!result && !problem && bytes == ALIGN_BYTES)
         problem = csv_area_problem(area, volume->super.sector_bytes, &leader);
+    if (!result && !problem && bytes == ALIGN_BYTES)
+        doubt = csv_area_doubt(area, volume->super.sector_bytes, &leader);
     free(area);
     if (result)
         return csv_fail(error, CSV_E_IO, -result, "cannot read the lease at %llu",
@@ -215,6 +217,7 @@ read_lease(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index, 
     owner->host_generation = le64toh(leader.owner_generation);
     owner->lver = le64toh(leader.lver);
     owner->last_host_id = le64toh(leader.owner_id); /* which sanlock leaves there */
+    owner->doubt = doubt;
     return 0;
 }
 
@@ -254,11 +257,12 @@ write_taken(struct csv_volume *volume, uint64_t offset, uint8_t *sector, uint64_
     struct disk_leader leader;
 
     memcpy(&leader, sector, sizeof(leader));
-    if (le64toh(leader.lver) >= lver && !leader.timestamp)
+    if (le64toh(leader.lver) >= lver && !leader.timestamp && !leader.write_id)
         return 0;
     if (le64toh(leader.lver) < lver)
         leader.lver = htole64(lver);
     leader.timestamp = 0;
+    leader.write_id = 0; /* no ballot stands behind this one */
     return csv_leader_write(volume, offset, sector, &leader, error);
 }
 

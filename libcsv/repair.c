@@ -294,7 +294,8 @@ mend_late(struct repair *repair)
 
 /* ---- leases ---- */
 
-/* Where sanlock would not take it, or it has another name, or is behind that version. */
+/* Where sanlock would not take it, or it has another name, or is behind that version or its own
+ * ballots. */
 static int
 mend_lease(struct repair *repair, enum csv_lease_kind kind, uint32_t index, const char *name,
            uint64_t lver, bool *is_mended)
@@ -306,7 +307,7 @@ mend_lease(struct repair *repair, enum csv_lease_kind kind, uint32_t index, cons
     *is_mended = false;
     if (result == CSV_E_SYS)
         return result;
-    if (!result && strcmp(owner.resource, name) == 0 && owner.lver >= lver)
+    if (!result && strcmp(owner.resource, name) == 0 && owner.lver >= lver && !owner.doubt)
         return 0;
     result = csv_lease_remake(volume, kind, index, name, lver, repair->error);
     *is_mended = result == 0;

@@ -137,7 +137,7 @@ take_lease(int fd, const struct csv_lease *lease, const struct csv_lease_owner *
 static inline void
 write_ballot(int fd, const struct csv_lease *lease, uint32_t host_id, uint64_t lver, bool is_sound)
 {
-    const uint64_t values[] = {lver, lver, host_id, 1, 0, lver};
+    const uint64_t values[] = {host_id, host_id, host_id, 1, 0, lver};
     uint8_t sector[512] = {0};
     uint32_t sum;
 
