@@ -88,6 +88,14 @@ csv_area_problem(const uint8_t *area, uint64_t sector_bytes, const struct disk_l
     return problem;
 }
 
+/* What a host leaves of its ballot that could not take a lease, for its storage failed. */
+static bool
+is_retracted(const struct disk_dblock *dblock)
+{
+    return dblock->checksum && le32toh(dblock->flags) & DBLOCK_RELEASED && !dblock->mbal &&
+           !dblock->bal && !dblock->inp && !dblock->lver;
+}
+
 /* The record was written by its owner: so it says what that one's ballot says. sanlock flags the
  * ballot first as it gives a lease back. */
 static const char *
@@ -95,6 +103,8 @@ owner_doubt(const struct disk_dblock *dblock, const struct disk_leader *leader)
 {
     bool is_released = le32toh(dblock->flags) & DBLOCK_RELEASED;
 
+    if (is_retracted(dblock))
+        return NULL;
     if (dblock->lver != leader->lver || dblock->inp != leader->owner_id ||
         dblock->inp2 != leader->owner_generation ||
         (leader->timestamp && dblock->inp3 != leader->timestamp))
@@ -114,7 +124,8 @@ csv_area_doubt(const uint8_t *area, uint64_t sector_bytes, const struct disk_lea
 
     for (uint64_t id = 1; id <= count; id++) {
         read_dblock(area, sector_bytes, id, &dblock);
-        if (le64toh(dblock.lver) > le64toh(leader->lver))
+        /* without a winner nobody took it: that host was about to, and was cut off */
+        if (dblock.inp && le64toh(dblock.lver) > le64toh(leader->lver))
             return "by a ballot it was taken once more since";
     }
     if (!leader->lver || !owner || owner > count || leader->write_id != leader->owner_id)
@@ -126,20 +137,40 @@ csv_area_doubt(const uint8_t *area, uint64_t sector_bytes, const struct disk_lea
 /* A lease taken a thousand times a second for 49 days. */
 #define FARTHEST (1ull << 32)
 
-uint64_t
-csv_area_lver(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader)
+/* A ballot without a winner says that all takings before it came to an end. */
+static void
+read_taking(const struct disk_dblock *dblock, struct csv_taking *taking)
 {
-    uint64_t lver = 0;
+    uint64_t lver = le64toh(dblock->lver);
 
+    if (dblock->inp)
+        *taking = (struct csv_taking){lver, le64toh(dblock->inp), le64toh(dblock->inp2)};
+    else
+        *taking = (struct csv_taking){.lver = lver ? lver - 1 : 0};
+}
+
+void
+csv_area_newest(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader,
+                struct csv_taking *newest)
+{
+    uint64_t highest =
+        0; /* of several winners of one taking the one with the highest ballot is it */
+
+    *newest = (struct csv_taking){0};
     for (uint64_t id = 1; id <= count_dblocks(sector_bytes, leader); id++) {
         struct disk_dblock dblock;
+        struct csv_taking taking;
 
         read_dblock(area, sector_bytes, id, &dblock);
-        if (!dblock_problem(&dblock) && le64toh(dblock.lver) > lver &&
-            le64toh(dblock.lver) - le64toh(leader->lver) < FARTHEST)
-            lver = le64toh(dblock.lver);
+        read_taking(&dblock, &taking);
+        if (dblock_problem(&dblock) || taking.lver < newest->lver ||
+            taking.lver - le64toh(leader->lver) >= FARTHEST)
+            continue;
+        if (taking.lver > newest->lver || (taking.host_id && le64toh(dblock.bal) >= highest)) {
+            *newest = taking;
+            highest = taking.host_id ? le64toh(dblock.bal) : 0;
+        }
     }
-    return lver;
 }
 
 /* Exactly one sector is written: the neighbours are other hosts' leases, renewed all the time. */

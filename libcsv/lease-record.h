@@ -85,10 +85,17 @@ csv_area_problem(const uint8_t *area, uint64_t sector_bytes, const struct disk_l
 const char *
 csv_area_doubt(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader);
 
-/* The highest owner that any sound ballot of that area speaks of; 0: none does. One so far from the
- * record's that no host can have come there in its life counts for nothing. */
-uint64_t
-csv_area_lver(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader);
+/* One taking of a lease. */
+struct csv_taking {
+    uint64_t lver;    /* which one it was; 0: none is known */
+    uint64_t host_id; /* whose; 0: not known */
+    uint64_t host_generation;
+};
+
+/* The newest one that any sound ballot of that area speaks of. One so far from the record's that no
+ * host can have come there in its life counts for nothing. */
+void csv_area_newest(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader,
+                     struct csv_taking *newest);
 
 /* Writes exactly one sector, with the record's checksum, and flushes. The sector's other bytes are
  * as the caller left them. 0 or CSV_E_IO. */

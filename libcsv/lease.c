@@ -250,15 +250,21 @@ rewrite_resource(struct csv_dev *dev, const struct csv_super *super, uint32_t nu
     return result ? result : write_resource(dev, super, number, name, 0, error);
 }
 
+/* Free, taken lver times at least; newest: what the ballots say, NULL: none are left. */
 static int
 write_taken(struct csv_volume *volume, uint64_t offset, uint8_t *sector, uint64_t lver,
-            struct csv_error *error)
+            const struct csv_taking *newest, struct csv_error *error)
 {
     struct disk_leader leader;
 
     memcpy(&leader, sector, sizeof(leader));
-    if (le64toh(leader.lver) >= lver && !leader.timestamp && !leader.write_id)
+    if (newest && newest->lver > le64toh(leader.lver)) {
+        leader.lver = htole64(newest->lver);
+        leader.owner_id = htole64(newest->host_id);
+        leader.owner_generation = htole64(newest->host_generation);
+    } else if (le64toh(leader.lver) >= lver && !leader.timestamp && !leader.write_id) {
         return 0;
+    }
     if (le64toh(leader.lver) < lver)
         leader.lver = htole64(lver);
     leader.timestamp = 0;
@@ -303,17 +309,16 @@ is_of_name(const uint8_t *sector, const char *name, const struct csv_super *supe
            strncmp((const char *)leader.resource_name, name, CSV_NAME_MAX) == 0;
 }
 
-/* Raises lver to the highest owner that the ballots speak of: a leader record that is older than
- * these was written before it, and counts too little. Sectors that cannot be read say nothing. */
+/* A leader record that is older than its ballots was written before them, and counts too little.
+ * Sectors that cannot be read say nothing. */
 static int
-raise_to_ballots(struct csv_volume *volume, uint64_t offset, uint64_t *lver,
-                 struct csv_error *error)
+read_newest(struct csv_volume *volume, uint64_t offset, struct csv_taking *newest,
+            struct csv_error *error)
 {
     struct csv_dev *dev = volume->dev;
     uint32_t bytes = volume->super.sector_bytes;
     struct disk_leader leader;
     uint8_t *area = csv_dev_buffer(ALIGN_BYTES);
-    uint64_t highest;
 
     if (!area)
         return csv_fail(error, CSV_E_SYS, ENOMEM, "cannot read a lease");
@@ -322,9 +327,7 @@ raise_to_ballots(struct csv_volume *volume, uint64_t offset, uint64_t *lver,
             if (dev->ops->read(dev, offset + at, area + at, bytes))
                 memset(area + at, 0, bytes);
     memcpy(&leader, area, sizeof(leader));
-    highest = csv_area_lver(area, bytes, &leader);
-    if (highest > *lver)
-        *lver = highest;
+    csv_area_newest(area, bytes, &leader, newest);
     free(area);
     return 0;
 }
@@ -336,6 +339,7 @@ csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t i
     struct csv_dev *dev = volume->dev;
     uint32_t bytes = volume->super.sector_bytes;
     uint32_t number = kind == CSV_LEASE_VM ? LEASES_FIXED + index : kind == CSV_LEASE_REGISTRY;
+    struct csv_taking newest;
     struct csv_lease lease;
     uint8_t *sector;
     bool is_kept;
@@ -356,9 +360,10 @@ csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t i
                               (unsigned long long)lease.offset_bytes);
     }
     if (!result && is_kept)
-        result = raise_to_ballots(volume, lease.offset_bytes, &lver, error);
+        result = read_newest(volume, lease.offset_bytes, &newest, error);
     if (!result)
-        result = write_taken(volume, lease.offset_bytes, sector, lver, error);
+        result =
+            write_taken(volume, lease.offset_bytes, sector, lver, is_kept ? &newest : NULL, error);
     /* last: cut before, what sanlock would not take is there for the next repair */
     if (!result && is_kept)
         result = clear_behind(volume, lease.offset_bytes, error);

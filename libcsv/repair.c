@@ -294,23 +294,43 @@ mend_late(struct repair *repair)
 
 /* ---- leases ---- */
 
-/* Where sanlock would not take it, or it has another name, or is behind that version or its own
- * ballots. */
+static int
+check_alone(struct csv_dev *dev, const struct csv_super *super, struct csv_error *error)
+{
+    struct csv_volume volume = {.dev = dev, .super = *super};
+    uint32_t alive;
+    int result = csv_lockspace_alive(&volume, &alive, error);
+
+    if (result)
+        return result;
+    return alive ? csv_fail(error, CSV_BUSY, 0,
+                            "host %u has volume %s attached, or has died with it; detach it there, "
+                            "or make sure that no node uses it and give --force",
+                            alive, super->name)
+                 : 0;
+}
+
+/* Where sanlock would not take it, or it has another name, or is behind that version. What speaks
+ * against it besides can be a moment of one that is being taken: it is nothing where a host is
+ * there after all, which --force says is not. what: the lease as a person calls it. */
 static int
 mend_lease(struct repair *repair, enum csv_lease_kind kind, uint32_t index, const char *name,
-           uint64_t lver, bool *is_mended)
+           uint64_t lver, const char *what)
 {
     struct csv_volume *volume = repair->volume;
     struct csv_lease_owner owner;
     int result = csv_lease_check(volume, kind, index, &owner, repair->error);
+    bool is_sound = !result && strcmp(owner.resource, name) == 0 && owner.lver >= lver;
 
-    *is_mended = false;
     if (result == CSV_E_SYS)
         return result;
-    if (!result && strcmp(owner.resource, name) == 0 && owner.lver >= lver && !owner.doubt)
+    if (is_sound && (!owner.doubt || check_alone(volume->dev, &volume->super, NULL)))
         return 0;
     result = csv_lease_remake(volume, kind, index, name, lver, repair->error);
-    *is_mended = result == 0;
+    if (!result && is_sound)
+        mended(repair, "lease-doubt", "%s counts on from the newest that is known of it", what);
+    else if (!result)
+        mended(repair, "lease-damaged", "%s can be taken again", what);
     return result;
 }
 
@@ -319,15 +339,12 @@ mend_lease(struct repair *repair, enum csv_lease_kind kind, uint32_t index, cons
 static int
 mend_fixed_lease(struct repair *repair, enum csv_lease_kind kind, uint64_t lver)
 {
-    struct csv_lease lease;
-    bool is_mended = false;
+    struct csv_lease lease = {0};
+    char what[64];
     int result = csv_lease_locate(repair->volume, kind, 0, &lease, repair->error);
 
-    if (!result)
-        result = mend_lease(repair, kind, 0, lease.resource, lver, &is_mended);
-    if (is_mended)
-        mended(repair, "lease-damaged", "lease %s can be taken again", lease.resource);
-    return result;
+    snprintf(what, sizeof(what), "lease %s", lease.resource);
+    return result ? result : mend_lease(repair, kind, 0, lease.resource, lver, what);
 }
 
 /* The count of a host's starts goes on behind what its node slot says: what is known of an earlier
@@ -378,11 +395,10 @@ mend_leases(struct repair *repair)
 
     for (size_t i = 0; !result && volume->dev->path && i < catalog.vm_count; i++) {
         const struct csv_vm *vm = &catalog.vms[i].vm;
-        bool is_mended;
+        char what[CSV_NAME_MAX + 32];
 
-        result = mend_lease(repair, CSV_LEASE_VM, vm->slot, vm->name, 0, &is_mended);
-        if (is_mended)
-            mended(repair, "lease-damaged", "the lease of VM %s can be taken again", vm->name);
+        snprintf(what, sizeof(what), "the lease of VM %s", vm->name);
+        result = mend_lease(repair, CSV_LEASE_VM, vm->slot, vm->name, 0, what);
     }
     csv_catalog_clear(&catalog);
     if (!result && volume->dev->path)
@@ -391,22 +407,6 @@ mend_leases(struct repair *repair)
 }
 
 /* ---- all of it ---- */
-
-static int
-check_alone(struct csv_dev *dev, const struct csv_super *super, struct csv_error *error)
-{
-    struct csv_volume volume = {.dev = dev, .super = *super};
-    uint32_t alive;
-    int result = csv_lockspace_alive(&volume, &alive, error);
-
-    if (result)
-        return result;
-    return alive ? csv_fail(error, CSV_BUSY, 0,
-                            "host %u has volume %s attached, or has died with it; detach it there, "
-                            "or make sure that no node uses it and give --force",
-                            alive, super->name)
-                 : 0;
-}
 
 static int
 mend_volume(struct repair *repair)

@@ -116,8 +116,9 @@ int csv_lease_check(struct csv_volume *volume, enum csv_lease_kind kind, uint32_
 /* For a repair, where nobody is there: the lease is free then, was taken lver times at least, and
  * has no ballots. Where its leader record is sound and has that name it is kept, for it says who
  * had the lease last and how often it was taken. Where the sound ballots behind it say more often
- * that counts, and who it was is not known then: the record says who had it some time before. Else
- * all is made anew. Cut short, ballots may be left that sanlock takes it with. */
+ * they count, for that and for who it was; where lver does, who it was is not known: the record
+ * says who had it some time before. Else all is made anew. Cut short, ballots may be left that
+ * sanlock takes it with. */
 int csv_lease_remake(struct csv_volume *volume, enum csv_lease_kind kind, uint32_t index,
                      const char *name, uint64_t lver, struct csv_error *error);
 /* For a repair, where nobody is there: a host's lease anew, free; its next start has the generation

@@ -10,7 +10,7 @@ typedef struct {
     const MigJobEnv *env;
     MigPolicy policy;
     gint64 deadline_ms;        /* monotonic; 0: none */
-    guint64 bandwidth_bytes_s; /* as QEMU has it; 0: nothing is known */
+    guint64 bandwidth_bytes_s; /* as QEMU has it; 0: no limit, or nothing is known */
     guint64 most_bytes_s;      /* that were seen to go over before the post-copy phase */
     guint retuned;             /* the job's, as far as it was looked at */
     gboolean is_cancel_saved;  /* the journal knows that it was cancelled */

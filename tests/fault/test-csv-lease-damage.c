@@ -7,7 +7,8 @@
  * free at the end. Ways: zeroed, a bit flipped in each field that a checksum covers, swapped with
  * the other sectors of its lease and with its like in the other leases, replaced by each version of
  * itself that there has been. After each csv_check() has a word about it and csv_repair() leaves
- * none: the lease has its name and is free, and counts no less than before.
+ * none: the lease has its name and is free, and counts no less than before; one whose leader record
+ * is lost counts from the start.
  *
  * Left are the ballots of hosts that have not taken the lease last: what they say is over, sanlock
  * reads no more of them than that, and none of these ways makes them say more. There sanlock takes
@@ -78,6 +79,21 @@ take(const struct fixture *fixture, unsigned lease, unsigned host_id)
     return status == 0;
 }
 
+/* Puts a sound leader record or ballot into an area. */
+static void
+put_leader(uint8_t *area, struct disk_leader leader)
+{
+    leader.checksum = GUINT32_TO_LE(csv_crc32c_raw(~1u, &leader, LEADER_CHECKED));
+    memcpy(area, &leader, sizeof(leader));
+}
+
+static void
+put_dblock(uint8_t *area, unsigned host_id, struct disk_dblock dblock)
+{
+    dblock.checksum = GUINT32_TO_LE(csv_crc32c_raw(~1u, &dblock, DBLOCK_CHECKED));
+    memcpy(area + (DBLOCKS_AT + host_id - 1) * SECTOR, &dblock, sizeof(dblock));
+}
+
 /* As sanlock does: the host's ballot is flagged, then the leader record says so. */
 static void
 give_back(uint8_t *area)
@@ -92,8 +108,7 @@ give_back(uint8_t *area)
     dblock.flags = GUINT32_TO_LE(DBLOCK_RELEASED);
     memcpy(ballot, &dblock, sizeof(dblock));
     leader.timestamp = 0;
-    leader.checksum = GUINT32_TO_LE(csv_crc32c_raw(~1u, &leader, LEADER_CHECKED));
-    memcpy(area, &leader, sizeof(leader));
+    put_leader(area, leader);
 }
 
 static void
@@ -349,17 +364,146 @@ test_sound(struct fixture *fixture, const void *data)
     g_assert_cmpuint(owner.host_id, ==, 1);
 }
 
+/* What sanlock leaves where its storage fails, or where two were at it, is no damage. */
+static void
+test_left(struct fixture *fixture, const void *data)
+{
+    const uint8_t *sound = fixture->versions[2][fixture->sound];
+    const struct disk_dblock retracted = {.flags = GUINT32_TO_LE(DBLOCK_RELEASED)};
+    const struct disk_dblock begun = {.mbal = GUINT64_TO_LE(2003), .lver = GUINT64_TO_LE(4)};
+    struct disk_leader leader;
+    uint8_t area[BYTES];
+
+    reset(fixture);
+    memcpy(area, sound, BYTES);
+    put_dblock(area, 1, retracted);
+    put(fixture, 2, area);
+    g_assert_cmpuint(findings(fixture), ==, 0);
+
+    memcpy(area, sound, BYTES);
+    put_dblock(area, 3, begun);
+    put(fixture, 2, area);
+    g_assert_cmpuint(findings(fixture), ==, 0);
+
+    /* another one found that the owner had won: the owner's ballot may be any by now */
+    memcpy(area, sound, BYTES);
+    memcpy(&leader, area, sizeof(leader));
+    leader.write_id = GUINT64_TO_LE(2);
+    put_leader(area, leader);
+    put_dblock(area, 1, (struct disk_dblock){.mbal = 1, .lver = GUINT64_TO_LE(2)});
+    put(fixture, 2, area);
+    g_assert_cmpuint(findings(fixture), ==, 0);
+
+    /* nobody's */
+    leader.write_id = leader.owner_id = GUINT64_TO_LE(1ull << 63);
+    leader.num_hosts = UINT64_MAX;
+    put_leader(area, leader);
+    put(fixture, 2, area);
+    g_assert_cmpuint(findings(fixture), ==, 0);
+}
+
+/* Sound ballots that differ from the record in one thing. */
+static void
+test_one_thing(struct fixture *fixture, const void *data)
+{
+    const uint8_t *sound = fixture->versions[2][fixture->sound];
+    struct disk_dblock dblock, other;
+
+    memcpy(&dblock, sound + DBLOCKS_AT * SECTOR, sizeof(dblock));
+    for (unsigned i = 0; i < 4; i++) {
+        uint8_t area[BYTES];
+
+        if (i == 3 && fixture->sound % 2 == 0)
+            continue; /* when it was taken is forgotten */
+        other = dblock;
+        *(i == 0 ? &other.lver : i == 1 ? &other.inp : i == 2 ? &other.inp2 : &other.inp3) -= 1;
+        memcpy(area, sound, BYTES);
+        put_dblock(area, 1, other);
+        reset(fixture);
+        put(fixture, 2, area);
+        judge(fixture, 2, DBLOCKS_AT, "differs in one thing");
+        g_assert_cmpuint(fixture->seen, ==, i + 1);
+    }
+}
+
+/* A record that is older than a ballot: who won that one had it last, the highest of several; one
+ * that was about to take it tells that those before it are through, and not who they were. */
+static void
+test_newest(struct fixture *fixture, const void *data)
+{
+    const struct disk_dblock won = {.mbal = GUINT64_TO_LE(2002),
+                                    .bal = GUINT64_TO_LE(2002),
+                                    .inp = GUINT64_TO_LE(2),
+                                    .inp2 = GUINT64_TO_LE(9),
+                                    .inp3 = GUINT64_TO_LE(77),
+                                    .lver = GUINT64_TO_LE(4)};
+    const struct disk_dblock lost = {.mbal = GUINT64_TO_LE(3),
+                                     .bal = GUINT64_TO_LE(3),
+                                     .inp = GUINT64_TO_LE(3),
+                                     .inp2 = GUINT64_TO_LE(8),
+                                     .inp3 = GUINT64_TO_LE(78),
+                                     .lver = GUINT64_TO_LE(4)};
+    const struct disk_dblock begun = {.mbal = GUINT64_TO_LE(4), .lver = GUINT64_TO_LE(6)};
+    struct csv_lease_owner owner;
+    uint8_t area[BYTES];
+
+    for (unsigned i = 0; i < 2; i++) {
+        memcpy(area, fixture->versions[2][fixture->sound], BYTES);
+        put_dblock(area, 2, won);
+        put_dblock(area, 3, lost);
+        if (i == 1)
+            put_dblock(area, 4, begun);
+        reset(fixture);
+        put(fixture, 2, area);
+        g_assert_cmpuint(findings(fixture), ==, 1);
+        assert_ok(csv_repair(fixture->path, false, NULL, NULL, NULL, error));
+        g_assert_cmpuint(findings(fixture), ==, 0);
+        assert_ok(csv_lease_read(fixture->volume, CSV_LEASE_VM, 0, &owner, error));
+        g_assert_cmpuint(owner.lver, ==, i ? 5 : 4);
+        g_assert_cmpuint(owner.host_id, ==, 0);
+        g_assert_cmpuint(owner.last_host_id, ==, i ? 0 : 2);
+        g_assert_cmpuint(owner.host_generation, ==, i ? 0 : 9);
+        g_assert_true(take(fixture, 2, 3));
+    }
+}
+
+/* A host is there: what is against the record may be a moment of a taking, and stays. */
+static void
+test_not_alone(struct fixture *fixture, const void *data)
+{
+    struct csv_lease lockspace;
+    struct disk_leader leader;
+    uint8_t area[BYTES], after[BYTES];
+
+    reset(fixture);
+    memcpy(area, fixture->versions[2][fixture->sound], BYTES);
+    memcpy(area, fixture->versions[2][4], SECTOR);
+    put(fixture, 2, area);
+    csv_lockspace_locate(fixture->volume, &lockspace);
+    g_assert_cmpint(pread(fixture->fd, &leader, sizeof(leader), (off_t)lockspace.offset_bytes), ==,
+                    sizeof(leader));
+    leader.owner_id = GUINT64_TO_LE(1);
+    leader.owner_generation = GUINT64_TO_LE(7);
+    leader.timestamp = GUINT64_TO_LE(1000);
+    leader.checksum = GUINT32_TO_LE(csv_crc32c_raw(~1u, &leader, LEADER_CHECKED));
+    g_assert_cmpint(pwrite(fixture->fd, &leader, sizeof(leader), (off_t)lockspace.offset_bytes), ==,
+                    sizeof(leader));
+    assert_code(csv_repair(fixture->path, false, NULL, NULL, NULL, error), CSV_BUSY);
+    assert_ok(csv_repair(fixture->path, true, NULL, NULL, NULL, error));
+    g_assert_cmpint(pread(fixture->fd, after, BYTES, (off_t)fixture->at[2]), ==, BYTES);
+    g_assert_cmpmem(after, BYTES, area, BYTES);
+}
+
 int
 main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         void (*run)(struct fixture *fixture, const void *data);
-    } tests[] = {{"zeroed", test_zeroed},
-                 {"flipped", test_flipped},
-                 {"swapped", test_swapped},
-                 {"older", test_older},
-                 {"sound", test_sound}};
+    } tests[] = {
+        {"zeroed", test_zeroed},       {"flipped", test_flipped}, {"swapped", test_swapped},
+        {"older", test_older},         {"sound", test_sound},     {"left", test_left},
+        {"one-thing", test_one_thing}, {"newest", test_newest},   {"not-alone", test_not_alone}};
 
     g_test_init(&argc, &argv, NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++)

@@ -208,7 +208,7 @@ test_older(struct fixture *fixture, const void *data)
     g_assert_cmpuint(mended, ==, 1);
     assert_ok(csv_lease_check(fixture->volume, CSV_LEASE_VM, 0, &owner, error));
     g_assert_cmpuint(owner.lver, ==, 12);
-    g_assert_cmpuint(owner.last_host_id, ==, 2);
+    g_assert_cmpuint(owner.last_host_id, ==, 3); /* by its ballot */
     g_assert_cmpuint(owner.host_id, ==, 0);
 }
 
@@ -244,7 +244,7 @@ test_unreadable(struct fixture *fixture, const void *data)
     dev->ops = whole_ops;
     assert_ok(csv_lease_check(fixture->volume, CSV_LEASE_REGISTRY, 0, &owner, error));
     g_assert_cmpuint(owner.lver, ==, 12);
-    g_assert_cmpuint(owner.last_host_id, ==, 2);
+    g_assert_cmpuint(owner.last_host_id, ==, 1);
 }
 
 /* A restored volume has new leases, and its node slots say what they said. */
