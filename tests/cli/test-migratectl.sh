@@ -373,6 +373,15 @@ exits "job resume of an ended one" 27 "$CTL" job resume JobEnded
 exits "job resume --json" 0 "$CTL" --json job resume 17
 like "job resume --json: the job" "$OUT" '"state": ?"postcopy"'
 
+# has_int PID SET: SIGINT is in that set of the process's. Before it is blocked nobody waits for it, and it is lost; two that
+# are pending are one.
+has_int() {
+    (($(awk -v set="$2:" '$1 == set { print "0x" $2 }' "/proc/$1/status") & 2))
+}
+not_has_int() {
+    ! has_int "$@"
+}
+
 # Ctrl-C: the first cancels and waits for the end, the second leaves
 "$CTL" move web nodeS >"$TMP/out" 2>"$TMP/err" &
 pid=$!
@@ -384,9 +393,9 @@ like "Ctrl-C: says what happened" "$(cat "$TMP/err")" 'job 17 cancelled; web run
 kill -STOP $FAKE_PID # it will not answer the cancelling
 "$CTL" move web nodeS >"$TMP/out" 2>"$TMP/err" &
 pid=$!
-sleep 0.3
+ok "second Ctrl-C: it is listening" retry 10 has_int $pid SigBlk
 kill -INT $pid
-sleep 0.3
+ok "second Ctrl-C: it has heard the first" retry 10 not_has_int $pid ShdPnd
 kill -INT $pid
 wait $pid
 is "second Ctrl-C: exit status" $? 63

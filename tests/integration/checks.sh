@@ -97,8 +97,12 @@ ok "vm-runs-here: the move is refused" refused vm-runs-here
 on nodeA virsh -q resume "$VM"
 ok "vm-runs-here: all is well again" retry 15 all_pass
 
-lease=$(on nodeA sanlock client status | sed -n "s/^r \($VOLUME:$VM:[^ ]*:[0-9]*\):[0-9]* p .*/\1/p")
-qemu=$(on nodeA sanlock client status | sed -n "s/^r $VOLUME:$VM:.* p \([0-9]*\)$/\1/p")
+lease_of_qemu() {
+    lease=$(on nodeA sanlock client status | sed -n "s/^r \($VOLUME:$VM:[^ ]*:[0-9]*\):[0-9]* p .*/\1/p")
+    qemu=$(on nodeA sanlock client status | sed -n "s/^r $VOLUME:$VM:.* p \([0-9]*\)$/\1/p")
+    [[ -n $lease && -n $qemu ]]
+}
+ok "its QEMU has its lease" lease_of_qemu
 # Its node takes it again for it after a while (self.c), and a check takes a while, too.
 let_lease_go() {
     on nodeA sanlock client release -r "$lease" -p "$qemu" >/dev/null 2>&1 || true
@@ -108,7 +112,14 @@ without_lease() { # CMD...
     "$@"
 }
 ok "lease-held-here: it fails, and nothing else does" retry 15 without_lease only lease-held-here fail
-ok "lease-held-here: the move is refused for it, and nothing has changed" retry 15 without_lease refused lease-held-here
+# Taken again before the move asks it goes, rightly: then back, and once more.
+refused_without_lease() {
+    without_lease refused lease-held-here && return
+    ! runs_once nodeB || ctl nodeB move "$VM" nodeA >/dev/null
+    retry 10 lease_of_qemu
+    return 1
+}
+ok "lease-held-here: the move is refused for it, and nothing has changed" retry 30 refused_without_lease
 on nodeA sanlock client acquire -r "$lease" -p "$qemu" >/dev/null 2>&1 || true
 ok "lease-held-here: all is well again" retry 15 all_pass
 

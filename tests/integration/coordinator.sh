@@ -4,7 +4,8 @@
 # Any node takes any change of the catalogue; its coordinator is handed over, stopped, killed, hung and cut off meanwhile,
 # and every change that was acknowledged is there, once. Without a standing coordinator: catalogue.sh
 #
-# MIGRATED_PAIRS=20, with nothing else at work: a write of the guest's takes no millisecond longer beside a hand-over.
+# MIGRATED_PAIRS=20, with nothing else at work: a write of the guest's takes no millisecond longer beside a hand-over, and
+# one that is stopped has given the role away within a second.
 # MIGRATED_TEST_FULL=1: sixteen nodes create, rename, grow and delete at random for two minutes, their coordinator killed
 # every ten seconds; and one cannot reach the coordinator, which lives, until its deadline.
 set -euo pipefail
@@ -430,8 +431,8 @@ later() {
     paste -d' ' "$TMP/quiet" "$TMP/handed" | awk -v c="$1" '{ print $(c + 2) - $c }' | sort -n | awk '{ v[NR] = $1 }
         END { print NR % 2 ? v[(NR + 1) / 2] : int((v[NR / 2] + v[NR / 2 + 1]) / 2) }'
 }
-PAIRS=${MIGRATED_PAIRS:-4} LATER_US=20000 SLOWEST_US=300000 # beside other labs
-((PAIRS < 20)) || LATER_US=1000
+PAIRS=${MIGRATED_PAIRS:-4} LATER_US=20000 SLOWEST_US=300000 STOP_MS=3000 # beside other labs
+((PAIRS < 20)) || LATER_US=1000 STOP_MS=$HAND_OVER_MS
 ok "the guest's writes are timed" write_times
 note "a write of the guest's takes $(later 1) us longer beside a hand-over, the slowest of 3 s $(later 2) us (medians of $PAIRS pairs);" \
     "without, $(cut -d' ' -f1 "$TMP/quiet" | sort -n | paste -sd' ') us"
@@ -450,7 +451,7 @@ echo "# hand-overs took ${all_took[*]} ms, the command and its connections inclu
 ok "each took less than $HAND_OVER_MS ms" test "$(printf '%s\n' "${all_took[@]}" | sort -n | tail -n 1)" -lt $HAND_OVER_MS
 was=$(coordinator nodeA)
 ok "the coordinator's daemon stops, and another node has the role" stop_coordinator "$was"
-ok "in less than $HAND_OVER_MS ms, $took" test "$took" -lt $HAND_OVER_MS
+ok "in less than $STOP_MS ms, $took, what the stop needs before included" test "$took" -lt $STOP_MS
 ok "it is started again" "$LAB" service "$was" migrated start
 ok "and is back" retry $SETTLE_S daemon_up "$was"
 for i in 1 2; do
