@@ -33,16 +33,10 @@ csv_leader_problem(const struct disk_leader *leader, uint32_t magic, const struc
     return NULL;
 }
 
-static bool
-is_blank(const struct disk_dblock *dblock)
-{
-    return !dblock->checksum && !dblock->mbal && !dblock->bal && !dblock->inp && !dblock->lver;
-}
-
 static const char *
 dblock_problem(const struct disk_dblock *dblock)
 {
-    if (is_blank(dblock))
+    if (!dblock->checksum && !dblock->mbal && !dblock->bal && !dblock->inp && !dblock->lver)
         return NULL;
     return le32toh(dblock->checksum) != csv_crc32c_raw(~1u, dblock, DBLOCK_CHECKED)
                ? "bad checksum of a ballot"
@@ -153,8 +147,7 @@ void
 csv_area_newest(const uint8_t *area, uint64_t sector_bytes, const struct disk_leader *leader,
                 struct csv_taking *newest)
 {
-    uint64_t highest =
-        0; /* of several winners of one taking the one with the highest ballot is it */
+    uint64_t highest = 0;
 
     *newest = (struct csv_taking){0};
     for (uint64_t id = 1; id <= count_dblocks(sector_bytes, leader); id++) {
@@ -166,6 +159,7 @@ csv_area_newest(const uint8_t *area, uint64_t sector_bytes, const struct disk_le
         if (dblock_problem(&dblock) || taking.lver < newest->lver ||
             taking.lver - le64toh(leader->lver) >= FARTHEST)
             continue;
+        /* of several winners of one taking it is the one with the highest ballot */
         if (taking.lver > newest->lver || (taking.host_id && le64toh(dblock.bal) >= highest)) {
             *newest = taking;
             highest = taking.host_id ? le64toh(dblock.bal) : 0;

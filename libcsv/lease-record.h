@@ -34,8 +34,6 @@ struct disk_leader {
     uint32_t checksum;
     uint32_t unused2;
     uint64_t write_id; /* who wrote the record: its owner, or who found the owner's ballot won */
-    uint64_t write_generation;
-    uint64_t write_timestamp;
 };
 #define LEADER_MAGIC      0x06152010u
 #define DELTA_MAGIC       0x12212010u
@@ -71,6 +69,7 @@ _Static_assert(DBLOCK_CHECKED == 48, "ballot");
 _Static_assert(offsetof(struct disk_leader, lver) == 48, "leader record");
 _Static_assert(offsetof(struct disk_leader, resource_name) == 104, "leader record");
 _Static_assert(LEADER_CHECKED == 168, "leader record");
+_Static_assert(offsetof(struct disk_leader, write_id) == 176, "leader record");
 
 /* What is wrong with a leader record of this kind; NULL: nothing. */
 const char *

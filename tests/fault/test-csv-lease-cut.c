@@ -34,11 +34,7 @@ set_up(struct fixture *fixture, const void *data)
     struct csv_lease lease;
 
     (void)data;
-    fixture->path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
-    fixture->fd = g_mkstemp(fixture->path);
-    g_assert_cmpint(ftruncate(fixture->fd, 40 * (off_t)MIB), ==, 0);
-    assert_ok(csv_format(fixture->path, &options, NULL, error));
-    assert_ok(csv_open(fixture->path, 0, &fixture->volume, error));
+    make_file_volume(&options, &fixture->path, &fixture->fd, &fixture->volume);
     assert_ok(csv_lease_locate(fixture->volume, CSV_LEASE_VM, 0, &lease, error));
     fixture->lease_offset = lease.offset_bytes;
 }
@@ -47,10 +43,7 @@ static void
 tear_down(struct fixture *fixture, const void *data)
 {
     (void)data;
-    csv_close(fixture->volume);
-    close(fixture->fd);
-    g_unlink(fixture->path);
-    g_free(fixture->path);
+    drop_file_volume(fixture->path, fixture->fd, fixture->volume);
 }
 
 static uint8_t *

@@ -136,11 +136,7 @@ set_up(struct fixture *fixture, const void *data)
     struct csv_lease lease;
 
     fixture->sound = GPOINTER_TO_UINT(data);
-    fixture->path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
-    fixture->fd = g_mkstemp(fixture->path);
-    g_assert_cmpint(ftruncate(fixture->fd, 40 * (off_t)MIB), ==, 0);
-    assert_ok(csv_format(fixture->path, &options, NULL, error));
-    assert_ok(csv_open(fixture->path, 0, &fixture->volume, error));
+    make_file_volume(&options, &fixture->path, &fixture->fd, &fixture->volume);
     assert_ok(csv_vm_create(fixture->volume, &epoch, &vm, error));
     vm = test_vm("db", 2);
     assert_ok(csv_vm_create(fixture->volume, &epoch, &vm, error));
@@ -156,10 +152,7 @@ static void
 tear_down(struct fixture *fixture, const void *data)
 {
     (void)data;
-    csv_close(fixture->volume);
-    close(fixture->fd);
-    g_unlink(fixture->path);
-    g_free(fixture->path);
+    drop_file_volume(fixture->path, fixture->fd, fixture->volume);
 }
 
 static void
@@ -467,6 +460,24 @@ test_newest(struct fixture *fixture, const void *data)
     }
 }
 
+/* A record of one taking ago, and the winner's ballot is there: who takes the lease next finds that
+ * one in it, and does not get it. */
+static void
+test_taken_next(struct fixture *fixture, const void *data)
+{
+    struct csv_lease_owner owner;
+    uint8_t area[BYTES];
+
+    reset(fixture);
+    memcpy(area, fixture->versions[2][fixture->sound], BYTES);
+    memcpy(area, fixture->versions[2][4], SECTOR);
+    put(fixture, 2, area);
+    g_assert_false(take(fixture, 2, 2));
+    assert_ok(csv_lease_read(fixture->volume, CSV_LEASE_VM, 0, &owner, error));
+    g_assert_cmpuint(owner.lver, ==, 3);
+    g_assert_cmpuint(owner.host_id, ==, 1);
+}
+
 /* A host is there: what is against the record may be a moment of a taking, and stays. */
 static void
 test_not_alone(struct fixture *fixture, const void *data)
@@ -500,10 +511,11 @@ main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(struct fixture *fixture, const void *data);
-    } tests[] = {
-        {"zeroed", test_zeroed},       {"flipped", test_flipped}, {"swapped", test_swapped},
-        {"older", test_older},         {"sound", test_sound},     {"left", test_left},
-        {"one-thing", test_one_thing}, {"newest", test_newest},   {"not-alone", test_not_alone}};
+    } tests[] = {{"zeroed", test_zeroed},         {"flipped", test_flipped},
+                 {"swapped", test_swapped},       {"older", test_older},
+                 {"sound", test_sound},           {"left", test_left},
+                 {"one-thing", test_one_thing},   {"newest", test_newest},
+                 {"taken-next", test_taken_next}, {"not-alone", test_not_alone}};
 
     g_test_init(&argc, &argv, NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++)

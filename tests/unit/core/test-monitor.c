@@ -230,39 +230,36 @@ test_bandwidth_again(void)
     g_assert_cmpuint(world.bandwidth_calls, <=, 21);
 }
 
-/* Another move begins or ends between the call and the first byte of memory: what is told meanwhile
- * is lost, and must be told once more. */
+/* Another move begins or ends between the call and the first byte of memory: told then it would be
+ * lost. Told it is once, behind that byte; also that there is no limit any more, for which nobody
+ * asked. */
 static void
 test_bandwidth_early(void)
 {
-    static const guint64 shares[][2] = {{2 << 20, 1 << 20}, {1 << 20, 2 << 20}, {0, 1 << 20}};
+    static const struct {
+        guint64 share, new_share, told;
+        guint change_at;
+    } cases[] = {{2 << 20, 1 << 20, 1 << 20, 10},
+                 {1 << 20, 2 << 20, 2 << 20, 10},
+                 {0, 1 << 20, 1 << 20, 10},
+                 {1 << 20, 0, G_MAXINT64, 10},
+                 {1 << 20, 0, G_MAXINT64, 30}};
     g_autoptr(MigJob) job = new_job(300);
 
-    for (guint i = 0; i < G_N_ELEMENTS(shares); i++) {
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         World world = {.job = job,
                        .last = 60,
                        .quiet = 20,
-                       .change_at = 10,
+                       .change_at = cases[i].change_at,
                        .has_call = TRUE,
                        .is_quietly_shared = TRUE,
-                       .share = shares[i][0],
-                       .new_share = shares[i][1]};
+                       .share = cases[i].share,
+                       .new_share = cases[i].new_share};
 
         run(&world);
-        g_assert_cmpuint(world.told_bytes_s, ==, shares[i][1]);
+        g_assert_cmpuint(world.told_bytes_s, ==, cases[i].told);
+        g_assert_cmpuint(world.bandwidth_calls, ==, 1);
     }
-    /* no limit any more, and nobody asked for that */
-    World world = {.job = job,
-                   .last = 60,
-                   .quiet = 20,
-                   .change_at = 30,
-                   .has_call = TRUE,
-                   .is_quietly_shared = TRUE,
-                   .share = 1 << 20};
-
-    run(&world);
-    g_assert_cmpuint(world.told_bytes_s, ==, G_MAXINT64);
-    g_assert_cmpuint(world.bandwidth_calls, ==, 1);
 }
 
 static void

@@ -107,6 +107,28 @@ check_errors(struct csv_volume *volume)
     return errors;
 }
 
+/* A volume in a new file of 40 MiB. What sanlock's library writes goes there past libcsv's devices.
+ */
+static inline void
+make_file_volume(const struct csv_format_options *options, char **path, int *fd,
+                 struct csv_volume **volume)
+{
+    *path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
+    *fd = g_mkstemp(*path);
+    g_assert_cmpint(ftruncate(*fd, 40 * (off_t)MIB), ==, 0);
+    assert_ok(csv_format(*path, options, NULL, error));
+    assert_ok(csv_open(*path, 0, volume, error));
+}
+
+static inline void
+drop_file_volume(char *path, int fd, struct csv_volume *volume)
+{
+    csv_close(volume);
+    close(fd);
+    g_assert_cmpint(unlink(path), ==, 0);
+    g_free(path);
+}
+
 /* As sanlock leaves a lease, of a volume in the file fd with sectors of 512 bytes, that was taken
  * lver times, last by that host, which has it still unless timestamp is 0. */
 static inline void

@@ -26,21 +26,14 @@ struct fixture {
 static void
 set_up(struct fixture *fixture, const void *data)
 {
-    fixture->path = g_build_filename(g_get_tmp_dir(), "csv-test-XXXXXX", NULL);
-    fixture->fd = g_mkstemp(fixture->path);
-    g_assert_cmpint(ftruncate(fixture->fd, 40 * (off_t)MIB), ==, 0);
-    assert_ok(csv_format(fixture->path, &options, NULL, error));
-    assert_ok(csv_open(fixture->path, 0, &fixture->volume, error));
+    make_file_volume(&options, &fixture->path, &fixture->fd, &fixture->volume);
 }
 
 static void
 tear_down(struct fixture *fixture, const void *data)
 {
     g_assert_cmpuint(check_errors(fixture->volume), ==, 0);
-    csv_close(fixture->volume);
-    close(fixture->fd);
-    g_unlink(fixture->path);
-    g_free(fixture->path);
+    drop_file_volume(fixture->path, fixture->fd, fixture->volume);
 }
 
 static void
