@@ -465,9 +465,10 @@ int csv_device_activate(struct csv_volume *volume, const struct csv_image *image
 int csv_image_give(struct csv_volume *volume, const struct csv_image *image, uint32_t uid,
                    uint32_t gid, struct csv_error *error);
 /* Removes the link and lets go of the device; a loop device still open in QEMU lives on until
- * that closes it. CSV_NOT_FOUND: was not active. */
-int
-csv_device_deactivate(struct csv_volume *volume, const char *image_name, struct csv_error *error);
+ * that closes it. uuid: that image's only, where another one may have the name by now; NULL:
+ * whichever has it. CSV_NOT_FOUND: was not active. */
+int csv_device_deactivate(struct csv_volume *volume, const char *image_name, const char *uuid,
+                          struct csv_error *error);
 /* Has a process of this node a device of the image open, with a link or without? What is deleted
  * then is written to by that process when it is another image's. In a directory it is never so:
  * there the file stays that of who has it. */

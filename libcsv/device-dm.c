@@ -5,7 +5,7 @@
  * The better way of the two, since an image may have many extents. A device is recognised by its
  * device-mapper uuid, "CSV-" + volume uuid + "-" + image uuid, and believed only if its table is
  * the one that the image's extents make. Its name is for people: csv-VOLUME-IMAGE, with hyphens
- * inside a name doubled, as LVM does, or csv-UUID where that would be too long.
+ * inside a name doubled, as LVM does, or csv-UUID where that would be too long or is taken.
  *
  * libdevmapper keeps state of its own and is not made for threads: one lock around it all.
  */
@@ -257,16 +257,14 @@ csv_dm_is_open(const struct csv_volume *volume, const struct csv_image *image)
 
 static bool
 create(const struct csv_volume *volume, const struct csv_image *image, bool writable,
-       const char *uuid)
+       const char *uuid, const char *name)
 {
     struct dm_task *task = dm_task_create(DM_DEVICE_CREATE);
-    char name[DM_NAME_SIZE];
     uint32_t cookie = 0;
     bool done;
 
     if (!task)
         return false;
-    make_name(volume, image, name);
     done = dm_task_set_name(task, name) && dm_task_set_uuid(task, uuid) &&
            (writable || dm_task_set_ro(task)) && add_targets(task, volume, image) &&
            dm_task_set_cookie(task, &cookie, UDEV_FLAGS) && dm_task_run(task);
@@ -274,6 +272,22 @@ create(const struct csv_volume *volume, const struct csv_image *image, bool writ
         dm_udev_wait(cookie);
     dm_task_destroy(task);
     return done;
+}
+
+/* Its name is for people, and may be that of a deleted or renamed one which somebody has open
+ * still.
+ */
+static bool
+create_named(const struct csv_volume *volume, const struct csv_image *image, bool writable,
+             const char *uuid)
+{
+    char name[DM_NAME_SIZE];
+
+    make_name(volume, image, name);
+    if (create(volume, image, writable, uuid, name))
+        return true;
+    snprintf(name, sizeof(name), "csv-%s", image->uuid);
+    return create(volume, image, writable, uuid, name);
 }
 
 /* Finds or makes the image's device. Lock held. */
@@ -284,7 +298,8 @@ map(const struct csv_volume *volume, const struct csv_image *image, bool writabl
     char uuid[DM_UUID_SIZE];
 
     make_uuid(volume, image->uuid, uuid);
-    if (!get_info(uuid, info) && (!create(volume, image, writable, uuid) || !get_info(uuid, info)))
+    if (!get_info(uuid, info) &&
+        (!create_named(volume, image, writable, uuid) || !get_info(uuid, info)))
         return csv_fail(error, CSV_E_SYS, 0, "device-mapper cannot map image %s", image->name);
     if (compare_table(volume, image, uuid) == TABLE_OTHER)
         return csv_fail(error, CSV_BUSY, 0, "image %s is mapped by an older table, and in use",

@@ -224,23 +224,36 @@ refit(const struct csv_volume *volume, const struct csv_image *image, struct csv
     return result;
 }
 
+/* The handle's own device of this very image. One of another image that had the name before it
+ * goes: what was deleted has no use for it, and what was renamed gets another. */
+static struct csv_active *
+own_device(struct csv_volume *volume, const struct csv_image *image)
+{
+    struct csv_active **at = find_active(volume, image->name);
+    char uuid[CSV_UUID_STR];
+
+    if (!*at || strcmp((*at)->image.uuid, image->uuid) == 0)
+        return *at;
+    memcpy(uuid, (*at)->image.uuid, sizeof(uuid));
+    drop_active(at); /* and *at is whatever comes behind it now */
+    csv_dm_remove(volume, uuid);
+    return NULL;
+}
+
 static int
 activate(struct csv_volume *volume, int directory, const struct csv_image *image, bool writable,
          struct csv_error *error)
 {
-    struct csv_active **at = find_active(volume, image->name);
-    struct csv_active *active;
+    struct csv_active *active = own_device(volume, image);
     int result;
 
-    if (*at && strcmp((*at)->image.uuid, image->uuid) != 0)
-        drop_active(at); /* another image under an old name */
-    if (*at) {
-        if (writable && !(*at)->device.is_writable)
+    if (active) {
+        if (writable && !active->device.is_writable)
             return csv_fail(error, CSV_BUSY, 0,
                             "image %s is active read-only on this node; deactivate it first",
                             image->name);
-        result = refit(volume, image, *at, error);
-        return result ? result : make_link(directory, image->name, (*at)->device.path, error);
+        result = refit(volume, image, active, error);
+        return result ? result : make_link(directory, image->name, active->device.path, error);
     }
     active = calloc(1, sizeof(*active));
     if (!active)
@@ -291,7 +304,8 @@ csv_device_activate(struct csv_volume *volume, const struct csv_image *image, bo
 }
 
 int
-csv_device_deactivate(struct csv_volume *volume, const char *image_name, struct csv_error *error)
+csv_device_deactivate(struct csv_volume *volume, const char *image_name, const char *uuid,
+                      struct csv_error *error)
 {
     struct csv_active **at;
     struct csv_image image = {0};
@@ -306,6 +320,11 @@ csv_device_deactivate(struct csv_volume *volume, const char *image_name, struct 
     if (result)
         goto out;
     at = find_active(volume, image_name);
+    if (*at && uuid && strcmp((*at)->image.uuid, uuid) != 0) {
+        csv_dm_remove(volume, uuid); /* the link is the other one's */
+        close(directory);
+        goto out;
+    }
     is_link = read_link(directory, image_name, target);
     if (!is_link && !*at)
         result =

@@ -162,9 +162,9 @@ test_activate(struct fixture *fixture, const void *data)
     g_assert_cmpstr(names[0], ==, "disk");
     g_assert_null(names[1]);
     free(names);
-    assert_ok(csv_device_deactivate(volume, "disk", error));
+    assert_ok(csv_device_deactivate(volume, "disk", NULL, error));
     g_assert_false(g_file_test(path, G_FILE_TEST_IS_SYMLINK));
-    assert_code(csv_device_deactivate(volume, "disk", error), CSV_NOT_FOUND);
+    assert_code(csv_device_deactivate(volume, "disk", NULL, error), CSV_NOT_FOUND);
 out:
     free(buffer);
     free(back);
@@ -237,10 +237,10 @@ test_read_only(struct fixture *fixture, const void *data)
         close(fd);
     }
     assert_code(csv_device_activate(volume, &image, true, path, error), CSV_BUSY);
-    assert_ok(csv_device_deactivate(volume, "media", error));
+    assert_ok(csv_device_deactivate(volume, "media", NULL, error));
     assert_ok(csv_device_activate(volume, &image, true, path, error));
     assert_ok(csv_device_activate(volume, &image, false, path, error));
-    assert_ok(csv_device_deactivate(volume, "media", error));
+    assert_ok(csv_device_deactivate(volume, "media", NULL, error));
 }
 
 /* A daemon that starts again finds the device that QEMU still has open, link or no link. */
@@ -304,7 +304,7 @@ test_stale_link(struct fixture *fixture, const void *data)
     make(fixture, "other", MIB, &other);
     assert_ok(csv_device_attach(fixture->volume, error));
     assert_ok(csv_device_activate(fixture->volume, &image, true, path, error));
-    assert_ok(csv_device_deactivate(fixture->volume, "disk", error));
+    assert_ok(csv_device_deactivate(fixture->volume, "disk", NULL, error));
 
     /* another device over the same LUN, at another offset: what a loop number may become */
     loop = bind_loop(fixture->loop, fixture->sector, 4096, &foreign);
@@ -316,7 +316,7 @@ test_stale_link(struct fixture *fixture, const void *data)
     free(names);
     assert_ok(csv_device_activate(fixture->volume, &image, true, path, error));
     g_assert_cmpuint(device_of(path), !=, lun);
-    assert_ok(csv_device_deactivate(fixture->volume, "disk", error));
+    assert_ok(csv_device_deactivate(fixture->volume, "disk", NULL, error));
     g_assert_cmpint(symlink(foreign, path), ==, 0);
     assert_ok(csv_device_attach(fixture->volume, error)); /* sweeps */
     g_assert_false(g_file_test(path, G_FILE_TEST_IS_SYMLINK));
@@ -330,7 +330,7 @@ test_stale_link(struct fixture *fixture, const void *data)
     assert_ok(csv_device_activate(again, &image, true, path, error));
     g_assert_cmpuint(device_of(path), !=, lun);
     csv_close(again);
-    assert_ok(csv_device_deactivate(fixture->volume, "disk", error));
+    assert_ok(csv_device_deactivate(fixture->volume, "disk", NULL, error));
     image.extents[0].offset_bytes = other.extents[0].offset_bytes - MIB;
 
     /* a sound device of this volume, but of another image */
@@ -346,6 +346,44 @@ test_stale_link(struct fixture *fixture, const void *data)
     g_assert_cmpint(symlink("/dev/loop4095", path), ==, 0);
     assert_ok(csv_device_activate(fixture->volume, &image, true, path, error));
     g_assert_cmpuint(device_of(path), !=, lun);
+}
+
+/* The handle has the device of a deleted image still, somebody has it open, and another image has
+ * its name by now: that gets a device of its own, and none that is another image's. */
+static void
+test_name_again(struct fixture *fixture, const void *data)
+{
+    struct csv_volume *volume = fixture->volume;
+    struct csv_image web, old, new;
+    char web_path[CSV_PATH_MAX], path[CSV_PATH_MAX];
+    dev_t was;
+    int user;
+
+    (void)data;
+    if (!volume)
+        return;
+    make(fixture, "web", 2 * MIB, &web);
+    make(fixture, "golden", MIB, &old);
+    assert_ok(csv_device_activate(volume, &web, true, web_path, error));
+    assert_ok(csv_device_activate(volume, &old, true, path, error));
+    was = device_of(path);
+    user = open(path, O_RDONLY | O_CLOEXEC);
+    g_assert_cmpint(user, >=, 0);
+    assert_ok(csv_image_delete(volume, &epoch, "golden", false, error));
+    make(fixture, "golden", 2 * MIB, &new);
+    assert_ok(csv_device_activate(volume, &new, true, path, error));
+    g_assert_cmpuint(device_of(path), !=, device_of(web_path));
+    g_assert_cmpuint(device_of(path), !=, was);
+    assert_ok(csv_device_activate(volume, &new, true, path, error));
+    g_assert_cmpuint(device_of(path), !=, device_of(web_path));
+
+    /* who used the old one ends, and leaves the new one alone */
+    close(user);
+    assert_ok(csv_device_deactivate(volume, "golden", old.uuid, error));
+    g_assert_cmpuint(device_of(path), !=, device_of(web_path));
+    assert_ok(csv_device_deactivate(volume, "golden", new.uuid, error));
+    g_assert_false(g_file_test(path, G_FILE_TEST_IS_SYMLINK));
+    assert_ok(csv_device_deactivate(volume, "web", NULL, error));
 }
 
 /* Devices over this LUN: what the kernel itself says. */
@@ -414,7 +452,7 @@ test_concurrent_handles(struct fixture *fixture, const void *data)
         if (round == 0)
             assert_code(csv_device_detach(fixture->volume, error), CSV_BUSY); /* theirs */
         for (unsigned i = 0; i < HANDLES; i++) /* the link is gone with the first one */
-            csv_device_deactivate(racers[i].volume, "disk", NULL);
+            csv_device_deactivate(racers[i].volume, "disk", NULL, NULL);
     }
     for (unsigned i = 0; i < HANDLES; i++)
         csv_close(racers[i].volume);
@@ -431,8 +469,8 @@ test_refusals(struct fixture *fixture, const void *data)
     (void)data;
     if (!fixture->volume)
         return;
-    assert_code(csv_device_deactivate(fixture->volume, "nothing", error), CSV_NOT_FOUND);
-    assert_code(csv_device_deactivate(fixture->volume, "../x", error), CSV_NOT_FOUND);
+    assert_code(csv_device_deactivate(fixture->volume, "nothing", NULL, error), CSV_NOT_FOUND);
+    assert_code(csv_device_deactivate(fixture->volume, "../x", NULL, error), CSV_NOT_FOUND);
     make(fixture, "first", MIB, &first);
     make(fixture, "second", MIB, &second);
     assert_ok(csv_image_delete(fixture->volume, &epoch, "first", false, error));
@@ -488,6 +526,7 @@ main(int argc, char **argv)
     ADD("read-only", test_read_only);
     ADD("adoption", test_adoption);
     ADD("stale-link", test_stale_link);
+    ADD("name-again", test_name_again);
     ADD("concurrent-handles", test_concurrent_handles);
     ADD("refusals", test_refusals);
     ADD("same-name", test_same_name);

@@ -587,7 +587,7 @@ test_device(struct fixture *fixture, const void *data)
     assert_ok(csv_device_list(fixture->volume, &names, &count, error));
     g_assert_cmpuint(count, ==, 1);
     free(names);
-    assert_ok(csv_device_deactivate(fixture->volume, "disk", error));
+    assert_ok(csv_device_deactivate(fixture->volume, "disk", NULL, error));
     assert_ok(csv_device_list(fixture->volume, &names, &count, error));
     g_assert_cmpuint(count, ==, 0);
     free(names);
