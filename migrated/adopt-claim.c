@@ -101,7 +101,7 @@ deactivate(MigAdopt *adopt)
 {
     for (guint i = 0; i < adopt->plan->disks->len; i++)
         mig_csv_deactivate(mig_attached_csv(adopt->attached),
-                           mig_adopt_image(mig_adopt_disk(adopt, i)), NULL);
+                           mig_adopt_image(mig_adopt_disk(adopt, i)), NULL, NULL);
 }
 
 gboolean

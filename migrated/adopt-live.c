@@ -106,21 +106,27 @@ mig_adopt_live_change(MigAdopt *adopt, gboolean *has_begun, GError **error)
     return TRUE;
 }
 
-void
-mig_adopt_live_undo(MigAdopt *adopt)
+gboolean
+mig_adopt_live_undo(MigAdopt *adopt, GError **error)
 {
+    const MigHv *hv = adopt->daemon->hv;
     MigLibvirt *libvirt = adopt->daemon->libvirt;
     const char *name = adopt->plan->name, *uuid = adopt->plan->uuid;
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
 
+    if (hv->get_state(hv->self, name, uuid, &state, NULL) && state == MIG_DOMAIN_ABSENT)
+        return TRUE; /* its copies and its lease went with it */
     for (guint i = 0; i < adopt->plan->disks->len; i++) {
         const char *target = mig_adopt_disk(adopt, i)->target;
         MigDiskCopy copy = MIG_DISK_COPY_NONE;
-        g_autoptr(GError) error = NULL;
 
-        if (mig_libvirt_copy_look(libvirt, name, uuid, target, &copy, NULL, NULL) &&
-            copy != MIG_DISK_COPY_NONE &&
-            !mig_libvirt_copy_end(libvirt, name, uuid, target, FALSE, &error))
-            g_warning("the copy of disk %s of %s goes on: %s", target, name, error->message);
+        if (!mig_libvirt_copy_look(libvirt, name, uuid, target, &copy, NULL, error) ||
+            (copy != MIG_DISK_COPY_NONE &&
+             !mig_libvirt_copy_end(libvirt, name, uuid, target, FALSE, error))) {
+            g_prefix_error(error, "the copy of disk %s of %s may go on: ", target, name);
+            return FALSE;
+        }
     }
     mig_libvirt_local_lease(libvirt, name, uuid, adopt->lease, FALSE, NULL); /* it may have none */
+    return TRUE;
 }

@@ -70,5 +70,6 @@ gboolean mig_adopt_stopped(MigAdopt *adopt, gboolean *is_past, GError **error);
 gboolean mig_adopt_live_copy(MigAdopt *adopt, GError **error);
 /* It goes on with the images alone. *has_begun: there is no way back. */
 gboolean mig_adopt_live_change(MigAdopt *adopt, gboolean *has_begun, GError **error);
-/* Ends copies and takes the lease back, as far as there are any. */
-void mig_adopt_live_undo(MigAdopt *adopt);
+/* Ends copies and takes the lease back, as far as there are any. FALSE: a copy may go on, and QEMU
+ * keeps the lease, by which everybody sees that its images are written to. */
+gboolean mig_adopt_live_undo(MigAdopt *adopt, GError **error);

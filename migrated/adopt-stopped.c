@@ -61,7 +61,7 @@ copy_disk(MigAdopt *adopt, guint i, GError **error)
     gboolean ok = mig_copies_into_image(adopt->daemon, mig_csv_name(csv), disk->path, disk->format,
                                         device, MIG_COPY_FILES, &hooks, error);
 
-    if (!mig_csv_deactivate(csv, mig_adopt_image(disk), ok ? error : NULL) || !ok)
+    if (!mig_csv_deactivate(csv, mig_adopt_image(disk), NULL, ok ? error : NULL) || !ok)
         return FALSE;
     after = stamp_of(disk->path);
     if (before.size == after.size && before.changed_ns == after.changed_ns)

@@ -140,9 +140,8 @@ finish(MigAdopt *adopt, const MigVmView *view, gboolean *is_stale, GError **erro
 static gboolean
 clear_up(MigAdopt *adopt, GError **error)
 {
-    if (mig_adopt_is_running(adopt))
-        mig_adopt_live_undo(adopt);
-    return mig_adopt_unclaim(adopt, error);
+    return (!mig_adopt_is_running(adopt) || mig_adopt_live_undo(adopt, error)) &&
+           mig_adopt_unclaim(adopt, error);
 }
 
 /* ---- all of it ---- */

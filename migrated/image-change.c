@@ -44,10 +44,9 @@ copy(MigDaemon *daemon, MigCsv *csv, const char *from, const char *to, const Mig
     ok = mig_csv_activate(csv, to, TRUE, &to_device, error) &&
          mig_copies_into_image(daemon, mig_csv_name(csv), from_device, "raw", to_device,
                                MIG_COPY_FROM_IMAGE, hooks, error);
-    mig_csv_deactivate(csv, from, NULL);
     if (!to_device)
         return FALSE;
-    return mig_csv_deactivate(csv, to, ok ? error : NULL) && ok;
+    return mig_csv_deactivate(csv, to, NULL, ok ? error : NULL) && ok;
 }
 
 /* What is zero is not copied: a new image is zero already. */
@@ -58,16 +57,15 @@ clone_image(MigDaemon *daemon, MigAttached *attached, const MigImage *image, con
     const char *volume = mig_attached_name(attached);
     g_autofree char *half_name = mig_images_half_name(daemon);
     g_autoptr(MigImage) half =
-        mig_image_create(daemon, volume, half_name, image->size_bytes, NULL, error);
+        mig_images_make_half(daemon, attached, half_name, image->size_bytes, error);
     gboolean ok;
 
     if (!half)
         return FALSE;
-    mig_images_set_copying(volume, half_name, TRUE);
     ok = copy(daemon, mig_attached_csv(attached), image->name, half_name, hooks, error) &&
          mig_images_is_unchanged(mig_attached_csv(attached), image, error) &&
          mig_images_finish(daemon, attached, half_name, new_name, error);
-    mig_images_set_copying(volume, half_name, FALSE);
+    mig_images_end_copying(volume, half_name);
     if (!ok)
         mig_images_drop(daemon, attached, half_name);
     return ok;
@@ -85,11 +83,11 @@ mig_image_clone(MigDaemon *daemon, const char *volume, const char *name, const c
 
     if (!image || !mig_images_is_free(mig_attached_csv(attached), volume, new_name, error) ||
         mig_images_is_copied(daemon, volume, name, error) ||
-        !mig_images_keep_at_rest(daemon, image, &lease, error))
+        !mig_images_keep_at_rest(daemon, attached, image, &lease, error))
         return NULL;
-    mig_images_set_copying(volume, name, TRUE);
+    mig_images_set_copying(volume, name);
     ok = clone_image(daemon, attached, image, new_name, hooks, error);
-    mig_images_set_copying(volume, name, FALSE);
+    mig_images_end_reading(mig_attached_csv(attached), image);
     if (lease)
         mig_sanlock_release(daemon->sanlock, lease, NULL);
     return ok ? mig_csv_image(mig_attached_csv(attached), new_name, error) : NULL;
@@ -104,7 +102,7 @@ mig_image_user(MigDaemon *daemon, const char *volume, const char *name)
     g_autoptr(MigImage) image =
         attached ? mig_csv_image(mig_attached_csv(attached), name, NULL) : NULL;
     g_autoptr(MigVmView) view =
-        image && *image->owner ? mig_vm_find(daemon, image->owner, NULL) : NULL;
+        image && *image->owner ? mig_vm_find_on(daemon, attached, image->owner, NULL) : NULL;
 
     return view && !view->is_here ? g_strdup(view->node) : NULL;
 }
@@ -139,7 +137,8 @@ grow_held(MigDaemon *daemon, MigAttached *attached, const MigImage *image, guint
           GError **error)
 {
     MigCsv *csv = mig_attached_csv(attached);
-    g_autoptr(MigVmView) view = *image->owner ? mig_vm_find(daemon, image->owner, error) : NULL;
+    g_autoptr(MigVmView) view =
+        *image->owner ? mig_vm_find_on(daemon, attached, image->owner, error) : NULL;
     MigPeerChangeRequest change = {
         .change = (char *)"image-grow", .name = image->name, .size = (gint64)size_bytes};
     g_autoptr(MigPeerChangeReply) reply = NULL;
@@ -156,6 +155,12 @@ grow_held(MigDaemon *daemon, MigAttached *attached, const MigImage *image, guint
         (!mig_csv_activate(csv, image->name, TRUE, &path, error) ||
          !mig_libvirt_disk_resize(daemon->libvirt, view->vm->name, view->vm->uuid, path,
                                   grown->size_bytes, error))) {
+        g_autofree char *both = g_strdup_printf("%s/%s", mig_attached_name(attached), image->name);
+        const char *const images[] = {both, NULL};
+
+        /* its guest may have ended meanwhile, and who lets go of its images been here before us */
+        if (path)
+            mig_vms_deactivate(daemon, images);
         g_prefix_error(error,
                        "image %s has its new size, but %s does not see it yet; do the same again, "
                        "or start the VM anew: ",

@@ -3,6 +3,7 @@
 #include "images.h"
 
 #include "base/error.h"
+#include "base/io.h"
 #include "change.h"
 #include "copies.h"
 #include "core/half-image.h"
@@ -11,7 +12,9 @@
 #include "vm-actions.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
+#include <unistd.h>
 
 /* As the answer says, and how it is on this node. */
 static MigImage *
@@ -66,7 +69,7 @@ mig_images_half_name(MigDaemon *daemon)
 }
 
 void
-mig_images_set_copying(const char *volume, const char *name, gboolean is_copying)
+mig_images_set_copying(const char *volume, const char *name)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&copying_lock);
     g_autofree char *key = g_strconcat(volume, "/", name, NULL);
@@ -76,12 +79,27 @@ mig_images_set_copying(const char *volume, const char *name, gboolean is_copying
         copying = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     /* one image may be exported several times at once */
     count = GPOINTER_TO_UINT(g_hash_table_lookup(copying, key));
-    if (is_copying)
-        g_hash_table_replace(copying, g_steal_pointer(&key), GUINT_TO_POINTER(count + 1));
-    else if (count > 1)
-        g_hash_table_replace(copying, g_steal_pointer(&key), GUINT_TO_POINTER(count - 1));
-    else
-        g_hash_table_remove(copying, key);
+    g_hash_table_replace(copying, g_steal_pointer(&key), GUINT_TO_POINTER(count + 1));
+}
+
+gboolean
+mig_images_end_copying(const char *volume, const char *name)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&copying_lock);
+    g_autofree char *key = g_strconcat(volume, "/", name, NULL);
+    guint count = GPOINTER_TO_UINT(g_hash_table_lookup(copying, key));
+
+    if (count <= 1)
+        return g_hash_table_remove(copying, key);
+    g_hash_table_replace(copying, g_steal_pointer(&key), GUINT_TO_POINTER(count - 1));
+    return FALSE;
+}
+
+void
+mig_images_end_reading(MigCsv *csv, const MigImage *image)
+{
+    if (mig_images_end_copying(mig_csv_name(csv), image->name))
+        mig_csv_deactivate(csv, image->name, image->uuid, NULL);
 }
 
 char *
@@ -267,7 +285,7 @@ mig_images_drop(MigDaemon *daemon, MigAttached *attached, const char *temporary)
     MigPeerChangeRequest change = {.change = (char *)"image-delete", .name = (char *)temporary};
     g_autoptr(MigPeerChangeReply) reply = mig_change(daemon, attached, &change, &error);
 
-    if (!reply)
+    if (!reply && !g_error_matches(error, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN))
         g_warning("half an image is left: %s; delete it by hand: %s", temporary, error->message);
 }
 
@@ -282,7 +300,7 @@ fill(MigDaemon *daemon, MigCsv *csv, const char *temporary, const char *path, co
     gboolean ok = mig_copies_into_image(daemon, mig_csv_name(csv), path, format, device,
                                         MIG_COPY_FILES, hooks, error);
 
-    return mig_csv_deactivate(csv, temporary, ok ? error : NULL) && ok;
+    return mig_csv_deactivate(csv, temporary, NULL, ok ? error : NULL) && ok;
 }
 
 gboolean
@@ -294,6 +312,27 @@ mig_images_finish(MigDaemon *daemon, MigAttached *attached, const char *temporar
     g_autoptr(MigPeerChangeReply) reply = mig_change(daemon, attached, &change, error);
 
     return reply != NULL;
+}
+
+MigImage *
+mig_images_make_half(MigDaemon *daemon, MigAttached *attached, const char *half, guint64 size_bytes,
+                     GError **error)
+{
+    const char *volume = mig_attached_name(attached);
+    g_autoptr(GError) failed = NULL;
+    MigImage *image;
+
+    /* it is in all lists before the answer is here */
+    mig_images_set_copying(volume, half);
+    image = mig_image_create(daemon, volume, half, size_bytes, NULL, &failed);
+    if (image)
+        return image;
+    mig_images_end_copying(volume, half);
+    /* which may have been written all the same, and nobody else knows its name */
+    if (g_error_matches(failed, MIG_ERROR, MIG_ERROR_IO))
+        mig_images_drop(daemon, attached, half);
+    g_propagate_error(error, g_steal_pointer(&failed));
+    return NULL;
 }
 
 MigImage *
@@ -315,14 +354,13 @@ mig_image_import(MigDaemon *daemon, const char *volume, const char *name, const 
                     path, virtual_bytes, size_bytes);
         return NULL;
     }
-    half = mig_image_create(daemon, volume, temporary, MAX(size_bytes, virtual_bytes), NULL, error);
+    half = mig_images_make_half(daemon, attached, temporary, MAX(size_bytes, virtual_bytes), error);
     if (!half)
         return NULL;
-    mig_images_set_copying(volume, temporary, TRUE);
     gboolean ok = fill(daemon, mig_attached_csv(attached), temporary, path, format, hooks, error) &&
                   mig_images_finish(daemon, attached, temporary, name, error);
 
-    mig_images_set_copying(volume, temporary, FALSE);
+    mig_images_end_copying(volume, temporary);
     if (!ok) {
         mig_images_drop(daemon, attached, temporary);
         return NULL;
@@ -342,10 +380,13 @@ mig_images_has_no_user(GError **missing, GError **error)
 }
 
 gboolean
-mig_images_keep_at_rest(MigDaemon *daemon, const MigImage *image, MigLease **lease, GError **error)
+mig_images_keep_at_rest(MigDaemon *daemon, MigAttached *attached, const MigImage *image,
+                        MigLease **lease, GError **error)
 {
     g_autoptr(GError) missing = NULL, refused = NULL;
-    g_autoptr(MigVmView) view = *image->owner ? mig_vm_find(daemon, image->owner, &missing) : NULL;
+    /* another volume may have a VM of that name */
+    g_autoptr(MigVmView) view =
+        *image->owner ? mig_vm_find_on(daemon, attached, image->owner, &missing) : NULL;
 
     if (!view)
         return mig_images_has_no_user(&missing, error);
@@ -367,22 +408,26 @@ mig_images_keep_at_rest(MigDaemon *daemon, const MigImage *image, MigLease **lea
 
 static gboolean
 copy_out(MigCsv *csv, const MigImage *image, const char *path, const char *format,
-         const MigCopyHooks *hooks, GError **error)
+         gboolean overwrite, const MigCopyHooks *hooks, GError **error)
 {
-    g_autofree char *temporary = g_strconcat(path, ".part", NULL);
+    g_autofree char *temporary = g_strconcat(path, ".XXXXXX.part", NULL);
     g_autofree char *device = NULL;
+    gint fd;
 
     if (!mig_csv_activate(csv, image->name, FALSE, &device, error))
         return FALSE;
-    gboolean ok = mig_qemu_img_copy(device, "raw", temporary, format ? format : "raw",
-                                    MIG_COPY_FROM_IMAGE, hooks, error);
-
-    mig_csv_deactivate(csv, image->name, NULL);
-    ok = ok && mig_images_is_unchanged(csv, image, error);
-    if (ok && g_rename(temporary, path) < 0) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "cannot write %s: %s", path, g_strerror(errno));
-        ok = FALSE;
+    fd = g_mkstemp_full(temporary, O_RDWR | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "cannot write %s: %s", temporary,
+                    g_strerror(errno));
+        return FALSE;
     }
+    gboolean ok = mig_qemu_img_copy(device, "raw", temporary, format ? format : "raw",
+                                    MIG_COPY_FROM_IMAGE, hooks, error) &&
+                  mig_images_is_unchanged(csv, image, error) &&
+                  mig_io_commit_file(fd, temporary, path, overwrite, error);
+
+    close(fd);
     if (!ok)
         g_unlink(temporary);
     return ok;
@@ -403,12 +448,13 @@ mig_image_export(MigDaemon *daemon, const char *volume, const char *name, const 
         g_set_error(error, MIG_ERROR, MIG_ERROR_EXISTS, "%s exists; --force replaces it", path);
         return NULL;
     }
-    if (!mig_images_keep_at_rest(daemon, image, &lease, error))
+    if (!mig_images_keep_at_rest(daemon, attached, image, &lease, error))
         return NULL;
-    mig_images_set_copying(volume, name, TRUE);
-    gboolean ok = copy_out(mig_attached_csv(attached), image, path, format, hooks, error);
+    mig_images_set_copying(volume, name);
+    gboolean ok =
+        copy_out(mig_attached_csv(attached), image, path, format, overwrite, hooks, error);
 
-    mig_images_set_copying(volume, name, FALSE);
+    mig_images_end_reading(mig_attached_csv(attached), image);
     if (lease)
         mig_sanlock_release(daemon->sanlock, lease, NULL);
     return ok ? g_steal_pointer(&image) : NULL;

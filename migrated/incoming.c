@@ -352,6 +352,30 @@ mig_incoming_prepare(MigIncoming *incoming, const MigPeerPrepareRequest *request
 
 /* ---- finish ---- */
 
+/* g_strfreev() */
+static char **
+images_of(MigIncoming *incoming, const char *job)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&incoming->lock);
+    const Reservation *reservation = g_hash_table_lookup(incoming->by_job, job);
+
+    return reservation ? g_strdupv(reservation->images) : g_new0(char *, 1);
+}
+
+/* It runs here. A guest that has ended since it came had its images held by the job. */
+static void
+forget_arrived(MigIncoming *incoming, const MigPeerFinishRequest *request)
+{
+    MigDaemon *daemon = incoming->daemon;
+    g_auto(GStrv) images = images_of(incoming, request->job);
+    MigDomainState state = MIG_DOMAIN_UNKNOWN;
+
+    forget(incoming, request->job);
+    if (daemon->hv->get_state(daemon->hv->self, request->vm, request->uuid, &state, NULL) &&
+        state == MIG_DOMAIN_ABSENT)
+        mig_vms_deactivate(daemon, (const char *const *)images);
+}
+
 /* 'virsh migrate --persistent' has libvirt write one here, and the hook is not told. The one on the
  * volume is the only one that counts; this would be left behind when the VM moves on. */
 static void
@@ -406,7 +430,7 @@ keep(MigIncoming *incoming, const MigPeerFinishRequest *request, MigPeerFinishRe
     reply->transferred = (gint64)moved.transferred_bytes;
     reply->rate = (gint64)moved.rate_bytes_s;
     reply->was_booted = daemon->hv->was_booted(daemon->hv->self, request->vm);
-    forget(incoming, request->job);
+    forget_arrived(incoming, request);
     tell_switchover(daemon, request->uuid, came_us, reply);
     return TRUE;
 }
@@ -430,7 +454,6 @@ mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
     MigDaemon *daemon = incoming->daemon;
     MigDomainState state = MIG_DOMAIN_UNKNOWN;
     g_auto(GStrv) images = NULL;
-    const Reservation *reservation;
 
     reply->downtime_ms = -1;
     if (request->keep)
@@ -443,10 +466,7 @@ mig_incoming_finish(MigIncoming *incoming, const MigPeerFinishRequest *request,
                     request->vm, mig_domain_state_name(state), daemon->node);
         return FALSE;
     }
-    g_mutex_lock(&incoming->lock);
-    reservation = g_hash_table_lookup(incoming->by_job, request->job);
-    images = reservation ? g_strdupv(reservation->images) : g_new0(char *, 1);
-    g_mutex_unlock(&incoming->lock);
+    images = images_of(incoming, request->job);
     mig_vms_refresh(daemon->vms); /* what was here of it keeps its images no longer */
     forget_all(incoming, request->job, (const char *const *)images);
     return TRUE;

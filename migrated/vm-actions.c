@@ -387,6 +387,12 @@ mig_vm_recover(MigDaemon *daemon, const char *name, GError **error)
     g_autoptr(MigVmView) view = mig_vm_find(daemon, name, error);
     gboolean ok = view && view->is_here && g_str_equal(view->state, "running");
 
+    if (ok) { /* who copies one of its disks has the lease, too, and nothing runs */
+        mig_vms_refresh(daemon->vms);
+        g_autoptr(MigRunning) running = mig_vms_get(daemon->vms, name);
+
+        ok = running != NULL;
+    }
     if (view && !ok)
         ok = may_run_here(view, error) && may_recover(daemon, view, error) &&
              start_view(daemon, view, error);

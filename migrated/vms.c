@@ -99,7 +99,7 @@ deactivate_one(MigDaemon *daemon, const char *image)
     g_autoptr(GError) error = NULL;
     g_autoptr(MigAttached) attached = attached_of(daemon, image, &name, NULL);
 
-    if (attached && !mig_csv_deactivate(mig_attached_csv(attached), name, &error))
+    if (attached && !mig_csv_deactivate(mig_attached_csv(attached), name, NULL, &error))
         g_warning("image %s stays active: %s", image, error->message);
 }
 

@@ -51,9 +51,38 @@ sync_dir_of(const char *path, GError **error)
 
     if (fd < 0)
         return io_fail(error, "open", dir);
-    if (fsync(fd) < 0)
+    if (fsync(fd) < 0 && errno != EINVAL) /* some filesystems know no such thing */
         return io_fail(error, "sync", dir);
     return TRUE;
+}
+
+/* Not every filesystem can do it in one: there somebody may come in between. */
+static int
+rename_new(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+    if (g_file_test(to, G_FILE_TEST_EXISTS)) {
+        errno = EEXIST;
+        return -1;
+    }
+    return rename(from, to);
+}
+
+gboolean
+mig_io_commit_file(int fd, const char *temp, const char *path, gboolean replace, GError **error)
+{
+    if (fsync(fd) < 0)
+        return io_fail(error, "sync", temp);
+    if ((replace ? rename(temp, path) : rename_new(temp, path)) < 0) {
+        if (errno != EEXIST)
+            return io_fail(error, "replace", path);
+        g_set_error(error, MIG_ERROR, MIG_ERROR_EXISTS, "%s exists by now", path);
+        return FALSE;
+    }
+    return sync_dir_of(path, error);
 }
 
 /* gid may be NULL: as it is made. */
@@ -71,21 +100,11 @@ write_file(const char *path, const void *data, gsize length, mode_t mode, uid_t 
         unlink(temp);
         return FALSE;
     }
-    if (!mig_io_write_all(fd, data, length, temp, error)) {
-        unlink(temp);
-        return FALSE;
-    }
-    if (fsync(fd) < 0) {
-        io_fail(error, "sync", temp);
-        unlink(temp);
-        return FALSE;
-    }
-    if (rename(temp, path) < 0) {
-        io_fail(error, "replace", path);
-        unlink(temp);
-        return FALSE;
-    }
-    return sync_dir_of(path, error);
+    if (mig_io_write_all(fd, data, length, temp, error) &&
+        mig_io_commit_file(fd, temp, path, TRUE, error))
+        return TRUE;
+    unlink(temp); /* not there any more if only the directory was not synced */
+    return FALSE;
 }
 
 gboolean

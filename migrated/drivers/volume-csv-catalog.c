@@ -389,10 +389,10 @@ mig_csv_activate(MigCsv *csv, const char *image, gboolean writable, char **path,
 }
 
 gboolean
-mig_csv_deactivate(MigCsv *csv, const char *image, GError **error)
+mig_csv_deactivate(MigCsv *csv, const char *image, const char *uuid, GError **error)
 {
     struct csv_error reason = {0};
-    int result = csv_device_deactivate(csv->volume, image, &reason);
+    int result = csv_device_deactivate(csv->volume, image, uuid, &reason);
 
     return result == CSV_NOT_FOUND || mig_csv_ok(result, &reason, MIG_ERROR_IMAGE_UNKNOWN, error);
 }

@@ -131,7 +131,8 @@ void mig_csv_set_qemu(gint64 user, gint64 group);
 gboolean
 mig_csv_activate(MigCsv *csv, const char *image, gboolean writable, char **path, GError **error);
 /* Not active is success. */
-gboolean mig_csv_deactivate(MigCsv *csv, const char *image, GError **error);
+/* uuid: only if it is that image's device, NULL: whichever has the name. */
+gboolean mig_csv_deactivate(MigCsv *csv, const char *image, const char *uuid, GError **error);
 /* A process of this node has its device open; FALSE where there is no such image. */
 gboolean mig_csv_is_open(MigCsv *csv, const char *image);
 /* Names, NULL-terminated; g_strfreev(). */

@@ -20,15 +20,15 @@ test_copied_twice(void)
     char *first;
 
     g_assert_null(mig_images_first_copy_on("vol1"));
-    mig_images_set_copying("vol1", "disk", TRUE);
-    mig_images_set_copying("vol1", "disk", TRUE);
-    mig_images_set_copying("vol1", "disk", FALSE);
+    mig_images_set_copying("vol1", "disk");
+    mig_images_set_copying("vol1", "disk");
+    g_assert_false(mig_images_end_copying("vol1", "disk"));
     first = mig_images_first_copy_on("vol1");
     g_assert_cmpstr(first, ==, "vol1/disk");
     g_free(first);
-    mig_images_set_copying("vol1", "disk", FALSE);
+    g_assert_true(mig_images_end_copying("vol1", "disk"));
     g_assert_null(mig_images_first_copy_on("vol1"));
-    mig_images_set_copying("vol1", "disk", FALSE); /* once too often */
+    g_assert_false(mig_images_end_copying("vol1", "disk")); /* once too often */
     g_assert_null(mig_images_first_copy_on("vol1"));
 }
 
