@@ -49,8 +49,8 @@ struct MigFailover {
     GCond wake;
     gboolean is_asked; /* to look at once */
     GPtrArray *lives;
-    GHashTable *memories;   /* node -> Memory */
-    GHashTable *fenced;     /* "volume/host id" -> generation (guint64) that a fence has ended */
+    GHashTable *memories; /* node -> Memory */
+    GHashTable *fenced;   /* "volume uuid/host id" -> generation (guint64) that a fence has ended */
     gint64 network_lost_us; /* used by the thread alone: when a link of ours was seen down last */
     MigCut cut;
 };
@@ -99,10 +99,10 @@ mig_failover_can_fence(MigDaemon *daemon, const char *node)
 /* ---- evidence ---- */
 
 static gboolean
-is_fenced(gpointer self, const char *volume, const MigNode *node)
+is_fenced(gpointer self, const char *uuid, const MigNode *node)
 {
     MigFailover *failover = self;
-    g_autofree char *key = g_strdup_printf("%s/%u", volume, node->host_id);
+    g_autofree char *key = g_strdup_printf("%s/%u", uuid, node->host_id);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&failover->lock);
     const guint64 *generation = g_hash_table_lookup(failover->fenced, key);
 
@@ -178,7 +178,8 @@ free_leases(const Fence *fence, GError **error)
     for (guint i = 0; i < fence->volumes->len; i++) {
         MigAttached *attached = g_ptr_array_index(fence->volumes, i);
         guint64 generation = g_array_index(fence->generations, guint64, i);
-        char *key = g_strdup_printf("%s/%u", mig_attached_name(attached), fence->host_id);
+        char *key =
+            g_strdup_printf("%s/%u", mig_csv_uuid(mig_attached_csv(attached)), fence->host_id);
         g_autoptr(GError) refused = NULL;
 
         mig_halves_wait(attached, fence->host_id, generation, fence->heard_us);
@@ -232,12 +233,15 @@ is_fence_due(gpointer data, GError **error)
 
     mig_signs_heard(daemon->signs, fence->node, &now);
     is_due = !mig_failover_is_back(&fence->heard, &now, daemon->config->suspect_after_ms);
-    for (guint i = 0; is_due && i < fence->volumes->len; i++)
+    for (guint i = 0; is_due && i < fence->volumes->len; i++) {
         is_due = is_as_judged(fence, i);
+        is_cut = is_cut || mig_attached_was_fenced(g_ptr_array_index(fence->volumes, i));
+    }
     if (!is_due)
         g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "it has given a sign of life since");
     else if (is_cut)
-        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "nobody answers this node any more");
+        g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED,
+                    "nobody answers this node any more, or it was fenced itself");
     return is_due && !is_cut;
 }
 

@@ -170,13 +170,14 @@ add_seat(const Collecting *collecting, MigNodeLife *life, MigAttached *attached,
          const MigNodeView *view, MigWord word)
 {
     const char *volume = mig_attached_name(attached);
+    const char *uuid = mig_csv_uuid(mig_attached_csv(attached));
     gint64 age_ms = MIN(view->age_ms, G_MAXINT32);
     MigSeat seat = {
         .volume = g_strdup(volume),
         .evidence = {.is_self = view->is_local,
                      .has_left = view->node->has_left,
                      .is_armed = view->node->has_watchdog,
-                     .is_fenced = collecting->is_fenced(collecting->self, volume, view->node),
+                     .is_fenced = collecting->is_fenced(collecting->self, uuid, view->node),
                      .is_elsewhere = is_elsewhere(collecting, attached, view),
                      .heartbeat_ms = age_ms,
                      .heartbeat_old_ms = age_ms,
@@ -194,7 +195,7 @@ merge(const Collecting *collecting, GPtrArray *lives, MigAttached *attached,
       const MigNodeView *view, gboolean is_lost)
 {
     MigNodeLife *life = (MigNodeLife *)mig_lives_find(lives, view->node->name);
-    const char *volume = mig_attached_name(attached);
+    const char *uuid = mig_csv_uuid(mig_attached_csv(attached));
     MigWord word;
     gboolean is_new = life == NULL;
     MigEvidence *e;
@@ -226,7 +227,7 @@ merge(const Collecting *collecting, GPtrArray *lives, MigAttached *attached,
     e->is_armed = e->is_armed && view->node->has_watchdog;
     e->is_passive = e->is_passive || view->node->is_passive;
     e->is_elsewhere = e->is_elsewhere || is_elsewhere(collecting, attached, view);
-    e->is_fenced = e->is_fenced && collecting->is_fenced(collecting->self, volume, view->node);
+    e->is_fenced = e->is_fenced && collecting->is_fenced(collecting->self, uuid, view->node);
     e->heartbeat_ms = MIN(e->heartbeat_ms, MIN(view->age_ms, G_MAXINT32));
     e->heartbeat_old_ms = MAX(e->heartbeat_old_ms, MIN(view->age_ms, G_MAXINT32));
     /* FREE of one and LIVE of another volume: it lives */

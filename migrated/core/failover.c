@@ -106,6 +106,17 @@ count_silent(const MigWatcher *watcher, const MigEvidence *nodes, guint count)
     return silent;
 }
 
+/* Of how many: who is known to be gone, perhaps for months, says nothing of a fault here. */
+static guint
+count_standing(const MigEvidence *nodes, guint count)
+{
+    guint standing = 0;
+
+    for (guint i = 0; i < count; i++)
+        standing += nodes[i].is_self || !is_gone(&nodes[i]);
+    return standing;
+}
+
 /* Its heartbeat moves: whatever else is said of it, its migrated lives and has the disk. */
 static MigFinding
 judge_beating(const MigWatcher *watcher, const MigEvidence *node)
@@ -257,7 +268,7 @@ mig_failover_judge(const MigWatcher *watcher, const MigEvidence *nodes, guint co
 {
     Sight sight = {.silent = count_silent(watcher, nodes, count),
                    .failed = count_failed(watcher, nodes, count),
-                   .limit = mig_failover_storm_limit(count)};
+                   .limit = mig_failover_storm_limit(count_standing(nodes, count))};
     gboolean has_disk = FALSE;
 
     /* Whoever does not see its own heartbeat move sees nobody's: its LUN is away, or it was frozen

@@ -32,6 +32,16 @@ level_free(gpointer data)
 
 /* ---- what is said about a node ---- */
 
+/* Those that take a key off a LUN: what they confirm means nothing where no key was ever put there.
+ */
+static gboolean
+is_by_reservation(const char *agent)
+{
+    g_autofree char *base = g_path_get_basename(agent);
+
+    return g_str_equal(base, "fence_scsi") || g_str_equal(base, "fence_mpath");
+}
+
 static MigFenceLevel *
 read_level(GKeyFile *file, const char *path, const char *group, GError **error)
 {
@@ -56,6 +66,12 @@ read_level(GKeyFile *file, const char *path, const char *group, GError **error)
     if (unfence && !g_str_equal(unfence, "yes") && !g_str_equal(unfence, "no")) {
         g_set_error(error, MIG_ERROR, MIG_ERROR_CONFIG,
                     "%s: [%s] unfence is \"%s\", yes and no are possible", path, group, unfence);
+        return NULL;
+    }
+    if (is_by_reservation(agent) && (!unfence || !g_str_equal(unfence, "yes"))) {
+        g_set_error(error, MIG_ERROR, MIG_ERROR_CONFIG,
+                    "%s: [%s] needs unfence=yes: %s cuts nobody off whose key is not on the LUN",
+                    path, group, agent);
         return NULL;
     }
     for (guint i = 0; keys && keys[i]; i++) {
@@ -329,6 +345,36 @@ identity(const MigFenceLevel *level)
     return g_strdup_printf("%s\n%s\n%s", level->name, level->agent, level->input);
 }
 
+/* Is this node let in by it, on each LUN? A storage that has forgotten all keys cuts nobody off,
+ * and an agent calls a node in that has its key on one of several. */
+static gboolean
+is_let_in(const MigFenceLevel *mine, guint timeout_ms, GError **error)
+{
+    g_auto(GStrv) lines = g_strsplit(mine->input, "\n", -1);
+    g_autoptr(GString) rest = g_string_new(NULL);
+    g_auto(GStrv) devices = NULL;
+    gboolean has_device = FALSE;
+
+    for (guint i = 0; lines[i]; i++) {
+        if (g_str_has_prefix(lines[i], "devices=") && !devices)
+            devices = g_strsplit_set(lines[i] + strlen("devices="), ", \t", -1);
+        else if (*lines[i])
+            g_string_append_printf(rest, "%s\n", lines[i]);
+    }
+    for (guint i = 0; devices && devices[i]; i++) {
+        g_autofree char *input = g_strdup_printf("%sdevices=%s\n", rest->str, devices[i]);
+
+        if (!*devices[i])
+            continue;
+        has_device = TRUE;
+        if (mig_fence_run(mine->agent, input, "status", timeout_ms, error) != 0) {
+            g_prefix_error(error, "%s: ", devices[i]);
+            return FALSE;
+        }
+    }
+    return has_device || mig_fence_run(mine->agent, mine->input, "status", timeout_ms, error) == 0;
+}
+
 /* Was it seen to have what that level takes from it, and does that mean anything on this LUN? */
 static gboolean
 is_in_force(const MigFenceLevel *level, const GPtrArray *own, GHashTable *shown, guint timeout_ms,
@@ -344,6 +390,10 @@ is_in_force(const MigFenceLevel *level, const GPtrArray *own, GHashTable *shown,
                     "this node was not let in by a level of that name (unfence=yes in its own "
                     "file) since it was started, so nothing says that anybody can be cut off by "
                     "it");
+        return FALSE;
+    }
+    if (!is_let_in(mine, timeout_ms, error)) {
+        g_prefix_error(error, "this node is not let in itself any more, so nobody is cut off: ");
         return FALSE;
     }
     code = mig_fence_run(level->agent, level->input, "status", timeout_ms, &unclear);
@@ -362,10 +412,7 @@ is_in_force(const MigFenceLevel *level, const GPtrArray *own, GHashTable *shown,
                     "another key than it, or another node has cut it off");
         return FALSE;
     }
-    if (mig_fence_run(mine->agent, mine->input, "status", timeout_ms, error) == 0)
-        return TRUE;
-    g_prefix_error(error, "this node is not let in itself any more, so nobody is cut off: ");
-    return FALSE;
+    return TRUE;
 }
 
 /* is_due: asked again where something was run between the judgement and "off". */

@@ -312,6 +312,32 @@ test_storm(void)
     }
 }
 
+/* Who is gone for good, and its slot still there, is none of those of whom half must be seen. */
+static void
+test_storm_and_gone(void)
+{
+    for (guint kind = 0; kind < 3; kind++) {
+        MigEvidence nodes[8];
+        MigFinding findings[8];
+
+        for (guint i = 0; i < 8; i++)
+            nodes[i] = i == 0 ? healthy() : silent();
+        nodes[0].is_self = TRUE;
+        for (guint i = 4; i < 8; i++) {
+            nodes[i].has_left = kind == 0;
+            nodes[i].is_fenced = kind == 1;
+            nodes[i].word = kind == 2 ? MIG_WORD_FREE : nodes[i].word;
+        }
+        mig_failover_judge(&watcher, nodes, 8, findings);
+        for (guint i = 0; i < 8; i++)
+            g_assert_false(findings[i].should_fence);
+        nodes[3] = healthy(); /* two of four */
+        mig_failover_judge(&watcher, nodes, 8, findings);
+        for (guint i = 0; i < 8; i++)
+            g_assert_cmpint(findings[i].should_fence, ==, i == 1 || i == 2);
+    }
+}
+
 /* sanlock there was killed and started again, its QEMUs run on, and migrated has not said so yet.
  */
 static void
@@ -497,6 +523,7 @@ main(int argc, char **argv)
     g_test_add_func("/failover/fault-here", test_fault_here);
     g_test_add_func("/failover/own-disk", test_own_disk);
     g_test_add_func("/failover/storm", test_storm);
+    g_test_add_func("/failover/storm-and-gone", test_storm_and_gone);
     g_test_add_func("/failover/blind", test_blind);
     g_test_add_func("/failover/unseen", test_unseen);
     g_test_add_func("/failover/elsewhere", test_elsewhere);

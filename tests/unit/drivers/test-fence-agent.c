@@ -216,6 +216,52 @@ test_in_force(void)
     g_assert_nonnull(strstr(lost->message, "nobody is cut off"));
 }
 
+/* As fence_scsi: a key is there that is on any of the devices, "off" of one that is off is done,
+ * and one that the agent finds no reservation on fails. */
+#define SEVERAL                                                                      \
+    "k=$(echo \"$in\" | sed -n 's/^key=//p')\nany=\nbad=\n"                          \
+    "for d in $(echo \"$in\" | sed -n 's/^devices=//p' | tr , ' '); do f=$0.$d.$k\n" \
+    "[ ! -e \"$f\" ] || any=1\n"                                                     \
+    "case \"$in\" in *action=off*) [ -e \"$0.$d.a1\" ] || bad=1; rm -f \"$f\";;\n"   \
+    "*action=on*) : >\"$f\";; esac; done\n"                                          \
+    "case \"$in\" in *action=off*) [ -z \"$any\" ] || [ -z \"$bad\" ] || exit 1;;\n" \
+    "*action=status*) [ \"$any\" ] || exit 2;; esac"
+
+/* One of two LUNs has forgotten all keys: nobody is cut off of that, and a second try must not
+ * take for done what the first one has half done. */
+static void
+test_forgotten(void)
+{
+    g_autofree char *agent = make_agent("several", SEVERAL);
+    g_autofree char *gone = g_strconcat(agent, ".lun1.a1", NULL);
+    g_autofree char *their = g_strconcat(agent, ".lun1.b2", NULL);
+    g_autofree char *text =
+        g_strdup_printf("[lun]\nagent=%s\nkey=b2\ndevices=lun0,lun1\nunfence=yes\n", agent);
+    g_autofree char *mine =
+        g_strdup_printf("[lun]\nagent=%s\nkey=a1\ndevices=lun0,lun1\nunfence=yes\n", agent);
+    g_autoptr(GPtrArray) levels = load(text, 0600, NULL);
+    g_autoptr(GPtrArray) own = load(mine, 0600, NULL);
+    g_autoptr(GHashTable) shown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GError) error = NULL;
+    Due due = {.allowed = 99};
+
+    g_assert_true(mig_fence_unfence(levels, 4000, NULL));
+    g_assert_true(mig_fence_unfence(own, 4000, NULL));
+    g_assert_cmpint(g_remove(gone), ==, 0);
+    g_assert_cmpint(g_remove(their), ==, 0);
+    for (guint i = 0; i < 3; i++) {
+        g_autoptr(GError) refused = NULL;
+
+        g_assert_false(
+            mig_fence_node(levels, own, shown, "n1", 4000, is_due, &due, NULL, &refused));
+        g_assert_nonnull(strstr(refused->message, "nobody is cut off"));
+        g_assert_nonnull(strstr(refused->message, "lun1"));
+    }
+    g_assert_true(mig_fence_unfence(own, 4000, NULL)); /* and they write there again */
+    g_assert_true(mig_fence_node(levels, own, shown, "n1", 4000, is_due, &due, NULL, &error));
+    g_assert_no_error(error);
+}
+
 /* One key for two nodes: to fence the one would cut off the other. */
 static void
 test_same_key(void)
@@ -330,6 +376,8 @@ test_config(void)
         "[a]\nagent=x\naction=on\n",
         "junk",
         "[a]\nagent=x\nunfence=maybe\n",
+        "[a]\nagent=fence_scsi\nkey=1\n",
+        "[a]\nagent=/usr/sbin/fence_mpath\nkey=1\nunfence=no\n",
     };
     g_autoptr(GError) writable = NULL, missing = NULL;
     gboolean is_missing = FALSE;
@@ -355,6 +403,7 @@ main(int argc, char **argv)
     g_test_add_func("/fence-agent/back-between-levels", test_back_between_levels);
     g_test_add_func("/fence-agent/unfence", test_unfence);
     g_test_add_func("/fence-agent/in-force", test_in_force);
+    g_test_add_func("/fence-agent/forgotten", test_forgotten);
     g_test_add_func("/fence-agent/same-key", test_same_key);
     g_test_add_func("/fence-agent/once", test_once);
     g_test_add_func("/fence-agent/config", test_config);
