@@ -256,6 +256,18 @@ mig_again_start(MigAgain *again, const char *volume, const char *vm, guint64 lea
 }
 
 void
+mig_again_left(MigAgain *again, const char *volume, const char *vm, guint64 lease_version)
+{
+    Ended *ended;
+
+    g_mutex_lock(&again->lock);
+    ended = find(again, volume, vm, lease_version, TRUE);
+    ended->is_left = TRUE;
+    note(again, ended);
+    g_mutex_unlock(&again->lock);
+}
+
+void
 mig_again_go_on(MigAgain *again)
 {
     g_autoptr(GPtrArray) left = mig_again_notes_load(again->notes);

@@ -17,6 +17,8 @@ typedef struct MigAgain MigAgain;
 MigAgain *mig_again_new(MigDaemon *daemon);
 /* Once, when what runs here is known: what an earlier life of the daemon was about. */
 void mig_again_go_on(MigAgain *again);
+/* One of an earlier life of this host, that ended with it. */
+void mig_again_left(MigAgain *again, const char *volume, const char *vm, guint64 lease_version);
 /* Before it is ended: whoever is killed between the two still knows. mig_again_start() follows.
  * Waits for this host's disk: not for what has to end at once. */
 void mig_again_note(MigAgain *again, const char *volume, const char *vm, guint64 lease_version);

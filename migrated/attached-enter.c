@@ -2,6 +2,7 @@
 /* attached-enter.c - may this node be one of a volume's, and its slot there. */
 #include "attached-private.h"
 
+#include "again.h"
 #include "attached.h"
 #include "base/error.h"
 #include "base/io.h"
@@ -76,6 +77,34 @@ was_removed(MigAttached *attached, GError **error)
            !mig_attached_refuse_removed(attached, error);
 }
 
+/* The host was started anew, and its slot still tells of VMs that gave their leases back: they were
+ * ended with it, as it was shut down. Nobody else may have seen that, where all hosts were. With
+ * the first write of the slot it is forgotten. */
+static void
+ask_for_ended(MigAttached *attached)
+{
+    MigDaemon *daemon = attached->daemon;
+    g_autoptr(GPtrArray) vms = NULL;
+    gboolean has_any = FALSE;
+
+    for (guint i = 0; i < G_N_ELEMENTS(attached->kept); i++)
+        has_any = has_any || attached->kept[i];
+    if (attached->is_same_boot || !has_any)
+        return;
+    vms = mig_csv_vms(attached->csv, NULL);
+    for (guint i = 0; vms && i < vms->len; i++) {
+        const MigVm *vm = g_ptr_array_index(vms, i);
+        MigLeaseOwner owner = {0};
+
+        if (!vm->wants_running || !(attached->kept[vm->slot / 8] & 1 << vm->slot % 8) ||
+            !mig_csv_vm_lease_owner(attached->csv, vm->slot, &owner, NULL) || owner.host_id ||
+            owner.last_host_id != daemon->host_id)
+            continue;
+        g_message("%s ended with this host, and is to run again", vm->name);
+        mig_again_left(daemon->again, mig_csv_name(attached->csv), vm->name, owner.version);
+    }
+}
+
 /* What was asked before joining is asked again: that takes some renewals, and until the others'
  * sanlock has seen us we can be removed, and our host id be given away. A node of this volume
  * writes a slot that is its own only; one removed later than that finds it gone with its next
@@ -83,8 +112,10 @@ was_removed(MigAttached *attached, GError **error)
 static gboolean
 enter_slot(MigAttached *attached, GError **error)
 {
-    return is_slot_ours(attached, error) &&
-           mig_attached_write(attached, has_mark(attached) ? mig_csv_node_beat : mig_csv_node_write,
+    if (!is_slot_ours(attached, error))
+        return FALSE;
+    ask_for_ended(attached);
+    return mig_attached_write(attached, has_mark(attached) ? mig_csv_node_beat : mig_csv_node_write,
                               FALSE, error);
 }
 

@@ -27,10 +27,12 @@ struct MigAttached {
     guint8 kept[MIG_MAX_VM_SLOTS / 8]; /* what the last life of this process said to run here */
     guint64 kept_generation;
     gboolean is_same_boot; /* of this host, as when it attached the volume the last time */
-    gint is_listed;        /* atomic: the VMs of this volume have been looked for since */
-    GMutex join_lock;      /* held by who joins anew; guards the next one */
-    gboolean is_leaving;   /* nobody joins any more */
-    GMutex lock;           /* guards what follows */
+    guint8 told[MIG_MAX_VM_SLOTS / 8]; /* what was last said to run here; write_lock */
+    gint is_ending;      /* atomic: this process was told to end, as all on this host may be */
+    gint is_listed;      /* atomic: the VMs of this volume have been looked for since */
+    GMutex join_lock;    /* held by who joins anew; guards the next one */
+    gboolean is_leaving; /* nobody joins any more */
+    GMutex lock;         /* guards what follows */
     GCond wake;
     GPtrArray *seen; /* Seen */
     GArray *hosts;   /* MigSanlockHost, as of then; NULL: sanlock did not say */

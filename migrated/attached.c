@@ -9,8 +9,10 @@
 #include "core/failover.h"
 #include "core/timeouts.h"
 #include "events.h"
+#include "failover.h"
 #include "link.h"
 #include "lives.h"
+#include "recovery.h"
 #include "role.h"
 #include "times.h"
 #include "unfence.h"
@@ -77,6 +79,27 @@ fill_running(MigAttached *attached, MigNode *node)
         node->running[i] |= attached->kept[i];
 }
 
+/* A host that goes down ends its VMs and this process at once. Those whose end is seen until then
+ * have ended with the host, not by themselves, and whoever looks at the slot shall know. Write lock
+ * held. */
+static void
+keep_told(MigAttached *attached, MigNode *node)
+{
+    gboolean is_ending = g_atomic_int_get(&attached->is_ending);
+
+    for (guint i = 0; i < G_N_ELEMENTS(attached->told); i++) {
+        if (is_ending)
+            node->running[i] |= attached->told[i];
+        attached->told[i] = node->running[i];
+    }
+}
+
+void
+mig_attached_set_ending(MigAttached *attached)
+{
+    g_atomic_int_set(&attached->is_ending, TRUE);
+}
+
 void
 mig_attached_set_listed(MigAttached *attached)
 {
@@ -107,7 +130,10 @@ mig_attached_write(MigAttached *attached, MigAttachedWrite write, gboolean has_l
     mig_volumes_fill_host(daemon->volumes, node);
     if (mig_attached_was_fenced(attached)) /* others restart, and not here */
         node->is_passive = node->is_draining = TRUE;
+    if (mig_failover_hangs(daemon->failover) || mig_recovery_hangs(daemon->recovery))
+        node->is_passive = TRUE;
     fill_running(attached, node);
+    keep_told(attached, node);
     node->heartbeat = attached->heartbeat;
     if (!write(attached->csv, node, &refused)) {
         if (g_error_matches(refused, MIG_ERROR, MIG_ERROR_NO_CLUSTER))

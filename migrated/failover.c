@@ -9,6 +9,7 @@
 #include "events.h"
 #include "halves.h"
 #include "link.h"
+#include "looks.h"
 #include "net.h"
 #include "recovery.h"
 #include "self.h"
@@ -45,6 +46,7 @@ struct MigFailover {
     MigDaemon *daemon;
     MigSelf *self; /* used by the thread alone */
     MigDeaths *deaths;
+    MigLooks looks;
     GMutex lock; /* guards what follows */
     GCond wake;
     gboolean is_asked; /* to look at once */
@@ -541,6 +543,7 @@ failover_thread(gpointer data)
     for (;;) {
         gint64 until_us;
 
+        mig_looks_begin(&failover->looks);
         look(failover);
         until_us = g_get_monotonic_time() + MIG_FAILOVER_LOOK_MS * 1000;
         g_mutex_lock(&failover->lock);
@@ -552,12 +555,19 @@ failover_thread(gpointer data)
     return NULL;
 }
 
+gboolean
+mig_failover_hangs(MigFailover *failover)
+{
+    return mig_looks_hang(&failover->looks);
+}
+
 MigFailover *
 mig_failover_new(MigDaemon *daemon)
 {
     MigFailover *failover = g_new0(MigFailover, 1);
 
     failover->daemon = daemon;
+    mig_looks_begin(&failover->looks);
     failover->self = mig_self_new(daemon);
     failover->deaths = mig_deaths_new(daemon);
     failover->lives = g_ptr_array_new_with_free_func((GDestroyNotify)mig_node_life_free);

@@ -17,6 +17,8 @@ void mig_failover_start(MigFailover *failover);
 
 /* GPtrArray of MigNodeLife, by host id, from the last look. */
 GPtrArray *mig_failover_lives(MigFailover *failover);
+/* As mig_recovery_hangs(). */
+gboolean mig_failover_hangs(MigFailover *failover);
 /* By the last look. Any thread. */
 MigCut mig_failover_cut_now(MigFailover *failover);
 /* Has nobody answered this node for so long that it is the one that is cut off? */

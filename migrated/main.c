@@ -346,6 +346,7 @@ serve(MigDaemon *daemon, GError **error)
     mig_log_event(MIG_ID_STARTED, NULL, "migrated %s on %s, host id %u", MIG_VERSION, daemon->node,
                   daemon->host_id);
     g_main_loop_run(loop);
+    mig_volumes_set_ending(daemon->volumes);
     mig_role_end_all(daemon);
     mig_copies_end_all();
     mig_log_event(MIG_ID_STOPPED, NULL, "migrated stops; VMs run on");

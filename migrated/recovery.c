@@ -7,6 +7,7 @@
 #include "core/timeouts.h"
 #include "core/tries.h"
 #include "events.h"
+#include "looks.h"
 #include "starts.h"
 #include "vm-actions.h"
 
@@ -25,6 +26,7 @@ typedef struct {
 struct MigRecovery {
     MigDaemon *daemon;
     MigStarts *starts;
+    MigLooks looks;
     GMutex lock; /* guards what follows */
     GCond wake;
     gboolean is_asked;
@@ -511,6 +513,7 @@ recovery_thread(gpointer data)
             ;
         recovery->is_asked = FALSE;
         g_mutex_unlock(&recovery->lock);
+        mig_looks_begin(&recovery->looks);
         mig_starts_expire(recovery->starts, g_get_monotonic_time());
         if (mig_failover_is_isolated(daemon->failover))
             continue;
@@ -525,6 +528,12 @@ recovery_thread(gpointer data)
         }
     }
     return NULL;
+}
+
+gboolean
+mig_recovery_hangs(MigRecovery *recovery)
+{
+    return mig_looks_hang(&recovery->looks);
 }
 
 void
@@ -597,6 +606,7 @@ mig_recovery_new(MigDaemon *daemon)
     MigRecovery *recovery = g_new0(MigRecovery, 1);
 
     recovery->daemon = daemon;
+    mig_looks_begin(&recovery->looks);
     recovery->starts = mig_starts_new(start_at, report, recovery);
     recovery->tries = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_mutex_init(&recovery->lock);

@@ -14,6 +14,9 @@
 
 MigRecovery *mig_recovery_new(MigDaemon *daemon);
 void mig_recovery_start(MigRecovery *recovery);
+/* Its last look does not end, or the first one does not come: another node had better do it. Any
+ * thread, waits for nothing. */
+gboolean mig_recovery_hangs(MigRecovery *recovery);
 /* Looks at once. Any thread. */
 void mig_recovery_wake(MigRecovery *recovery);
 

@@ -379,6 +379,15 @@ mig_volumes_set_armed(MigVolumes *volumes, gboolean is_armed)
     volumes->is_armed = is_armed;
 }
 
+void
+mig_volumes_set_ending(MigVolumes *volumes)
+{
+    g_autoptr(GPtrArray) all = mig_volumes_list(volumes);
+
+    for (guint i = 0; i < all->len; i++)
+        mig_attached_set_ending(g_ptr_array_index(all, i));
+}
+
 char **
 mig_volumes_beats(MigVolumes *volumes)
 {

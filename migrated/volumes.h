@@ -66,6 +66,8 @@ gboolean mig_attached_publish(MigAttached *attached, GError **error);
 /* libvirt has been asked since the volume was attached: what it did not name does not run here. Any
  * thread. */
 void mig_attached_set_listed(MigAttached *attached);
+/* This process ends, and the host with it perhaps: what was said to run here stays said. */
+void mig_attached_set_ending(MigAttached *attached);
 /* Reads all slots anew, where the last heartbeat's view is not good enough. Blocks. */
 void mig_attached_look(MigAttached *attached);
 /* GPtrArray of MigNodeView, from the last heartbeat. */
@@ -123,6 +125,7 @@ MigNodeView *mig_volumes_node(MigVolumes *volumes, const char *name, GError **er
 void mig_volumes_set_host(MigVolumes *volumes, const MigHost *host);
 /* What sanlock's watchdog does for this node; published from then on. */
 void mig_volumes_set_armed(MigVolumes *volumes, gboolean is_armed);
+void mig_volumes_set_ending(MigVolumes *volumes); /* of each */
 /* Nothing comes here any more; published with the next writing of the slots. */
 void mig_volumes_set_draining(MigVolumes *volumes, gboolean is_draining);
 /* As it was set; the slot says so a heartbeat later. */

@@ -100,8 +100,13 @@ mig_timeouts_complaint_volume(const MigTimeSettings *settings, guint io_timeout_
  * alone for CRASH, so that nobody's start by hand is disturbed; its memory is counted for SETTLE
  * after its start, until the node's own figure shows it; failures are forgotten FORGET after its
  * last start. */
-#define MIG_SELF_LOOK_MS       1000
-#define MIG_RECOVERY_LOOK_MS   5000
+#define MIG_SELF_LOOK_MS     1000
+#define MIG_RECOVERY_LOOK_MS 5000
+
+/* A look that takes longer hangs in a volume or in this host's disk, which the heartbeat of another
+ * volume does not show. Until it goes on this node publishes that it fences nobody and restarts
+ * nothing, so the next one does. */
+#define MIG_LOOK_HANGS_MS      15000
 #define MIG_RECOVERY_CRASH_MS  4000
 #define MIG_RECOVERY_SETTLE_MS 10000
 #define MIG_RECOVERY_FORGET_MS (10 * 60 * 1000)
