@@ -84,7 +84,8 @@ read_setup_file(const SetupFile *file, const char *path, mode_t *mode, GError **
         return mig_io_read_file(path, FILE_MAX_BYTES, NULL, error);
     }
     *mode = 0644;
-    if (!file->package)
+    if (!file->package ||
+        option_undo) /* its package may be gone again, and what was in it with it */
         return g_strdup("");
     g_set_error(error, MIG_ERROR, MIG_ERROR_FAILED, "%s is missing; install the package %s first",
                 path, file->package);

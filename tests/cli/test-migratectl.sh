@@ -134,6 +134,11 @@ exits "setup --check --undo" 2 "$CTL" setup --check --undo --root "$TMP/host"
 exits "setup --undo" 0 "$CTL" setup --undo --root "$TMP/host"
 printf '\n' >>"$TMP/host/before/libvirt/qemu-sanlock.conf" # a last line gets its newline
 ok "setup --undo: all as it was" diff -r "$TMP/host/etc" "$TMP/host/before"
+ok "setup once more" eval '"$CTL" setup --root "$TMP/host" >/dev/null'
+rm "$TMP/host/etc/libvirt/qemu-sanlock.conf"
+exits "setup --undo: the plugin's package is gone" 0 "$CTL" setup --undo --root "$TMP/host"
+ok "setup --undo: qemu.conf names it no more" cmp "$TMP/host/etc/libvirt/qemu.conf" "$TMP/host/before/libvirt/qemu.conf"
+cp -a "$TMP/host/before/libvirt/qemu-sanlock.conf" "$TMP/host/etc/libvirt/"
 
 # ---- nobody answers ----
 exits "no daemon" 60 "$CTL" --socket "$TMP/none" status
