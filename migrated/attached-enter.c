@@ -79,30 +79,40 @@ was_removed(MigAttached *attached, GError **error)
 
 /* The host was started anew, and its slot still tells of VMs that gave their leases back: they were
  * ended with it, as it was shut down. Nobody else may have seen that, where all hosts were. With
- * the first write of the slot it is forgotten. */
-static void
-ask_for_ended(MigAttached *attached)
+ * the first write of the slot it is forgotten, so that waits until all could be read. */
+static gboolean
+ask_for_ended(MigAttached *attached, GError **error)
 {
     MigDaemon *daemon = attached->daemon;
     g_autoptr(GPtrArray) vms = NULL;
+    g_autoptr(GError) unread = NULL;
     gboolean has_any = FALSE;
 
     for (guint i = 0; i < G_N_ELEMENTS(attached->kept); i++)
         has_any = has_any || attached->kept[i];
     if (attached->is_same_boot || !has_any)
-        return;
-    vms = mig_csv_vms(attached->csv, NULL);
+        return TRUE;
+    vms = mig_csv_vms(attached->csv, &unread);
     for (guint i = 0; vms && i < vms->len; i++) {
         const MigVm *vm = g_ptr_array_index(vms, i);
         MigLeaseOwner owner = {0};
 
-        if (!vm->wants_running || !(attached->kept[vm->slot / 8] & 1 << vm->slot % 8) ||
-            !mig_csv_vm_lease_owner(attached->csv, vm->slot, &owner, NULL) || owner.host_id ||
+        if (unread || !vm->wants_running || !(attached->kept[vm->slot / 8] & 1 << vm->slot % 8) ||
+            !mig_csv_vm_lease_owner(attached->csv, vm->slot, &owner, &unread) || owner.host_id ||
             owner.last_host_id != daemon->host_id)
             continue;
         g_message("%s ended with this host, and is to run again", vm->name);
         mig_again_left(daemon->again, mig_csv_name(attached->csv), vm->name, owner.version);
     }
+    if (!unread)
+        return TRUE;
+    if (g_error_matches(unread, MIG_ERROR, MIG_ERROR_IO)) {
+        g_propagate_error(error, g_steal_pointer(&unread));
+        return FALSE;
+    }
+    g_warning("volume %s: what ended with this host cannot be told in full: %s",
+              mig_csv_name(attached->csv), unread->message);
+    return TRUE;
 }
 
 /* What was asked before joining is asked again: that takes some renewals, and until the others'
@@ -112,10 +122,8 @@ ask_for_ended(MigAttached *attached)
 static gboolean
 enter_slot(MigAttached *attached, GError **error)
 {
-    if (!is_slot_ours(attached, error))
-        return FALSE;
-    ask_for_ended(attached);
-    return mig_attached_write(attached, has_mark(attached) ? mig_csv_node_beat : mig_csv_node_write,
+    return is_slot_ours(attached, error) && ask_for_ended(attached, error) &&
+           mig_attached_write(attached, has_mark(attached) ? mig_csv_node_beat : mig_csv_node_write,
                               FALSE, error);
 }
 

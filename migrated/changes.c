@@ -86,7 +86,7 @@ image_delete(MigCatalog *catalog, const MigPeerChangeRequest *request, gboolean 
     if (!image && !unclear) /* by this request, or by somebody else's */
         return TRUE;
     /* one whose deletion may have failed behind its note: the volume knows, and says so if not */
-    if (g_error_matches(unclear, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN))
+    if (request->name && g_error_matches(unclear, MIG_ERROR, MIG_ERROR_IMAGE_UNKNOWN))
         return mig_csv_image_delete(csv, &catalog->epoch, request->name, error);
     if (!image) {
         g_propagate_error(error, g_steal_pointer(&unclear));

@@ -222,9 +222,9 @@ is_as_judged(const Fence *fence, guint which)
     return FALSE;
 }
 
-/* Asked between two levels: a level can take a minute, and what was dead be back. Only signs of the
- * node itself count: a moment that this node did not see makes the looks begin anew, and a node
- * whose first level hangs each time would never get the second one. */
+/* Asked before and between the levels: a level can take a minute, and what was dead be back. Only
+ * signs of the node itself count: a moment that this node did not see makes the looks begin anew,
+ * and a node whose first level hangs each time would never get the second one. */
 static gboolean
 is_fence_due(gpointer data, GError **error)
 {
@@ -256,7 +256,7 @@ fence_now(Fence *fence, char **level, GError **error)
         mig_fence_levels(config->fence_dir, fence->node, &is_missing, error);
     g_autoptr(GPtrArray) own = mig_unfence_done(config, fence->failover->daemon->node);
 
-    return levels &&
+    return levels && is_fence_due(fence, error) &&
            mig_fence_node(levels, own, fence->shown, fence->node,
                           (guint)config->fence_timeout_s * 1000, is_fence_due, fence, level, error);
 }
@@ -415,6 +415,7 @@ fence_if_due(MigFailover *failover, const MigNodeLife *life, Memory *memory, gui
 {
     gint64 now_us = g_get_monotonic_time();
     gboolean is_missing = FALSE, is_due;
+    Fence *fence;
 
     g_mutex_lock(&failover->lock);
     if (!life->finding.should_fence)
@@ -440,8 +441,10 @@ fence_if_due(MigFailover *failover, const MigNodeLife *life, Memory *memory, gui
         g_mutex_unlock(&failover->lock);
         return;
     }
+    /* before anything is waited for: it is about what was judged */
+    fence = fence_new(failover, life, memory);
     mig_events_add(failover->daemon->events, life->name, NULL, "fencing", "%s", life->finding.rule);
-    g_thread_unref(g_thread_new("fence", fence_thread, fence_new(failover, life, memory)));
+    g_thread_unref(g_thread_new("fence", fence_thread, fence));
 }
 
 /* ---- the look ---- */
@@ -517,7 +520,8 @@ look(MigFailover *failover)
         note_change(failover, life, memory);
         wakes = wakes || count_dead(life) > memory->restartable;
         memory->restartable = count_dead(life);
-        if (daemon->config->failover_enabled && !isolated)
+        /* what was judged before a hang may be another life by now */
+        if (daemon->config->failover_enabled && !isolated && !mig_looks_hang(&failover->looks))
             fence_if_due(failover, life, memory, rank);
     }
     if (isolated && failover->cut == MIG_CUT_NONE) /* nobody else writes it */

@@ -12,9 +12,7 @@
 #include "vm-actions.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glib/gstdio.h>
-#include <unistd.h>
 
 /* As the answer says, and how it is on this node. */
 static MigImage *
@@ -331,6 +329,8 @@ mig_images_make_half(MigDaemon *daemon, MigAttached *attached, const char *half,
     /* which may have been written all the same, and nobody else knows its name */
     if (g_error_matches(failed, MIG_ERROR, MIG_ERROR_IO))
         mig_images_drop(daemon, attached, half);
+    else if (g_error_matches(failed, MIG_ERROR, MIG_ERROR_COORDINATOR_BUSY))
+        g_message("image %s may have been made, or come later; if so, delete it", half);
     g_propagate_error(error, g_steal_pointer(&failed));
     return NULL;
 }
@@ -410,24 +410,18 @@ static gboolean
 copy_out(MigCsv *csv, const MigImage *image, const char *path, const char *format,
          gboolean overwrite, const MigCopyHooks *hooks, GError **error)
 {
-    g_autofree char *temporary = g_strconcat(path, ".XXXXXX.part", NULL);
+    /* not one that another copy may be at; made by qemu-img, which not everywhere may open what
+     * this process has made */
+    g_autofree char *temporary = g_strdup_printf("%s.%08x.part", path, g_random_int());
     g_autofree char *device = NULL;
-    gint fd;
 
     if (!mig_csv_activate(csv, image->name, FALSE, &device, error))
         return FALSE;
-    fd = g_mkstemp_full(temporary, O_RDWR | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        g_set_error(error, MIG_ERROR, MIG_ERROR_IO, "cannot write %s: %s", temporary,
-                    g_strerror(errno));
-        return FALSE;
-    }
     gboolean ok = mig_qemu_img_copy(device, "raw", temporary, format ? format : "raw",
                                     MIG_COPY_FROM_IMAGE, hooks, error) &&
                   mig_images_is_unchanged(csv, image, error) &&
-                  mig_io_commit_file(fd, temporary, path, overwrite, error);
+                  mig_io_commit_file(temporary, path, overwrite, error);
 
-    close(fd);
     if (!ok)
         g_unlink(temporary);
     return ok;

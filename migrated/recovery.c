@@ -451,11 +451,11 @@ begin_start(MigRecovery *recovery, const MigPlaceVm *vm, const MigPlaceNode *nod
     if (!is_told)
         one->why = NULL;
     g_mutex_unlock(&recovery->lock);
+    mig_starts_begin(recovery->starts, start); /* what it says may wait for this host's disk */
     if (!is_told)
         mig_events_add(recovery->daemon->events, vm->name, node->name, "restart",
                        "it ended %s%s%s; it is started on %s: %s", text_of(vm->down),
                        has_node ? " " : "", has_node ? vm->node : "", node->name, why);
-    mig_starts_begin(recovery->starts, start);
 }
 
 /* Why it is not started, told once for each reason. */
@@ -483,7 +483,8 @@ look_at(MigRecovery *recovery, MigAttached *attached, GPtrArray *lives)
 
         mig_place(look.nodes, look.views->len, look.places, look.vms->len,
                   (guint)recovery->daemon->config->restart_limit, places);
-        for (guint i = 0; i < look.vms->len; i++) {
+        /* a plan of before a hang is nobody's any more: others have restarted meanwhile */
+        for (guint i = 0; i < look.vms->len && !mig_looks_hang(&recovery->looks); i++) {
             const MigPlaceVm *vm = &look.places[i];
 
             if (places[i].node >= 0)

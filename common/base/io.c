@@ -72,8 +72,12 @@ rename_new(const char *from, const char *to)
 }
 
 gboolean
-mig_io_commit_file(int fd, const char *temp, const char *path, gboolean replace, GError **error)
+mig_io_commit_file(const char *temp, const char *path, gboolean replace, GError **error)
 {
+    mig_autofd int fd = open(temp, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return io_fail(error, "open", temp);
     if (fsync(fd) < 0)
         return io_fail(error, "sync", temp);
     if ((replace ? rename(temp, path) : rename_new(temp, path)) < 0) {
@@ -101,7 +105,7 @@ write_file(const char *path, const void *data, gsize length, mode_t mode, uid_t 
         return FALSE;
     }
     if (mig_io_write_all(fd, data, length, temp, error) &&
-        mig_io_commit_file(fd, temp, path, TRUE, error))
+        mig_io_commit_file(temp, path, TRUE, error))
         return TRUE;
     unlink(temp); /* not there any more if only the directory was not synced */
     return FALSE;

@@ -16,11 +16,10 @@ mig_io_write_file(const char *path, const void *data, gsize length, mode_t mode,
 gboolean mig_io_write_file_for(const char *path, const void *data, gsize length, mode_t mode,
                                uid_t uid, gid_t gid, GError **error);
 
-/* What is in temp becomes path, on disk when this returns: fd is temp's. Not replace:
+/* What is in temp becomes path, on disk when this returns. Not replace:
  * MIG_ERROR_EXISTS where there is one already. temp stays where it fails. Errors else:
  * MIG_ERROR_IO. Blocks; any thread. */
-gboolean
-mig_io_commit_file(int fd, const char *temp, const char *path, gboolean replace, GError **error);
+gboolean mig_io_commit_file(const char *temp, const char *path, gboolean replace, GError **error);
 
 /* The content with a NUL behind it; refuses more than max_bytes (MIG_ERROR_BAD_VALUE) and what is
  * not a regular file. length may be NULL. g_free(). */

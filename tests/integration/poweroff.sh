@@ -7,13 +7,16 @@ set -euo pipefail
 # shellcheck source=../lib/cluster.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/cluster.sh"
 
-# systemd ends all at once but what others say that they need: QEMU and migrated at the same time, and sanlock, which has a
-# lockspace, not before the last.
+# systemd ends all at once but what others say that they need: migrated and QEMU, whose end the one may see still or not, and
+# sanlock, which has a lockspace, not before the last.
 shut_down() { # NODE [VM]
     local stop
     "$LAB" service "$1" migrated stop &
     stop=$!
-    [[ -z ${2:-} ]] || on "$1" sh -c "kill -TERM \$(cat /run/libvirt/qemu/$2.pid)"
+    if [[ -n ${2:-} ]]; then
+        sleep 1 # it has its signal by then: who has not may take the VM for one that has ended by itself
+        on "$1" sh -c "kill -TERM \$(cat /run/libvirt/qemu/$2.pid)" || return 1
+    fi
     wait $stop || return 1
     "$LAB" service "$1" libvirtd stop
 }
@@ -32,7 +35,8 @@ restarts_vms() { # NODE
 }
 
 has_no_notes() { # NODE
-    [[ -z $(on "$1" find /var/lib/migrated/again -type f 2>/dev/null) ]]
+    local notes
+    notes=$(on "$1" find /var/lib/migrated/again -type f) && [[ -z $notes ]]
 }
 
 cluster_run 3 2 --fence
