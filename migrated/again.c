@@ -242,29 +242,29 @@ mig_again_note(MigAgain *again, const char *volume, const char *vm, guint64 leas
     g_mutex_unlock(&again->lock);
 }
 
+static void
+begin(MigAgain *again, const char *volume, const char *vm, guint64 lease_version, gboolean is_over,
+      gboolean is_left)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&again->lock);
+    Ended *ended = find(again, volume, vm, lease_version, TRUE);
+
+    ended->is_over = is_over;
+    ended->is_left = is_left;
+    note(again, ended);
+}
+
 void
 mig_again_start(MigAgain *again, const char *volume, const char *vm, guint64 lease_version,
                 gboolean is_over)
 {
-    Ended *ended;
-
-    g_mutex_lock(&again->lock);
-    ended = find(again, volume, vm, lease_version, TRUE);
-    ended->is_over = is_over;
-    note(again, ended);
-    g_mutex_unlock(&again->lock);
+    begin(again, volume, vm, lease_version, is_over, FALSE);
 }
 
 void
 mig_again_left(MigAgain *again, const char *volume, const char *vm, guint64 lease_version)
 {
-    Ended *ended;
-
-    g_mutex_lock(&again->lock);
-    ended = find(again, volume, vm, lease_version, TRUE);
-    ended->is_left = TRUE;
-    note(again, ended);
-    g_mutex_unlock(&again->lock);
+    begin(again, volume, vm, lease_version, FALSE, TRUE);
 }
 
 void

@@ -9,6 +9,8 @@
 #include "signs.h"
 #include "unfence.h"
 
+#define READ_TRIES 3 /* a second apart */
+
 /* Two nodes configured with one host id would take turns in one slot. sanlock refuses the second
  * one while the first lives; here the clearer message. */
 static gboolean
@@ -77,11 +79,8 @@ was_removed(MigAttached *attached, GError **error)
            !mig_attached_refuse_removed(attached, error);
 }
 
-/* The host was started anew, and its slot still tells of VMs that gave their leases back: they were
- * ended with it, as it was shut down. Nobody else may have seen that, where all hosts were. With
- * the first write of the slot it is forgotten, so that waits until all could be read. */
 static gboolean
-ask_for_ended(MigAttached *attached, GError **error)
+ask_for_all_ended(MigAttached *attached, GError **error)
 {
     MigDaemon *daemon = attached->daemon;
     g_autoptr(GPtrArray) vms = NULL;
@@ -106,13 +105,28 @@ ask_for_ended(MigAttached *attached, GError **error)
     }
     if (!unread)
         return TRUE;
-    if (g_error_matches(unread, MIG_ERROR, MIG_ERROR_IO)) {
-        g_propagate_error(error, g_steal_pointer(&unread));
-        return FALSE;
+    g_propagate_error(error, g_steal_pointer(&unread));
+    return FALSE;
+}
+
+/* The host was started anew, and its slot still tells of VMs that gave their leases back: they were
+ * ended with it, as it was shut down. Nobody else may have seen that, where all hosts were. With
+ * the first write of the slot it is forgotten. A sector that is lost for good keeps nobody out. */
+static void
+ask_for_ended(MigAttached *attached)
+{
+    for (guint i = 1; i <= READ_TRIES; i++) {
+        g_autoptr(GError) error = NULL;
+
+        if (ask_for_all_ended(attached, &error))
+            return;
+        if (i < READ_TRIES)
+            g_usleep(G_USEC_PER_SEC);
+        else
+            g_warning("volume %s: what ended with this host cannot be told in full, see which of "
+                      "its VMs are down: %s",
+                      mig_csv_name(attached->csv), error->message);
     }
-    g_warning("volume %s: what ended with this host cannot be told in full: %s",
-              mig_csv_name(attached->csv), unread->message);
-    return TRUE;
 }
 
 /* What was asked before joining is asked again: that takes some renewals, and until the others'
@@ -122,8 +136,10 @@ ask_for_ended(MigAttached *attached, GError **error)
 static gboolean
 enter_slot(MigAttached *attached, GError **error)
 {
-    return is_slot_ours(attached, error) && ask_for_ended(attached, error) &&
-           mig_attached_write(attached, has_mark(attached) ? mig_csv_node_beat : mig_csv_node_write,
+    if (!is_slot_ours(attached, error))
+        return FALSE;
+    ask_for_ended(attached);
+    return mig_attached_write(attached, has_mark(attached) ? mig_csv_node_beat : mig_csv_node_write,
                               FALSE, error);
 }
 

@@ -483,7 +483,9 @@ look_at(MigRecovery *recovery, MigAttached *attached, GPtrArray *lives)
 
         mig_place(look.nodes, look.views->len, look.places, look.vms->len,
                   (guint)recovery->daemon->config->restart_limit, places);
-        /* a plan of before a hang is nobody's any more: others have restarted meanwhile */
+        /* A plan of before a hang is nobody's any more: others have restarted meanwhile. How long
+         * the reading took is not asked: where that is slow for all, somebody has to start them. */
+        mig_looks_begin(&recovery->looks);
         for (guint i = 0; i < look.vms->len && !mig_looks_hang(&recovery->looks); i++) {
             const MigPlaceVm *vm = &look.places[i];
 
@@ -523,6 +525,7 @@ recovery_thread(gpointer data)
         for (guint i = 0; i < volumes->len; i++) {
             MigAttached *attached = g_ptr_array_index(volumes, i);
 
+            mig_looks_begin(&recovery->looks);
             if (!g_str_equal(mig_attached_state(attached), "lost") &&
                 !mig_attached_was_fenced(attached) && mig_recovery_is_mine(daemon, attached, lives))
                 look_at(recovery, attached, lives);
